@@ -1,0 +1,70 @@
+/** A request as the platform sees it. */
+export interface PlatformRequest {
+	readonly method: string;
+	/** The name it was sent to; absent: `api.weixin.qq.com`. */
+	readonly host?: string;
+	/** Without the query. */
+	readonly path: string;
+	readonly query?: Readonly<Record<string, string | undefined>>;
+	readonly body?: string;
+	/** The caller's address; absent: 127.0.0.1. */
+	readonly ip?: string;
+	/** The body came without a Content-Length. */
+	readonly chunked?: boolean;
+	/** Over TLS. */
+	readonly secure?: boolean;
+}
+
+export type Endpoint =
+	| "token"
+	| "stable_token"
+	| "getticket"
+	| "get_api_domain_ip"
+	| "getcallbackip"
+	| "clear_quota"
+	| "clear_quota/v2"
+	| "quota/get"
+	| "use"
+	| "other";
+
+/** How the answer reaches the caller, or does not. */
+export type Delivery =
+	| { readonly how: "whole" }
+	/** Nothing listens. */
+	| { readonly how: "refuse" }
+	/** The connection is reset instead of an answer. */
+	| { readonly how: "reset" }
+	/** Headers and half of the body, then a reset. */
+	| { readonly how: "cut" }
+	/** Connected, and silent for ever. */
+	| { readonly how: "hang" }
+	| { readonly how: "delay"; readonly seconds: number }
+	/** One byte at a time, all in `seconds`. */
+	| { readonly how: "drip"; readonly seconds: number }
+	/** The body compressed. */
+	| { readonly how: "gzip" };
+
+/** What the platform answers, and what an onlooker is told about it. */
+export interface Answer {
+	readonly status: number;
+	readonly headers: Readonly<Record<string, string>>;
+	readonly body: string;
+	readonly delivery: Delivery;
+	readonly endpoint: Endpoint;
+	/** `issued` (a new token), `same`, `ok`, `errcode N`, `status N`, or `fault MODE`. */
+	readonly outcome: string;
+	/** With a fault: what the platform had done before it. */
+	readonly processed?: string;
+	/** The account, as far as the request told. */
+	readonly appid?: string;
+}
+
+export const wholeDelivery: Delivery = { how: "whole" };
+
+export const jsonHeaders: Readonly<Record<string, string>> = {
+	"Content-Type": "application/json; encoding=utf-8",
+};
+
+export const htmlHeaders: Readonly<Record<string, string>> = {
+	"Content-Type": "text/html",
+};

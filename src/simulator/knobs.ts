@@ -1,0 +1,108 @@
+/**
+ * What nobody outside knows about WeChat, or what differs between accounts and
+ * days, as settings (U numbers: the open questions). The defaults are what
+ * the documents say, else what was seen most often.
+ */
+export interface Knobs {
+	/** `expires_in` of a new token, seconds; 1 to 7200. */
+	readonly tokenLifetimeSeconds: number;
+	/**
+	 * How long a token lives on after a newer one was issued, and how long before
+	 * its end the stable interface renews. null: 300, but never more than a quarter
+	 * of the lifetime.
+	 */
+	readonly overlapSeconds: number | null;
+	/** Characters of an access_token. */
+	readonly tokenLength: number;
+
+	/** U1: seconds that a stable token lives on after a forced refresh. */
+	readonly forcedFormerSeconds: number;
+	/** U2: a third classic fetch within the overlap ends the oldest token, or not. */
+	readonly thirdClassicFetch: "evicts" | "keeps";
+	/** U3 */
+	readonly secretResetKillsTokens: boolean;
+	/** U4 */
+	readonly freezeKillsTokens: boolean;
+	/** U5: the stable interface renews by itself when the window opens. */
+	readonly stableRotatesAlone: boolean;
+	/** U6: seconds that a ticket lives on after a newer one was issued. */
+	readonly formerTicketSeconds: number;
+	/** U8: what a token that aged out is answered; 40001: only after `forgetAfterSeconds`. */
+	readonly agedOutCode: 42001 | 40014 | 40001;
+	readonly forgetAfterSeconds: number;
+	/** U9: the order of the checks after the appid. */
+	readonly checkOrder: "documented" | "ip-before-secret" | "quota-first";
+	/** U10: POST on `/cgi-bin/token` with its parameters in the query. */
+	readonly classicPost: "accepted" | "refused";
+	/** U11: the stable interface for a test account. */
+	readonly stableOnTestAccount: "supported" | 48001 | 40013;
+	/** U12 */
+	readonly failuresUseQuota: boolean;
+	/** U13: a quota's day: from 00:00 UTC+8, or the last 24 hours. */
+	readonly quotaDay: "beijing" | "rolling";
+	/** U14: too many forced refreshes block normal calls, too. */
+	readonly forceCapBlocksNormal: boolean;
+	/** U15: a body that is not JSON. */
+	readonly unparsableBodyCode: 41002 | 47001;
+	/** U16: a forced refresh within 30 s of another. */
+	readonly earlyForce: "same" | 45011;
+	/** U18: share of uses answered 40001 although the token is good. */
+	readonly flappingShare: number;
+
+	/** Share of uses answered -1. */
+	readonly busyShare: number;
+	readonly wrongSecretCode: 40125 | 40001;
+	/** Refuses a `force_refresh` that is not a boolean. */
+	readonly strictForceRefresh: boolean;
+	/** Adds keys that no document names to every JSON body. */
+	readonly extraKeys: boolean;
+	/** Seconds by which `Date` and `rid` are ahead of the virtual clock. */
+	readonly clockOffsetSeconds: number;
+	/** The callers' addresses as WeChat sees them, in turn; empty: the real one. */
+	readonly egressIps: readonly string[];
+	/** Seconds until a changed whitelist acts. */
+	readonly whitelistDelaySeconds: number;
+	/** Seconds until freezing or thawing a secret acts. */
+	readonly freezeDelaySeconds: number;
+}
+
+export const defaultKnobs: Knobs = {
+	tokenLifetimeSeconds: 7200,
+	overlapSeconds: null,
+	tokenLength: 136,
+	forcedFormerSeconds: 0,
+	thirdClassicFetch: "evicts",
+	secretResetKillsTokens: false,
+	freezeKillsTokens: false,
+	stableRotatesAlone: false,
+	formerTicketSeconds: 300,
+	agedOutCode: 42001,
+	forgetAfterSeconds: 86_400,
+	checkOrder: "documented",
+	classicPost: "accepted",
+	stableOnTestAccount: "supported",
+	failuresUseQuota: false,
+	quotaDay: "beijing",
+	forceCapBlocksNormal: false,
+	unparsableBodyCode: 41002,
+	earlyForce: "same",
+	flappingShare: 0,
+	busyShare: 0,
+	wrongSecretCode: 40125,
+	strictForceRefresh: false,
+	extraKeys: false,
+	clockOffsetSeconds: 0,
+	egressIps: [],
+	whitelistDelaySeconds: 300,
+	freezeDelaySeconds: 600,
+};
+
+export function lifetimeMsOf(knobs: Knobs): number {
+	return knobs.tokenLifetimeSeconds * 1000;
+}
+
+export function overlapMsOf(knobs: Knobs): number {
+	const seconds =
+		knobs.overlapSeconds ?? Math.min(300, knobs.tokenLifetimeSeconds / 4);
+	return seconds * 1000;
+}
