@@ -15,17 +15,20 @@ export interface PlatformRequest {
 	readonly secure?: boolean;
 }
 
-export type Endpoint =
-	| "token"
-	| "stable_token"
-	| "getticket"
-	| "get_api_domain_ip"
-	| "getcallbackip"
-	| "clear_quota"
-	| "clear_quota/v2"
-	| "quota/get"
-	| "use"
-	| "other";
+export type Endpoint = (typeof endpointNames)[number];
+
+export const endpointNames = [
+	"token",
+	"stable_token",
+	"getticket",
+	"get_api_domain_ip",
+	"getcallbackip",
+	"clear_quota",
+	"clear_quota/v2",
+	"quota/get",
+	"use",
+	"other",
+] as const;
 
 /** How the answer reaches the caller, or does not. */
 export type Delivery =
@@ -47,6 +50,7 @@ export type Delivery =
 /** What the platform answers, and what an onlooker is told about it. */
 export interface Answer {
 	readonly status: number;
+	/** With `Date`; without the lengths and connection headers of the wire. */
 	readonly headers: Readonly<Record<string, string>>;
 	readonly body: string;
 	readonly delivery: Delivery;

@@ -1,28 +1,38 @@
 /**
- * The control face: JSON over HTTP under `/sim/`, for tests in any language.
+ * The control face: JSON over HTTP under `/sim/` on every port, for tests in any
+ * language and for curl. Errors are 400 or 404 with `{"error"}`.
  *
  * | request | does |
  * |---|---|
- * | `GET /sim/state` | accounts and counters; no token, no secret |
- * | `GET /sim/requests?since=ID` | the log of requests after that id, masked |
- * | `POST /sim/foreign-fetch {appid, interface?}` | somebody else fetches with this secret |
- * | `POST /sim/kill {appid}` | its tokens die at once; a use answers 40001 |
- * | `POST /sim/faults {mode, endpoint?, host?, appid?, count?, forSeconds?, processed?, …}` | scripts a fault; `{"clear":true}` clears all |
+ * | `GET /sim/state` | accounts, counters, knobs, faults; no secret, no whole token |
+ * | `GET /sim/requests?since=ID` | the request log, masked; at most 1000, after that id |
+ * | `GET|POST /sim/use?access_token=T&for=KIND` | a business API: accepts a live token (of an account of that kind) |
+ * | `POST /sim/foreign-fetch {appid, interface?, force?}` | somebody else with this secret fetches |
+ * | `POST /sim/kill {appid}` | its tokens end at once: uses answer 40001 |
+ * | `POST /sim/expire {appid}` | its current tokens age out at once: uses answer 42001 |
+ * | `POST /sim/accounts {appid, secret, kind?, …}` | adds an account |
+ * | `POST /sim/accounts {appid, …}` | changes one: `secret`, `frozen`, `state`, `whitelist` (null: off), `ipConfirmation`, `approve` or `refuse` (an address), `limits` |
+ * | `POST /sim/faults {mode, endpoint?, host?, appid?, count?, forSeconds?, processed?, …}` | scripts a fault |
+ * | `POST /sim/faults {"clear":true}` | ends all faults; GET shows them |
+ * | `POST /sim/knobs {…}` | turns knobs; GET shows them |
  * | `POST /sim/advance {seconds}` | skips time |
- * | `POST /sim/knobs {…}` | changes settings; GET shows them |
- * | `GET|POST /sim/use?access_token=` | a business API: accepts a live token, refuses a dead one |
  */
+import type { SimulatedAccount } from "./account.ts";
+import { changeAccount } from "./account-changes.ts";
 import type { PlatformRequest } from "./answer.ts";
-import type { Fault } from "./faults.ts";
+import { checkFault } from "./faults.ts";
+import { parseBody } from "./issue-endpoints.ts";
 import { type Journal, masked } from "./journal.ts";
-import type { Knobs } from "./knobs.ts";
+import { isOutage, type Outages } from "./outages.ts";
 import type { Platform } from "./platform.ts";
+import { stateOf } from "./state.ts";
 import type { VirtualClock } from "./virtual-clock.ts";
 
 export interface Controlled {
 	readonly platform: Platform;
 	readonly clock: VirtualClock;
 	readonly journal: Journal;
+	readonly outages: Outages;
 }
 
 export interface ControlAnswer {
@@ -30,58 +40,122 @@ export interface ControlAnswer {
 	readonly content: unknown;
 }
 
-export function control(
-	{ platform, clock, journal }: Controlled,
-	{ method, path, query, body }: PlatformRequest,
-): ControlAnswer {
-	const now = clock.now();
+/** Never throws: what is wrong with a request is told to its caller. */
+export async function control(
+	controlled: Controlled,
+	{ method, path, query = {}, body = "" }: PlatformRequest,
+): Promise<ControlAnswer> {
+	const routes = routesOf(controlled);
+	const known = Object.keys(routes).filter((name) => name.endsWith(` ${path}`));
+	const route = routes[`${method} ${path}`];
+	if (route === undefined)
+		return known.length > 0
+			? failure(405, `${path} knows only ${known.join(" and ")}`)
+			: failure(404, `there is no ${path}`);
+	const fields = body === "" ? {} : parseBody(body);
+	if (fields === undefined) return failure(400, "the body is not JSON");
 	try {
-		const fields = body ? (JSON.parse(body) as Record<string, unknown>) : {};
-		switch (`${method} ${path}`) {
-			case "GET /sim/state":
-				return ok({
-					now,
-					counters: Object.fromEntries(platform.counters),
-					accounts: [...platform.accounts()].map(({ appid, kind }) => ({
-						appid,
-						kind,
-					})),
-				});
-			case "GET /sim/requests": {
-				const since = Number(query?.["since"] ?? 0);
-				return ok(journal.records.filter(({ id }) => id > since).map(masked));
-			}
-			case "POST /sim/foreign-fetch":
-				platform.foreignFetch(String(fields["appid"]), "classic", now);
-				return ok({});
-			case "POST /sim/kill":
-				platform.kill(String(fields["appid"]), now);
-				return ok({});
-			case "POST /sim/faults":
-				if (fields["clear"] === true) platform.faults.clear();
-				else platform.faults.add(fields as unknown as Fault, now);
-				return ok({ faults: platform.faults.pending(now) });
-			case "POST /sim/advance":
-				clock.advance(Number(fields["seconds"]));
-				return ok({ now: clock.now() });
-			case "GET /sim/knobs":
-				return ok(platform.knobs);
-			case "POST /sim/knobs":
-				platform.turn(fields as Partial<Knobs>);
-				return ok(platform.knobs);
-			default:
-				return { status: 404, content: { error: `no ${method} ${path} here` } };
-		}
+		return { status: 200, content: await route(fields, query) };
 	} catch (error) {
-		return {
-			status: 400,
-			content: {
-				error: error instanceof Error ? error.message : "bad request",
-			},
-		};
+		if (error instanceof RangeError) return failure(400, error.message);
+		throw error;
 	}
 }
 
-function ok(content: unknown): ControlAnswer {
-	return { status: 200, content };
+type Fields = Readonly<Record<string, unknown>>;
+type Route = (fields: Fields, query: PlatformRequest["query"]) => unknown;
+
+const mostRequests = 1000;
+
+function routesOf({
+	platform,
+	clock,
+	journal,
+	outages,
+}: Controlled): Readonly<Record<string, Route>> {
+	const now = clock.now();
+	const faults = () => ({ faults: platform.faults.pending(clock.now()) });
+	return {
+		"GET /sim/state": () => stateOf(platform, now),
+		"GET /sim/requests": (_fields, query) => {
+			const since = query?.["since"];
+			const shown =
+				since === undefined
+					? journal.records.slice(-mostRequests)
+					: journal.records
+							.filter(({ id }) => id > Number(since))
+							.slice(0, mostRequests);
+			return shown.map(masked);
+		},
+		"POST /sim/foreign-fetch": (fields) => {
+			const { interface: via = "classic", force = false } = fields;
+			if (via !== "classic" && via !== "stable")
+				throw new RangeError("interface is classic or stable");
+			platform.foreignFetch(textOf(fields, "appid"), via, now, force === true);
+			return {};
+		},
+		"POST /sim/kill": (fields) => {
+			platform.kill(textOf(fields, "appid"), now);
+			return {};
+		},
+		"POST /sim/expire": (fields) => {
+			platform.expire(textOf(fields, "appid"), now);
+			return {};
+		},
+		"POST /sim/accounts": (fields) => {
+			const appid = textOf(fields, "appid");
+			if (platform.account(appid, now) === undefined)
+				platform.addAccount(newAccount(fields));
+			else changeAccount(platform, appid, fields, now);
+			return {};
+		},
+		"GET /sim/faults": faults,
+		"POST /sim/faults": async (fields) => {
+			if (fields["clear"] === true) platform.faults.clear();
+			else {
+				const fault = checkFault(fields);
+				if (isOutage(fault) && !fault.host && !fault.forSeconds)
+					throw new RangeError(
+						"refusing every host would refuse this control face too: give a host, or forSeconds",
+					);
+				platform.faults.add(fault, now);
+			}
+			await outages.settle();
+			return faults();
+		},
+		"GET /sim/knobs": () => platform.knobs,
+		"POST /sim/knobs": (fields) => {
+			platform.turn(fields);
+			return platform.knobs;
+		},
+		"POST /sim/advance": async ({ seconds }) => {
+			if (typeof seconds !== "number" || !(seconds >= 0))
+				throw new RangeError("seconds is a number, not below 0");
+			clock.advance(seconds);
+			await outages.settle();
+			return { now: clock.now() };
+		},
+	};
+}
+
+function newAccount(fields: Fields): SimulatedAccount {
+	const { kind = "mp" } = fields;
+	if (kind !== "mp" && kind !== "mini" && kind !== "test")
+		throw new RangeError("kind is mp, mini or test");
+	return {
+		appid: textOf(fields, "appid"),
+		secret: textOf(fields, "secret"),
+		kind,
+	};
+}
+
+function textOf(fields: Fields, name: string): string {
+	const value = fields[name];
+	if (typeof value !== "string" || value === "")
+		throw new RangeError(`${name} is missing`);
+	return value;
+}
+
+function failure(status: number, error: string): ControlAnswer {
+	return { status, content: { error } };
 }

@@ -1,31 +1,29 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { ServerResponse } from "node:http";
 import { gzipSync } from "node:zlib";
-import type { Answer } from "./answer.ts";
+import { type Answer, wholeDelivery } from "./answer.ts";
 
 /** Writes the answer to the wire, or fails to, as its delivery says. */
 export function deliver(
-	message: IncomingMessage,
 	response: ServerResponse,
 	answer: Answer,
-	dateMs: number,
 	timeScale: number,
 ): void {
 	const { delivery } = answer;
 	switch (delivery.how) {
 		case "whole":
-			writeHead(response, answer, Buffer.byteLength(answer.body), dateMs);
+			writeHead(response, answer, Buffer.byteLength(answer.body));
 			response.end(answer.body);
 			return;
 		case "refuse":
 		case "reset":
-			message.socket.resetAndDestroy();
+			reset(response);
 			return;
 		case "cut": {
 			const bytes = Buffer.from(answer.body);
-			writeHead(response, answer, bytes.length, dateMs);
+			writeHead(response, answer, bytes.length);
 			// Only when the half is out: a reset throws away what is still queued.
 			response.write(bytes.subarray(0, bytes.length / 2), () =>
-				message.socket.resetAndDestroy(),
+				reset(response),
 			);
 			return;
 		}
@@ -34,28 +32,17 @@ export function deliver(
 		case "delay":
 			setTimeout(
 				() =>
-					deliver(
-						message,
-						response,
-						{ ...answer, delivery: { how: "whole" } },
-						dateMs,
-						timeScale,
-					),
+					deliver(response, { ...answer, delivery: wholeDelivery }, timeScale),
 				(delivery.seconds * 1000) / timeScale,
 			);
 			return;
 		case "drip":
-			writeHead(response, answer, Buffer.byteLength(answer.body), dateMs);
-			drip(
-				response,
-				Buffer.from(answer.body),
-				(delivery.seconds * 1000) / timeScale,
-			);
+			drip(response, answer, (delivery.seconds * 1000) / timeScale);
 			return;
 		case "gzip": {
 			const bytes = gzipSync(answer.body);
 			response.setHeader("Content-Encoding", "gzip");
-			writeHead(response, answer, bytes.length, dateMs);
+			writeHead(response, answer, bytes.length);
 			response.end(bytes);
 			return;
 		}
@@ -66,33 +53,33 @@ export function deliver(
 
 function writeHead(
 	response: ServerResponse,
-	answer: Answer,
+	{ status, headers }: Answer,
 	length: number,
-	dateMs: number,
 ): void {
-	response.setHeader("Date", dateText(dateMs));
-	response.writeHead(answer.status, {
-		...answer.headers,
-		"Content-Length": length,
-	});
+	response.writeHead(status, { ...headers, "Content-Length": length });
 }
 
-function dateText(ms: number): string {
-	return new Date(ms).toUTCString();
+/** Over TLS the reset is below Node's reach: there the connection just ends. */
+function reset({ socket }: ServerResponse): void {
+	if (socket === null) return;
+	if ("encrypted" in socket) socket.destroy();
+	else socket.resetAndDestroy();
 }
 
-function drip(response: ServerResponse, bytes: Buffer, totalMs: number): void {
+/** One byte at a time, until the caller goes. */
+function drip(response: ServerResponse, answer: Answer, totalMs: number): void {
+	const bytes = Buffer.from(answer.body);
+	writeHead(response, answer, bytes.length);
+	response.flushHeaders();
 	let sent = 0;
 	const timer = setInterval(
 		() => {
-			if (response.destroyed) clearInterval(timer);
-			else if (sent < bytes.length)
-				response.write(bytes.subarray(sent, ++sent));
-			else {
-				clearInterval(timer);
-				response.end();
-			}
+			if (sent < bytes.length) response.write(bytes.subarray(sent, sent + 1));
+			else response.end();
+			sent += 1;
+			if (sent > bytes.length) clearInterval(timer);
 		},
 		Math.max(1, totalMs / (bytes.length + 1)),
 	);
+	response.on("close", () => clearInterval(timer));
 }

@@ -1,39 +1,47 @@
 import {
-	type Answer,
 	type Delivery,
 	type Endpoint,
+	endpointNames,
 	htmlHeaders,
 	jsonHeaders,
 	type PlatformRequest,
 	wholeDelivery,
 } from "./answer.ts";
+import { wordingOf } from "./wording.ts";
 
 /** How a scripted fault shows. */
-export type FaultMode =
-	| "refuse"
-	| "reset"
-	| "cut"
-	| "hang"
-	| "delay"
-	| "drip"
-	| "status"
-	| "redirect"
-	| "empty"
-	| "truncated"
-	| "html"
-	| "no-fields"
-	| "empty-token"
-	| "expires-absent"
-	| "expires-zero"
-	| "expires-negative"
-	| "expires-text"
-	| "expires-huge"
-	| "errcode"
-	| "errcode-text"
-	| "bom"
-	| "big"
-	| "gzip-big"
-	| "body";
+export type FaultMode = (typeof faultModes)[number];
+
+export const faultModes = [
+	// No answer at all.
+	"refuse",
+	"reset",
+	"hang",
+	// The true answer, badly delivered.
+	"cut",
+	"delay",
+	"drip",
+	// An answer that is not WeChat's.
+	"status",
+	"redirect",
+	"html",
+	"empty",
+	"big",
+	"gzip-big",
+	"body",
+	// WeChat's answer, spoilt.
+	"truncated",
+	"bom",
+	"no-fields",
+	"empty-token",
+	"expires-absent",
+	"expires-zero",
+	"expires-negative",
+	"expires-text",
+	"expires-huge",
+	"errcode",
+	"errcode-text",
+] as const;
 
 /**
  * A fault, and which requests it hits. Without `count` and `forSeconds` it stays
@@ -41,7 +49,7 @@ export type FaultMode =
  */
 export interface Fault {
 	readonly mode: FaultMode;
-	/** Only this endpoint; absent: all of WeChat's. */
+	/** Only this endpoint; absent: all but `/sim/use`. */
 	readonly endpoint?: Endpoint;
 	readonly host?: string;
 	readonly appid?: string;
@@ -50,16 +58,16 @@ export interface Fault {
 	/** Virtual seconds from when it is added. */
 	readonly forSeconds?: number;
 	/**
-	 * The platform does the work (rotates the token) before the fault. Modes that
-	 * spoil a real answer do so always; the others only if this is true.
+	 * Whether the platform does the work (rotates the token) before the fault. True
+	 * by default for modes that spoil or delay the true answer, else false.
 	 */
 	readonly processed?: boolean;
-	/** For `status` (502) and `redirect` (301). */
+	/** For `status` (502), `redirect` (301) and `body` (200). */
 	readonly status?: number;
-	/** For `errcode` (-1). */
+	/** For `errcode` and `errcode-text` (-1). */
 	readonly errcode?: number;
 	readonly errmsg?: string;
-	/** For `delay` (5) and `drip` (60); virtual seconds. */
+	/** For `delay` (5) and `drip` (60): virtual seconds. */
 	readonly seconds?: number;
 	/** For `redirect`. */
 	readonly location?: string;
@@ -67,49 +75,26 @@ export interface Fault {
 	readonly body?: string;
 }
 
-/** Modes that need the real answer, because they spoil it. */
-const spoilers: ReadonlySet<FaultMode> = new Set<FaultMode>([
-	"cut",
-	"delay",
-	"drip",
-	"truncated",
-	"empty-token",
-	"expires-absent",
-	"expires-zero",
-	"expires-negative",
-	"expires-text",
-	"expires-huge",
-	"bom",
-]);
-
-export function isProcessed(fault: Fault): boolean {
-	return fault.processed ?? spoilers.has(fault.mode);
-}
-
 export interface FaultScript {
-	/** Returns a function that clears this fault. */
+	/** Returns a function that takes this fault out again. */
 	add(fault: Fault, nowMs: number): () => void;
 	clear(): void;
-	/** The first fault that hits the request; it has one hit less then. */
-	take(
-		request: PlatformRequest & { readonly endpoint: Endpoint },
-		appid: string | undefined,
-		nowMs: number,
-	): Fault | undefined;
-	/** Faults that are still to come, with what is left of them. */
+	/** The oldest fault that hits the request; it has one hit less then. */
+	take(hit: Hit, appid: string | undefined, nowMs: number): Fault | undefined;
+	/** What is still to come, with the hits and seconds that are left. */
 	pending(nowMs: number): readonly Fault[];
 }
 
-interface ScriptedFault {
-	readonly fault: Fault;
-	readonly until: number;
-	left: number;
-}
+type Hit = PlatformRequest & { readonly endpoint: Endpoint };
 
 export function createFaultScript(): FaultScript {
 	let script: readonly ScriptedFault[] = [];
-	const isPending = (nowMs: number) => (entry: ScriptedFault) =>
-		entry.left > 0 && nowMs < entry.until;
+
+	function settle(nowMs: number): readonly ScriptedFault[] {
+		script = script.filter(({ left, until }) => left > 0 && nowMs < until);
+		return script;
+	}
+
 	return {
 		add(fault, nowMs) {
 			const entry: ScriptedFault = {
@@ -125,16 +110,15 @@ export function createFaultScript(): FaultScript {
 		clear() {
 			script = [];
 		},
-		take(request, appid, nowMs) {
+		take(hit, appid, nowMs) {
 			if (script.length === 0) return undefined;
-			script = script.filter(isPending(nowMs));
-			const entry = script.find(({ fault }) => hits(fault, request, appid));
+			const entry = settle(nowMs).find(({ fault }) => hits(fault, hit, appid));
 			if (entry === undefined) return undefined;
 			entry.left -= 1;
 			return entry.fault;
 		},
 		pending: (nowMs) =>
-			script.filter(isPending(nowMs)).map(({ fault, left, until }) => ({
+			settle(nowMs).map(({ fault, left, until }) => ({
 				...fault,
 				...(fault.count === undefined ? {} : { count: left }),
 				...(fault.forSeconds === undefined
@@ -144,21 +128,17 @@ export function createFaultScript(): FaultScript {
 	};
 }
 
-function hits(
-	fault: Fault,
-	request: PlatformRequest & { readonly endpoint: Endpoint },
-	appid: string | undefined,
-): boolean {
-	return (
-		(fault.endpoint === undefined || fault.endpoint === request.endpoint) &&
-		(fault.host === undefined || fault.host === request.host) &&
-		(fault.appid === undefined || fault.appid === appid)
-	);
+export function isProcessed({ mode, processed }: Fault): boolean {
+	return processed ?? needsTrueAnswer.has(mode);
 }
 
-/** What the fault makes of the answer. */
-export function spoil(fault: Fault, real: Answer | undefined): Partial<Answer> {
-	const text = real?.body ?? "{}";
+/** What the fault makes of the true body, if there is one; `rid` is for errcodes. */
+export function spoil(
+	fault: Fault,
+	trueBody: string | undefined,
+	rid: string,
+): Spoilt {
+	const truth = trueBody ?? "{}";
 	switch (fault.mode) {
 		case "refuse":
 		case "reset":
@@ -179,59 +159,129 @@ export function spoil(fault: Fault, real: Answer | undefined): Partial<Answer> {
 					Location: fault.location ?? "https://example.invalid/",
 				},
 			};
-		case "empty":
-			return json("");
-		case "truncated":
-			return json(text.slice(0, Math.floor(text.length / 2)));
 		case "html":
 			return { ...page(200), body: "<html><body>请登录 Wi-Fi</body></html>" };
-		case "no-fields":
-			return json("{}");
-		case "empty-token":
-			return json(altered(text, { access_token: "" }));
-		case "expires-absent":
-			return json(altered(text, { expires_in: undefined }));
-		case "expires-zero":
-			return json(altered(text, { expires_in: 0 }));
-		case "expires-negative":
-			return json(altered(text, { expires_in: -1 }));
-		case "expires-text":
-			return json(altered(text, { expires_in: "7200" }));
-		case "expires-huge":
-			return json(altered(text, { expires_in: 1e12 }));
-		case "errcode":
-			return json(
-				JSON.stringify({
-					errcode: fault.errcode ?? -1,
-					errmsg: fault.errmsg ?? "system error",
-				}),
-			);
-		case "errcode-text":
-			return json(
-				JSON.stringify({
-					errcode: String(fault.errcode ?? -1),
-					errmsg: fault.errmsg ?? "system error",
-				}),
-			);
-		case "bom":
-			return json(`\ufeff${text}`);
+		case "empty":
+			return json("");
 		case "big":
 			return json(bigBody());
 		case "gzip-big":
 			return { ...json(bigBody()), delivery: { how: "gzip" } };
 		case "body":
 			return { ...json(fault.body ?? ""), status: fault.status ?? 200 };
+		case "truncated":
+			return json(truth.slice(0, Math.floor(truth.length / 2)));
+		case "bom":
+			return json(`\ufeff${truth}`);
+		case "no-fields":
+			return json("{}");
+		case "empty-token":
+			return altered(truth, { access_token: "" });
+		case "expires-absent":
+			return altered(truth, { expires_in: undefined });
+		case "expires-zero":
+			return altered(truth, { expires_in: 0 });
+		case "expires-negative":
+			return altered(truth, { expires_in: -1 });
+		case "expires-text":
+			return altered(truth, { expires_in: "7200" });
+		case "expires-huge":
+			return altered(truth, { expires_in: 1e12 });
+		case "errcode":
+			return errcode(fault.errcode ?? -1, fault, rid);
+		case "errcode-text":
+			return errcode(String(fault.errcode ?? -1), fault, rid);
 		default:
 			throw new TypeError(`unknown fault mode ${fault.mode satisfies never}`);
 	}
 }
 
-function json(body: string): Partial<Answer> {
-	const delivery: Delivery = wholeDelivery;
-	return { status: 200, headers: jsonHeaders, body, delivery };
+/**
+ * A fault from outside, once its fields are known to be right.
+ *
+ * @throws RangeError that names the field
+ */
+export function checkFault(given: Readonly<Record<string, unknown>>): Fault {
+	for (const [name, value] of Object.entries(given)) {
+		const allows = Object.hasOwn(fields, name) ? fields[name] : undefined;
+		if (allows === undefined)
+			throw new RangeError(`a fault has no ${JSON.stringify(name)}`);
+		if (!allows(value))
+			throw new RangeError(
+				`${JSON.stringify(value)} is not a ${name} of a fault`,
+			);
+	}
+	if (given["mode"] === undefined)
+		throw new RangeError(
+			`a fault needs a mode, one of ${faultModes.join(", ")}`,
+		);
+	return given as unknown as Fault;
 }
 
-function page(status: number): Partial<Answer> {
+interface ScriptedFault {
+	readonly fault: Fault;
+	readonly until: number;
+	left: number;
+}
+
+interface Spoilt {
+	readonly status?: number;
+	readonly headers?: Readonly<Record<string, string>>;
+	readonly body?: string;
+	readonly delivery: Delivery;
+}
+
+const needsTrueAnswer: ReadonlySet<FaultMode> = new Set([
+	"cut",
+	"delay",
+	"drip",
+	"truncated",
+	"bom",
+	"empty-token",
+	"expires-absent",
+	"expires-zero",
+	"expires-negative",
+	"expires-text",
+	"expires-huge",
+]);
+
+const isText = (value: unknown) => typeof value === "string";
+const isAmount = (value: unknown) => typeof value === "number" && value >= 0;
+
+const fields: Readonly<Record<string, (value: unknown) => boolean>> = {
+	mode: (value) => (faultModes as readonly unknown[]).includes(value),
+	endpoint: (value) => (endpointNames as readonly unknown[]).includes(value),
+	host: isText,
+	appid: isText,
+	count: isAmount,
+	forSeconds: isAmount,
+	processed: (value) => typeof value === "boolean",
+	status: (value) =>
+		Number.isInteger(value) && Number(value) >= 200 && Number(value) <= 599,
+	errcode: Number.isInteger,
+	errmsg: isText,
+	seconds: isAmount,
+	location: isText,
+	body: isText,
+};
+
+function hits(fault: Fault, hit: Hit, appid: string | undefined): boolean {
+	const isEndpoint =
+		fault.endpoint === undefined
+			? hit.endpoint !== "use"
+			: fault.endpoint === hit.endpoint;
+	return (
+		isEndpoint &&
+		(fault.host === undefined || fault.host === hit.host) &&
+		(fault.appid === undefined || fault.appid === appid)
+	);
+}
+
+function json(body: string): Spoilt {
+	return { status: 200, headers: jsonHeaders, body, delivery: wholeDelivery };
+}
+
+function page(status: number): Spoilt {
 	return {
 		status,
 		headers: htmlHeaders,
@@ -240,8 +290,17 @@ function page(status: number): Partial<Answer> {
 	};
 }
 
-function altered(text: string, change: object): string {
-	return JSON.stringify({ ...JSON.parse(text), ...change });
+function errcode(
+	code: number | string,
+	{ errmsg }: Fault,
+	rid: string,
+): Spoilt {
+	const signed = errmsg ?? `${wordingOf(Number(code))} rid: ${rid}`;
+	return json(JSON.stringify({ errcode: code, errmsg: signed }));
+}
+
+function altered(body: string, change: object): Spoilt {
+	return json(JSON.stringify({ ...JSON.parse(body), ...change }));
 }
 
 /** 2 MB of JSON that would be a token, if anybody read that far. */

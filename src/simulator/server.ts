@@ -1,24 +1,24 @@
 /**
  * The simulator's HTTP face on loopback: WeChat's endpoints, and under `/sim/` a
- * control face for tests in any language; see control.ts for its table.
+ * control face for tests in any language, whose table is in control.ts.
  */
-import {
-	createServer,
-	type IncomingMessage,
-	type ServerResponse,
-} from "node:http";
-import type { AddressInfo } from "node:net";
+import { randomInt } from "node:crypto";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { SimulatedAccount } from "./account.ts";
 import type { Answer, PlatformRequest } from "./answer.ts";
 import { type ControlAnswer, control } from "./control.ts";
 import { deliver } from "./deliver.ts";
+import type { Fault } from "./faults.ts";
 import { createJournal, type RequestRecord } from "./journal.ts";
 import type { Knobs } from "./knobs.ts";
-import { createPlatform, type Platform } from "./platform.ts";
+import { type Listener, openListener, type TlsOptions } from "./listener.ts";
+import { createOutages } from "./outages.ts";
+import { apiHosts, createPlatform, type Platform } from "./platform.ts";
+import type { LimitChanges } from "./quotas.ts";
 import { createVirtualClock } from "./virtual-clock.ts";
 
 export interface SimulatorOptions {
-	/** Default 127.0.0.1. */
+	/** The address to listen on; default 127.0.0.1. */
 	readonly host?: string;
 	/** Default 0: any free one. */
 	readonly port?: number;
@@ -31,23 +31,40 @@ export interface SimulatorOptions {
 	readonly timeScale?: number;
 	/** Virtual epoch ms at the start; default: the real time. */
 	readonly startAtMs?: number;
+	/** Default: random, so that two runs never issue the same token. */
 	readonly seed?: number;
 	readonly knobs?: Partial<Knobs>;
+	/** Quotas that differ from the documented ones, for every account. */
+	readonly limits?: LimitChanges;
 	/** Real ms that every answer takes; default 0. */
 	readonly latencyMs?: number;
-	/** Told of each request, after it was answered inside. */
+	/** More host names (`api2.weixin.qq.com`…), each on a port of its own; 0: any. */
+	readonly hosts?: Readonly<Record<string, number>>;
+	/** Host names that speak TLS, with these certificates. */
+	readonly tls?: Readonly<Record<string, TlsOptions>>;
+	/** Told of each request after it was answered inside. */
 	readonly onRequest?: (record: RequestRecord) => void;
 }
 
 export interface Simulator {
+	/** Of `api.weixin.qq.com`, which has the control face too. */
 	readonly url: string;
 	readonly port: number;
+	/** Every host name's listener, the main one included. */
+	readonly hosts: Readonly<Record<string, { url: string; port: number }>>;
 	readonly platform: Platform;
 	/** Virtual epoch ms. */
 	now(): number;
-	/** At least the last 10,000, with secrets: for tests in the same process. */
+	/** At least the last 10,000, with their secrets: for tests in the same process. */
 	readonly requests: readonly RequestRecord[];
 	advance(seconds: number): void;
+	/**
+	 * Scripts a fault as of now, and settles when it is in force; its result takes
+	 * it out again. Unlike `platform.faults.add` it also closes the listeners that a
+	 * `refuse` for a whole host means.
+	 */
+	addFault(fault: Fault): Promise<() => Promise<void>>;
+	clearFaults(): Promise<void>;
 	/**
 	 * The first request (past ones included, if their id is above `sinceId`) that
 	 * fulfils the predicate; rejects after `timeoutMs`.
@@ -60,74 +77,130 @@ export interface Simulator {
 	close(): Promise<void>;
 }
 
-/** Enough for every real request; more is cut off. */
-const bodyLimit = 64 * 1024;
-const journalLimit = 10_000;
-
+/** @throws the system's error if a port is taken; RangeError for wrong settings */
 export async function startSimulator(
 	options: SimulatorOptions,
 ): Promise<Simulator> {
 	const clock = createVirtualClock(options.startAtMs, options.timeScale ?? 1);
 	const journal = createJournal(journalLimit);
-	const platform = createPlatform({
-		accounts: options.accounts,
-		seed: options.seed ?? 1,
-		knobs: {
-			...(options.tokenLifetimeSeconds === undefined
-				? {}
-				: { tokenLifetimeSeconds: options.tokenLifetimeSeconds }),
-			...(options.overlapSeconds === undefined
-				? {}
-				: { overlapSeconds: options.overlapSeconds }),
-			...options.knobs,
-		},
-	});
-	const latencyMs = options.latencyMs ?? 0;
-	const name = "api.weixin.qq.com";
+	const { accounts, limits = {}, latencyMs = 0 } = options;
+	const seed = options.seed ?? randomInt(2 ** 32);
+	const knobs = { ...lifetimeKnobs(options), ...options.knobs };
+	const platform = createPlatform({ accounts, seed, limits, knobs });
 
-	const server = createServer((message, response) => {
-		receive(message, (body) => {
-			const request = requestOf(message, body, name);
-			if (request.path.startsWith("/sim/") && request.path !== "/sim/use") {
-				sendControl(response, control({ platform, clock, journal }, request));
-				return;
-			}
-			const at = clock.now();
-			const answer = platform.answer(request, at);
-			const record = journal.add(recordOf(message, request, answer, at));
-			options.onRequest?.(record);
-			const sent = () =>
-				deliver(message, response, answer, dateOf(at), clock.scale);
-			if (latencyMs > 0) setTimeout(sent, latencyMs);
-			else sent();
-		});
-	});
-	server.keepAliveTimeout = 60_000;
-
-	function dateOf(at: number): number {
-		return at + platform.knobs.clockOffsetSeconds * 1000;
+	function answer(
+		request: ReceivedRequest,
+		message: IncomingMessage,
+		response: ServerResponse,
+	): void {
+		const at = clock.now();
+		const given = platform.answer(request, at);
+		const record = journal.add(recordOf(message, request, given, at));
+		options.onRequest?.(record);
+		if (latencyMs > 0)
+			setTimeout(() => deliver(response, given, clock.scale), latencyMs);
+		else deliver(response, given, clock.scale);
 	}
 
-	await new Promise<void>((resolve, reject) => {
-		server.once("error", reject);
-		server.listen(options.port ?? 0, options.host ?? "127.0.0.1", resolve);
+	async function open(host: string, port: number): Promise<Listener> {
+		return openListener({
+			host,
+			address: options.host ?? "127.0.0.1",
+			port,
+			tls: options.tls?.[host],
+			onRequest: (message, response) =>
+				receive(message, (body) => {
+					const request = requestOf(message, body, host);
+					if (isControl(request.path))
+						void control({ platform, clock, journal, outages }, request).then(
+							(content) => sendControl(response, content),
+						);
+					else answer(request, message, response);
+				}),
+		});
+	}
+
+	const [mainHost] = apiHosts;
+	const wanted = Object.entries({
+		[mainHost]: options.port ?? 0,
+		...options.hosts,
 	});
-	const { port } = server.address() as AddressInfo;
+	const listeners = await openAll(
+		wanted.map(
+			([host, port]) =>
+				() =>
+					open(host, port),
+		),
+	);
+	const outages = createOutages(listeners, platform.faults, clock);
+	const hosts = Object.fromEntries(
+		listeners.map(({ host, url, port }) => [host, { url, port }]),
+	);
+	const main = hosts[mainHost];
+	if (main === undefined) throw new Error("the main listener is missing");
 
 	return {
-		url: `http://${options.host ?? "127.0.0.1"}:${port}`,
-		port,
+		...main,
+		hosts,
 		platform,
 		now: clock.now,
 		requests: journal.records,
-		advance: clock.advance,
+		advance(seconds) {
+			clock.advance(seconds);
+			void outages.settle();
+		},
+		async addFault(fault) {
+			const remove = platform.faults.add(fault, clock.now());
+			await outages.settle();
+			return () => {
+				remove();
+				return outages.settle();
+			};
+		},
+		clearFaults() {
+			platform.faults.clear();
+			return outages.settle();
+		},
 		waitFor: journal.waitFor,
-		close: () =>
-			new Promise((resolve) => {
-				server.close(() => resolve());
-				server.closeAllConnections();
-			}),
+		async close() {
+			outages.stop();
+			await Promise.all(listeners.map((listener) => listener.close()));
+		},
 	};
+}
+
+const journalLimit = 10_000;
+
+/** Enough for every real request; what is longer is cut, and so no JSON any more. */
+const bodyLimit = 64 * 1024;
+
+type ReceivedRequest = Required<PlatformRequest>;
+
+function lifetimeKnobs(options: SimulatorOptions): Partial<Knobs> {
+	const { tokenLifetimeSeconds, overlapSeconds } = options;
+	return {
+		...(tokenLifetimeSeconds === undefined ? {} : { tokenLifetimeSeconds }),
+		...(overlapSeconds === undefined ? {} : { overlapSeconds }),
+	};
+}
+
+/** All listeners, or none: what is open already is closed when one fails. */
+async function openAll(
+	opens: readonly (() => Promise<Listener>)[],
+): Promise<readonly Listener[]> {
+	const listeners: Listener[] = [];
+	try {
+		for (const open of opens) listeners.push(await open());
+	} catch (error) {
+		await Promise.all(listeners.map((listener) => listener.close()));
+		throw error;
+	}
+	return listeners;
+}
+
+/** `/sim/use` is a business API: it belongs to the platform. */
+function isControl(path: string): boolean {
+	return path.startsWith("/sim/") && path !== "/sim/use";
 }
 
 function receive(message: IncomingMessage, done: (body: string) => void): void {
@@ -144,11 +217,11 @@ function requestOf(
 	message: IncomingMessage,
 	body: string,
 	host: string,
-): Required<Omit<PlatformRequest, "secure">> {
-	const target = message.url ?? "/";
+): ReceivedRequest {
+	const { url: target = "/", method = "GET", headers, socket } = message;
 	const mark = target.indexOf("?");
 	return {
-		method: message.method ?? "GET",
+		method,
 		host,
 		path: mark < 0 ? target : target.slice(0, mark),
 		query:
@@ -156,19 +229,18 @@ function requestOf(
 				? {}
 				: Object.fromEntries(new URLSearchParams(target.slice(mark + 1))),
 		body,
-		ip: (message.socket.remoteAddress ?? "127.0.0.1").replace(/^::ffff:/, ""),
-		chunked: message.headers["transfer-encoding"] !== undefined,
+		ip: (socket.remoteAddress ?? "127.0.0.1").replace(/^::ffff:/, ""),
+		chunked: headers["transfer-encoding"] !== undefined,
+		secure: "encrypted" in socket,
 	};
 }
 
 function recordOf(
 	message: IncomingMessage,
-	request: ReturnType<typeof requestOf>,
-	answer: Answer,
+	{ method, host, path, query, body, ip }: ReceivedRequest,
+	{ status, endpoint, outcome, processed, appid }: Answer,
 	at: number,
 ): Omit<RequestRecord, "id"> {
-	const { method, host, path, query, body, ip } = request;
-	const { status, endpoint, outcome, processed, appid } = answer;
 	return {
 		at,
 		method,
@@ -193,8 +265,10 @@ function sendControl(
 ): void {
 	const body = `${JSON.stringify(content)}\n`;
 	response.writeHead(status, {
-		"Content-Type": "application/json",
+		"Content-Type": "application/json; charset=utf-8",
 		"Content-Length": Buffer.byteLength(body),
+		// An outage that was just ordered must not be bypassed on this connection.
+		Connection: "close",
 	});
 	response.end(body);
 }

@@ -9,6 +9,7 @@ const wording: Readonly<Record<number, string>> = {
 	40066: "invalid url",
 	40097: "invalid args",
 	40125: "invalid appsecret",
+	40164: "invalid ip 127.0.0.1 ipv6 ::ffff:127.0.0.1, not in whitelist",
 	40243: "appsecret is frozen",
 	41001: "access_token missing",
 	41002: "appid missing",

@@ -15,7 +15,7 @@ test("a token is fetched, used, and dies when it is killed", async () => {
 	const { access_token } = (await fetched.json()) as { access_token: string };
 	const use = async () =>
 		(await fetch(`${url}/sim/use?access_token=${access_token}`)).json();
-	expect(await use()).not.toHaveProperty("errcode");
+	expect(await use()).toMatchObject({ errcode: 0 });
 	await fetch(`${url}/sim/kill`, {
 		method: "POST",
 		body: JSON.stringify({ appid: "wx1" }),
