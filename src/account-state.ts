@@ -1,0 +1,156 @@
+/**
+ * What the keepers of one account, in any number of processes, tell each other.
+ * It lies beside the token file as `.<file>.state` and holds no secret. Without
+ * it (deleted, garbled) everything still works, with a fetch more than needed.
+ */
+export interface AccountState {
+	/** Counts publications: the higher one is the newer, whatever the clocks say. */
+	readonly generation: number;
+	/** The token last published. Written just before its file is renamed into place. */
+	readonly published?: Publication;
+	/**
+	 * The mark of a request that may have changed the token at WeChat: written
+	 * before the request leaves. It stands for as long as the file still holds the
+	 * token that the request was to replace.
+	 */
+	readonly inFlight?: InFlight;
+	/** No attempt before `at + waitMs`, and the failure that is the reason, if any. */
+	readonly pause?: Pause;
+	/** The last forced refresh: when it started, in which process. */
+	readonly forced?: { readonly at: number; readonly by: string };
+	/** When WeChat was called, for the budget; epoch ms, ascending. */
+	readonly calls: readonly number[];
+	/** When `force_refresh` was sent to the stable interface, for its 20 a day. */
+	readonly forceCalls: readonly number[];
+	/** When tokens were found dead long before their end. */
+	readonly diedEarly: readonly number[];
+}
+
+export interface Publication {
+	/** `tokenId` of the token. */
+	readonly id: string;
+	readonly expiresAt: number;
+	/** From WeChat's `expires_in`. */
+	readonly lifetimeMs: number;
+	/** When its request was sent. */
+	readonly fetchedAt: number;
+	/** Why it was fetched; see `Reason` in policy.ts. */
+	readonly reason: string;
+}
+
+export interface InFlight {
+	/** `tokenId` of the token on disk before; "" if there was none. */
+	readonly replaces: string;
+	readonly at: number;
+	readonly by: ProcessName;
+	/** Which instance of the lock directory the process held. */
+	readonly lock: string;
+}
+
+/** Enough to tell whether a process on this machine still lives. */
+export interface ProcessName {
+	/** Random, new in each process. */
+	readonly instance: string;
+	readonly pid: number;
+	/** Clock ticks since boot at which it started; tells a reused pid. */
+	readonly startTicks: string;
+	/** The boot and the pid namespace in which `pid` means something. */
+	readonly realm: string;
+}
+
+export interface Pause {
+	readonly at: number;
+	readonly waitMs: number;
+	readonly failure?: Failure;
+}
+
+export interface Failure {
+	readonly kind: string;
+	readonly code: string;
+	readonly message: string;
+	readonly hint: string;
+	readonly rid?: string;
+	/** How often in a row, this one included. */
+	readonly attempts: number;
+	/** When the row began. */
+	readonly since: number;
+}
+
+export const emptyState: AccountState = {
+	generation: 0,
+	calls: [],
+	forceCalls: [],
+	diedEarly: [],
+};
+
+export function encodeState(state: AccountState): string {
+	return `${JSON.stringify(state)}\n`;
+}
+
+/** Anything that is not a state is the empty one: it is a memory, not a truth. */
+export function decodeState(text: string): AccountState {
+	let content: unknown;
+	try {
+		content = JSON.parse(text);
+	} catch {
+		return emptyState;
+	}
+	return isState(content) ? content : emptyState;
+}
+
+function isState(content: unknown): content is AccountState {
+	if (!isRecord(content)) return false;
+	const { generation, published, inFlight, pause, forced } = content;
+	return (
+		isNumber(generation) &&
+		["calls", "forceCalls", "diedEarly"].every((key) =>
+			isTimes(content[key]),
+		) &&
+		isAbsentOr(
+			published,
+			["id", "reason"],
+			["expiresAt", "lifetimeMs", "fetchedAt"],
+		) &&
+		isAbsentOr(inFlight, ["replaces", "lock"], ["at"]) &&
+		(!isRecord(inFlight) ||
+			(isRecord(inFlight.by) &&
+				isAbsentOr(
+					inFlight.by,
+					["instance", "startTicks", "realm"],
+					["pid"],
+				))) &&
+		isAbsentOr(pause, [], ["at", "waitMs"]) &&
+		(!isRecord(pause) ||
+			isAbsentOr(
+				pause.failure,
+				["kind", "code", "message", "hint"],
+				["attempts", "since"],
+			)) &&
+		isAbsentOr(forced, ["by"], ["at"])
+	);
+}
+
+function isAbsentOr(
+	content: unknown,
+	strings: readonly string[],
+	numbers: readonly string[],
+): boolean {
+	if (content === undefined) return true;
+	return (
+		isRecord(content) &&
+		strings.every((key) => typeof content[key] === "string") &&
+		numbers.every((key) => isNumber(content[key]))
+	);
+}
+
+function isRecord(content: unknown): content is Record<string, unknown> {
+	return typeof content === "object" && content !== null;
+}
+
+function isNumber(content: unknown): content is number {
+	return typeof content === "number" && Number.isFinite(content);
+}
+
+function isTimes(content: unknown): boolean {
+	return Array.isArray(content) && content.every(isNumber);
+}

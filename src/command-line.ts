@@ -1,0 +1,76 @@
+/** Command lines, parsed by their usage. */
+import { parseArgs } from "node:util";
+import { UsageError } from "./errors.ts";
+import type { CommandUsage } from "./usage.ts";
+
+export interface CommandLine {
+	readonly operands: readonly string[];
+	readonly help: boolean;
+	/** Whether a switch is on. */
+	has(flag: string): boolean;
+	/** The value of an option; the last one, if it stands there often. */
+	value(flag: string): string | undefined;
+	values(flag: string): readonly string[];
+	/** A number of at least 0, such as seconds. */
+	number(flag: string): number | undefined;
+}
+
+/** Throws `UsageError`. */
+export function parseCommandLine(
+	usage: CommandUsage,
+	argv: readonly string[],
+): CommandLine {
+	const hint = `see wxtokend ${usage.name} --help`;
+	const options = Object.fromEntries([
+		["help", { type: "boolean" as const }],
+		...usage.options.map(({ flag, value }) => [
+			flag,
+			value === undefined
+				? { type: "boolean" as const }
+				: { type: "string" as const, multiple: true },
+		]),
+	]);
+	let parsed: ReturnType<typeof parseArgs>;
+	try {
+		parsed = parseArgs({
+			args: [...argv],
+			options,
+			allowPositionals: true,
+			strict: true,
+		});
+	} catch (error) {
+		if (!(error instanceof TypeError)) throw error;
+		// The first sentence names the option; the rest is advice for programmers.
+		const [what] = error.message.split(/\. |\n/);
+		throw new UsageError(what ?? "unknown option", hint);
+	}
+	const { values, positionals } = parsed;
+	const help = values.help === true;
+	if (!help && positionals.length < usage.minOperands)
+		throw new UsageError(`${usage.operands} is missing`, hint);
+	const extra = positionals[usage.maxOperands];
+	if (!help && extra !== undefined)
+		throw new UsageError(`unexpected argument ${JSON.stringify(extra)}`, hint);
+	const all = (flag: string): readonly string[] => {
+		const value = values[flag];
+		return Array.isArray(value) ? value.map(String) : [];
+	};
+	return {
+		operands: positionals,
+		help,
+		has: (flag) => values[flag] === true,
+		value: (flag) => all(flag).at(-1),
+		values: all,
+		number: (flag) => {
+			const text = all(flag).at(-1);
+			if (text === undefined) return undefined;
+			const number = Number(text);
+			if (text.trim() === "" || !Number.isFinite(number) || number < 0)
+				throw new UsageError(
+					`--${flag} is ${JSON.stringify(text)}; expected a number of at least 0`,
+					hint,
+				);
+			return number;
+		},
+	};
+}

@@ -1,0 +1,196 @@
+/** The daemon: wires the parts, and lives from start to stop. */
+import { setImmediate as breathe } from "node:timers/promises";
+import type { Clock } from "./clock.ts";
+import type { Account, Config } from "./config.ts";
+import { ConfigError, exitCode, StoreError } from "./errors.ts";
+import { createGate } from "./gate.ts";
+import { createHttp } from "./http.ts";
+import {
+	type KeptAccount,
+	keepAccount,
+	prepareDirectory,
+	type Surroundings,
+	sweepLeftovers,
+} from "./keepers.ts";
+import type { AdjustableLog } from "./log.ts";
+import { nameThisProcess } from "./process-name.ts";
+import { type Schedule, startSchedule } from "./schedule.ts";
+import type { SignalInbox } from "./signals.ts";
+
+export interface DaemonOptions {
+	readonly config: Config;
+	/** Reads the configuration again; throws `ConfigError`. */
+	readonly reload: () => Config;
+	readonly signals: SignalInbox;
+	readonly log: AdjustableLog;
+	readonly clock: Clock;
+	readonly env: Readonly<Record<string, string | undefined>>;
+	/** An error that is nobody's mistake but ours. */
+	readonly onBug: (error: unknown) => never;
+}
+
+/** Accounts at work at a time. */
+const maxAtWork = 48;
+
+/** A tick gives way to sockets and timers after so long. */
+const sliceMs = 10;
+
+/** Resolves with the exit code after SIGTERM or SIGINT. Throws `StoreError` if the directory is of no use. */
+export async function runDaemon(options: DaemonOptions): Promise<number> {
+	const { log, clock, signals, env, onBug } = options;
+	let { config } = options;
+	let kept: ReadonlyMap<string, KeptAccount> = new Map();
+	let schedule: Schedule | undefined;
+	let ticking: Promise<void> | undefined;
+	const stopping = new AbortController();
+	const around: Surroundings = {
+		http: createHttp({ connectTimeoutMs: connectTimeoutOf(config), env }),
+		clock,
+		random: Math.random,
+		self: nameThisProcess(),
+		log,
+		gate: createGate(maxAtWork),
+		stopping: stopping.signal,
+		wakeAt: (at) => schedule?.wakeAt(at),
+		count: () => {},
+		onBug,
+	};
+
+	const keepAll = (wanted: Config, before: Config | undefined) => {
+		const next = new Map<string, KeptAccount>();
+		for (const account of wanted.accounts) {
+			const known = kept.get(account.appid);
+			next.set(
+				account.appid,
+				known !== undefined &&
+					before !== undefined &&
+					sameAccount(known.account, account) &&
+					sameFiles(before, wanted)
+					? known
+					: keepAccount(account, wanted, around),
+			);
+		}
+		for (const [appid, { keeper }] of kept)
+			if (next.get(appid)?.keeper !== keeper) void keeper.settle().catch(onBug);
+		kept = next;
+	};
+
+	const tick = () => {
+		ticking ??= lookAtAll(kept, onBug).finally(() => {
+			ticking = undefined;
+		});
+	};
+
+	const follow = (wanted: Config) => {
+		schedule?.stop();
+		schedule = startSchedule(wanted.schedule, tick, clock);
+		log.setLevel(wanted.logLevel);
+		for (const warning of wanted.warnings)
+			log.warn({ event: "config.doubtful" }, warning);
+	};
+
+	const reload = async () => {
+		log.info(
+			{ event: "reload.requested" },
+			"SIGHUP: a forced refresh of every account",
+		);
+		try {
+			const wanted = options.reload();
+			await prepareDirectory(wanted);
+			keepAll(wanted, config);
+			config = wanted;
+			follow(wanted);
+		} catch (error) {
+			if (!(error instanceof ConfigError || error instanceof StoreError))
+				throw error;
+			log.error(
+				{ event: "config.refused", ...problemsIn(error) },
+				`the old configuration stays: ${error.message}`,
+			);
+		}
+		const urgent = kept.size <= maxAtWork;
+		await Promise.all(
+			[...kept.values()].map(({ keeper }) => keeper.force({ urgent })),
+		);
+	};
+
+	await prepareDirectory(config);
+	keepAll(config, undefined);
+	await sweepLeftovers(config.directory, [...kept.values()]);
+	const stopped = new Promise<string>((resolve) => {
+		signals.onStop((signal) => {
+			stopping.abort();
+			resolve(signal);
+		});
+	});
+	log.info(
+		{
+			event: "daemon.started",
+			config: config.source,
+			directory: config.directory,
+			accounts: config.accounts.length,
+			schedule: config.schedule,
+		},
+		"wxtokend keeps the tokens",
+	);
+	follow(config);
+	const firstLooks = [...kept.values()].map(({ keeper }) =>
+		keeper.look(firstPatienceMs(config)),
+	);
+	signals.onReload(() => void reload().catch(onBug));
+	await Promise.race([Promise.all(firstLooks).catch(onBug), stopped]);
+	if (!stopping.signal.aborted)
+		log.info({ event: "daemon.ready" }, "every account was looked at");
+
+	const signal = await stopped;
+	log.info({ event: "daemon.stopping", signal }, "finishing what is under way");
+	schedule?.stop();
+	await ticking;
+	await Promise.all([...kept.values()].map(({ keeper }) => keeper.settle()));
+	await around.http.close();
+	log.info(
+		{ event: "daemon.stopped" },
+		"the token files stay for their readers",
+	);
+	return exitCode.done;
+}
+
+async function lookAtAll(
+	kept: ReadonlyMap<string, KeptAccount>,
+	onBug: (error: unknown) => void,
+): Promise<void> {
+	let since = performance.now();
+	for (const { keeper } of kept.values()) {
+		if (keeper.needsLook()) void keeper.look().catch(onBug);
+		if (performance.now() - since < sliceMs) continue;
+		await breathe();
+		since = performance.now();
+	}
+}
+
+function connectTimeoutOf({ accounts }: Config): number {
+	return Math.max(...accounts.map(({ timeoutMs }) => timeoutMs)) / 2;
+}
+
+/** At start another process may be fetching the same token: it is worth the wait. */
+function firstPatienceMs({ accounts }: Config): number {
+	return Math.max(...accounts.map(({ timeoutMs }) => timeoutMs));
+}
+
+function sameAccount(one: Account, other: Account): boolean {
+	return JSON.stringify(one) === JSON.stringify(other);
+}
+
+function sameFiles(one: Config, other: Config): boolean {
+	return (
+		one.directory === other.directory &&
+		one.mode === other.mode &&
+		one.gid === other.gid
+	);
+}
+
+function problemsIn(error: ConfigError | StoreError) {
+	return error instanceof ConfigError
+		? { problems: error.problems }
+		: { code: error.code, hint: error.hint };
+}

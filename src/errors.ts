@@ -1,0 +1,134 @@
+/**
+ * The few error classes, named for what the reader must do. Anything else that
+ * is thrown is a bug: it is logged with its stack and ends the process with 70.
+ */
+
+/** Exit codes of the commands (sysexits.h). */
+export const exitCode = {
+	done: 0,
+	usage: 64,
+	noToken: 69,
+	bug: 70,
+	cannotWrite: 73,
+	temporary: 75,
+	configuration: 78,
+} as const;
+
+/** A wrong command line. `hint` says how to call it. */
+export class UsageError extends Error {
+	readonly hint: string;
+	constructor(message: string, hint: string) {
+		super(message);
+		this.name = "UsageError";
+		this.hint = hint;
+	}
+}
+
+/** One mistake in the configuration: where, what stands there, what was expected. */
+export interface ConfigProblem {
+	/** `account[0].appid`, a file's path, or an environment variable. */
+	readonly path: string;
+	/** A sentence without the path; never holds a secret. */
+	readonly message: string;
+}
+
+/** All that is wrong with a configuration, found in one run. */
+export class ConfigError extends Error {
+	readonly source: string;
+	readonly problems: readonly ConfigProblem[];
+	constructor(source: string, problems: readonly ConfigProblem[]) {
+		super(
+			`could not use the configuration ${source}: ${problems
+				.map(({ path, message }) => `${path}: ${message}`)
+				.join("; ")}`,
+		);
+		this.name = "ConfigError";
+		this.source = source;
+		this.problems = problems;
+	}
+}
+
+/** What a failed call to WeChat means for the next one; see `errcode.ts`. */
+export type IssuerErrorKind =
+	/** Network, 5xx, -1: try again soon, and less soon each time. */
+	| "transient"
+	/** A quota: wait, and never hammer it. */
+	| "limited"
+	/** Appid, secret or base URL are wrong: the operator must mend them. */
+	| "config"
+	/** Someone must act in WeChat's console. */
+	| "admin"
+	/** An answer that is none; may pass by itself. */
+	| "garbled";
+
+export interface IssuerErrorFields {
+	readonly kind: IssuerErrorKind;
+	/** Stable: `errcode 40164`, `timeout`, `ECONNREFUSED`, `http 502`… */
+	readonly code: string;
+	readonly message: string;
+	/** What to do next, in the operator's words. */
+	readonly hint: string;
+	/** The wait before the next attempt; undefined: exponential backoff. */
+	readonly waitMs?: number;
+	/**
+	 * False when WeChat cannot have issued a token for this request: it was
+	 * never sent, or WeChat refused it in words.
+	 */
+	readonly mayHaveIssued: boolean;
+	/** False when nothing left this machine: no call in the sense of a quota. */
+	readonly sent: boolean;
+	/** WeChat's number for this call, to quote to its support. */
+	readonly rid?: string;
+}
+
+/** WeChat did not give a token. Neither message nor cause ever hold a URL. */
+export class IssuerError extends Error implements IssuerErrorFields {
+	readonly kind: IssuerErrorKind;
+	readonly code: string;
+	readonly hint: string;
+	readonly waitMs?: number;
+	readonly mayHaveIssued: boolean;
+	readonly sent: boolean;
+	readonly rid?: string;
+	constructor(fields: IssuerErrorFields) {
+		super(fields.message);
+		this.name = "IssuerError";
+		this.kind = fields.kind;
+		this.code = fields.code;
+		this.hint = fields.hint;
+		if (fields.waitMs !== undefined) this.waitMs = fields.waitMs;
+		this.mayHaveIssued = fields.mayHaveIssued;
+		this.sent = fields.sent;
+		if (fields.rid !== undefined) this.rid = fields.rid;
+	}
+}
+
+/** The directory of token files failed us. */
+export class StoreError extends Error {
+	/** `lost`: the lock went to another process; `io`: a system call failed; `refused`: not safe to write there. */
+	readonly kind: "lost" | "io" | "refused";
+	/** `EROFS`, `ENOSPC`… or the kind. */
+	readonly code: string;
+	readonly hint: string;
+	constructor(
+		kind: "lost" | "io" | "refused",
+		message: string,
+		hint: string,
+		cause?: unknown,
+	) {
+		super(message, cause === undefined ? undefined : { cause });
+		this.name = "StoreError";
+		this.kind = kind;
+		this.code = errnoOf(cause) ?? kind;
+		this.hint = hint;
+	}
+}
+
+/** The `code` of a Node.js system error, if it is one. */
+export function errnoOf(error: unknown): string | undefined {
+	if (error instanceof Error && "code" in error) {
+		const { code } = error;
+		if (typeof code === "string") return code;
+	}
+	return undefined;
+}

@@ -1,0 +1,27 @@
+import { ConfigError, exitCode, StoreError, UsageError } from "./errors.ts";
+
+/** Says what is wrong on stderr; returns the exit code. */
+export function explain(error: unknown): number {
+	const say = (text: string) => process.stderr.write(`wxtokend: ${text}\n`);
+	if (error instanceof UsageError) {
+		say(`${error.message}; ${error.hint}`);
+		return exitCode.usage;
+	}
+	if (error instanceof ConfigError) {
+		const { source, problems } = error;
+		const where = source === "" ? "" : ` in ${source}`;
+		const count =
+			problems.length === 1 ? "1 problem" : `${problems.length} problems`;
+		say(`${count}${where}:`);
+		for (const { path, message } of problems)
+			process.stderr.write(`  ${path}: ${message}\n`);
+		return exitCode.configuration;
+	}
+	if (error instanceof StoreError) {
+		say(`${error.message}; ${error.hint}`);
+		return exitCode.cannotWrite;
+	}
+	const stack = error instanceof Error ? error.stack : String(error);
+	say(`this is a bug, please report it:\n${stack}`);
+	return exitCode.bug;
+}

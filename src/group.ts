@@ -1,0 +1,41 @@
+/** Groups by name: Node.js has no call for it. */
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+
+/** The id of a group given by name or id; undefined if there is none. */
+export function groupId(group: string | number): number | undefined {
+	const id = typeof group === "number" ? group : Number(group || "none");
+	if (Number.isInteger(id)) return id >= 0 && id < 0xffffffff ? id : undefined;
+	return typeof group === "string"
+		? (idIn(readGroups(), group) ?? idIn(askSystem(group), group))
+		: undefined;
+}
+
+function idIn(lines: string, name: string): number | undefined {
+	for (const line of lines.split("\n")) {
+		const [found, , id] = line.split(":");
+		if (found === name && id !== undefined) return Number(id);
+	}
+	return undefined;
+}
+
+function readGroups(): string {
+	try {
+		return readFileSync("/etc/group", "utf8");
+	} catch {
+		return "";
+	}
+}
+
+/** Groups from elsewhere (LDAP, systemd): only getent knows them. */
+function askSystem(name: string): string {
+	if (!/^[A-Za-z_][\w.-]*\$?$/.test(name)) return "";
+	try {
+		return execFileSync("getent", ["group", name], {
+			encoding: "utf8",
+			stdio: ["ignore", "pipe", "ignore"],
+		});
+	} catch {
+		return "";
+	}
+}

@@ -1,0 +1,701 @@
+/**
+ * The keeper of one account. Whatever makes it act (a tick, SIGHUP, an app's
+ * report), the story of a refresh is always the same:
+ *
+ * read what is on disk · decide · lock · read and decide again, as another
+ * process may have been faster · leave a mark · fetch · publish · unlock.
+ *
+ * It never sleeps and never retries by itself: a failed attempt only moves the
+ * time of the next one, and the next look takes it from there.
+ */
+import type {
+	AccountState,
+	Failure,
+	Pause,
+	ProcessName,
+} from "./account-state.ts";
+import type { Clock } from "./clock.ts";
+import { IssuerError, StoreError } from "./errors.ts";
+import type { Gate } from "./gate.ts";
+import type { Log } from "./log.ts";
+import {
+	afterFailure,
+	afterSameToken,
+	budgetFreeAt,
+	cooldownOf,
+	countCall,
+	countEarlyDeath,
+	countForce,
+	decide,
+	hasForeignFetcher,
+	type KnownToken,
+	mayForceStable,
+	type Plan,
+	type Reason,
+	type Rules,
+	refreshAt,
+	stableForceGapMs,
+	usualLifetimeMs,
+	type Wish,
+} from "./policy.ts";
+import { type Token, tokenId } from "./token.ts";
+import type { LockedStore, TokenStore } from "./token-file.ts";
+import type { Grant, Issuer, Verdict } from "./wechat.ts";
+
+export interface KeeperParts {
+	readonly appid: string;
+	readonly rules: Rules;
+	readonly store: TokenStore;
+	readonly issuer: Issuer;
+	readonly clock: Clock;
+	readonly random: () => number;
+	readonly self: ProcessName;
+	readonly log: Log;
+	/** How long a forced refresh waits for a lock that another process holds. */
+	readonly patienceMs: number;
+	/** Asked to look again at that instant: a forced refresh waits for its cooldown. */
+	readonly wakeAt: (at: number) => void;
+	/** Bounds how many accounts are at work at a time. */
+	readonly gate: Gate;
+	/** Told of what metrics count. */
+	readonly count: (event: KeeperEvent) => void;
+	/** An error that no class of errors.ts stands for. */
+	readonly onBug: (error: unknown) => void;
+}
+
+export type KeeperEvent =
+	| { readonly kind: "fetch"; readonly outcome: string }
+	| { readonly kind: "probe"; readonly verdict: Verdict }
+	| { readonly kind: "forced" }
+	| { readonly kind: "published" }
+	| { readonly kind: "adopted" }
+	| { readonly kind: "lock-busy" };
+
+/** What a look led to. */
+export type Outcome =
+	| {
+			readonly kind: "rested" | "republished";
+			readonly token: Token;
+	  }
+	| {
+			readonly kind: "refreshed";
+			readonly token: Token;
+			readonly reason: Reason;
+	  }
+	/** Another process holds the lock, and works on it. */
+	| { readonly kind: "locked" }
+	/** Something should be fetched, but not before `until`. */
+	| { readonly kind: "held-back"; readonly until: number }
+	| { readonly kind: "failed"; readonly error: IssuerError | StoreError };
+
+/** The answer to somebody who wants another token. */
+export type WishAnswer =
+	| {
+			readonly outcome: "refreshed" | "already-fresh" | "alive";
+			readonly token: Token;
+	  }
+	| { readonly outcome: "failed"; readonly error: WishError };
+
+export interface WishError {
+	readonly code: string;
+	readonly message: string;
+	readonly hint: string;
+}
+
+export interface Keeper {
+	readonly appid: string;
+	/** Whether `look` would do anything; cheap, for each tick. */
+	needsLook(): boolean;
+	/**
+	 * Looks, and acts if something is due; waits up to `patienceMs` for a lock.
+	 * Single flight: while one is under way, all get its outcome.
+	 */
+	look(patienceMs?: number): Promise<Outcome>;
+	/**
+	 * A forced refresh. The answer comes from the first attempt that began after
+	 * the call. `urgent`: do not queue behind the refreshes of other accounts.
+	 */
+	force(options: { readonly urgent: boolean }): Promise<WishAnswer>;
+	/** An app says that WeChat refused this token. */
+	report(stale: string): Promise<WishAnswer>;
+	/** The newest token known, if it lives. */
+	current(): Token | undefined;
+	/** Resolves when nothing is under way any more; who waits is told so. */
+	settle(): Promise<void>;
+}
+
+/** A wish, and those who wait for it. */
+interface Waiting extends Wish {
+	readonly answer: (answer: WishAnswer) => void;
+	readonly answered: Promise<WishAnswer>;
+}
+
+export function createKeeper(parts: KeeperParts): Keeper {
+	const { appid, rules, store, issuer, clock, random, self, log } = parts;
+	let memory: KnownToken | undefined;
+	/** Not begun yet. */
+	let wish: Waiting | undefined;
+	/** The wish that the attempt under way is for. */
+	let serving: Waiting | undefined;
+	let running: Promise<Outcome> | undefined;
+	/** A pause that could not be written to disk counts all the same. */
+	let ownPause: Pause | undefined;
+	let probed: Probe | undefined;
+	let probeCalls: readonly number[] = [];
+	let eager = true;
+	let settling = false;
+	let lastLogged = "";
+	let foreignNamedAt: number | undefined;
+
+	const look = (patienceMs = 0, urgent = false): Promise<Outcome> => {
+		if (running !== undefined) return running;
+		const before = wish;
+		running = parts
+			.gate(() => attempt(patienceMs), { urgent })
+			.finally(() => {
+				running = undefined;
+				eager = false;
+				// A wish that came meanwhile is younger than what the attempt did.
+				if (wish !== undefined && wish !== before && !wish.tried && !settling)
+					void serve(true);
+			});
+		return running;
+	};
+
+	const attempt = async (patienceMs: number): Promise<Outcome> => {
+		const plan = consider();
+		if (!plan.publish && plan.fetch === undefined) return rest(plan);
+		let lock: LockedStore | undefined;
+		try {
+			lock = await store.acquire(patienceMs);
+			if (lock === undefined) {
+				parts.count({ kind: "lock-busy" });
+				return { kind: "locked" };
+			}
+			return await underLock(lock);
+		} catch (error) {
+			if (error instanceof StoreError) return storeFailed(error);
+			throw error;
+		} finally {
+			await lock?.release();
+		}
+	};
+
+	const underLock = async (lock: LockedStore): Promise<Outcome> => {
+		const plan = consider();
+		const { current } = plan;
+		if (plan.publish && current !== undefined) {
+			await republish(lock, current);
+			if (plan.fetch === undefined)
+				return { kind: "republished", token: current.token };
+		}
+		if (plan.fetch === undefined) return rest(plan);
+		return refresh(lock, plan.fetch, current);
+	};
+
+	/** Reads, decides, and takes over what another process has published. */
+	const consider = (): Plan => {
+		const plan = observe();
+		if (plan.granted && plan.current !== undefined) {
+			const { token } = plan.current;
+			wish?.answer({ outcome: "refreshed", token });
+			wish = undefined;
+		}
+		return plan;
+	};
+
+	const observe = (): Plan => {
+		const plan = decide({
+			now: clock.now(),
+			instance: self.instance,
+			rules,
+			memory,
+			disk: store.read(),
+			state: recall(),
+			wish,
+			eager,
+		});
+		const { current } = plan;
+		if (
+			current !== undefined &&
+			current.id !== memory?.id &&
+			isAlive(current)
+		) {
+			log.info(
+				{ event: "token.adopted", appid, ...describe(current) },
+				"took over the valid token on disk",
+			);
+			parts.count({ kind: "adopted" });
+			ownPause = undefined;
+		}
+		memory = current;
+		return plan;
+	};
+
+	const recall = (): AccountState => {
+		const state = store.recall();
+		const pause =
+			ownPause !== undefined && ownPause.at >= (state.pause?.at ?? 0)
+				? ownPause
+				: state.pause;
+		const calls =
+			probeCalls.length === 0
+				? state.calls
+				: [...new Set([...state.calls, ...probeCalls])].sort((a, b) => a - b);
+		return { ...state, calls, ...(pause === undefined ? {} : { pause }) };
+	};
+
+	/** Nothing to do, or nothing that may be done now. */
+	const rest = ({ heldBack, current }: Plan): Outcome => {
+		if (heldBack !== undefined) {
+			if (heldBack.by === "cooldown") parts.wakeAt(heldBack.until);
+			if (heldBack.by === "budget") budgetUsedUp(heldBack.until);
+			return { kind: "held-back", until: heldBack.until };
+		}
+		if (current === undefined) throw new Error("no token, and no need of one");
+		return { kind: "rested", token: current.token };
+	};
+
+	const republish = async (lock: LockedStore, current: KnownToken) => {
+		const found = store.read();
+		const state = recall();
+		if (state.published?.id !== current.id)
+			await lock.remember(vouch(current, state));
+		await lock.publish(current.token);
+		lastLogged = "";
+		parts.count({ kind: "published" });
+		log.warn(
+			{
+				event: "file.repaired",
+				appid,
+				...describe(current),
+				found: found.kind === "unusable" ? found.problem : found.kind,
+			},
+			"the token file did not hold the current token; now it does, without a call to WeChat",
+		);
+	};
+
+	const refresh = async (
+		lock: LockedStore,
+		reason: Reason,
+		current: KnownToken | undefined,
+	): Promise<Outcome> => {
+		const before = recall();
+		const startedAt = clock.now();
+		const forced = reason === "forced" || reason === "reported";
+		if (forced || reason === "cut-off") {
+			serving = wish;
+			wish = undefined;
+		}
+		const marked: AccountState = {
+			...before,
+			inFlight: {
+				replaces: current?.id ?? "",
+				at: startedAt,
+				by: self,
+				lock: lock.lock,
+			},
+			calls: countCall(before.calls, startedAt, windowOf(current)),
+			...(forced ? { forced: { at: startedAt, by: self.instance } } : {}),
+			...(reason === "reported" && diesEarly(current)
+				? { diedEarly: countEarlyDeath(before.diedEarly, startedAt) }
+				: {}),
+		};
+		await lock.remember(marked);
+		if (forced) parts.count({ kind: "forced" });
+		if (reason === "reported") nameForeignFetcher(marked);
+		let granted: Grant;
+		try {
+			granted = await ask(lock, marked, forced ? current : undefined);
+		} catch (error) {
+			if (!(error instanceof IssuerError)) throw error;
+			return fetchFailed(lock, before, error);
+		}
+		return publish(lock, granted, reason, current);
+	};
+
+	/**
+	 * A token from the issuer, and another one than `unwanted`. The stable
+	 * interface may give that again, and is then asked with force.
+	 */
+	const ask = async (
+		lock: LockedStore,
+		marked: AccountState,
+		unwanted: KnownToken | undefined,
+	): Promise<Grant> => {
+		const granted = await issuer.fetch({ force: false });
+		if (
+			rules.interface === "classic" ||
+			unwanted === undefined ||
+			tokenId(granted.value) !== unwanted.id
+		)
+			return granted;
+		const now = clock.now();
+		if (!mayForceStable(marked, now)) throw forceRefused(appid, "too soon");
+		await lock.remember({
+			...marked,
+			calls: countCall(marked.calls, now, windowOf(unwanted)),
+			forceCalls: countForce(marked.forceCalls, now),
+		});
+		const other = await issuer.fetch({ force: true });
+		if (tokenId(other.value) === unwanted.id)
+			throw forceRefused(appid, "the same token again");
+		return other;
+	};
+
+	const publish = async (
+		lock: LockedStore,
+		granted: Grant,
+		reason: Reason,
+		before: KnownToken | undefined,
+	): Promise<Outcome> => {
+		const answeredAt = clock.now();
+		const state = store.recall();
+		const failures = state.pause?.failure?.attempts;
+		const known = knownFromGrant(granted, state.generation + 1, reason, before);
+		const confirmed = known.id === before?.id;
+		try {
+			if (!lock.isHeld()) throw lost(appid);
+			// From here on the token is known, and published later if not now.
+			memory = known;
+			ownPause = undefined;
+			await lock.remember(
+				afterAnswer(vouch(known, state), confirmed, answeredAt),
+			);
+			await lock.publish(known.token);
+		} catch (error) {
+			if (error instanceof StoreError && error.kind === "lost")
+				fetchAgainAfterLoss(answeredAt);
+			throw error;
+		}
+		lastLogged = "";
+		parts.count({ kind: "fetch", outcome: "ok" });
+		parts.count({ kind: "published" });
+		log.info(
+			{
+				event: confirmed ? "token.confirmed" : "token.refreshed",
+				appid,
+				reason,
+				...describe(known),
+				replaces: confirmed ? undefined : before?.id,
+				afterFailures: failures,
+			},
+			confirmed
+				? "WeChat still gives the same token"
+				: "a new token is on disk",
+		);
+		serving?.answer({ outcome: "refreshed", token: known.token });
+		serving = undefined;
+		return { kind: "refreshed", token: known.token, reason };
+	};
+
+	/**
+	 * Another process took the lock over while our request was under way. Unless
+	 * its token was asked for after ours was given, nobody can say which of the
+	 * two lives on: so a third one is fetched.
+	 */
+	const fetchAgainAfterLoss = (answeredAt: number) => {
+		memory = undefined;
+		const { published } = store.recall();
+		if (published !== undefined && published.fetchedAt > answeredAt) return;
+		wish ??= waiting({ reason: "cut-off", requestedAt: clock.now() + 1 });
+	};
+
+	const fetchFailed = async (
+		lock: LockedStore,
+		before: AccountState,
+		error: IssuerError,
+	): Promise<Outcome> => {
+		parts.count({ kind: "fetch", outcome: error.code });
+		const pause = pauseAfter(error, before.pause);
+		ownPause = pause;
+		const { inFlight: mark, ...state } = store.recall();
+		// After a refusal in words only a mark of an earlier request still stands.
+		const inFlight = error.mayHaveIssued ? mark : before.inFlight;
+		await lock.remember({
+			...state,
+			...(inFlight === undefined ? {} : { inFlight }),
+			...(error.sent ? {} : { calls: before.calls }),
+			pause,
+		});
+		return failed(error, pause.failure);
+	};
+
+	const storeFailed = (error: StoreError): Outcome => {
+		if (error.kind === "lost") {
+			log.warn({ event: "lock.lost", appid, hint: error.hint }, error.message);
+			keepWish(error);
+			return { kind: "failed", error };
+		}
+		ownPause = pauseAfter(error, recall().pause);
+		return failed(error, ownPause.failure);
+	};
+
+	const pauseAfter = (
+		error: IssuerError | StoreError,
+		before: Pause | undefined,
+	): Pause => {
+		const { kind, code, message, hint } = error;
+		const { waitMs, rid } = error instanceof IssuerError ? error : {};
+		return afterFailure(
+			{ kind, code, message, hint, waitMs, ...(rid ? { rid } : {}) },
+			before,
+			clock.now(),
+			random,
+		);
+	};
+
+	const failed = (
+		error: IssuerError | StoreError,
+		failure: Failure | undefined,
+	): Outcome => {
+		const { message, code, hint, kind } = error;
+		// One line per change; the same again is told to who asks for more.
+		const level =
+			lastLogged === code ? "debug" : kind === "transient" ? "warn" : "error";
+		lastLogged = code;
+		log[level](
+			{
+				event: error instanceof StoreError ? "store.failed" : "fetch.failed",
+				appid,
+				kind,
+				code,
+				hint,
+				rid: failure?.rid,
+				attempts: failure?.attempts,
+				notBefore: ownPause && iso(ownPause.at + ownPause.waitMs),
+				...(memory === undefined ? {} : describe(memory)),
+			},
+			message,
+		);
+		keepWish(error);
+		return { kind: "failed", error };
+	};
+
+	const budgetUsedUp = (until: number) => {
+		const { budget } = rules;
+		if (lastLogged !== "budget")
+			log.warn(
+				{ event: "budget.exceeded", appid, budget, until: iso(until) },
+				"the calls of this token lifetime are used up; they go on at one per twelfth of a lifetime",
+			);
+		lastLogged = "budget";
+		const message = `could not refresh the token of ${appid}: its budget of ${budget} calls is used up until ${iso(until)}`;
+		const hint = "find out who asks for so many refreshes, or raise `budget`";
+		wish?.answer({
+			outcome: "failed",
+			error: { code: "budget", message, hint },
+		});
+	};
+
+	const nameForeignFetcher = (state: AccountState) => {
+		const now = clock.now();
+		const namedToday =
+			foreignNamedAt !== undefined && now - foreignNamedAt < 86_400_000;
+		if (namedToday || !hasForeignFetcher(state, now)) return;
+		foreignNamedAt = now;
+		log.error(
+			{
+				event: "token.overwritten",
+				appid,
+				deaths: state.diedEarly.length,
+				hint: 'find the program that fetches by itself (an SDK with the AppSecret, a second server, the online debugging tool) and let it read our file, or set interface = "stable"',
+			},
+			"tokens die long before their end: somebody else fetches with this AppSecret",
+		);
+	};
+
+	/** Answers who waits; the next success still counts for the wish itself. */
+	const keepWish = ({ code, message, hint }: IssuerError | StoreError) => {
+		if (serving === undefined) return;
+		serving.answer({ outcome: "failed", error: { code, message, hint } });
+		wish ??= { ...serving, tried: true };
+		serving = undefined;
+	};
+
+	const want = (wanted: Pick<Wish, "reason" | "stale">, urgent: boolean) => {
+		if (wish === undefined || wish.tried || wish.reason === "cut-off")
+			wish = waiting({ ...wanted, requestedAt: clock.now() });
+		else if (wanted.reason === "forced")
+			// The stronger wish carries those along who reported a dead token.
+			wish = { ...wish, reason: "forced", stale: undefined };
+		const { answered } = wish;
+		if (running === undefined) void serve(urgent);
+		return answered;
+	};
+
+	const serve = async (urgent: boolean): Promise<void> => {
+		await look(parts.patienceMs, urgent).catch(parts.onBug);
+	};
+
+	/** One probe per token and cooldown, whoever asks. */
+	const verdictOn = ({ id, token, lifetimeMs }: KnownToken) => {
+		const now = clock.now();
+		const fresh =
+			probed?.id === id &&
+			now >= probed.at &&
+			now < probed.at + Math.max(1_000, cooldownOf(rules));
+		if (probed !== undefined && fresh) return probed.verdict;
+		if (budgetFreeAt(recall(), rules.budget, lifetimeMs, now) !== undefined)
+			return "unsure";
+		probeCalls = countCall(probeCalls, now, lifetimeMs);
+		const verdict = issuer.probe(token.value).then((said) => {
+			parts.count({ kind: "probe", verdict: said });
+			log.info(
+				{ event: "token.probed", appid, token: id, verdict: said },
+				"an app reported the token as refused, so it was tried",
+			);
+			return said;
+		});
+		probed = { id, at: now, verdict };
+		return verdict;
+	};
+
+	const isAlive = ({ token }: KnownToken) => token.expiresAt > clock.now();
+
+	/** Refused with more than a minute to go. */
+	const diesEarly = (known: KnownToken | undefined) =>
+		known !== undefined && known.token.expiresAt - clock.now() > 60_000;
+
+	const describe = (known: KnownToken) => ({
+		token: known.id,
+		expiresAt: iso(known.token.expiresAt),
+		dueAt: iso(refreshAt(known, rules)),
+	});
+
+	return {
+		appid,
+		look,
+		needsLook: () => {
+			if (running !== undefined) return false;
+			const { publish, fetch, granted, heldBack } = observe();
+			return (
+				publish || fetch !== undefined || granted || heldBack !== undefined
+			);
+		},
+		force: ({ urgent }) => want({ reason: "forced" }, urgent),
+		report: async (stale) => {
+			const id = tokenId(stale);
+			const { current } = observe();
+			if (current !== undefined && isAlive(current)) {
+				const { token } = current;
+				if (current.id !== id) return { outcome: "already-fresh", token };
+				if ((await verdictOn(current)) === "alive")
+					return { outcome: "alive", token };
+			}
+			return want({ reason: "reported", stale: id }, true);
+		},
+		current: () => {
+			const { current } = observe();
+			return current !== undefined && isAlive(current)
+				? current.token
+				: undefined;
+		},
+		settle: async () => {
+			settling = true;
+			await running;
+			wish?.answer({ outcome: "failed", error: stopping });
+		},
+	};
+}
+
+interface Probe {
+	readonly id: string;
+	readonly at: number;
+	readonly verdict: Promise<Verdict>;
+}
+
+const stopping: WishError = {
+	code: "stopping",
+	message: "could not refresh: wxtokend is stopping",
+	hint: "ask again when it is back",
+};
+
+function knownFromGrant(
+	{ value, lifetimeMs, requestedAt }: Grant,
+	generation: number,
+	reason: Reason,
+	before: KnownToken | undefined,
+): KnownToken {
+	const id = tokenId(value);
+	const expiresAt = Math.floor(requestedAt / 1000) * 1000 + lifetimeMs;
+	const fresh = { value, expiresAt };
+	if (id !== before?.id)
+		return {
+			token: fresh,
+			id,
+			generation,
+			lifetimeMs,
+			fetchedAt: requestedAt,
+			reason,
+		};
+	// The stable interface gave the same one: what is left of it comes in whole
+	// seconds, so the end that was known already is the better one.
+	const unchanged = Math.abs(before.token.expiresAt - expiresAt) <= 2_000;
+	return {
+		...before,
+		token: unchanged ? before.token : fresh,
+		generation,
+		lifetimeMs: Math.max(lifetimeMs, before.lifetimeMs),
+	};
+}
+
+/** The state that vouches for `known` as the published token. */
+function vouch(
+	{ id, token, lifetimeMs, fetchedAt, generation, reason }: KnownToken,
+	state: AccountState,
+): AccountState {
+	const { expiresAt } = token;
+	const published = { id, expiresAt, lifetimeMs, fetchedAt, reason };
+	return { ...state, generation, published };
+}
+
+function afterAnswer(
+	{ pause: _, ...state }: AccountState,
+	confirmed: boolean,
+	now: number,
+): AccountState {
+	// A new token makes the mark void once it is on disk, and not before.
+	if (!confirmed) return state;
+	const { inFlight: __, ...settled } = state;
+	const endsAt = state.published?.expiresAt ?? now;
+	return { ...settled, pause: afterSameToken(endsAt, now) };
+}
+
+function windowOf(known: KnownToken | undefined): number {
+	return known?.lifetimeMs ?? usualLifetimeMs;
+}
+
+function waiting(
+	wanted: Pick<Wish, "reason" | "requestedAt" | "stale">,
+): Waiting {
+	let answer: (answer: WishAnswer) => void = () => {};
+	const answered = new Promise<WishAnswer>((resolve) => {
+		answer = resolve;
+	});
+	return { ...wanted, tried: false, answer, answered };
+}
+
+function lost(appid: string): StoreError {
+	return new StoreError(
+		"lost",
+		`could not publish the token of ${appid}: another process took the lock over meanwhile`,
+		"nothing to do: the refresh starts over",
+	);
+}
+
+function forceRefused(appid: string, why: string): IssuerError {
+	return new IssuerError({
+		kind: "limited",
+		code: "force-limit",
+		message: `could not get another token for ${appid}: WeChat gives the same one, and force_refresh is limited to one in 30 s and 20 a day (${why})`,
+		hint: "find out why so many refreshes are asked for; the platform renews the token by itself near its end",
+		waitMs: stableForceGapMs,
+		mayHaveIssued: false,
+		sent: true,
+	});
+}
+
+function iso(at: number): string {
+	return new Date(at).toISOString();
+}

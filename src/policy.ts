@@ -1,0 +1,379 @@
+/**
+ * The decisions of a keeper, as pure functions of what is known and the time.
+ *
+ * All instants are wall clock and compared anew at each look, never slept
+ * until: so a suspend, a clock step or NTP changes at most when the next look
+ * acts. A past instant that lies in the future can only come from a clock that
+ * was set back; it is not waited for.
+ */
+import type {
+	AccountState,
+	Failure,
+	Pause,
+	Publication,
+} from "./account-state.ts";
+import { type Token, tokenId } from "./token.ts";
+
+/** How one account wants to be kept; all from the configuration. */
+export interface Rules {
+	readonly interface: "classic" | "stable";
+	readonly refreshBeforeMs: number;
+	readonly cooldownMs: number;
+	/** Calls to WeChat per token lifetime. */
+	readonly budget: number;
+}
+
+/** A token and what is known of it. */
+export interface KnownToken {
+	readonly token: Token;
+	readonly id: string;
+	/** `AccountState.generation` at its publication. */
+	readonly generation: number;
+	readonly lifetimeMs: number;
+	/** When its request was sent; 0 if nobody remembers. */
+	readonly fetchedAt: number;
+	/** Why it was fetched; "found" if nobody remembers. */
+	readonly reason: string;
+}
+
+/** What stands at the token file's path. */
+export type Reading =
+	/** `exact`: byte for byte what we publish, a plain file of the right mode and group. */
+	| { readonly kind: "token"; readonly token: Token; readonly exact: boolean }
+	| { readonly kind: "absent" }
+	/** A folder, a link, garbage, unreadable: `problem` says what. */
+	| { readonly kind: "unusable"; readonly problem: string };
+
+/** Why WeChat is asked for a token. */
+export type Reason =
+	/** There is none. */
+	| "first"
+	/** It nears its end. */
+	| "due"
+	/** SIGHUP, or a request without a token. */
+	| "forced"
+	/** An app reported it dead. */
+	| "reported"
+	/** A request was cut off: WeChat may have issued another one already. */
+	| "cut-off"
+	/** It claims to live longer than tokens do: the clock was set back. */
+	| "clock";
+
+/** Somebody wants another token than the present one. */
+export interface Wish {
+	readonly reason: "forced" | "reported" | "cut-off";
+	readonly requestedAt: number;
+	/** `tokenId` of the token that was found dead; only with `reported`. */
+	readonly stale?: string | undefined;
+	/** An attempt for it has failed already: from then on pauses are kept. */
+	readonly tried: boolean;
+}
+
+export interface Situation {
+	readonly now: number;
+	/** This process, see `ProcessName.instance`. */
+	readonly instance: string;
+	readonly rules: Rules;
+	readonly memory: KnownToken | undefined;
+	readonly disk: Reading;
+	readonly state: AccountState;
+	readonly wish: Wish | undefined;
+	/** The first look of a process: a person may have mended what a pause waits for. */
+	readonly eager: boolean;
+}
+
+export interface Plan {
+	/** The newest token that anybody knows, live or not. */
+	readonly current: KnownToken | undefined;
+	/** It lives, but the file does not hold it: publish it, without a call. */
+	readonly publish: boolean;
+	/** Ask WeChat, now. */
+	readonly fetch: Reason | undefined;
+	/** What would be fetched, and why not before `until`. */
+	readonly heldBack:
+		| {
+				readonly by: "pause" | "cooldown" | "budget";
+				readonly until: number;
+				readonly reason: Reason;
+		  }
+		| undefined;
+	/** The wish, if any, is fulfilled by `current`. */
+	readonly granted: boolean;
+}
+
+/** What tokens live until an answer tells: the only value ever documented. */
+export const usualLifetimeMs = 7_200_000;
+
+/** The stable interface gives a new token only in the last 300 s of the old one. */
+const stableWindowMs = 285_000;
+
+/** The platform refuses a second `force_refresh` within 30 s. */
+export const stableForceGapMs = 30_000;
+/** … and the 21st of a day. */
+export const stableForcesPerDay = 20;
+const dayMs = 86_400_000;
+
+/**
+ * A forced refresh of another process this long before our own wish answers it:
+ * one signal sent to many daemons reaches them one after the other.
+ */
+const sameInstantMs = 2_000;
+
+/** A token may be dated this much ahead of its lifetime before the clock is blamed. */
+const clockSlackMs = 1_000;
+
+export function decide(situation: Situation): Plan {
+	const { now, rules, state, wish } = situation;
+	const current = newest(situation);
+	const alive = current !== undefined && current.token.expiresAt > now;
+	const publish =
+		alive &&
+		!isFromFuture(current, now) &&
+		!(
+			situation.disk.kind === "token" &&
+			situation.disk.exact &&
+			situation.disk.token.value === current.token.value &&
+			situation.disk.token.expiresAt === current.token.expiresAt
+		);
+	const granted = wish !== undefined && isGranted(wish, situation, current);
+	const plan = { current, publish, granted };
+	const needed = whyNeeded(current, situation);
+
+	if (wish !== undefined && !granted) {
+		const coolAt = until(state.forced?.at, cooldownOf(rules), now);
+		if (wish.reason === "cut-off" || coolAt === undefined) {
+			return { ...plan, ...gate(wish.reason, !wish.tried, current, situation) };
+		}
+		if (needed === undefined) {
+			const heldBack = {
+				by: "cooldown",
+				until: coolAt,
+				reason: wish.reason,
+			} as const;
+			return { ...plan, fetch: undefined, heldBack };
+		}
+	}
+	if (needed === undefined)
+		return { ...plan, fetch: undefined, heldBack: undefined };
+	return { ...plan, ...gate(needed, false, current, situation) };
+}
+
+/** When a token becomes due: while at least a third of its life is left. */
+export function refreshAt(known: KnownToken, rules: Rules): number {
+	const { id, lifetimeMs, token } = known;
+	// Tokens fetched in the same second shall not be due in the same second.
+	const spread = Number.parseInt(id.slice(0, 6), 16) / 0x1000000;
+	const margin = Math.min(rules.refreshBeforeMs, lifetimeMs / 3);
+	switch (rules.interface) {
+		case "classic":
+			return token.expiresAt - margin - spread * lifetimeMs * 0.02;
+		case "stable":
+			return (
+				token.expiresAt - Math.min(margin, stableWindowMs - spread * 15_000)
+			);
+		default:
+			return rules.interface satisfies never;
+	}
+}
+
+/** The pause after a failure: what its kind asks for, else 1 s doubling to 60 s. */
+export function afterFailure(
+	failure: Omit<Failure, "attempts" | "since"> & {
+		readonly waitMs: number | undefined;
+	},
+	before: Pause | undefined,
+	now: number,
+	random: () => number,
+): Pause {
+	const { waitMs: fixed, ...rest } = failure;
+	const attempts = (before?.failure?.attempts ?? 0) + 1;
+	const backoff =
+		Math.min(60_000, 1_000 * 2 ** Math.min(attempts - 1, 6)) *
+		(0.75 + 0.25 * random());
+	return {
+		at: now,
+		waitMs: fixed === undefined ? backoff : fixed * (1 + 0.05 * random()),
+		failure: { ...rest, attempts, since: before?.failure?.since ?? now },
+	};
+}
+
+/**
+ * The pause after the stable interface answered with the token that we hold: an
+ * eighth of what is left of it, so that the last 300 s see some ten calls at most.
+ */
+export function afterSameToken(expiresAt: number, now: number): Pause {
+	return { at: now, waitMs: Math.max(1_000, (expiresAt - now) / 8) };
+}
+
+/**
+ * Whether tokens of this account die before their time, again and again: then
+ * somebody else fetches with its AppSecret.
+ */
+export function hasForeignFetcher(state: AccountState, now: number): boolean {
+	return (
+		state.diedEarly.filter((at) => at > now - dayMs && at <= now).length > 1
+	);
+}
+
+/** `diedEarly` with one more. */
+export function countEarlyDeath(
+	deaths: readonly number[],
+	now: number,
+): readonly number[] {
+	return countCall(deaths, now, dayMs).slice(-10);
+}
+
+/** Whether `force_refresh` may be sent, by the platform's own limits. */
+export function mayForceStable(state: AccountState, now: number): boolean {
+	const today = state.forceCalls.filter((at) => at > now - dayMs && at <= now);
+	const last = today.at(-1);
+	return (
+		today.length < stableForcesPerDay &&
+		(last === undefined || now - last >= stableForceGapMs)
+	);
+}
+
+/** `calls` with one more, and without those that no rule asks for any more. */
+export function countCall(
+	calls: readonly number[],
+	now: number,
+	windowMs: number,
+): readonly number[] {
+	return [...calls.filter((at) => at > now - windowMs && at <= now), now];
+}
+
+/** `forceCalls` with one more. */
+export function countForce(
+	calls: readonly number[],
+	now: number,
+): readonly number[] {
+	return countCall(calls, now, dayMs);
+}
+
+/** When the budget allows the next call; undefined: now. */
+export function budgetFreeAt(
+	state: AccountState,
+	budget: number,
+	lifetimeMs: number,
+	now: number,
+): number | undefined {
+	const calls = state.calls.filter((at) => at > now - lifetimeMs && at <= now);
+	if (calls.length < budget) return undefined;
+	return until(calls.at(-1), lifetimeMs / 12, now);
+}
+
+export function cooldownOf(rules: Rules): number {
+	return rules.interface === "stable"
+		? Math.max(rules.cooldownMs, stableForceGapMs)
+		: rules.cooldownMs;
+}
+
+/** What a published token is known by. */
+export function knownFrom(
+	token: Token,
+	generation: number,
+	published: Publication | undefined,
+): KnownToken {
+	return {
+		token,
+		id: published?.id ?? tokenId(token.value),
+		generation,
+		lifetimeMs: published?.lifetimeMs ?? usualLifetimeMs,
+		fetchedAt: published?.fetchedAt ?? 0,
+		reason: published?.reason ?? "found",
+	};
+}
+
+/**
+ * The newest token that is known: of two that were both published, the one of
+ * the higher generation. A token on disk that no keeper vouches for counts only
+ * if this process knows none: somebody may have altered the file.
+ */
+function newest({ memory, disk, state }: Situation): KnownToken | undefined {
+	if (disk.kind !== "token") return memory;
+	const { published, generation } = state;
+	const id = tokenId(disk.token.value);
+	const vouched = published?.id === id;
+	if (memory !== undefined) {
+		if (memory.id === id) {
+			return vouched && generation > memory.generation
+				? { ...memory, generation }
+				: memory;
+		}
+		if (!vouched || memory.generation > generation) return memory;
+	}
+	if (!vouched) return knownFrom(disk.token, generation, undefined);
+	// The file's `expire` might have been altered beside a true value.
+	const token = { value: disk.token.value, expiresAt: published.expiresAt };
+	return knownFrom(token, generation, published);
+}
+
+/** Why the current token does not do, without anybody wishing for another. */
+function whyNeeded(
+	current: KnownToken | undefined,
+	{ now, rules, state }: Situation,
+): Reason | undefined {
+	if (current === undefined) return "first";
+	if (isFromFuture(current, now)) return "clock";
+	// Another keeper went on without us, and its token is not on disk.
+	if (state.generation > current.generation) return "cut-off";
+	if (state.inFlight?.replaces === current.id) return "cut-off";
+	return now >= refreshAt(current, rules) ? "due" : undefined;
+}
+
+function isFromFuture(known: KnownToken, now: number): boolean {
+	return known.token.expiresAt - now > known.lifetimeMs * 1.01 + clockSlackMs;
+}
+
+function isGranted(
+	wish: Wish,
+	{ state, instance }: Situation,
+	current: KnownToken | undefined,
+): boolean {
+	if (current === undefined) return false;
+	if (wish.reason === "reported") return current.id !== wish.stale;
+	if (current.fetchedAt >= wish.requestedAt) return true;
+	return (
+		wish.reason === "forced" &&
+		state.forced !== undefined &&
+		state.forced.by !== instance &&
+		state.published !== undefined &&
+		state.published.id === current.id &&
+		state.published.fetchedAt >= state.forced.at &&
+		state.forced.at >= wish.requestedAt - sameInstantMs
+	);
+}
+
+/** Fetch, or what holds it back. An `urgent` one does not mind a pause. */
+function gate(
+	reason: Reason,
+	urgent: boolean,
+	current: KnownToken | undefined,
+	{ now, rules, state, eager }: Situation,
+): Pick<Plan, "fetch" | "heldBack"> {
+	const paused =
+		urgent || eager
+			? undefined
+			: until(state.pause?.at, state.pause?.waitMs ?? 0, now);
+	if (paused !== undefined) {
+		const heldBack = { by: "pause", until: paused, reason } as const;
+		return { fetch: undefined, heldBack };
+	}
+	const lifetimeMs = current?.lifetimeMs ?? usualLifetimeMs;
+	const free = budgetFreeAt(state, rules.budget, lifetimeMs, now);
+	if (free !== undefined) {
+		const heldBack = { by: "budget", until: free, reason } as const;
+		return { fetch: undefined, heldBack };
+	}
+	return { fetch: reason, heldBack: undefined };
+}
+
+/** `at + waitMs` if `now` lies in between; a clock that was set back ends the wait. */
+function until(
+	at: number | undefined,
+	waitMs: number,
+	now: number,
+): number | undefined {
+	if (at === undefined || now < at || now >= at + waitMs) return undefined;
+	return at + waitMs;
+}

@@ -1,0 +1,48 @@
+import { createHash } from "node:crypto";
+
+/** What WeChat issued, and the wall-clock instant (epoch ms) at which it ends. */
+export interface Token {
+	readonly value: string;
+	readonly expiresAt: number;
+}
+
+/** The longest token that is believed; WeChat asks to reserve 512 characters. */
+export const maxTokenLength = 1024;
+
+/** Visible ASCII, 1 to 1024 characters. */
+export function isTokenValue(value: unknown): value is string {
+	return (
+		typeof value === "string" &&
+		value.length <= maxTokenLength &&
+		/^[\x21-\x7e]+$/.test(value)
+	);
+}
+
+/**
+ * The token file's content: one line of JSON with exactly two keys, `expire` in
+ * whole epoch seconds. Readers in every language rely on this shape.
+ */
+export function encodeToken({ value, expiresAt }: Token): string {
+	return `${JSON.stringify({ value, expire: Math.floor(expiresAt / 1000) })}\n`;
+}
+
+/** The token in a file's text, or undefined if it holds none. */
+export function decodeToken(text: string): Token | undefined {
+	let content: unknown;
+	try {
+		content = JSON.parse(text);
+	} catch {
+		return undefined;
+	}
+	if (typeof content !== "object" || content === null) return undefined;
+	const { value, expire } = content as Record<string, unknown>;
+	if (!isTokenValue(value)) return undefined;
+	if (typeof expire !== "number" || !(expire > 0) || expire > 1e11)
+		return undefined;
+	return { value, expiresAt: Math.floor(expire) * 1000 };
+}
+
+/** Names a token without giving it away: 16 hex digits of its SHA-256. */
+export function tokenId(value: string): string {
+	return createHash("sha256").update(value).digest("hex").slice(0, 16);
+}
