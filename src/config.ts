@@ -50,6 +50,8 @@ export interface ConfigOptions {
 	readonly env: Readonly<Record<string, string | undefined>>;
 	/** False for commands that only read: they may run as a user who must not read secrets. */
 	readonly secrets: boolean;
+	/** Without a file by name, take the environment, even if the default file is there. */
+	readonly ignoreDefaultFile?: boolean;
 }
 
 export const defaultConfigFile = "/etc/wxtokend/config.toml";
@@ -60,7 +62,10 @@ const defaultUrls = ["https://api.weixin.qq.com", "https://api2.weixin.qq.com"];
 export function loadConfig(options: ConfigOptions): Config {
 	const { env } = options;
 	const file = options.file ?? (env.WXTOKEND_CONFIG || undefined);
-	const text = readConfigFile(file ?? defaultConfigFile, file !== undefined);
+	const text =
+		file === undefined && options.ignoreDefaultFile
+			? undefined
+			: readConfigFile(file ?? defaultConfigFile, file !== undefined);
 	const source =
 		text === undefined ? "the environment" : (file ?? defaultConfigFile);
 	const content =

@@ -42,10 +42,12 @@ async function dispatch(
 		process.stderr.write(overview(version));
 		return exitCode.usage;
 	}
+	if (name === "simulate")
+		return (await import("./commands/simulate.ts")).simulate(rest);
 	if (!isCommand(name))
 		throw new UsageError(
 			`there is no command ${JSON.stringify(name)}`,
-			`commands: ${Object.keys(commands).join(", ")}`,
+			`commands: ${Object.keys(commands).join(", ")}, simulate`,
 		);
 	const line = parseCommandLine(commands[name], rest);
 	if (line.help) {

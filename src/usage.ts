@@ -158,6 +158,7 @@ Usage: wxtokend COMMAND [OPTIONS]
 
 Commands:
 ${list}
+  simulate             a WeChat to try your apps against, without an account
 
 wxtokend COMMAND --help tells more; wxtokend --version prints the version.
 Try it without an account: wxtokend run --simulate

@@ -1,27 +1,102 @@
+import { randomBytes } from "node:crypto";
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { systemClock } from "../clock.ts";
 import type { CommandLine } from "../command-line.ts";
-import { loadConfig } from "../config.ts";
+import { type Config, loadConfig } from "../config.ts";
 import { runDaemon } from "../daemon.ts";
 import { explain } from "../explain.ts";
 import { openLog } from "../log.ts";
 import type { SignalInbox } from "../signals.ts";
+
+type Environment = Readonly<Record<string, string | undefined>>;
 
 export async function run(
 	line: CommandLine,
 	signals: SignalInbox,
 ): Promise<number> {
 	const { env } = process;
-	const read = () =>
-		loadConfig({ file: line.value("config"), env, secrets: true });
+	const file = line.value("config");
+	if (line.has("simulate")) return runSimulated(file, env, signals);
+	return runWith(() => loadConfig({ file, env, secrets: true }), env, signals);
+}
+
+function runWith(
+	read: () => Config,
+	env: Environment,
+	signals: SignalInbox,
+): Promise<number> {
 	const config = read();
-	const log = openLog(config.logLevel, env);
 	return runDaemon({
 		config,
 		reload: read,
 		signals,
-		log,
+		log: openLog(config.logLevel, env),
 		clock: systemClock,
 		env,
 		onBug: (error) => process.exit(explain(error)),
 	});
+}
+
+/**
+ * The embedded simulator knows the accounts of the configuration, or one of its
+ * own; whatever base URLs are configured, WeChat is not called.
+ */
+async function runSimulated(
+	file: string | undefined,
+	env: Environment,
+	signals: SignalInbox,
+): Promise<number> {
+	const given = file ?? env.WXTOKEND_CONFIG;
+	const appid = env.WECHAT_APPID || "wx0123456789abcdef";
+	const secret = env.WECHAT_SECRET || randomBytes(16).toString("hex");
+	const directory =
+		env.WXTOKEND_DIRECTORY ||
+		env.RUNTIME_DIRECTORY ||
+		(given ? undefined : mkdtempSync(join(tmpdir(), "wxtokend-")));
+	const { startSimulator } = await import("../simulator/server.ts");
+	const settings = given
+		? env
+		: {
+				...env,
+				WXTOKEND_CONFIG: undefined,
+				WECHAT_APPID: appid,
+				WECHAT_SECRET: secret,
+				WECHAT_SECRET_FILE: undefined,
+				WXTOKEND_DIRECTORY: directory,
+			};
+	const first = loadSimulated(given, settings, undefined);
+	const simulator = await startSimulator({ accounts: first.accounts });
+	process.stderr.write(
+		`wxtokend: simulating WeChat at ${simulator.url}; tokens in ${first.directory}\n`,
+	);
+	try {
+		return await runWith(
+			() => loadSimulated(given, settings, simulator.url),
+			env,
+			signals,
+		);
+	} finally {
+		await simulator.close();
+	}
+}
+
+function loadSimulated(
+	file: string | undefined,
+	env: Environment,
+	url: string | undefined,
+): Config {
+	const config = loadConfig({
+		file,
+		env,
+		secrets: true,
+		ignoreDefaultFile: true,
+	});
+	if (url === undefined) return config;
+	const accounts = config.accounts.map((account) => ({
+		...account,
+		baseUrls: [url],
+	}));
+	return { ...config, accounts, warnings: [] };
 }
