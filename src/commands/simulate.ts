@@ -2,8 +2,8 @@ import { randomBytes } from "node:crypto";
 import { parseArgs } from "node:util";
 import { errnoOf, exitCode, UsageError } from "../errors.ts";
 import type { SimulatedAccount } from "../simulator/account.ts";
+import { apiHosts } from "../simulator/answer.ts";
 import { lineOf } from "../simulator/journal.ts";
-import { apiHosts } from "../simulator/platform.ts";
 import {
 	type Simulator,
 	type SimulatorOptions,

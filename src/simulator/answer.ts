@@ -1,13 +1,30 @@
+/** The names under which WeChat's API is reached; all share the accounts. */
+export const apiHosts = [
+	"api.weixin.qq.com",
+	"api2.weixin.qq.com",
+	"sh.api.weixin.qq.com",
+	"sz.api.weixin.qq.com",
+	"hk.api.weixin.qq.com",
+] as const;
+
+export const mainHost = apiHosts[0];
+
+/** 企业微信, of which only the wire is here: no endpoint yet. */
+export const wecomHost = "qyapi.weixin.qq.com";
+
+/** Where a caller is, of whom nothing is said. */
+export const loopback = "127.0.0.1";
+
 /** A request as the platform sees it. */
 export interface PlatformRequest {
 	readonly method: string;
-	/** The name it was sent to; absent: `api.weixin.qq.com`. */
+	/** The name it was sent to; absent: `mainHost`. */
 	readonly host?: string;
 	/** Without the query. */
 	readonly path: string;
 	readonly query?: Readonly<Record<string, string | undefined>>;
 	readonly body?: string;
-	/** The caller's address; absent: 127.0.0.1. */
+	/** The caller's address; absent: `loopback`. */
 	readonly ip?: string;
 	/** The body came without a Content-Length. */
 	readonly chunked?: boolean;
@@ -58,9 +75,9 @@ export interface Answer {
 	/** `issued` (a new token), `same`, `ok`, `errcode N`, `status N`, or `fault MODE`. */
 	readonly outcome: string;
 	/** With a fault: what the platform had done before it. */
-	readonly processed?: string;
+	readonly processed?: string | undefined;
 	/** The account, as far as the request told. */
-	readonly appid?: string;
+	readonly appid?: string | undefined;
 }
 
 export const wholeDelivery: Delivery = { how: "whole" };

@@ -4,6 +4,7 @@ import {
 	endpointNames,
 	htmlHeaders,
 	jsonHeaders,
+	mainHost,
 	type PlatformRequest,
 	wholeDelivery,
 } from "./answer.ts";
@@ -80,12 +81,15 @@ export interface FaultScript {
 	add(fault: Fault, nowMs: number): () => void;
 	clear(): void;
 	/** The oldest fault that hits the request; it has one hit less then. */
-	take(hit: Hit, appid: string | undefined, nowMs: number): Fault | undefined;
+	take(
+		request: PlatformRequest,
+		endpoint: Endpoint,
+		appid: string | undefined,
+		nowMs: number,
+	): Fault | undefined;
 	/** What is still to come, with the hits and seconds that are left. */
 	pending(nowMs: number): readonly Fault[];
 }
-
-type Hit = PlatformRequest & { readonly endpoint: Endpoint };
 
 export function createFaultScript(): FaultScript {
 	let script: readonly ScriptedFault[] = [];
@@ -110,9 +114,11 @@ export function createFaultScript(): FaultScript {
 		clear() {
 			script = [];
 		},
-		take(hit, appid, nowMs) {
+		take(request, endpoint, appid, nowMs) {
 			if (script.length === 0) return undefined;
-			const entry = settle(nowMs).find(({ fault }) => hits(fault, hit, appid));
+			const entry = settle(nowMs).find(({ fault }) =>
+				hits(fault, request, endpoint, appid),
+			);
 			if (entry === undefined) return undefined;
 			entry.left -= 1;
 			return entry.fault;
@@ -265,14 +271,19 @@ const fields: Readonly<Record<string, (value: unknown) => boolean>> = {
 	body: isText,
 };
 
-function hits(fault: Fault, hit: Hit, appid: string | undefined): boolean {
+function hits(
+	fault: Fault,
+	{ host = mainHost }: PlatformRequest,
+	endpoint: Endpoint,
+	appid: string | undefined,
+): boolean {
 	const isEndpoint =
 		fault.endpoint === undefined
-			? hit.endpoint !== "use"
-			: fault.endpoint === hit.endpoint;
+			? endpoint !== "use"
+			: fault.endpoint === endpoint;
 	return (
 		isEndpoint &&
-		(fault.host === undefined || fault.host === hit.host) &&
+		(fault.host === undefined || fault.host === host) &&
 		(fault.appid === undefined || fault.appid === appid)
 	);
 }

@@ -1,6 +1,6 @@
 /** The two endpoints that issue tokens. */
 import { type Account, meterOf } from "./account.ts";
-import type { PlatformRequest } from "./answer.ts";
+import { loopback, type PlatformRequest } from "./answer.ts";
 import { type Claim, secretGate } from "./gate.ts";
 import { countCall } from "./quotas.ts";
 import { fetchStable, forceStable } from "./stable.ts";
@@ -11,7 +11,7 @@ import { accountAt, counted, quotaRefusal, type World } from "./world.ts";
 /** `GET /cgi-bin/token`; reads the query only, also of a POST. */
 export function classicToken(
 	world: World,
-	{ method, query = {}, ip }: CallerRequest,
+	{ method, query = {}, ip = loopback }: PlatformRequest,
 	nowMs: number,
 ): Verdict {
 	if (method !== "GET" && world.knobs.classicPost === "refused")
@@ -47,7 +47,7 @@ export function classicToken(
 /** `POST /cgi-bin/stable_token` with JSON. */
 export function stableToken(
 	world: World,
-	{ method, body = "", ip }: CallerRequest,
+	{ method, body = "", ip = loopback }: PlatformRequest,
 	nowMs: number,
 ): Verdict {
 	const { knobs } = world;
@@ -77,9 +77,6 @@ export function stableToken(
 		return counted(world, account, "stable_token", verdict, nowMs);
 	});
 }
-
-/** A request whose caller's address is settled. */
-export type CallerRequest = PlatformRequest & { readonly ip: string };
 
 /** The body's fields, or undefined if it is not JSON; JSON of another kind has none. */
 export function parseBody(body: string): Record<string, unknown> | undefined {

@@ -1,11 +1,8 @@
 /** Looking at quotas and resetting them. */
 import { type Account, meterOf } from "./account.ts";
+import { loopback, type PlatformRequest } from "./answer.ts";
 import { secretGate } from "./gate.ts";
-import {
-	type CallerRequest,
-	parseBody,
-	withAccount,
-} from "./issue-endpoints.ts";
+import { parseBody, withAccount } from "./issue-endpoints.ts";
 import { type Metered, usedThisMinute, usedToday } from "./quotas.ts";
 import { withToken } from "./use-endpoints.ts";
 import { granted, refused, type Verdict } from "./verdict.ts";
@@ -17,7 +14,7 @@ const clearsPerMonth = 10;
 /** `POST /cgi-bin/openapi/quota/get` with `{"cgi_path"}`: a path, without a host. */
 export function quotaGet(
 	world: World,
-	request: CallerRequest,
+	request: PlatformRequest,
 	nowMs: number,
 ): Verdict {
 	if (request.method !== "POST") return refused(43002);
@@ -31,7 +28,7 @@ export function quotaGet(
 /** `POST /cgi-bin/clear_quota?access_token=` with `{"appid"}`. */
 export function clearQuota(
 	world: World,
-	request: CallerRequest,
+	request: PlatformRequest,
 	nowMs: number,
 ): Verdict {
 	if (request.method !== "POST") return refused(43002);
@@ -44,7 +41,7 @@ export function clearQuota(
 /** `POST /cgi-bin/clear_quota/v2` with appid and appsecret, in the query or as JSON. */
 export function clearQuotaBySecret(
 	world: World,
-	{ method, query = {}, body = "", ip }: CallerRequest,
+	{ method, query = {}, body = "", ip = loopback }: PlatformRequest,
 	nowMs: number,
 ): Verdict {
 	if (method !== "POST") return refused(43002);

@@ -5,7 +5,7 @@
 import { randomInt } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { SimulatedAccount } from "./account.ts";
-import type { Answer, PlatformRequest } from "./answer.ts";
+import { type Answer, mainHost, type PlatformRequest } from "./answer.ts";
 import { type ControlAnswer, control } from "./control.ts";
 import { deliver } from "./deliver.ts";
 import type { Fault } from "./faults.ts";
@@ -13,7 +13,7 @@ import { createJournal, type RequestRecord } from "./journal.ts";
 import type { Knobs } from "./knobs.ts";
 import { type Listener, openListener, type TlsOptions } from "./listener.ts";
 import { createOutages } from "./outages.ts";
-import { apiHosts, createPlatform, type Platform } from "./platform.ts";
+import { createPlatform, type Platform } from "./platform.ts";
 import type { LimitChanges } from "./quotas.ts";
 import { createVirtualClock } from "./virtual-clock.ts";
 
@@ -120,7 +120,6 @@ export async function startSimulator(
 		});
 	}
 
-	const [mainHost] = apiHosts;
 	const wanted = Object.entries({
 		[mainHost]: options.port ?? 0,
 		...options.hosts,

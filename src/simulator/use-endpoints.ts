@@ -1,7 +1,7 @@
 /** The endpoints that take an access_token: tickets, probes, business APIs. */
 import type { Account } from "./account.ts";
+import { loopback, type PlatformRequest } from "./answer.ts";
 import { ipRefusal } from "./gate.ts";
-import type { CallerRequest } from "./issue-endpoints.ts";
 import { fetchTicket, isTicketType, ticketLifetimeSeconds } from "./tickets.ts";
 import { type IssuedToken, isLive } from "./tokens.ts";
 import { granted, refused, type Verdict } from "./verdict.ts";
@@ -11,7 +11,7 @@ import { accountAt, counted, quotaRefusal, type World } from "./world.ts";
 export function probe(
 	world: World,
 	endpoint: "get_api_domain_ip" | "getcallbackip",
-	request: CallerRequest,
+	request: PlatformRequest,
 	nowMs: number,
 ): Verdict {
 	return withToken(world, request, nowMs, (account) => {
@@ -25,7 +25,7 @@ export function probe(
 /** `/sim/use`, which stands for any business API; `for` names the kind it is made for. */
 export function useToken(
 	world: World,
-	request: CallerRequest,
+	request: PlatformRequest,
 	nowMs: number,
 ): Verdict {
 	const { random, knobs } = world;
@@ -44,7 +44,7 @@ export function useToken(
 /** `GET /cgi-bin/ticket/getticket`; not for 小程序. */
 export function ticket(
 	world: World,
-	request: CallerRequest,
+	request: PlatformRequest,
 	nowMs: number,
 ): Verdict {
 	return withToken(world, request, nowMs, (account) => {
@@ -74,7 +74,7 @@ export function ticket(
 /** Finds the account behind the token in the query, and refuses a dead one. */
 export function withToken(
 	world: World,
-	{ query = {}, ip }: CallerRequest,
+	{ query = {}, ip = loopback }: PlatformRequest,
 	nowMs: number,
 	decide: (account: Account) => Verdict,
 ): Verdict {
