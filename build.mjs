@@ -1,7 +1,16 @@
 // Bundles src/ into dist/: the light entry `wxtokend.cjs`, and one file per
 // module that a command loads only when it runs (each `import()` in src).
 // CommonJS, because Node 20 starts it faster than the same code as ES modules.
-import { chmodSync, rmSync } from "node:fs";
+// Each file is renamed into place: a program that runs from dist/ meanwhile, or
+// a second build, never finds half a file or none.
+import {
+	chmodSync,
+	mkdirSync,
+	readdirSync,
+	renameSync,
+	rmSync,
+	writeFileSync,
+} from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -22,10 +31,11 @@ const splitAtDynamicImports = {
 };
 
 async function bundle(entry, out) {
-	await build({
+	const { outputFiles } = await build({
 		absWorkingDir: root,
 		entryPoints: [entry],
 		outfile: `dist/${out}.cjs`,
+		write: false,
 		bundle: true,
 		platform: "node",
 		target: "node20.18",
@@ -45,15 +55,27 @@ async function bundle(entry, out) {
 		plugins: [splitAtDynamicImports],
 		logLevel: "warning",
 	});
+	return outputFiles;
 }
 
-rmSync(join(root, "dist"), { recursive: true, force: true });
-await bundle("src/cli.ts", "wxtokend");
-const done = new Set();
-for (const entry of lazy) {
+const entry = await bundle("src/cli.ts", "wxtokend");
+const built = [];
+for (const module of lazy) {
 	// A Set grows while it is walked: modules found on the way are built too.
-	if (done.has(entry)) continue;
-	done.add(entry);
-	await bundle(entry, basename(entry, ".ts"));
+	built.push(...(await bundle(module, basename(module, ".ts"))));
 }
-chmodSync(join(root, "dist/wxtokend.cjs"), 0o755);
+// The entry comes last: its age is the age of all.
+built.push(...entry);
+const dist = join(root, "dist");
+mkdirSync(dist, { recursive: true });
+for (const { path, contents } of built) {
+	const temporary = `${path}.${process.pid}.tmp`;
+	writeFileSync(temporary, contents);
+	chmodSync(temporary, basename(path) === "wxtokend.cjs" ? 0o755 : 0o644);
+	renameSync(temporary, path);
+}
+const names = new Set(built.map(({ path }) => basename(path)));
+for (const name of readdirSync(dist)) {
+	if (names.has(name) || name.endsWith(".tmp")) continue;
+	rmSync(join(dist, name), { recursive: true, force: true });
+}
