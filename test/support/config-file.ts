@@ -1,0 +1,65 @@
+import { chmodSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { stringify } from "smol-toml";
+import { newDirectory } from "./directory.ts";
+import { newSecret } from "./leaks.ts";
+
+export interface TestAccount {
+	readonly appid: string;
+	readonly secret: string;
+}
+
+/** Accounts wx1, wx2… with secrets that no output may show. */
+export function newAccounts(count = 1): readonly TestAccount[] {
+	return Array.from({ length: count }, (_, index) => ({
+		appid: `wx${index + 1}`,
+		secret: newSecret(),
+	}));
+}
+
+export interface ConfigWishes {
+	/** Of the issuer. */
+	readonly url: string;
+	readonly accounts?: readonly TestAccount[];
+	/** Top-level keys. The default ticks each second and logs all there is. */
+	readonly top?: Readonly<Record<string, unknown>>;
+	/** Keys of `[wechat]`. */
+	readonly wechat?: Readonly<Record<string, unknown>>;
+}
+
+export interface TestConfig {
+	/** The configuration file. */
+	readonly file: string;
+	/** Of the token files; not there yet. */
+	readonly directory: string;
+	readonly accounts: readonly TestAccount[];
+	tokenFile(appid: string): string;
+}
+
+/** A configuration file for the built program, in a directory of its own. */
+export function writeConfig({
+	url,
+	accounts = newAccounts(),
+	top = {},
+	wechat = {},
+}: ConfigWishes): TestConfig {
+	const place = newDirectory();
+	const directory = join(place, "tokens");
+	const file = join(place, "config.toml");
+	const content = {
+		directory,
+		schedule: "* * * * * *",
+		log_level: "trace",
+		...top,
+		wechat: { base_urls: [url], ...wechat },
+		account: accounts,
+	};
+	writeFileSync(file, stringify(content));
+	chmodSync(file, 0o600);
+	return {
+		file,
+		directory,
+		accounts,
+		tokenFile: (appid) => join(directory, `wx_access_token_${appid}`),
+	};
+}

@@ -1,0 +1,49 @@
+/**
+ * Secrets and tokens that must never be seen. Whatever a test makes up as a
+ * secret, and whatever token an issuer gives, is told here; the output of every
+ * program that a test starts is searched for all of them.
+ */
+import { randomBytes } from "node:crypto";
+
+const secrets = new Set<string>();
+const tokens = new Set<string>();
+
+/**
+ * An AppSecret of 32 characters, each one new. Some of them look different in a
+ * URL, so that an encoded copy would not be missed.
+ */
+export function newSecret(): string {
+	return noteSecret(`s3/+&=%${randomBytes(13).toString("hex").slice(0, 25)}`);
+}
+
+export function noteSecret(secret: string): string {
+	secrets.add(secret);
+	return secret;
+}
+
+export function noteToken(token: string): string {
+	tokens.add(token);
+	return token;
+}
+
+/** The forms of secrets (and tokens, if `alsoTokens`) that stand in `text`. */
+export function leaksIn(text: string, alsoTokens: boolean): readonly string[] {
+	const hidden = alsoTokens ? [...secrets, ...tokens] : [...secrets];
+	return hidden.filter((value) =>
+		formsOf(value).some((form) => text.includes(form)),
+	);
+}
+
+function formsOf(value: string): readonly string[] {
+	const encoded = encodeURIComponent(value);
+	return [
+		value,
+		encoded,
+		encoded.toLowerCase(),
+		encodeURIComponent(encoded),
+		new URLSearchParams({ "": value }).toString().slice(1),
+		JSON.stringify(value).slice(1, -1),
+		Buffer.from(value).toString("base64"),
+		Buffer.from(value).toString("hex"),
+	];
+}

@@ -1,0 +1,34 @@
+import { readFileSync, statSync } from "node:fs";
+import { eventually } from "./eventually.ts";
+
+/** A token file as a reader in any language sees it. */
+export interface SeenToken {
+	readonly value: string;
+	/** Epoch seconds. */
+	readonly expire: number;
+}
+
+/** @throws if it is missing, torn, or not what the contract says */
+export function readTokenFile(path: string): SeenToken {
+	return JSON.parse(readFileSync(path, "utf8"));
+}
+
+export function hasFile(path: string): boolean {
+	return statSync(path, { throwIfNoEntry: false }) !== undefined;
+}
+
+/** The first token that is there, and another one than `than` (a value). */
+export function tokenOtherThan(
+	than: string,
+	path: string,
+	withinMs = 30_000,
+): Promise<SeenToken> {
+	return eventually(
+		() => {
+			if (!hasFile(path)) return undefined;
+			const seen = readTokenFile(path);
+			return seen.value === than ? undefined : seen;
+		},
+		{ what: `another token in ${path}`, withinMs },
+	);
+}
