@@ -1,12 +1,13 @@
 import type { ServerResponse } from "node:http";
 import { gzipSync } from "node:zlib";
 import { type Answer, wholeDelivery } from "./answer.ts";
+import type { VirtualClock } from "./virtual-clock.ts";
 
 /** Writes the answer to the wire, or fails to, as its delivery says. */
 export function deliver(
 	response: ServerResponse,
 	answer: Answer,
-	timeScale: number,
+	clock: VirtualClock,
 ): void {
 	const { delivery } = answer;
 	switch (delivery.how) {
@@ -31,13 +32,12 @@ export function deliver(
 			return;
 		case "delay":
 			setTimeout(
-				() =>
-					deliver(response, { ...answer, delivery: wholeDelivery }, timeScale),
-				(delivery.seconds * 1000) / timeScale,
+				() => deliver(response, { ...answer, delivery: wholeDelivery }, clock),
+				clock.realMs(delivery.seconds),
 			);
 			return;
 		case "drip":
-			drip(response, answer, (delivery.seconds * 1000) / timeScale);
+			drip(response, answer, clock.realMs(delivery.seconds));
 			return;
 		case "gzip": {
 			const bytes = gzipSync(answer.body);

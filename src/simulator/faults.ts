@@ -214,7 +214,7 @@ export function checkFault(given: Readonly<Record<string, unknown>>): Fault {
 			throw new RangeError(`a fault has no ${JSON.stringify(name)}`);
 		if (!allows(value))
 			throw new RangeError(
-				`${JSON.stringify(value)} is not a ${name} of a fault`,
+				`a fault's ${name} cannot be ${JSON.stringify(value)}`,
 			);
 	}
 	if (given["mode"] === undefined)

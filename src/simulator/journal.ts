@@ -46,7 +46,7 @@ export function createJournal(limit: number): Journal {
 		records,
 		add(fields) {
 			lastId += 1;
-			const record = { id: lastId, ...fields };
+			const record = { ...fields, id: lastId };
 			// Cut in halves: dropping one at a time would move the whole array each time.
 			if (records.length >= 2 * limit) records.splice(0, limit);
 			records.push(record);
@@ -98,26 +98,28 @@ const openParameters: ReadonlySet<string> = new Set([
 
 /** The record as it may be shown: neither a secret nor a whole token in it. */
 export function masked(record: RequestRecord): Record<string, unknown> {
-	const { target: _target, headers, body, query, ...open } = record;
+	const { target: _target, headers, body, query, path, ...open } = record;
 	return {
 		...open,
+		path: path.slice(0, 200),
 		query: maskedFields(query),
 		...(body === "" ? {} : { body: maskedBody(body) }),
 		userAgent: headers["user-agent"],
 	};
 }
 
-/** One line for a terminal. */
+/** One line for a terminal, whatever the caller sent. */
 export function lineOf(record: RequestRecord): string {
-	const time = new Date(record.at).toISOString().slice(0, 19);
-	const fields = Object.entries(
-		record.method === "POST"
-			? { ...record.query, ...parsed(record.body) }
-			: record.query,
-	).map(([name, value]) => ` ${name}=${maskedField(name, value)}`);
-	const before =
-		record.processed === undefined ? "" : ` (after: ${record.processed})`;
-	return `${time} ${record.host} ${record.method} ${record.path.slice(0, 100)}${fields.join("").slice(0, 300)} -> ${record.outcome}${before}`;
+	const { at, method, host, path, outcome, processed } = record;
+	const time = new Date(at).toISOString().slice(0, 19);
+	const fields = Object.entries({ ...record.query, ...parsed(record.body) })
+		.map(([name, value]) => ` ${name}=${maskedField(name, value)}`)
+		.join("");
+	const before = processed === undefined ? "" : ` (after: ${processed})`;
+	const asked = `${path.slice(0, 100)}${fields.slice(0, 300)}`;
+	// An escape sequence would act on the terminal, a line break forge a line.
+	const shown = asked.replace(/[^\x20-\x7e]/g, "?");
+	return `${time} ${host} ${method} ${shown} -> ${outcome}${before}`;
 }
 
 function maskedFields(fields: object): Record<string, unknown> {

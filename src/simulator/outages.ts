@@ -22,10 +22,7 @@ export function createOutages(
 		const refusals = faults.pending(clock.now()).filter(isOutage);
 		const ends = refusals.flatMap(({ forSeconds }) => forSeconds ?? []);
 		if (ends.length > 0)
-			timer = setTimeout(
-				() => void settle(),
-				Math.ceil((Math.min(...ends) * 1000) / clock.scale) + 1,
-			);
+			timer = setTimeout(() => void settle(), clock.realMs(Math.min(...ends)));
 		for (const listener of listeners)
 			await listener.setListening(
 				!refusals.some(

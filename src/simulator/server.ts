@@ -57,7 +57,8 @@ export interface Simulator {
 	now(): number;
 	/** At least the last 10,000, with their secrets: for tests in the same process. */
 	readonly requests: readonly RequestRecord[];
-	advance(seconds: number): void;
+	/** Skips time; settles when the listeners have followed. */
+	advance(seconds: number): Promise<void>;
 	/**
 	 * Scripts a fault as of now, and settles when it is in force; its result takes
 	 * it out again. Unlike `platform.faults.add` it also closes the listeners that a
@@ -98,8 +99,8 @@ export async function startSimulator(
 		const record = journal.add(recordOf(message, request, given, at));
 		options.onRequest?.(record);
 		if (latencyMs > 0)
-			setTimeout(() => deliver(response, given, clock.scale), latencyMs);
-		else deliver(response, given, clock.scale);
+			setTimeout(() => deliver(response, given, clock), latencyMs);
+		else deliver(response, given, clock);
 	}
 
 	async function open(host: string, port: number): Promise<Listener> {
@@ -146,7 +147,7 @@ export async function startSimulator(
 		requests: journal.records,
 		advance(seconds) {
 			clock.advance(seconds);
-			void outages.settle();
+			return outages.settle();
 		},
 		async addFault(fault) {
 			const remove = platform.faults.add(fault, clock.now());

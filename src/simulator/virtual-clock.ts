@@ -5,9 +5,11 @@ export interface VirtualClock {
 	/** Epoch ms. */
 	now(): number;
 	advance(seconds: number): void;
-	/** Virtual seconds per real second. */
-	readonly scale: number;
+	/** How many real ms a timer has to wait for so many virtual seconds. */
+	realMs(seconds: number): number;
 }
+
+const longestTimerMs = 2 ** 31 - 1;
 
 export function createVirtualClock(
 	startAtMs: number | undefined,
@@ -18,9 +20,10 @@ export function createVirtualClock(
 	const origin = startAtMs ?? real.now();
 	let skippedMs = 0;
 	return {
-		scale,
 		now: () =>
 			Math.floor(origin + skippedMs + (real.monotonic() - begin) * scale),
+		// A clock that stands still never gets there, and a longer timer fires at once.
+		realMs: (seconds) => Math.min((seconds * 1000) / scale, longestTimerMs),
 		advance(seconds) {
 			if (!(seconds >= 0)) throw new RangeError("time only goes forward");
 			skippedMs += seconds * 1000;

@@ -1,0 +1,280 @@
+import { afterEach, describe, expect, test } from "vitest";
+import { createJournal } from "../../src/simulator/journal.ts";
+import { defaultKnobs } from "../../src/simulator/knobs.ts";
+import {
+	type Simulator,
+	type SimulatorOptions,
+	startSimulator,
+} from "../../src/simulator/server.ts";
+import { call } from "./call.ts";
+import { at, mp } from "./scene.ts";
+
+let simulator: Simulator | undefined;
+afterEach(async () => {
+	await simulator?.close();
+	simulator = undefined;
+});
+
+/** A simulator whose clock stands still, and the words to steer it over HTTP. */
+async function steered(options: Partial<SimulatorOptions> = {}) {
+	const started = await startSimulator({
+		accounts: [mp],
+		startAtMs: at(0),
+		timeScale: 0,
+		...options,
+	});
+	simulator = started;
+	const ask = async (path: string) => {
+		const { status, body } = await call(`${started.url}${path}`);
+		return { status, content: JSON.parse(body) };
+	};
+	const order = async (path: string, content: unknown) => {
+		const { status, body } = await call(`${started.url}${path}`, {
+			method: "POST",
+			body: typeof content === "string" ? content : JSON.stringify(content),
+		});
+		return { status, content: JSON.parse(body) };
+	};
+	const fetchToken = async (secret = mp.secret) =>
+		(
+			await ask(
+				`/cgi-bin/token?grant_type=client_credential&appid=${mp.appid}&secret=${secret}`,
+			)
+		).content;
+	const use = async (token: string) =>
+		(await ask(`/sim/use?access_token=${token}`)).content.errcode;
+	return { ...started, ask, order, fetchToken, use };
+}
+
+const { appid } = mp;
+
+describe("the control face", () => {
+	test("kills: a use answers 40001 at once", async () => {
+		const { fetchToken, use, order } = await steered();
+		const { access_token } = await fetchToken();
+		expect(await use(access_token)).toBe(0);
+		await order("/sim/kill", { appid });
+		expect(await use(access_token)).toBe(40001);
+	});
+
+	test("expires: a use answers 42001 at once", async () => {
+		const { fetchToken, use, order } = await steered();
+		const { access_token } = await fetchToken();
+		await order("/sim/expire", { appid });
+		expect(await use(access_token)).toBe(42001);
+	});
+
+	test("fetches as somebody else, and skips time", async () => {
+		const { fetchToken, use, order, now } = await steered();
+		const { access_token } = await fetchToken();
+		await order("/sim/foreign-fetch", { appid });
+		await order("/sim/advance", { seconds: 299 });
+		expect(await use(access_token)).toBe(0);
+		await order("/sim/advance", { seconds: 2 });
+		expect(now()).toBe(at(301));
+		expect(await use(access_token)).toBe(40001);
+	});
+
+	test("fetches as somebody else on the stable interface, with force too", async () => {
+		const { order, platform, now } = await steered();
+		const answered = platform.stableToken(mp, now());
+		const { access_token } = JSON.parse(answered.body);
+		const foreign = { appid, interface: "stable" };
+		await order("/sim/foreign-fetch", foreign);
+		expect(platform.isAlive(appid, access_token, now())).toBe(true);
+		await order("/sim/foreign-fetch", { ...foreign, force: true });
+		expect(platform.isAlive(appid, access_token, now())).toBe(false);
+	});
+
+	test("scripts faults, shows what is left of them and ends them", async () => {
+		const { ask, order, fetchToken } = await steered();
+		const fault = { mode: "errcode", errcode: -1, endpoint: "token", count: 5 };
+		await order("/sim/faults", fault);
+		expect(await fetchToken()).toMatchObject({ errcode: -1 });
+		expect((await ask("/sim/faults")).content.faults).toEqual([
+			{ ...fault, count: 4 },
+		]);
+		await order("/sim/faults", { clear: true });
+		expect(await fetchToken()).toHaveProperty("access_token");
+	});
+
+	test("never refuses itself for ever", async () => {
+		const { order, ask } = await steered();
+		const { status, content } = await order("/sim/faults", { mode: "refuse" });
+		expect(status).toBe(400);
+		expect(content.error).toContain("give a host, or forSeconds");
+		expect((await ask("/sim/state")).status).toBe(200);
+	});
+
+	test("turns knobs", async () => {
+		const { order, ask, fetchToken } = await steered();
+		expect((await ask("/sim/knobs")).content).toEqual(defaultKnobs);
+		await order("/sim/knobs", { tokenLifetimeSeconds: 6 });
+		expect(await fetchToken()).toMatchObject({ expires_in: 6 });
+	});
+
+	test("adds an account, and changes all about it", async () => {
+		const { order, fetchToken, platform, now } = await steered();
+		const account = { appid: "wxnew", secret: "s", kind: "mini" };
+		await order("/sim/accounts", account);
+		expect(platform.account("wxnew", now())?.kind).toBe("mini");
+
+		const change = (fields: object) =>
+			order("/sim/accounts", { appid, ...fields });
+		await change({ secret: "new" });
+		expect(await fetchToken()).toMatchObject({ errcode: 40125 });
+		await change({ state: "frozen" });
+		expect(await fetchToken("new")).toMatchObject({ errcode: 50007 });
+		await change({ state: "ok", limits: { token: { perDay: 0 } } });
+		expect(await fetchToken("new")).toMatchObject({ errcode: 45009 });
+		await change({ limits: { token: { perDay: 2000 } }, ipConfirmation: true });
+		expect(await fetchToken("new")).toMatchObject({ errcode: 89503 });
+		await change({ refuse: "127.0.0.1" });
+		expect(await fetchToken("new")).toMatchObject({ errcode: 89507 });
+		await change({ ipConfirmation: false, whitelist: ["9.9.9.9"] });
+		await order("/sim/advance", { seconds: 300 });
+		expect(await fetchToken("new")).toMatchObject({ errcode: 40164 });
+		await change({ whitelist: null, frozen: true });
+		await order("/sim/advance", { seconds: 600 });
+		expect(await fetchToken("new")).toMatchObject({ errcode: 40243 });
+	});
+
+	test("shows state: counters by endpoint and outcome, and no secret or whole token", async () => {
+		const { ask, fetchToken, order, url } = await steered();
+		const { access_token } = await fetchToken();
+		await fetchToken("wrong");
+		await order("/sim/foreign-fetch", { appid });
+		const { content } = await ask("/sim/state");
+		expect(content.counters).toEqual({
+			token: { issued: 1, "errcode 40125": 1 },
+		});
+		expect(content.accounts).toMatchObject([
+			{ appid, kind: "mp", classic: { issued: 2 }, usedToday: { token: 2 } },
+		]);
+		const { body } = await call(`${url}/sim/state`);
+		expect(body).not.toContain(access_token);
+		expect(body).not.toContain(mp.secret);
+	});
+
+	test("shows requests since an id, with secrets and tokens masked wherever they stand", async () => {
+		const { ask, order, fetchToken, use, url } = await steered();
+		const { access_token } = await fetchToken();
+		await use(access_token);
+		await order("/cgi-bin/stable_token", {
+			grant_type: "client_credential",
+			...mp,
+		});
+		await order("/cgi-bin/stable_token", `not JSON ${mp.secret}`);
+		await call(`${url}/cgi-bin/token?appsecret=${mp.secret}&x=${access_token}`);
+		const { body } = await call(`${url}/sim/requests`);
+		expect(body).not.toContain(access_token);
+		expect(body).not.toContain(mp.secret);
+		const shown = JSON.parse(body);
+		expect(shown.map(({ outcome }: { outcome: string }) => outcome)).toEqual([
+			"issued",
+			"ok",
+			"issued",
+			"errcode 41002",
+			"errcode 41002",
+		]);
+		const later = await ask(`/sim/requests?since=${shown[2].id}`);
+		expect(later.content).toEqual(shown.slice(3));
+	});
+
+	test.each([
+		["/sim/nothing", {}, 404, "there is no /sim/nothing"],
+		["/sim/state", {}, 405, "/sim/state knows only GET /sim/state"],
+		["/sim/kill", {}, 400, "appid is missing"],
+		["/sim/kill", { appid: "wxnobody" }, 400, 'there is no account "wxnobody"'],
+		["/sim/kill", "{", 400, "the body is not JSON"],
+		["/sim/faults", { mode: "x" }, 400, "mode cannot be"],
+		["/sim/knobs", { flappingShare: 2 }, 400, "a number from 0 to 1"],
+		["/sim/knobs", { nonsense: 2 }, 400, 'there is no knob "nonsense"'],
+		["/sim/knobs", { agedOutCode: 1 }, 400, "42001 or 40014 or 40001"],
+		["/sim/advance", { seconds: -1 }, 400, "not below 0"],
+		["/sim/foreign-fetch", { appid, interface: "x" }, 400, "classic or stable"],
+		["/sim/accounts", { appid: "wxnew" }, 400, "secret is missing"],
+		["/sim/accounts", { appid, state: "x" }, 400, 'by "state"'],
+		["/sim/accounts", { appid, whitelist: ["x"] }, 400, "whitelist entry"],
+		["/sim/accounts", { appid, limits: { x: {} } }, 400, "no limit"],
+		[
+			"/sim/accounts",
+			{ appid, limits: { token: { perHour: 1 } } },
+			400,
+			"token.perHour",
+		],
+	])(
+		"refuses POST %s %j with %i and a reason",
+		async (path, body, status, reason) => {
+			const { order } = await steered();
+			const refused = await order(path, body);
+			expect(refused.status).toBe(status);
+			expect(refused.content.error).toContain(reason);
+		},
+	);
+});
+
+describe("the simulator in the same process", () => {
+	test("keeps each request as it was sent, secrets included", async () => {
+		const { requests, fetchToken } = await steered();
+		await fetchToken();
+		expect(requests).toMatchObject([
+			{
+				id: 1,
+				at: at(0),
+				method: "GET",
+				host: "api.weixin.qq.com",
+				path: "/cgi-bin/token",
+				target: `/cgi-bin/token?grant_type=client_credential&appid=${appid}&secret=${mp.secret}`,
+				query: { grant_type: "client_credential", ...mp },
+				ip: "127.0.0.1",
+				appid,
+				outcome: "issued",
+			},
+		]);
+	});
+
+	test("waits for a request, past ones included unless they are too old", async () => {
+		const { waitFor, fetchToken } = await steered();
+		await fetchToken();
+		const first = await waitFor(({ path }) => path === "/cgi-bin/token", 10);
+		expect(first.id).toBe(1);
+		const second = waitFor(() => true, 10_000, first.id);
+		await fetchToken();
+		expect((await second).id).toBe(2);
+		await expect(waitFor(() => false, 10)).rejects.toThrow(
+			"GET /cgi-bin/token issued",
+		);
+	});
+
+	test("remembers the last requests up to a limit, and not many more", async () => {
+		const { requests, fetchToken } = await steered();
+		await fetchToken();
+		const [record] = requests;
+		if (record === undefined) return expect.unreachable();
+		const { records, add } = createJournal(10);
+		for (let count = 1; count <= 100; count += 1) {
+			add(record);
+			expect(records.length).toBeGreaterThanOrEqual(Math.min(count, 10));
+			expect(records.length).toBeLessThanOrEqual(20);
+			expect(records.at(-1)?.id).toBe(count);
+		}
+	});
+
+	test("runs its clock as fast as it is told", async () => {
+		const { now } = await steered({ timeScale: 1_000_000 });
+		while (now() < at(1000)) await new Promise(setImmediate);
+	});
+
+	test("frees its ports when it could not have all of them", async () => {
+		const { port: taken } = await steered();
+		const { port, close } = await startSimulator({ accounts: [mp] });
+		await close();
+		const hosts = { "api2.weixin.qq.com": taken };
+		await expect(
+			startSimulator({ accounts: [mp], port, hosts }),
+		).rejects.toMatchObject({ code: "EADDRINUSE" });
+		const again = await startSimulator({ accounts: [mp], port });
+		await again.close();
+	});
+});

@@ -1,0 +1,221 @@
+import { describe, expect, test } from "vitest";
+import { at, bodyOf, mini, mp, scene } from "./scene.ts";
+
+const ticketPath = "/cgi-bin/ticket/getticket";
+
+describe("S32: a ticket", () => {
+	const ticketOf = (
+		{ get }: ReturnType<typeof scene>,
+		access_token: string,
+		type: string,
+		seconds = 0,
+	) => get(ticketPath, { access_token, type }, seconds);
+
+	test("needs a live token of the account, from either interface", () => {
+		const all = scene();
+		const tokens = [all.classic(0), all.stable(0)];
+		for (const { access_token } of tokens) {
+			const { errcode, errmsg, ticket } = ticketOf(all, access_token, "jsapi");
+			expect({ errcode, errmsg }).toEqual({ errcode: 0, errmsg: "ok" });
+			expect(ticket).toMatch(/^[A-Za-z0-9_-]{86}$/);
+		}
+		const [classic] = tokens;
+		expect(all.get(ticketPath, { type: "jsapi" }).errcode).toBe(41001);
+		expect(ticketOf(all, "made-up", "jsapi").errcode).toBe(40001);
+		expect(
+			ticketOf(all, classic?.access_token ?? "", "jsapi", 7200).errcode,
+		).toBe(42001);
+	});
+
+	test("is another one for each type; other types are an error, and 小程序 have none", () => {
+		const all = scene();
+		const { access_token } = all.classic(0);
+		const [jsapi, card] = ["jsapi", "wx_card"].map((type) =>
+			ticketOf(all, access_token, type),
+		);
+		expect(jsapi?.ticket).not.toBe(card?.ticket);
+		expect(ticketOf(all, access_token, "other").errcode).toBe(40097);
+		const ofMini = all.classic(0, mini).access_token;
+		expect(ticketOf(all, ofMini, "jsapi").errcode).toBe(48001);
+	});
+
+	test("has a quota of its own, and 45009 above it", () => {
+		const all = scene({ limits: { getticket: { perDay: 1 } } });
+		const { access_token } = all.classic(0);
+		expect(ticketOf(all, access_token, "jsapi").errcode).toBe(0);
+		expect(ticketOf(all, access_token, "jsapi").errcode).toBe(45009);
+	});
+});
+
+describe("S33: a ticket stays the same for 7200 s", () => {
+	const ask = ({ get, classic }: ReturnType<typeof scene>, seconds: number) => {
+		const { access_token } = classic(seconds);
+		return get(ticketPath, { access_token, type: "jsapi" }, seconds);
+	};
+
+	test("and says expires_in 7200 every time, not what is left", () => {
+		const all = scene();
+		const first = ask(all, 0);
+		expect(first.expires_in).toBe(7200);
+		expect(ask(all, 7199)).toEqual(first);
+		const second = ask(all, 7200);
+		expect(second.expires_in).toBe(7200);
+		expect(second.ticket).not.toBe(first.ticket);
+	});
+
+	test.each([0, 300, 3600])(
+		"U6: the old one works on for %i s after the new one",
+		(formerTicketSeconds) => {
+			const all = scene({ knobs: { formerTicketSeconds } });
+			const isAlive = (ticket: string, seconds: number) =>
+				all.platform.isTicketAlive(mp.appid, "jsapi", ticket, at(seconds));
+			const first = ask(all, 0);
+			expect(isAlive(first.ticket, 9_999)).toBe(true);
+			const second = ask(all, 10_000);
+			const end = 10_000 + formerTicketSeconds;
+			for (let second = 10_000; second < end; second += 60)
+				expect(isAlive(first.ticket, second)).toBe(true);
+			expect(isAlive(first.ticket, end)).toBe(false);
+			expect(isAlive(second.ticket, end)).toBe(true);
+		},
+	);
+
+	test("S34: also when the token is refreshed or forced", () => {
+		const all = scene();
+		const before = ask(all, 0).ticket;
+		all.classic(10);
+		all.force(20);
+		all.force(60);
+		expect(ask(all, 100).ticket).toBe(before);
+	});
+});
+
+describe.each(["/cgi-bin/get_api_domain_ip", "/cgi-bin/getcallbackip"])(
+	"S35: the probe %s",
+	(path) => {
+		test("answers an ip_list without errcode for a live token, else the reason", () => {
+			const { classic, get, platform } = scene();
+			expect(get(path, {}).errcode).toBe(41001);
+			const madeUp = get(path, { access_token: "made-up" });
+			expect(madeUp.errcode).toBe(40001);
+			expect(madeUp.errmsg).toContain(
+				"access_token is invalid or not latest, could get access_token by getStableAccessToken, more details at https://mmbizurl.cn/s/JtxxFh33r rid: ",
+			);
+			const { access_token } = classic(0);
+			const live = get(path, { access_token }, 1);
+			expect(Object.keys(live)).toEqual(["ip_list"]);
+			expect(live.ip_list.length).toBeGreaterThan(0);
+			expect(get(path, { access_token }, 7201).errcode).toBe(42001);
+			const killed = classic(8000).access_token;
+			platform.kill(mp.appid, at(8001));
+			expect(get(path, { access_token: killed }, 8001).errcode).toBe(40001);
+			const aged = classic(9000).access_token;
+			platform.expire(mp.appid, at(9001));
+			expect(get(path, { access_token: aged }, 9001).errcode).toBe(42001);
+		});
+	},
+);
+
+test("S35: a token of another account kind answers 48001 where it does not apply", () => {
+	const { classic, get } = scene();
+	const { access_token } = classic(0, mini);
+	expect(get("/sim/use", { access_token, for: "mp" }).errcode).toBe(48001);
+	expect(get("/sim/use", { access_token, for: "mini" }).errcode).toBe(0);
+});
+
+describe("S36: a use", () => {
+	test("answers as the probe does", () => {
+		const { classic, get } = scene();
+		const { access_token } = classic(0);
+		const use = (query: Record<string, string>, seconds: number) =>
+			get("/sim/use", query, seconds).errcode;
+		expect(use({}, 1)).toBe(41001);
+		expect(use({ access_token: "made-up" }, 1)).toBe(40001);
+		expect(use({ access_token }, 1)).toBe(0);
+		expect(use({ access_token }, 7201)).toBe(42001);
+	});
+
+	const shareOf = (knobs: object, errcode: number) => {
+		const { classic, platform } = scene({ knobs });
+		const { access_token } = classic(0);
+		const codes = Array.from(
+			{ length: 2000 },
+			() => bodyOf(platform.use(access_token, at(1))).errcode,
+		);
+		expect(platform.isAlive(mp.appid, access_token, at(1))).toBe(true);
+		return codes.filter((code) => code === errcode).length / codes.length;
+	};
+
+	test("U18: is answered 40001 for a good token, as often as the knob says", () => {
+		expect(shareOf({}, 40001)).toBe(0);
+		expect(shareOf({ flappingShare: 0.25 }, 40001)).toBeCloseTo(0.25, 1);
+		expect(shareOf({ flappingShare: 1 }, 40001)).toBe(1);
+	});
+
+	test("is answered -1 as often as the knob says", () => {
+		expect(shareOf({ busyShare: 0.25 }, -1)).toBeCloseTo(0.25, 1);
+		expect(shareOf({ busyShare: 0 }, -1)).toBe(0);
+	});
+});
+
+test("S37: probes are counted, and above the limit answer 45009 though the token lives", () => {
+	const { classic, probed, alive, get } = scene({
+		limits: { get_api_domain_ip: { perDay: 2 } },
+	});
+	const { access_token } = classic(0);
+	expect([1, 2, 3].map((second) => probed(access_token, second))).toEqual([
+		undefined,
+		undefined,
+		45009,
+	]);
+	expect(alive(access_token, 3)).toBe(true);
+	// The other probe has a limit of its own.
+	expect(
+		get("/cgi-bin/getcallbackip", { access_token }, 3).errcode,
+	).toBeUndefined();
+});
+
+describe("S38: quota/get", () => {
+	const path = "/cgi-bin/openapi/quota/get";
+	const asked = () => {
+		const all = scene();
+		// The other interface's token, which the classic calls below leave alone.
+		const { access_token } = all.stable(0);
+		const ask = (cgi_path: unknown) =>
+			all.post(path, { cgi_path }, 1, { access_token });
+		return { ...all, ask };
+	};
+
+	test("tells limit, use and rest of a path, and they add up", () => {
+		const { ask, classic } = asked();
+		for (let count = 0; count < 7; count += 1) classic(1);
+		const { errcode, quota, rate_limit } = ask("/cgi-bin/token");
+		expect({ errcode, quota }).toEqual({
+			errcode: 0,
+			quota: { daily_limit: 2000, used: 7, remain: 1993 },
+		});
+		expect(rate_limit).toEqual({ call_count: 9993, refresh_second: 59 });
+		expect(ask("/cgi-bin/stable_token").quota).toEqual({
+			daily_limit: 500_000,
+			used: 1,
+			remain: 499_999,
+		});
+	});
+
+	test.each([
+		["cgi-bin/token", 76003],
+		["https://api.weixin.qq.com/cgi-bin/token", 76003],
+		["api.weixin.qq.com/cgi-bin/token", 76003],
+		[7, 76003],
+		["/cgi-bin/unknown", 76021],
+		["/constructor", 76021],
+	])("answers %j with %i", (cgiPath, errcode) => {
+		expect(asked().ask(cgiPath).errcode).toBe(errcode);
+	});
+
+	test("is refused as a GET and without a token", () => {
+		const { get, post } = asked();
+		expect(get(path, {}).errcode).toBe(43002);
+		expect(post(path, { cgi_path: "/cgi-bin/token" }).errcode).toBe(41001);
+	});
+});
