@@ -250,6 +250,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		if (heldBack !== undefined) {
 			if (heldBack.by === "cooldown") parts.wakeAt(heldBack.until);
 			if (heldBack.by === "budget") budgetUsedUp(heldBack.until);
+			if (heldBack.by === "pause") answerWithFailure();
 			return { kind: "held-back", until: heldBack.until };
 		}
 		if (current === undefined) throw new Error("no token, and no need of one");
@@ -488,6 +489,15 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		});
 	};
 
+	/** Who reports during a pause is not kept waiting for its end; the wish stays. */
+	const answerWithFailure = () => {
+		const { failure } = recall().pause ?? {};
+		if (wish === undefined || failure === undefined) return;
+		const { code, message, hint } = failure;
+		wish.answer({ outcome: "failed", error: { code, message, hint } });
+		wish = { ...wish, tried: true };
+	};
+
 	const nameForeignFetcher = (state: AccountState) => {
 		const now = clock.now();
 		const namedToday =
@@ -528,18 +538,26 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		await look(parts.patienceMs, urgent).catch(parts.onBug);
 	};
 
-	/** One probe per token and cooldown, whoever asks. */
+	/**
+	 * One probe per token and cooldown, whoever asks, and for at most half of the
+	 * budget: an app that reports for ever must not eat up the renewals.
+	 */
 	const verdictOn = ({ id, token, lifetimeMs }: KnownToken) => {
 		const now = clock.now();
-		const fresh =
-			probed?.id === id &&
-			now >= probed.at &&
-			now < probed.at + Math.max(1_000, cooldownOf(rules));
-		if (probed !== undefined && fresh) return probed.verdict;
-		if (budgetFreeAt(recall(), rules.budget, lifetimeMs, now) !== undefined)
-			return "unsure";
+		const last = probed?.id === id ? probed : undefined;
+		const age = last === undefined ? 0 : now - last.at;
+		const isFresh = age >= 0 && age < Math.max(1_000, cooldownOf(rules));
+		// Dead tokens do not come back to life.
+		if (last !== undefined && (isFresh || last.said === "dead"))
+			return last.verdict;
+		const recent = probeCalls.filter((at) => at > now - lifetimeMs);
+		const isUsedUp =
+			recent.length >= rules.budget / 2 ||
+			budgetFreeAt(recall(), rules.budget, lifetimeMs, now) !== undefined;
+		if (isUsedUp) return last?.verdict ?? "unsure";
 		probeCalls = countCall(probeCalls, now, lifetimeMs);
 		const verdict = issuer.probe(token.value).then((said) => {
+			probe.said = said;
 			parts.count({ kind: "probe", verdict: said });
 			log.info(
 				{ event: "token.probed", appid, token: id, verdict: said },
@@ -547,8 +565,16 @@ export function createKeeper(parts: KeeperParts): Keeper {
 			);
 			return said;
 		});
-		probed = { id, at: now, verdict };
+		const probe: Probe = { id, at: now, verdict, said: undefined };
+		probed = probe;
 		return verdict;
+	};
+
+	/** WeChat could not be asked lately: a probe would fail as well. */
+	const isBroken = () => {
+		const { at, waitMs, failure } = recall().pause ?? { at: 0, waitMs: 0 };
+		const now = clock.now();
+		return failure !== undefined && at <= now && now < at + waitMs;
 	};
 
 	const isAlive = ({ token }: KnownToken) => token.expiresAt > clock.now();
@@ -580,7 +606,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
 			if (current !== undefined && isAlive(current)) {
 				const { token } = current;
 				if (current.id !== id) return { outcome: "already-fresh", token };
-				if ((await verdictOn(current)) === "alive")
+				if (!isBroken() && (await verdictOn(current)) === "alive")
 					return { outcome: "alive", token };
 			}
 			return want({ reason: "reported", stale: id }, true);
@@ -603,6 +629,8 @@ interface Probe {
 	readonly id: string;
 	readonly at: number;
 	readonly verdict: Promise<Verdict>;
+	/** As soon as it is known. */
+	said: Verdict | undefined;
 }
 
 const stopping: WishError = {

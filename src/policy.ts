@@ -142,7 +142,8 @@ export function decide(situation: Situation): Plan {
 	if (wish !== undefined && !granted) {
 		const coolAt = until(state.forced?.at, cooldownOf(rules), now);
 		if (wish.reason === "cut-off" || coolAt === undefined) {
-			return { ...plan, ...gate(wish.reason, !wish.tried, current, situation) };
+			const urgency = urgencyOf(wish);
+			return { ...plan, ...gate(wish.reason, urgency, current, situation) };
 		}
 		if (needed === undefined) {
 			const heldBack = {
@@ -155,7 +156,7 @@ export function decide(situation: Situation): Plan {
 	}
 	if (needed === undefined)
 		return { ...plan, fetch: undefined, heldBack: undefined };
-	return { ...plan, ...gate(needed, false, current, situation) };
+	return { ...plan, ...gate(needed, "patient", current, situation) };
 }
 
 /** When a token becomes due: while at least a third of its life is left. */
@@ -292,7 +293,11 @@ export function knownFrom(
 function newest({ memory, disk, state }: Situation): KnownToken | undefined {
 	if (disk.kind !== "token") return memory;
 	const { published, generation } = state;
-	const id = tokenId(disk.token.value);
+	// Most looks find what is in memory: hashing is for the others.
+	const id =
+		disk.token.value === memory?.token.value
+			? memory.id
+			: tokenId(disk.token.value);
 	const vouched = published?.id === id;
 	if (memory !== undefined) {
 		if (memory.id === id) {
@@ -344,17 +349,32 @@ function isGranted(
 	);
 }
 
-/** Fetch, or what holds it back. An `urgent` one does not mind a pause. */
+type Urgency =
+	/** Keeps every pause. */
+	| "patient"
+	/** Only after a failure: a thousand reports must not become a thousand calls to a broken upstream. */
+	| "after-failures"
+	/** A person asked. */
+	| "now";
+
+function urgencyOf({ reason, tried }: Wish): Urgency {
+	if (tried || reason === "cut-off") return "patient";
+	return reason === "reported" ? "after-failures" : "now";
+}
+
+/** Fetch, or what holds it back. */
 function gate(
 	reason: Reason,
-	urgent: boolean,
+	urgency: Urgency,
 	current: KnownToken | undefined,
 	{ now, rules, state, eager }: Situation,
 ): Pick<Plan, "fetch" | "heldBack"> {
+	const { pause } = state;
+	const counts =
+		urgency === "patient" ||
+		(urgency === "after-failures" && pause?.failure !== undefined);
 	const paused =
-		urgent || eager
-			? undefined
-			: until(state.pause?.at, state.pause?.waitMs ?? 0, now);
+		counts && !eager ? until(pause?.at, pause?.waitMs ?? 0, now) : undefined;
 	if (paused !== undefined) {
 		const heldBack = { by: "pause", until: paused, reason } as const;
 		return { fetch: undefined, heldBack };
