@@ -324,6 +324,8 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		marked: AccountState,
 		unwanted: KnownToken | undefined,
 	): Promise<Grant> => {
+		// A process that was suspended until here must not ask on top of another.
+		if (!lock.isHeld()) throw lost(appid);
 		const granted = await issuer.fetch({ force: false });
 		if (
 			rules.interface === "classic" ||
@@ -365,8 +367,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
 			);
 			await lock.publish(known.token);
 		} catch (error) {
-			if (error instanceof StoreError && error.kind === "lost")
-				fetchAgainAfterLoss(answeredAt);
+			if (isLost(error)) fetchAgainAfterLoss(answeredAt);
 			throw error;
 		}
 		lastLogged = "";
@@ -413,12 +414,18 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		const { inFlight: mark, ...state } = store.recall();
 		// After a refusal in words only a mark of an earlier request still stands.
 		const inFlight = error.mayHaveIssued ? mark : before.inFlight;
-		await lock.remember({
-			...state,
-			...(inFlight === undefined ? {} : { inFlight }),
-			...(error.sent ? {} : { calls: before.calls }),
-			pause,
-		});
+		try {
+			await lock.remember({
+				...state,
+				...(inFlight === undefined ? {} : { inFlight }),
+				...(error.sent ? {} : { calls: before.calls }),
+				pause,
+			});
+		} catch (storeError) {
+			if (isLost(storeError) && error.mayHaveIssued)
+				fetchAgainAfterLoss(clock.now());
+			throw storeError;
+		}
 		return failed(error, pause.failure);
 	};
 
@@ -710,6 +717,10 @@ function lost(appid: string): StoreError {
 		`could not publish the token of ${appid}: another process took the lock over meanwhile`,
 		"nothing to do: the refresh starts over",
 	);
+}
+
+function isLost(error: unknown): boolean {
+	return error instanceof StoreError && error.kind === "lost";
 }
 
 function forceRefused(appid: string, why: string): IssuerError {

@@ -1,0 +1,667 @@
+/**
+ * A machine in virtual time: some daemons with one account and one store, the
+ * platform, apps that read the file, and whatever befalls them. Keepers, policy
+ * and issuer are the real ones; the disk, the lock, the clock and the network
+ * are models of what their contracts promise. One seed, one history.
+ */
+import type { AccountState, ProcessName } from "../../src/account-state.ts";
+import { decodeState, encodeState } from "../../src/account-state.ts";
+import { StoreError } from "../../src/errors.ts";
+import { type HttpRequest, LinkError } from "../../src/http.ts";
+import { createKeeper, type Keeper } from "../../src/keeper.ts";
+import type { Rules } from "../../src/policy.ts";
+import { createPlatform } from "../../src/simulator/platform.ts";
+import { decodeToken, encodeToken, type Token } from "../../src/token.ts";
+import type { LockedStore, TokenStore } from "../../src/token-file.ts";
+import { createIssuer } from "../../src/wechat.ts";
+
+export interface Scenario {
+	readonly seed: number;
+	readonly interface: "classic" | "stable";
+	readonly daemons: number;
+	/** Times the token's lifetime. */
+	readonly lifetimes: number;
+	readonly events: readonly SimulatedEvent[];
+}
+
+/** `at`: share of the scenario's length, 0 to 1; `who`: index of a daemon. */
+export type SimulatedEvent = { readonly at: number; readonly who: number } & (
+	| { readonly kind: "kill" | "hup" | "hup-all" | "foreign-fetch" }
+	/** Dies at its n-th effect from now on, before or after the effect acts. */
+	| {
+			readonly kind: "die-at";
+			readonly effect: number;
+			readonly acted: boolean;
+	  }
+	| { readonly kind: "suspend"; readonly seconds: number }
+	| {
+			readonly kind: "suspend-at";
+			readonly effect: number;
+			readonly seconds: number;
+	  }
+	| { readonly kind: "clock-step"; readonly seconds: number }
+	| {
+			readonly kind: "fault";
+			readonly mode: FaultMode;
+			readonly seconds: number;
+	  }
+	| {
+			readonly kind: "tamper";
+			readonly how: "delete" | "empty" | "garble" | "forge";
+	  }
+	| { readonly kind: "disk-full"; readonly seconds: number }
+);
+
+/** `lost`: the platform does the work, and the answer never arrives. */
+export type FaultMode = "refused" | "lost" | "unsent" | "busy" | "gateway";
+
+export interface History {
+	/** What broke a law, in words; empty: all is well. */
+	readonly violations: readonly string[];
+	readonly fetches: number;
+	readonly forces: number;
+	readonly publications: number;
+}
+
+const appid = "wx0123456789abcdef";
+const secret = "0123456789abcdef0123456789abcdef";
+export const lifetimeMs = 1_200_000;
+const tickMs = 10_000;
+const staleMs = 22_000;
+const startAt = Date.UTC(2026, 10, 23);
+/** After the last trouble a keeper may need a backoff, a stale lock, a cooldown and a budget's twelfth. */
+const recoveryMs = 60_000 + staleMs + 30_000 + lifetimeMs / 12 + 4 * tickMs;
+
+interface Process {
+	readonly index: number;
+	readonly name: ProcessName;
+	alive: boolean;
+	suspendedUntil: number;
+	/** When it last was able to renew its lock. */
+	doom: { effects: number; acted: boolean; suspendMs: number } | undefined;
+	keeper: Keeper;
+	requests: number;
+	/** The attempt under way has been suspended. */
+	tainted: boolean;
+}
+
+export async function play(scenario: Scenario): Promise<History> {
+	const random = createRandom(scenario.seed);
+	const platform = createPlatform({
+		accounts: [{ appid, secret }],
+		seed: scenario.seed + 1,
+		knobs: { tokenLifetimeSeconds: lifetimeMs / 1000 },
+	});
+	const rules: Rules = {
+		interface: scenario.interface,
+		refreshBeforeMs: 400_000,
+		cooldownMs: 10_000,
+		budget: 60,
+	};
+	const endAt = startAt + scenario.lifetimes * lifetimeMs;
+	const violations: string[] = [];
+	const agenda = createAgenda(startAt);
+	const disk: {
+		token: string | undefined;
+		state: string | undefined;
+		lock: { owner: Process; instance: number; sign: number } | undefined;
+		fullUntil: number;
+	} = { token: undefined, state: undefined, lock: undefined, fullUntil: 0 };
+	let processes: Process[] = [];
+	let wallOffset = 0;
+	let fault: { mode: FaultMode; until: number } | undefined;
+	let troubleAt = startAt;
+	let everPublished = false;
+	let instances = 0;
+	let inFlight = 0;
+	let publications = 0;
+	let forces: readonly number[] = [];
+	const issued: string[] = [];
+	const calls: number[] = [];
+	const trace: string[] = [];
+
+	const wall = () => agenda.now() + wallOffset;
+	const violate = (law: string) => {
+		if (violations.length < 5)
+			violations.push(`${(agenda.now() - startAt) / 1000} s: ${law}`);
+	};
+	const trouble = (until: number) => {
+		troubleAt = Math.max(troubleAt, until);
+	};
+	const note = (what: string) => {
+		if (trace.length < 2_000)
+			trace.push(`${(agenda.now() - startAt) / 1000} ${what}`);
+	};
+
+	/** Something outside happens for a process, after a while, unless it dies first. */
+	const effect = <T>(
+		who: Process,
+		name: string,
+		act: () => T,
+		latencyMs = 1 + 20 * random(),
+	): Promise<T> =>
+		new Promise<T>((resolve, reject) => {
+			const run = () => {
+				if (!who.alive) return;
+				if (who.suspendedUntil > agenda.now()) {
+					agenda.at(who.suspendedUntil, run);
+					return;
+				}
+				const doomed = isDoomed(who);
+				if (doomed !== undefined && doomed.suspendMs > 0) {
+					who.doom = undefined;
+					suspend(who, doomed.suspendMs);
+					agenda.at(who.suspendedUntil, run);
+					return;
+				}
+				if (doomed !== undefined && !doomed.acted) return die(who, name);
+				try {
+					const result = act();
+					if (doomed !== undefined) return die(who, name);
+					agenda.stir();
+					resolve(result);
+				} catch (error) {
+					if (doomed !== undefined) return die(who, name);
+					agenda.stir();
+					reject(error);
+				}
+			};
+			agenda.at(agenda.now() + latencyMs, run);
+		});
+
+	const isDoomed = (who: Process) => {
+		if (who.doom === undefined) return undefined;
+		who.doom.effects -= 1;
+		return who.doom.effects <= 0 ? who.doom : undefined;
+	};
+
+	const die = (who: Process, where: string) => {
+		note(`${who.index} dies at ${where}`);
+		who.alive = false;
+		trouble(agenda.now());
+		agenda.at(agenda.now() + 1_000 + 10_000 * random(), () => start(who.index));
+	};
+
+	const suspend = (who: Process, ms: number) => {
+		who.suspendedUntil = agenda.now() + ms;
+		who.tainted = true;
+		trouble(who.suspendedUntil);
+		note(`${who.index} suspended for ${ms / 1000}`);
+	};
+
+	const canRun = (who: Process) =>
+		who.alive && who.suspendedUntil <= agenda.now();
+
+	const tokenOnDisk = lastResult(
+		() => disk.token,
+		(text) => (text === undefined ? undefined : decodeToken(text)),
+	);
+	const recall = lastResult(
+		() => disk.state,
+		(text): AccountState => decodeState(text ?? ""),
+	);
+
+	// --- The store, as token-file.ts promises it. ---
+
+	const storeOf = (who: Process): TokenStore => {
+		const mustFit = () => {
+			if (disk.fullUntil > agenda.now())
+				throw new StoreError(
+					"io",
+					"could not write: ENOSPC",
+					"free some space",
+				);
+		};
+		const lost = () => new StoreError("lost", "lost", "");
+		return {
+			read: () => {
+				if (disk.token === undefined) return { kind: "absent" };
+				const token = tokenOnDisk();
+				return token === undefined
+					? { kind: "unusable", problem: "not a token file" }
+					: { kind: "token", token, exact: disk.token === encodeToken(token) };
+			},
+			recall,
+			acquire: async (patienceMs) => {
+				const giveUpAt = agenda.now() + patienceMs;
+				for (;;) {
+					const lock = await effect(who, "lock", () => {
+						const { lock: held } = disk;
+						if (held !== undefined && !isAbandoned(held)) return undefined;
+						instances += 1;
+						disk.lock = { owner: who, instance: instances, sign: agenda.now() };
+						who.tainted = false;
+						return disk.lock;
+					});
+					if (lock !== undefined) {
+						const isHeld = () => disk.lock?.instance === lock.instance;
+						const write = async (name: string, act: () => void) => {
+							await effect(who, `${name}: temporary file`, mustFit);
+							await effect(who, `${name}: rename`, () => {
+								mustFit();
+								if (!isHeld()) throw lost();
+								act();
+							});
+							await effect(who, `${name}: after`, () => {
+								if (!isHeld()) throw lost();
+							});
+						};
+						const locked: LockedStore = {
+							lock: String(lock.instance),
+							isHeld,
+							remember: (state) =>
+								write("remember", () => {
+									disk.state = encodeState(state);
+								}),
+							publish: (token) => write("publish", () => published(who, token)),
+							release: () =>
+								effect(who, "unlock", () => {
+									if (isHeld()) disk.lock = undefined;
+								}),
+						};
+						return locked;
+					}
+					if (agenda.now() >= giveUpAt) return undefined;
+					await effect(who, "wait for the lock", () => {}, 50);
+				}
+			},
+		};
+	};
+
+	/** Gone, or without a sign of life for `staleMs`. */
+	const isAbandoned = (lock: NonNullable<typeof disk.lock>) => {
+		if (canRun(lock.owner)) {
+			lock.sign = agenda.now();
+			return false;
+		}
+		return !lock.owner.alive || agenda.now() - lock.sign > staleMs;
+	};
+
+	const published = (who: Process, token: Token) => {
+		const before = tokenOnDisk();
+		disk.token = encodeToken(token);
+		publications += 1;
+		everPublished = true;
+		note(`${who.index} publishes ${issued.indexOf(token.value)}`);
+		const isOlder =
+			before !== undefined &&
+			issued.indexOf(token.value) < issued.indexOf(before.value);
+		if (isOlder && !who.tainted)
+			violate("an older token was put over a newer one");
+	};
+
+	// --- The network: the real issuer on the platform's state machine. ---
+
+	const send = async (who: Process, request: HttpRequest) => {
+		const mode =
+			fault !== undefined && fault.until > agenda.now()
+				? fault.mode
+				: undefined;
+		if (mode !== undefined) trouble(agenda.now());
+		if (mode === "unsent") {
+			await effect(who, "connect", () => {});
+			throw new LinkError("unreachable", "ECONNREFUSED", false);
+		}
+		const url = new URL(request.path, "http://platform");
+		const isProbe = url.pathname.endsWith("domain_ip");
+		if (!isProbe) {
+			if (
+				inFlight > 0 &&
+				processes.some((p) => p.requests > 0 && canRun(p) && !p.tainted)
+			)
+				violate("two requests for one account in flight");
+			inFlight += 1;
+			who.requests += 1;
+			calls.push(agenda.now());
+		}
+		try {
+			const answer = await effect(who, "request arrives", () => {
+				if (mode === "refused" || mode === "gateway") return undefined;
+				const forced = request.body?.includes('"force_refresh":true');
+				if (forced) {
+					const last = forces.at(-1);
+					if (last !== undefined && agenda.now() - last < 30_000)
+						violate("force_refresh twice within 30 s");
+					forces = [...forces, agenda.now()];
+				}
+				if (mode === "busy")
+					return {
+						status: 200,
+						body: '{"errcode":-1,"errmsg":"system error"}',
+					};
+				const said = platform.answer(
+					{
+						method: request.body === undefined ? "GET" : "POST",
+						path: url.pathname,
+						query: Object.fromEntries(url.searchParams),
+						...(request.body === undefined ? {} : { body: request.body }),
+					},
+					agenda.now(),
+				);
+				const value = /"access_token":"([^"]+)"/.exec(said.body)?.[1];
+				if (value !== undefined && !issued.includes(value)) issued.push(value);
+				note(
+					`${who.index} ${url.pathname} ${said.outcome} ${value === undefined ? "" : issued.indexOf(value)}`,
+				);
+				return said;
+			});
+			return await effect(
+				who,
+				"answer arrives",
+				() => {
+					if (mode === "lost")
+						throw new LinkError("timeout", "UND_ERR_HEADERS_TIMEOUT", true);
+					if (answer === undefined && mode === "gateway")
+						throw new LinkError("server-error", "http 502", true);
+					if (answer === undefined)
+						throw new LinkError("interrupted", "ECONNRESET", true);
+					return {
+						status: answer.status,
+						text: answer.body,
+						serverTime: undefined,
+					};
+				},
+				mode === "lost" ? 10_000 : undefined,
+			);
+		} finally {
+			if (!isProbe) {
+				inFlight -= 1;
+				who.requests -= 1;
+			}
+		}
+	};
+
+	// --- The daemons. ---
+
+	const start = (index: number) => {
+		if (agenda.now() >= endAt) return;
+		const clock = { now: wall, monotonic: agenda.now };
+		const who: Process = {
+			index,
+			name: {
+				instance: `${index}-${agenda.now()}`,
+				pid: index,
+				startTicks: "",
+				realm: "",
+			},
+			alive: true,
+			suspendedUntil: 0,
+			doom: undefined,
+			requests: 0,
+			tainted: false,
+			keeper: undefined as never,
+		};
+		who.keeper = createKeeper({
+			appid,
+			rules,
+			store: storeOf(who),
+			issuer: createIssuer({
+				appid,
+				secret,
+				interface: scenario.interface,
+				baseUrls: ["http://platform"],
+				timeoutMs: 10_000,
+				http: { send: (request) => send(who, request) },
+				clock,
+				onClockSkew: () => {},
+				stopping: new AbortController().signal,
+			}),
+			clock,
+			random,
+			self: who.name,
+			log: silent,
+			patienceMs: staleMs,
+			wakeAt: (at) => agenda.at(at - wallOffset, () => tick(who)),
+			gate: (task) => task(),
+			count: () => {},
+			onBug: (error) => violate(`a bug: ${String(error)}`),
+		});
+		const before = processes[index];
+		if (before?.requests) inFlight -= before.requests;
+		processes = [
+			...processes.slice(0, index),
+			who,
+			...processes.slice(index + 1),
+		];
+		note(`${index} starts`);
+		agenda.stir();
+		void who.keeper
+			.look(10_000)
+			.catch((error) => violate(`a bug: ${String(error)}`));
+		const beat = () => {
+			if (!who.alive || agenda.now() >= endAt) return;
+			tick(who);
+			agenda.at(agenda.now() + tickMs, beat);
+		};
+		agenda.at(agenda.now() + tickMs * random(), beat);
+	};
+
+	const tick = (who: Process) => {
+		if (!canRun(who) || !who.keeper.needsLook()) return;
+		agenda.stir();
+		void who.keeper.look().catch((error) => violate(`a bug: ${String(error)}`));
+	};
+
+	// --- The apps: one reads every few seconds, uses the token, and reports a dead one. ---
+
+	const read = () => {
+		if (agenda.now() >= endAt) return;
+		agenda.at(agenda.now() + 5_000, read);
+		const token = tokenOnDisk();
+		const calm = agenda.now() - troubleAt > recoveryMs;
+		if (token === undefined) {
+			if (
+				calm ||
+				(everPublished && disk.token === undefined && troubleAt === startAt)
+			)
+				violate("no readable token");
+			return;
+		}
+		const good = platform.isAlive(appid, token.value, agenda.now());
+		if (!good || token.expiresAt <= wall()) {
+			if (calm)
+				violate(`a dead token (${good ? "by its date" : "at the platform"})`);
+			const able = processes.filter(canRun);
+			const helper = able[Math.floor(random() * able.length)];
+			agenda.stir();
+			void helper?.keeper
+				.report(token.value)
+				.catch((error) => violate(`a bug: ${String(error)}`));
+		}
+	};
+
+	const befall = (event: SimulatedEvent) => {
+		agenda.stir();
+		const who = processes[event.who % scenario.daemons];
+		if (who === undefined) return;
+		note(`event ${JSON.stringify(event)}`);
+		if (!event.kind.startsWith("hup")) trouble(agenda.now());
+		switch (event.kind) {
+			case "kill":
+				if (who.alive) die(who, "a signal");
+				break;
+			case "die-at":
+				who.doom = { effects: event.effect, acted: event.acted, suspendMs: 0 };
+				break;
+			case "suspend-at":
+				who.doom = {
+					effects: event.effect,
+					acted: false,
+					suspendMs: event.seconds * 1000,
+				};
+				break;
+			case "suspend":
+				if (canRun(who)) suspend(who, event.seconds * 1000);
+				break;
+			case "hup":
+				if (canRun(who)) void who.keeper.force({ urgent: true });
+				break;
+			case "hup-all":
+				for (const one of processes)
+					if (canRun(one)) void one.keeper.force({ urgent: true });
+				break;
+			case "foreign-fetch":
+				// Our token dies at the end of the overlap, unless we fetch before.
+				trouble(agenda.now() + 300_000);
+				issued.push(
+					platform.foreignFetch(appid, scenario.interface, agenda.now()),
+				);
+				break;
+			case "clock-step":
+				wallOffset += event.seconds * 1000;
+				break;
+			case "fault":
+				fault = {
+					mode: event.mode,
+					until: agenda.now() + event.seconds * 1000,
+				};
+				trouble(fault.until);
+				break;
+			case "disk-full":
+				disk.fullUntil = agenda.now() + event.seconds * 1000;
+				trouble(disk.fullUntil);
+				break;
+			case "tamper":
+				if (event.how === "delete") disk.token = undefined;
+				else if (event.how === "empty") disk.token = "";
+				else if (event.how === "garble") disk.token = '{"value":"x';
+				else
+					disk.token = encodeToken({
+						value: "forged",
+						expiresAt: wall() + lifetimeMs,
+					});
+				break;
+			default:
+				event satisfies never;
+		}
+	};
+
+	for (let index = 0; index < scenario.daemons; index += 1) {
+		const staggerMs = index * 2_000 * random();
+		agenda.at(startAt + staggerMs, () => start(index));
+	}
+	agenda.at(startAt + 10_000, read);
+	for (const event of scenario.events)
+		agenda.at(startAt + event.at * (endAt - startAt), () => befall(event));
+	await agenda.run(endAt);
+
+	for (const [index, at] of calls.entries()) {
+		const inWindow = calls
+			.slice(index)
+			.filter((other) => other < at + lifetimeMs).length;
+		const steps = scenario.events.filter(
+			({ kind }) => kind === "clock-step",
+		).length;
+		// A step of the clock makes the past calls unknowable; who dies with a call
+		// under way has counted it before.
+		if (inWindow > (rules.budget + 13) * (steps + 1))
+			violate(`${inWindow} calls within one lifetime`);
+	}
+	if (violations.length > 0 && process.env.SIMULATION_TRACE)
+		console.log(trace.join("\n"));
+	return {
+		violations,
+		fetches: calls.length,
+		forces: forces.length,
+		publications,
+	};
+}
+
+/** Most looks find what the last one found. */
+function lastResult<T>(
+	input: () => string | undefined,
+	convert: (text: string | undefined) => T,
+): () => T {
+	let seen: string | undefined;
+	let result = convert(undefined);
+	return () => {
+		const text = input();
+		if (text !== seen) {
+			seen = text;
+			result = convert(text);
+		}
+		return result;
+	};
+}
+
+const silent = { debug() {}, info() {}, warn() {}, error() {} };
+
+interface Agenda {
+	now(): number;
+	at(instant: number, run: () => void): void;
+	/** What runs now has woken a promise. */
+	stir(): void;
+	run(endAt: number): Promise<void>;
+}
+
+/** A binary heap of what happens when; equal instants in the order of their making. */
+function createAgenda(start: number): Agenda {
+	let now = start;
+	let made = 0;
+	let stirred = false;
+	const heap: { at: number; order: number; run: () => void }[] = [];
+	const before = (one: number, other: number) => {
+		const a = heap[one];
+		const b = heap[other];
+		if (a === undefined || b === undefined) return false;
+		return a.at < b.at || (a.at === b.at && a.order < b.order);
+	};
+	const swap = (one: number, other: number) => {
+		const a = heap[one];
+		const b = heap[other];
+		if (a === undefined || b === undefined) return;
+		heap[one] = b;
+		heap[other] = a;
+	};
+	const pop = () => {
+		swap(0, heap.length - 1);
+		const first = heap.pop();
+		for (let at = 0; ; ) {
+			const child = before(2 * at + 2, 2 * at + 1) ? 2 * at + 2 : 2 * at + 1;
+			if (!before(child, at)) break;
+			swap(child, at);
+			at = child;
+		}
+		return first;
+	};
+	return {
+		now: () => now,
+		stir: () => {
+			stirred = true;
+		},
+		at: (instant, run) => {
+			made += 1;
+			heap.push({ at: Math.max(instant, now), order: made, run });
+			for (let at = heap.length - 1; at > 0; ) {
+				const parent = (at - 1) >> 1;
+				if (!before(at, parent)) break;
+				swap(at, parent);
+				at = parent;
+			}
+		},
+		run: async (endAt) => {
+			for (
+				let next = pop();
+				next !== undefined && next.at <= endAt;
+				next = pop()
+			) {
+				now = next.at;
+				stirred = false;
+				next.run();
+				// Everything that follows from it, promise by promise, happens now.
+				if (stirred) await new Promise(setImmediate);
+			}
+		},
+	};
+}
+
+/** mulberry32: small, seeded, good enough for chance. */
+function createRandom(seed: number): () => number {
+	let state = seed >>> 0;
+	return () => {
+		state = (state + 0x6d2b79f5) >>> 0;
+		let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+		mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+		return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
+	};
+}
