@@ -1,7 +1,9 @@
 /** The daemon: wires the parts, and lives from start to stop. */
 import { setImmediate as breathe } from "node:timers/promises";
+import manifest from "../package.json" with { type: "json" };
 import type { Clock } from "./clock.ts";
 import type { Account, Config } from "./config.ts";
+import { createControl } from "./control.ts";
 import { ConfigError, exitCode, StoreError } from "./errors.ts";
 import { createGate } from "./gate.ts";
 import { createHttp } from "./http.ts";
@@ -13,6 +15,7 @@ import {
 	sweepLeftovers,
 } from "./keepers.ts";
 import type { AdjustableLog } from "./log.ts";
+import { createMetrics } from "./metrics.ts";
 import { nameThisProcess } from "./process-name.ts";
 import { type Schedule, startSchedule } from "./schedule.ts";
 import type { SignalInbox } from "./signals.ts";
@@ -43,16 +46,27 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 	let schedule: Schedule | undefined;
 	let ticking: Promise<void> | undefined;
 	const stopping = new AbortController();
+	const self = nameThisProcess();
+	const { version } = manifest;
+	const metrics = createMetrics({ version, clock, log, kept: () => kept });
+	const control = createControl({
+		kept: () => kept,
+		clock,
+		self,
+		log,
+		metrics: metrics.render,
+		stopping: stopping.signal,
+	});
 	const around: Surroundings = {
 		http: createHttp({ connectTimeoutMs: connectTimeoutOf(config), env }),
 		clock,
 		random: Math.random,
-		self: nameThisProcess(),
+		self,
 		log,
 		gate: createGate(maxAtWork),
 		stopping: stopping.signal,
 		wakeAt: (at) => schedule?.wakeAt(at),
-		count: () => {},
+		count: metrics.count,
 		onBug,
 	};
 
@@ -76,6 +90,8 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 	};
 
 	const tick = () => {
+		control.tend();
+		void metrics.write(config.metricsFile).catch(onBug);
 		ticking ??= lookAtAll(kept, onBug).finally(() => {
 			ticking = undefined;
 		});
@@ -87,6 +103,8 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 		log.setLevel(wanted.logLevel);
 		for (const warning of wanted.warnings)
 			log.warn({ event: "config.doubtful" }, warning);
+		const { socket: path, gid } = wanted;
+		return control.follow(path === undefined ? undefined : { path, gid });
 	};
 
 	const reload = async () => {
@@ -99,7 +117,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 			await prepareDirectory(wanted);
 			keepAll(wanted, config);
 			config = wanted;
-			follow(wanted);
+			void follow(wanted).catch(onBug);
 		} catch (error) {
 			if (!(error instanceof ConfigError || error instanceof StoreError))
 				throw error;
@@ -133,12 +151,15 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 		},
 		"wxtokend keeps the tokens",
 	);
-	follow(config);
+	const opened = follow(config);
 	const firstLooks = [...kept.values()].map(({ keeper }) =>
 		keeper.look(firstPatienceMs(config)),
 	);
 	signals.onReload(() => void reload().catch(onBug));
-	await Promise.race([Promise.all(firstLooks).catch(onBug), stopped]);
+	await Promise.race([
+		Promise.all([opened, ...firstLooks]).catch(onBug),
+		stopped,
+	]);
 	if (!stopping.signal.aborted)
 		log.info({ event: "daemon.ready" }, "every account was looked at");
 
@@ -146,7 +167,11 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 	log.info({ event: "daemon.stopping", signal }, "finishing what is under way");
 	schedule?.stop();
 	await ticking;
-	await Promise.all([...kept.values()].map(({ keeper }) => keeper.settle()));
+	const settled = Promise.all(
+		[...kept.values()].map(({ keeper }) => keeper.settle()),
+	);
+	await control.stop(settled);
+	await settled;
 	await around.http.close();
 	log.info(
 		{ event: "daemon.stopped" },

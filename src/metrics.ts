@@ -1,0 +1,336 @@
+/**
+ * Metrics in Prometheus' text format 0.0.4: counters of what this process did,
+ * and instants from the files, which all daemons of the directory share.
+ */
+import { setImmediate as breathe } from "node:timers/promises";
+import { publishFile } from "./atomic-write.ts";
+import type { Clock } from "./clock.ts";
+import { StoreError } from "./errors.ts";
+import type { KeeperEvent } from "./keeper.ts";
+import type { KeptAccount } from "./keepers.ts";
+import type { Log } from "./log.ts";
+import { type Family, renderFamily, type Sample } from "./metrics-text.ts";
+import { type AccountStatus, statusOf } from "./status.ts";
+
+export interface MetricsParts {
+	readonly version: string;
+	readonly clock: Clock;
+	readonly log: Log;
+	readonly kept: () => ReadonlyMap<string, KeptAccount>;
+}
+
+export interface Metrics {
+	/** Cheap: many accounts may be refreshed at once. */
+	count(appid: string, event: KeeperEvent): void;
+	/** The exposition, made in slices between which keepers get their turn. */
+	render(): Promise<string>;
+	/**
+	 * Writes the file for node_exporter's textfile collector, if anything changed
+	 * since the last time, and unless the last write is still under way.
+	 */
+	write(path: string | undefined): Promise<void>;
+}
+
+/** An account's counters; the keys of the inner ones are the label's values. */
+interface Counts {
+	readonly fetches: Map<string, number>;
+	readonly errors: Map<string, number>;
+	readonly probes: Map<string, number>;
+	forced: number;
+	published: number;
+	adopted: number;
+	lockBusy: number;
+}
+
+/** What a gateway makes up as a code must not become series without end. */
+const mostCodes = 40;
+
+const sliceMs = 5;
+
+export function createMetrics(parts: MetricsParts): Metrics {
+	const { clock, log } = parts;
+	const startedAt = clock.now();
+	const counted = new Map<string, Counts>();
+	let changed = true;
+	let writtenTo: string | undefined;
+	let lastTrouble = "";
+	let writing: Promise<void> | undefined;
+
+	const countsOf = (appid: string): Counts => {
+		const known = counted.get(appid);
+		if (known !== undefined) return known;
+		const fresh = {
+			fetches: new Map(),
+			errors: new Map(),
+			probes: new Map(),
+			forced: 0,
+			published: 0,
+			adopted: 0,
+			lockBusy: 0,
+		};
+		counted.set(appid, fresh);
+		return fresh;
+	};
+
+	const count = (appid: string, event: KeeperEvent): void => {
+		changed = true;
+		const counts = countsOf(appid);
+		switch (event.kind) {
+			case "fetch":
+				add(counts.fetches, event.outcome === "ok" ? "ok" : "failed");
+				if (event.outcome !== "ok")
+					add(counts.errors, event.outcome.replace(/^errcode /, ""));
+				break;
+			case "probe":
+				add(counts.probes, event.verdict);
+				break;
+			case "forced":
+				counts.forced += 1;
+				break;
+			case "published":
+				counts.published += 1;
+				break;
+			case "adopted":
+				counts.adopted += 1;
+				break;
+			case "lock-busy":
+				counts.lockBusy += 1;
+				break;
+			default:
+				event satisfies never;
+		}
+	};
+
+	const render = async (): Promise<string> => {
+		const { version } = parts;
+		const lines = [
+			renderFamily(buildInfo, [{ labels: { version }, value: 1 }]),
+			renderFamily(started, [{ labels: {}, value: startedAt / 1000 }]),
+		];
+		const accounts: Seen[] = [];
+		let since = performance.now();
+		const pause = async () => {
+			if (performance.now() - since < sliceMs) return;
+			await breathe();
+			since = performance.now();
+		};
+		for (const { account, path, store } of parts.kept().values()) {
+			const [reading, state] = [store.read(), store.recall()];
+			const now = clock.now();
+			const status = statusOf({ account, path, reading, state, now });
+			accounts.push({ status, counts: countsOf(account.appid) });
+			await pause();
+		}
+		for (const { family, samples } of families) {
+			const rows: Sample[] = [];
+			for (const { status, counts } of accounts) {
+				const labels = { appid: status.appid };
+				for (const sample of samples(status, counts))
+					rows.push({ ...sample, labels: { ...labels, ...sample.labels } });
+				await pause();
+			}
+			lines.push(renderFamily(family, rows));
+		}
+		return lines.join("");
+	};
+
+	const write = async (path: string): Promise<void> => {
+		changed = false;
+		writtenTo = path;
+		try {
+			const content = await render();
+			await publishFile(path, content, { mode: 0o644, gid: undefined });
+			lastTrouble = "";
+		} catch (error) {
+			if (!(error instanceof StoreError)) throw error;
+			// Tried again at the next tick, as if something had changed.
+			changed = true;
+			const { message, code, hint } = error;
+			if (lastTrouble !== code)
+				log.warn({ event: "metrics.unwritten", path, code, hint }, message);
+			lastTrouble = code;
+		}
+	};
+
+	return {
+		count,
+		render,
+		write: async (path) => {
+			if (path === undefined || (!changed && path === writtenTo)) return;
+			writing ??= write(path).finally(() => {
+				writing = undefined;
+			});
+			await writing;
+		},
+	};
+}
+
+function add(counter: Map<string, number>, key: string): void {
+	const name = counter.has(key) || counter.size < mostCodes ? key : "other";
+	counter.set(name, (counter.get(name) ?? 0) + 1);
+}
+
+interface Seen {
+	readonly status: AccountStatus;
+	readonly counts: Counts;
+}
+
+const buildInfo: Family = {
+	name: "wxtokend_build_info",
+	type: "gauge",
+	help: "Always 1; the labels tell which wxtokend this is.",
+};
+
+const started: Family = {
+	name: "wxtokend_start_time_seconds",
+	type: "gauge",
+	help: "When this daemon started, as a Unix timestamp. The counters begin there.",
+};
+
+type Samples = (status: AccountStatus, counts: Counts) => readonly Sample[];
+
+/** Every family below has the label `appid`. */
+const families: readonly {
+	readonly family: Family;
+	readonly samples: Samples;
+}[] = [
+	{
+		family: {
+			name: "wxtokend_token_expiry_timestamp_seconds",
+			type: "gauge",
+			help: "When the token on disk ends, as a Unix timestamp; 0 if there is none.",
+		},
+		samples: ({ expire }) => one(expire ?? 0),
+	},
+	{
+		family: {
+			name: "wxtokend_token_lifetime_seconds",
+			type: "gauge",
+			help: "How long the token on disk lives in all, as WeChat said; absent if unknown.",
+		},
+		samples: ({ lifetime }) => (lifetime === null ? [] : one(lifetime)),
+	},
+	{
+		family: {
+			name: "wxtokend_last_success_timestamp_seconds",
+			type: "gauge",
+			help: "When the last successful fetch began, by whichever process, as a Unix timestamp; 0 if there was none.",
+		},
+		samples: ({ lastRefresh }) =>
+			one(lastRefresh === null ? 0 : Date.parse(lastRefresh.at) / 1000),
+	},
+	{
+		family: {
+			name: "wxtokend_next_refresh_timestamp_seconds",
+			type: "gauge",
+			help: "When the next fetch may be made, as a Unix timestamp.",
+		},
+		samples: ({ nextRefreshAt }) =>
+			nextRefreshAt === null ? [] : one(Date.parse(nextRefreshAt) / 1000),
+	},
+	{
+		family: {
+			name: "wxtokend_fetch_failures_in_row",
+			type: "gauge",
+			help: "Failed fetches since the last success.",
+		},
+		samples: ({ lastError }) => one(lastError?.attempts ?? 0),
+	},
+	{
+		family: {
+			name: "wxtokend_budget_used_calls",
+			type: "gauge",
+			help: "Calls to WeChat within one token lifetime, probes included.",
+		},
+		samples: ({ budget }) => one(budget.used),
+	},
+	{
+		family: {
+			name: "wxtokend_budget_limit_calls",
+			type: "gauge",
+			help: "The most calls to WeChat within one token lifetime.",
+		},
+		samples: ({ budget }) => one(budget.of),
+	},
+	{
+		family: {
+			name: "wxtokend_foreign_fetcher_suspected",
+			type: "gauge",
+			help: "1 if tokens die so early and often that somebody else must be fetching with this AppSecret.",
+		},
+		samples: ({ foreignFetcher }) => one(foreignFetcher ? 1 : 0),
+	},
+	{
+		family: {
+			name: "wxtokend_fetches_total",
+			type: "counter",
+			help: "Fetches from WeChat by outcome.",
+		},
+		samples: (_status, { fetches }) => by("outcome", fetches, ["ok", "failed"]),
+	},
+	{
+		family: {
+			name: "wxtokend_fetch_errors_total",
+			type: "counter",
+			help: "Failed fetches by WeChat's errcode, or by what happened on the way.",
+		},
+		samples: (_status, { errors }) => by("code", errors, []),
+	},
+	{
+		family: {
+			name: "wxtokend_probes_total",
+			type: "counter",
+			help: "Reported tokens that were tried, by verdict.",
+		},
+		samples: (_status, { probes }) =>
+			by("verdict", probes, ["alive", "dead", "unsure"]),
+	},
+	{
+		family: {
+			name: "wxtokend_forced_refreshes_total",
+			type: "counter",
+			help: "Refreshes that SIGHUP or an app asked for.",
+		},
+		samples: (_status, { forced }) => one(forced),
+	},
+	{
+		family: {
+			name: "wxtokend_publications_total",
+			type: "counter",
+			help: "Token files renamed into place: new tokens, and repaired files.",
+		},
+		samples: (_status, { published }) => one(published),
+	},
+	{
+		family: {
+			name: "wxtokend_adoptions_total",
+			type: "counter",
+			help: "Tokens taken over that another process had published.",
+		},
+		samples: (_status, { adopted }) => one(adopted),
+	},
+	{
+		family: {
+			name: "wxtokend_lock_waits_total",
+			type: "counter",
+			help: "Times that another process held the account's lock.",
+		},
+		samples: (_status, { lockBusy }) => one(lockBusy),
+	},
+];
+
+function one(value: number): readonly Sample[] {
+	return [{ labels: {}, value }];
+}
+
+/** A sample for each key; `always` are there from the start, so that rates are right. */
+function by(
+	label: string,
+	counter: ReadonlyMap<string, number>,
+	always: readonly string[],
+): readonly Sample[] {
+	return [...new Set([...always, ...counter.keys()])].map((key) => ({
+		labels: { [label]: key },
+		value: counter.get(key) ?? 0,
+	}));
+}

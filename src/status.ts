@@ -1,0 +1,183 @@
+/** What can be said of an account without giving its token away. */
+import type { AccountState } from "./account-state.ts";
+import {
+	budgetFreeAt,
+	hasForeignFetcher,
+	type KnownToken,
+	knownFrom,
+	type Reading,
+	type Rules,
+	refreshAt,
+	usualLifetimeMs,
+} from "./policy.ts";
+import { tokenId } from "./token.ts";
+
+/**
+ * Instants are ISO 8601 in UTC, but for `expire`, which is as in the token file.
+ * What is not known is null.
+ */
+export interface AccountStatus {
+	readonly appid: string;
+	/** `failing`: the token on disk lives, but the last refresh failed. */
+	readonly state: "valid" | "failing" | "expired" | "missing" | "unusable";
+	/** Whether the file on disk holds a live token right now. */
+	readonly valid: boolean;
+	readonly interface: "classic" | "stable";
+	/** The token file's path. */
+	readonly file: string;
+	/** Epoch seconds. */
+	readonly expire: number | null;
+	/** Until then, in whole seconds; 0 if there is no live token. */
+	readonly secondsLeft: number;
+	/** Of the whole token, in seconds. */
+	readonly lifetime: number | null;
+	readonly lastRefresh: { readonly at: string; readonly reason: string } | null;
+	readonly nextRefreshAt: string | null;
+	readonly lastError: StatusError | null;
+	/** Calls to WeChat in this token lifetime, and how many there may be. */
+	readonly budget: { readonly used: number; readonly of: number };
+	/** Somebody else seems to fetch with this AppSecret. */
+	readonly foreignFetcher: boolean;
+	/** What to do about the file or the foreign fetcher. */
+	readonly hint: string | null;
+}
+
+export interface StatusError {
+	readonly code: string;
+	readonly message: string;
+	readonly hint: string;
+	/** WeChat's number for the failed call. */
+	readonly rid: string | null;
+	readonly at: string;
+	readonly since: string;
+	readonly attempts: number;
+	readonly nextTryAt: string;
+}
+
+export interface StatusInput {
+	readonly account: Rules & { readonly appid: string };
+	/** The token file's path, and what stands there. */
+	readonly path: string;
+	readonly reading: Reading;
+	readonly state: AccountState;
+	readonly now: number;
+}
+
+export function statusOf(input: StatusInput): AccountStatus {
+	const { account, path, reading, state, now } = input;
+	const known = knownOf(reading, state);
+	const leftMs = known === undefined ? 0 : known.token.expiresAt - now;
+	const windowMs = known?.lifetimeMs ?? usualLifetimeMs;
+	const calls = state.calls.filter((at) => at > now - windowMs && at <= now);
+	const foreignFetcher = hasForeignFetcher(state, now);
+	return {
+		appid: account.appid,
+		state: wordFor(reading, leftMs, state),
+		valid: leftMs > 0,
+		interface: account.interface,
+		file: path,
+		expire: known === undefined ? null : known.token.expiresAt / 1000,
+		secondsLeft: Math.max(0, Math.floor(leftMs / 1000)),
+		lifetime: lifetimeOf(reading, state),
+		lastRefresh: lastRefreshOf(state),
+		nextRefreshAt: iso(nextAt(input, known)),
+		lastError: lastErrorOf(state),
+		budget: { used: calls.length, of: account.budget },
+		foreignFetcher,
+		hint: hintFor(reading, leftMs, foreignFetcher),
+	};
+}
+
+/** The token on disk; its true end, should somebody have altered the file. */
+function knownOf(
+	reading: Reading,
+	state: AccountState,
+): KnownToken | undefined {
+	if (reading.kind !== "token") return undefined;
+	const { token } = reading;
+	const { published, generation } = state;
+	return published?.id === tokenId(token.value)
+		? knownFrom(token, generation, published)
+		: knownFrom(token, generation, undefined);
+}
+
+function wordFor(
+	reading: Reading,
+	leftMs: number,
+	{ pause }: AccountState,
+): AccountStatus["state"] {
+	switch (reading.kind) {
+		case "absent":
+			return "missing";
+		case "unusable":
+			return "unusable";
+		case "token":
+			if (leftMs <= 0) return "expired";
+			return pause?.failure === undefined ? "valid" : "failing";
+		default:
+			return reading satisfies never;
+	}
+}
+
+function hintFor(
+	reading: Reading,
+	leftMs: number,
+	foreignFetcher: boolean,
+): string | null {
+	if (foreignFetcher)
+		return 'tokens die long before their end: find the program that fetches by itself and let it read our file, or set interface = "stable"';
+	switch (reading.kind) {
+		case "absent":
+			return "there is no token file yet: is the daemon running?";
+		case "unusable":
+			return `the token file is ${reading.problem}: the daemon puts a good one in its place`;
+		case "token":
+			return leftMs > 0 ? null : "the token has ended: is the daemon running?";
+		default:
+			return reading satisfies never;
+	}
+}
+
+function lifetimeOf(reading: Reading, { published }: AccountState) {
+	if (reading.kind !== "token" || published === undefined) return null;
+	if (published.id !== tokenId(reading.token.value)) return null;
+	return published.lifetimeMs / 1000;
+}
+
+function lastRefreshOf({ published }: AccountState) {
+	if (published === undefined) return null;
+	return { at: iso(published.fetchedAt), reason: published.reason };
+}
+
+/** When the next attempt may be made; the first tick after it makes it. */
+function nextAt(
+	{ account, state, now }: StatusInput,
+	known: KnownToken | undefined,
+): number {
+	const due = known === undefined ? now : refreshAt(known, account);
+	const { pause } = state;
+	const pausedUntil = pause === undefined ? 0 : pause.at + pause.waitMs;
+	const lifetimeMs = known?.lifetimeMs ?? usualLifetimeMs;
+	const freeAt = budgetFreeAt(state, account.budget, lifetimeMs, now) ?? 0;
+	return Math.max(due, pausedUntil, freeAt, now);
+}
+
+function lastErrorOf({ pause }: AccountState): StatusError | null {
+	const failure = pause?.failure;
+	if (pause === undefined || failure === undefined) return null;
+	const { code, message, hint, rid = null, since, attempts } = failure;
+	return {
+		code,
+		message,
+		hint,
+		rid,
+		at: iso(pause.at),
+		since: iso(since),
+		attempts,
+		nextTryAt: iso(pause.at + pause.waitMs),
+	};
+}
+
+function iso(at: number): string {
+	return new Date(at).toISOString();
+}
