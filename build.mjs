@@ -30,6 +30,18 @@ const splitAtDynamicImports = {
 	},
 };
 
+/** Drops Node.js's own modules where nothing of them is used: some load slowly. */
+const dropUnusedBuiltins = {
+	name: "drop-unused-builtins",
+	setup({ onResolve }) {
+		onResolve({ filter: /^node:/ }, ({ path }) => ({
+			path,
+			external: true,
+			sideEffects: false,
+		}));
+	},
+};
+
 async function bundle(entry, out) {
 	const { outputFiles } = await build({
 		absWorkingDir: root,
@@ -52,7 +64,7 @@ async function bundle(entry, out) {
 		},
 		external: ["koffi"],
 		supported: { "dynamic-import": false },
-		plugins: [splitAtDynamicImports],
+		plugins: [splitAtDynamicImports, dropUnusedBuiltins],
 		logLevel: "warning",
 	});
 	return outputFiles;

@@ -11,6 +11,11 @@ import { ConfigError, type ConfigProblem, errnoOf } from "./errors.ts";
 import { groupId } from "./group.ts";
 import { type LogLevel, logLevels } from "./log-level.ts";
 import { cronProblem } from "./schedule-expression.ts";
+import {
+	defaultConfigFile,
+	defaultDirectory,
+	defaultTokenFile,
+} from "./token-path.ts";
 
 export interface Account {
 	readonly appid: string;
@@ -54,8 +59,6 @@ export interface ConfigOptions {
 	readonly ignoreDefaultFile?: boolean;
 }
 
-export const defaultConfigFile = "/etc/wxtokend/config.toml";
-export const defaultDirectory = "/run/wxtokend";
 const defaultUrls = ["https://api.weixin.qq.com", "https://api2.weixin.qq.com"];
 
 /** Throws `ConfigError` with every problem found. */
@@ -308,10 +311,7 @@ function build(
 ): Config {
 	const { env } = options;
 	const warnings: string[] = [];
-	const directory = resolve(
-		content.directory ??
-			(env.RUNTIME_DIRECTORY?.split(":")[0] || defaultDirectory),
-	);
+	const directory = resolve(content.directory ?? defaultDirectory(env));
 	const secrets = secretsOf(content, options, problems, warnings);
 	const accounts = content.account.map((entry, index): Account => {
 		const of = { ...content.wechat, ...entry };
@@ -319,7 +319,7 @@ function build(
 		return {
 			appid: entry.appid,
 			secret: secrets[index] ?? "",
-			file: entry.file ?? `wx_access_token_${entry.appid}`,
+			file: entry.file ?? defaultTokenFile(entry.appid),
 			interface: wire,
 			baseUrls: of.base_urls ?? defaultUrls,
 			timeoutMs: (of.timeout ?? 10) * 1000,

@@ -12,11 +12,8 @@ export async function main(
 	argv: readonly string[],
 	signals: SignalInbox | undefined,
 ): Promise<void> {
-	// A closed pipe (`wxtokend status | head -1`) is no bug.
-	process.stdout.on("error", (error) => {
-		if ("code" in error && error.code === "EPIPE") process.exit(exitCode.done);
-		throw error;
-	});
+	// Making `process.stdout` takes longer than all that `get` does.
+	if (argv[0] !== "get") outliveClosedPipe();
 	process.on("uncaughtException", (error) => process.exit(explain(error)));
 	process.on("unhandledRejection", (error) => process.exit(explain(error)));
 	try {
@@ -24,6 +21,14 @@ export async function main(
 	} catch (error) {
 		process.exitCode = explain(error);
 	}
+}
+
+/** A closed pipe (`wxtokend status | head -1`) is no bug. */
+function outliveClosedPipe(): void {
+	process.stdout.on("error", (error) => {
+		if ("code" in error && error.code === "EPIPE") process.exit(exitCode.done);
+		throw error;
+	});
 }
 
 async function dispatch(

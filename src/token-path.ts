@@ -1,0 +1,78 @@
+/**
+ * Where an account's token file lies, for readers who want to know nothing
+ * else: they may be in a hurry, and may not be allowed to read the configuration.
+ */
+import { readFileSync } from "node:fs";
+import { isAbsolute, join } from "node:path";
+import { parse } from "smol-toml";
+import { errnoOf } from "./errors.ts";
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+export const defaultConfigFile = "/etc/wxtokend/config.toml";
+
+/** The directory of token files, unless the configuration names another. */
+export function defaultDirectory(env: Environment): string {
+	return env.RUNTIME_DIRECTORY?.split(":")[0] || "/run/wxtokend";
+}
+
+export function defaultTokenFile(appid: string): string {
+	return `wx_access_token_${appid}`;
+}
+
+export interface TokenPlace {
+	readonly path: string;
+	/** If the path is a guess: why, in words. */
+	readonly guessed?: string;
+}
+
+/**
+ * Undefined: only the whole configuration, validated, can tell, or say what is
+ * wrong with it.
+ */
+export function findToken(
+	appid: string,
+	file: string | undefined,
+	env: Environment,
+): TokenPlace | undefined {
+	if (!/^[A-Za-z0-9_-]{1,64}$/.test(appid)) return undefined;
+	const named = file ?? (env.WXTOKEND_CONFIG || undefined);
+	const source = named ?? defaultConfigFile;
+	let text: string;
+	try {
+		text = readFileSync(source, "utf8");
+	} catch (error) {
+		const errno = errnoOf(error);
+		const isMissing = errno === "ENOENT" && named === undefined;
+		if (isMissing && env.WECHAT_APPID) return undefined;
+		if (!isMissing && errno !== "EACCES") return undefined;
+		const directory = env.WXTOKEND_DIRECTORY || defaultDirectory(env);
+		return {
+			path: join(directory, defaultTokenFile(appid)),
+			guessed: `${source} could not be read (${errno})`,
+		};
+	}
+	return placeIn(text, appid, env);
+}
+
+/** Only what is plainly right; every doubt is left to the validation. */
+function placeIn(
+	text: string,
+	appid: string,
+	env: Environment,
+): TokenPlace | undefined {
+	let content: Record<string, unknown>;
+	try {
+		content = parse(text);
+	} catch {
+		return undefined;
+	}
+	const { directory = defaultDirectory(env), account } = content;
+	if (typeof directory !== "string" || !isAbsolute(directory)) return undefined;
+	if (!Array.isArray(account)) return undefined;
+	const found = account.filter((entry) => entry?.appid === appid);
+	const { file = defaultTokenFile(appid) } = found[0] ?? {};
+	if (found.length !== 1 || typeof file !== "string" || /[/\0]/.test(file))
+		return undefined;
+	return { path: join(directory, file) };
+}
