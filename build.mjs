@@ -18,12 +18,17 @@ import { build } from "esbuild";
 const root = dirname(fileURLToPath(import.meta.url));
 const lazy = new Set();
 
-/** Turns `import("./commands/run.ts")` into `require("./run.cjs")`. */
+/**
+ * Turns `import("./commands/run.ts")` into `require("./run.cjs")`. errors.ts gets
+ * a file of its own too: with a copy of its classes in each bundle, `instanceof`
+ * would not know the errors of another one.
+ */
 const splitAtDynamicImports = {
 	name: "split-at-dynamic-imports",
 	setup({ onResolve }) {
 		onResolve({ filter: /\.ts$/ }, ({ kind, path, resolveDir }) => {
-			if (kind !== "dynamic-import") return undefined;
+			const isShared = kind !== "entry-point" && path.endsWith("/errors.ts");
+			if (kind !== "dynamic-import" && !isShared) return undefined;
 			lazy.add(join(resolveDir, path));
 			return { path: `./${basename(path, ".ts")}.cjs`, external: true };
 		});
