@@ -107,8 +107,8 @@ export const usualLifetimeMs = 7_200_000;
 /** The stable interface gives a new token only in the last 300 s of the old one. */
 const stableWindowMs = 285_000;
 
-/** The platform refuses a second `force_refresh` within 30 s. */
-export const stableForceGapMs = 30_000;
+/** The platform ignores a second `force_refresh` within 30 s; one more for the way there. */
+export const stableForceGapMs = 31_000;
 /** … and the 21st of a day. */
 export const stableForcesPerDay = 20;
 const dayMs = 86_400_000;
@@ -129,6 +129,7 @@ export function decide(situation: Situation): Plan {
 	const publish =
 		alive &&
 		!isFromFuture(current, now) &&
+		!isSuperseded(current, situation) &&
 		!(
 			situation.disk.kind === "token" &&
 			situation.disk.exact &&
@@ -320,10 +321,17 @@ function whyNeeded(
 ): Reason | undefined {
 	if (current === undefined) return "first";
 	if (isFromFuture(current, now)) return "clock";
-	// Another keeper went on without us, and its token is not on disk.
-	if (state.generation > current.generation) return "cut-off";
+	if (isSuperseded(current, { state })) return "cut-off";
 	if (state.inFlight?.replaces === current.id) return "cut-off";
 	return now >= refreshAt(current, rules) ? "due" : undefined;
+}
+
+/** Another keeper went on without us, and what it published is not on disk. */
+function isSuperseded(
+	{ generation }: KnownToken,
+	{ state }: Pick<Situation, "state">,
+): boolean {
+	return state.generation > generation;
 }
 
 function isFromFuture(known: KnownToken, now: number): boolean {

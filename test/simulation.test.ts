@@ -37,6 +37,17 @@ const event: fc.Arbitrary<SimulatedEvent> = fc.oneof(
 	}),
 	fc.record({
 		...where,
+		kind: kind("hup-and-die"),
+		effect: fc.integer({ min: 1, max: 14 }),
+		acted: fc.boolean(),
+	}),
+	fc.record({
+		...where,
+		kind: kind("hup-storm"),
+		seconds: fc.integer({ min: 1, max: 1500 }),
+	}),
+	fc.record({
+		...where,
 		kind: kind("suspend"),
 		seconds: fc.integer({ min: 1, max: 600 }),
 	}),

@@ -27,6 +27,13 @@ export interface Scenario {
 /** `at`: share of the scenario's length, 0 to 1; `who`: index of a daemon. */
 export type SimulatedEvent = { readonly at: number; readonly who: number } & (
 	| { readonly kind: "kill" | "hup" | "hup-all" | "foreign-fetch" }
+	| { readonly kind: "hup-storm"; readonly seconds: number }
+	/** A forced refresh in the middle of a token's life, cut off at its n-th effect. */
+	| {
+			readonly kind: "hup-and-die";
+			readonly effect: number;
+			readonly acted: boolean;
+	  }
 	/** Dies at its n-th effect from now on, before or after the effect acts. */
 	| {
 			readonly kind: "die-at";
@@ -71,6 +78,8 @@ const staleMs = 22_000;
 const startAt = Date.UTC(2026, 10, 23);
 /** After the last trouble a keeper may need a backoff, a stale lock, a cooldown and a budget's twelfth. */
 const recoveryMs = 60_000 + staleMs + 30_000 + lifetimeMs / 12 + 4 * tickMs;
+/** A storm of signals uses up the budget, whose window is 7200 s until an answer tells. */
+const recoveryAfterStormMs = recoveryMs + 7_200_000 / 12;
 
 interface Process {
 	readonly index: number;
@@ -99,6 +108,8 @@ export async function play(scenario: Scenario): Promise<History> {
 		budget: 60,
 	};
 	const endAt = startAt + scenario.lifetimes * lifetimeMs;
+	const isStormy = scenario.events.some(({ kind }) => kind === "hup-storm");
+	const patienceMs = isStormy ? recoveryAfterStormMs : recoveryMs;
 	const violations: string[] = [];
 	const agenda = createAgenda(startAt);
 	const disk: {
@@ -112,6 +123,9 @@ export async function play(scenario: Scenario): Promise<History> {
 	let fault: { mode: FaultMode; until: number } | undefined;
 	let troubleAt = startAt;
 	let everPublished = false;
+	/** A signal that must have led to a younger token in the end. */
+	let hupAt: number | undefined;
+	const issuedAt: number[] = [];
 	let instances = 0;
 	let inFlight = 0;
 	let publications = 0;
@@ -178,6 +192,7 @@ export async function play(scenario: Scenario): Promise<History> {
 	const die = (who: Process, where: string) => {
 		note(`${who.index} dies at ${where}`);
 		who.alive = false;
+		hupAt = undefined;
 		trouble(agenda.now());
 		agenda.at(agenda.now() + 1_000 + 10_000 * random(), () => start(who.index));
 	};
@@ -339,7 +354,10 @@ export async function play(scenario: Scenario): Promise<History> {
 					agenda.now(),
 				);
 				const value = /"access_token":"([^"]+)"/.exec(said.body)?.[1];
-				if (value !== undefined && !issued.includes(value)) issued.push(value);
+				if (value !== undefined && !issued.includes(value)) {
+					issuedAt.push(agenda.now());
+					issued.push(value);
+				}
 				note(
 					`${who.index} ${url.pathname} ${said.outcome} ${value === undefined ? "" : issued.indexOf(value)}`,
 				);
@@ -448,7 +466,7 @@ export async function play(scenario: Scenario): Promise<History> {
 		if (agenda.now() >= endAt) return;
 		agenda.at(agenda.now() + 5_000, read);
 		const token = tokenOnDisk();
-		const calm = agenda.now() - troubleAt > recoveryMs;
+		const calm = agenda.now() - troubleAt > patienceMs;
 		if (token === undefined) {
 			if (
 				calm ||
@@ -456,6 +474,12 @@ export async function play(scenario: Scenario): Promise<History> {
 			)
 				violate("no readable token");
 			return;
+		}
+		const age = issuedAt[issued.indexOf(token.value)] ?? 0;
+		if (calm && hupAt !== undefined && agenda.now() - hupAt > patienceMs) {
+			// A signal to another daemon just before answers this one, too.
+			if (age < hupAt - 2_000) violate("a SIGHUP led to no new token");
+			hupAt = undefined;
 		}
 		const good = platform.isAlive(appid, token.value, agenda.now());
 		if (!good || token.expiresAt <= wall()) {
@@ -494,8 +518,30 @@ export async function play(scenario: Scenario): Promise<History> {
 				if (canRun(who)) suspend(who, event.seconds * 1000);
 				break;
 			case "hup":
-				if (canRun(who)) void who.keeper.force({ urgent: true });
+				if (!canRun(who)) break;
+				void who.keeper.force({ urgent: true });
+				hupAt = agenda.now();
 				break;
+			case "hup-and-die":
+				if (!canRun(who)) break;
+				who.doom = {
+					effects: event.effect,
+					acted: event.acted,
+					suspendMs: 0,
+				};
+				void who.keeper.force({ urgent: true });
+				break;
+			case "hup-storm": {
+				const until = agenda.now() + event.seconds * 1000;
+				const again = () => {
+					if (agenda.now() > until || !canRun(who)) return;
+					agenda.stir();
+					void who.keeper.force({ urgent: true });
+					agenda.at(agenda.now() + 2_000, again);
+				};
+				again();
+				break;
+			}
 			case "hup-all":
 				for (const one of processes)
 					if (canRun(one)) void one.keeper.force({ urgent: true });
@@ -503,6 +549,7 @@ export async function play(scenario: Scenario): Promise<History> {
 			case "foreign-fetch":
 				// Our token dies at the end of the overlap, unless we fetch before.
 				trouble(agenda.now() + 300_000);
+				issuedAt.push(agenda.now());
 				issued.push(
 					platform.foreignFetch(appid, scenario.interface, agenda.now()),
 				);
