@@ -1,3 +1,5 @@
+import { basename, dirname, join } from "node:path";
+
 /**
  * What the keepers of one account, in any number of processes, tell each other.
  * It lies beside the token file as `.<file>.state` and holds no secret. Without
@@ -82,6 +84,11 @@ export const emptyState: AccountState = {
 	forceCalls: [],
 	diedEarly: [],
 };
+
+/** Where the state of that token file lies. */
+export function statePathOf(tokenPath: string): string {
+	return join(dirname(tokenPath), `.${basename(tokenPath)}.state`);
+}
 
 export function encodeState(state: AccountState): string {
 	return `${JSON.stringify(state)}\n`;

@@ -163,6 +163,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
 	};
 
 	const attempt = async (patienceMs: number): Promise<Outcome> => {
+		if (settling) return { kind: "held-back", until: clock.now() };
 		const plan = consider();
 		if (!plan.publish && plan.fetch === undefined) return rest(plan);
 		let lock: LockedStore | undefined;
@@ -234,6 +235,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
 
 	const recall = (): AccountState => {
 		const state = store.recall();
+		if (ownPause === undefined && probeCalls.length === 0) return state;
 		const pause =
 			ownPause !== undefined && ownPause.at >= (state.pause?.at ?? 0)
 				? ownPause
@@ -334,6 +336,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		)
 			return granted;
 		const now = clock.now();
+		if (settling) throw forceRefused(appid, "wxtokend is stopping");
 		if (!mayForceStable(marked, now)) throw forceRefused(appid, "too soon");
 		await lock.remember({
 			...marked,

@@ -57,6 +57,7 @@ export function keepAccount(
 		self,
 		clock,
 		random,
+		stopping: around.stopping,
 	});
 	const issuer = createIssuer({
 		...account,

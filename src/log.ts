@@ -31,6 +31,8 @@ export interface LogOptions {
 
 export function createLog(options: LogOptions): AdjustableLog {
 	const stderr = destination({ dest: 2, sync: true });
+	// Who listened is gone (a closed pipe): no reason to leave the tokens alone.
+	stderr.on("error", () => {});
 	const output: DestinationStream = {
 		write: (line) => {
 			const text = options.forTerminal ? plainLine(line) : line;

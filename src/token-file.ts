@@ -16,7 +16,7 @@
  *   from its first instant.
  */
 import fs from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
 	type AccountState,
@@ -24,6 +24,7 @@ import {
 	emptyState,
 	encodeState,
 	type ProcessName,
+	statePathOf,
 } from "./account-state.ts";
 import {
 	type FileAttributes,
@@ -60,6 +61,8 @@ export interface TokenFileOptions extends FileAttributes {
 	readonly self: ProcessName;
 	readonly clock: Clock;
 	readonly random: () => number;
+	/** Once aborted, nobody waits for a lock any more. */
+	readonly stopping: AbortSignal;
 }
 
 export function createTokenFile(options: TokenFileOptions): TokenStore {
@@ -85,7 +88,7 @@ export function createTokenFile(options: TokenFileOptions): TokenStore {
 				const lock = await inDirectory(options, tryLock);
 				if (lock !== undefined) return lockedStore(lock, options);
 				const leftMs = giveUpAt - clock.monotonic();
-				if (leftMs <= 0) return undefined;
+				if (leftMs <= 0 || options.stopping.aborted) return undefined;
 				await sleep(Math.min(leftMs, 20 + 60 * random()));
 			}
 		},
@@ -94,10 +97,6 @@ export function createTokenFile(options: TokenFileOptions): TokenStore {
 
 export function lockPathOf(path: string): string {
 	return `${path}.lock`;
-}
-
-export function statePathOf(path: string): string {
-	return join(dirname(path), `.${basename(path)}.state`);
 }
 
 /**

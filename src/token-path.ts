@@ -36,23 +36,36 @@ export function findToken(
 	env: Environment,
 ): TokenPlace | undefined {
 	if (!/^[A-Za-z0-9_-]{1,64}$/.test(appid)) return undefined;
+	const text = readConfigText(file, env);
+	if (typeof text === "string") return placeIn(text, appid, env);
+	if (text === undefined) return undefined;
+	const path = join(guessedDirectory(env), defaultTokenFile(appid));
+	return { path, guessed: text.hidden };
+}
+
+/** Where the files are for a user who sees no configuration. */
+export function guessedDirectory(env: Environment): string {
+	return env.WXTOKEND_DIRECTORY || defaultDirectory(env);
+}
+
+/**
+ * The text of the configuration file; or `hidden`, why this user sees none (in
+ * words); undefined if it is in the environment, or cannot be what was meant.
+ */
+export function readConfigText(
+	file: string | undefined,
+	env: Environment,
+): string | { readonly hidden: string } | undefined {
 	const named = file ?? (env.WXTOKEND_CONFIG || undefined);
 	const source = named ?? defaultConfigFile;
-	let text: string;
 	try {
-		text = readFileSync(source, "utf8");
+		return readFileSync(source, "utf8");
 	} catch (error) {
 		const errno = errnoOf(error);
-		const isMissing = errno === "ENOENT" && named === undefined;
-		if (isMissing && env.WECHAT_APPID) return undefined;
-		if (!isMissing && errno !== "EACCES") return undefined;
-		const directory = env.WXTOKEND_DIRECTORY || defaultDirectory(env);
-		return {
-			path: join(directory, defaultTokenFile(appid)),
-			guessed: `${source} could not be read (${errno})`,
-		};
+		const isAbsent = errno === "ENOENT" && named === undefined;
+		if (isAbsent ? env.WECHAT_APPID : errno !== "EACCES") return undefined;
+		return { hidden: `${source} could not be read (${errno})` };
 	}
-	return placeIn(text, appid, env);
 }
 
 /** Only what is plainly right; every doubt is left to the validation. */
