@@ -9,7 +9,7 @@ import {
 } from "./control-http.ts";
 import type { WishAnswer } from "./keeper.ts";
 import type { KeptAccount } from "./keepers.ts";
-import { type AccountStatus, statusOf } from "./status.ts";
+import { type AccountStatus, type StatusReport, statusOf } from "./status.ts";
 import type { Token } from "./token.ts";
 
 export interface AnswerParts {
@@ -19,12 +19,6 @@ export interface AnswerParts {
 	/** Prometheus text. */
 	readonly metrics: () => Promise<string>;
 	readonly stopping: AbortSignal;
-}
-
-/** As `wxtokend status --json` prints it. */
-export interface StatusReport {
-	readonly source: "daemon" | "files";
-	readonly accounts: readonly AccountStatus[];
 }
 
 /**

@@ -76,6 +76,10 @@ async function perform(
 			return (await import("./commands/once.ts")).once(line);
 		case "get":
 			return (await import("./commands/get.ts")).get(line);
+		case "status":
+			return (await import("./commands/status.ts")).status(line);
+		case "refresh":
+			return (await import("./commands/refresh.ts")).refresh(line);
 		case "check":
 			return (await import("./commands/check.ts")).check(line);
 		default:

@@ -54,6 +54,13 @@ export interface StatusError {
 	readonly nextTryAt: string;
 }
 
+/** All accounts, as `wxtokend status --json` prints them. */
+export interface StatusReport {
+	/** Who says so. */
+	readonly source: "daemon" | "files";
+	readonly accounts: readonly AccountStatus[];
+}
+
 export interface StatusInput {
 	readonly account: Rules & { readonly appid: string };
 	/** The token file's path, and what stands there. */

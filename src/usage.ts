@@ -89,7 +89,9 @@ second takes over the token of the first.`,
 		minOperands: 1,
 		maxOperands: 1,
 		summary: "print a token and nothing else",
-		about: `Reads the token file; never asks WeChat.`,
+		about: `Reads the token file; never asks WeChat. Works for every user who may read the
+directory: one who may not read the configuration gets the token from
+$WXTOKEND_DIRECTORY, else /run/wxtokend, under its default name.`,
 		options: [
 			config,
 			{
@@ -114,6 +116,59 @@ second takes over the token of the first.`,
 		],
 		example:
 			'curl "https://api.weixin.qq.com/cgi-bin/get_api_domain_ip?access_token=$(wxtokend get wx0123456789abcdef)"',
+	},
+	status: {
+		name: "status",
+		operands: "",
+		minOperands: 0,
+		maxOperands: 0,
+		summary: "every account: state, time left, last error with its hint",
+		about: `Asks the daemon through the control socket. Without one it reads the files, and
+says so. On a terminal with bars, and colours unless $NO_COLOR is set. States:
+valid; failing (the token lives, but its last refresh failed); expired; missing;
+unusable (the file is none of ours).`,
+		options: [
+			config,
+			{ flag: "json", about: "as GET /v1/accounts of the socket answers" },
+			{
+				flag: "watch",
+				about: "again each second, until Ctrl-C; with --json a line each time",
+			},
+		],
+		exitCodes: [
+			[0, "every account has a valid token; with --watch: ended"],
+			usageCode,
+			[69, "an account has no valid token"],
+			configCode,
+		],
+		example: "wxtokend status --watch",
+	},
+	refresh: {
+		name: "refresh",
+		operands: "[APPID…]",
+		minOperands: 0,
+		maxOperands: Number.POSITIVE_INFINITY,
+		summary: "passive refresh through the control socket; waits for it",
+		about: `Asks the daemon for a new token of each account, or of all. During a cooldown it
+waits for its end. A reported token is compared and tried first: only if WeChat
+refuses it, a new one is fetched.`,
+		options: [
+			config,
+			{
+				flag: "stale",
+				value: "TOKEN",
+				about:
+					"the token that WeChat refused; - reads it from stdin, as every user can see arguments",
+			},
+		],
+		exitCodes: [
+			[0, "done; or with --stale: it was replaced already, or still lives"],
+			[64, "wrong usage, or an account that the daemon does not know"],
+			[69, "failed, or no daemon answers; and no valid token is on disk"],
+			[75, "the same, but the token on disk is still valid"],
+			configCode,
+		],
+		example: 'echo "$TOKEN" | wxtokend refresh wx0123456789abcdef --stale -',
 	},
 	check: {
 		name: "check",

@@ -1,0 +1,116 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { systemClock } from "../clock.ts";
+import type { CommandLine } from "../command-line.ts";
+import { ControlUnreachable, callControl } from "../control-client.ts";
+import { type ControlPlace, findControl } from "../control-place.ts";
+import { ConfigError, exitCode } from "../errors.ts";
+import type { StatusReport } from "../status.ts";
+import { reportFromFiles } from "../status-files.ts";
+import { tableOf } from "../status-table.ts";
+
+/** A daemon answers in milliseconds; one that stands still is not waited for. */
+const patienceMs = 5_000;
+const everyMs = 1_000;
+
+export async function status(line: CommandLine): Promise<number> {
+	const place = findControl(line.value("config"), process.env);
+	const print = line.has("json") ? printJson : printTable;
+	if (line.has("watch")) return watch(place, print);
+	const seen = await look(place);
+	if (seen.note !== undefined)
+		process.stderr.write(`wxtokend: ${seen.note}: this is from the files\n`);
+	print(seen.report);
+	return codeFor(seen.report);
+}
+
+interface Seen {
+	readonly report: StatusReport;
+	/** Why the daemon did not say it. */
+	readonly note?: string;
+}
+
+/** From the daemon, else from the files. */
+async function look({ socket, config, hidden }: ControlPlace): Promise<Seen> {
+	let note = "the control socket is turned off";
+	try {
+		if (socket !== undefined) {
+			const call = { method: "GET", path: "/v1/accounts" } as const;
+			const reply = await callControl(socket, {
+				...call,
+				timeoutMs: patienceMs,
+			});
+			if (reply.status === 200)
+				return { report: reply.content as StatusReport };
+			note = `the daemon at ${socket} answers with ${reply.status}`;
+		}
+	} catch (error) {
+		if (!(error instanceof ControlUnreachable)) throw error;
+		note = `${error.message}; ${error.hint}`;
+	}
+	if (config !== undefined) return { report: reportFromFiles(config), note };
+	throw new ConfigError("", [
+		{
+			path: hidden ?? "",
+			message: `and ${note}; give a configuration with --config, or the directory in $WXTOKEND_DIRECTORY`,
+		},
+	]);
+}
+
+/** Looks each second until SIGINT or SIGTERM. */
+async function watch(
+	place: ControlPlace,
+	print: (report: StatusReport) => void,
+): Promise<number> {
+	const stop = new AbortController();
+	for (const signal of ["SIGINT", "SIGTERM"] as const)
+		process.once(signal, () => stop.abort());
+	const redraws = process.stdout.isTTY === true && print === printTable;
+	let lastNote: string | undefined;
+	while (!stop.signal.aborted) {
+		const { report, note } = await look(place);
+		if (redraws) redraw(report, note);
+		else print(report);
+		if (!redraws && note !== undefined && note !== lastNote)
+			process.stderr.write(`wxtokend: ${note}: this is from the files\n`);
+		lastNote = note;
+		await sleep(everyMs, undefined, { signal: stop.signal }).catch(() => {});
+	}
+	return exitCode.done;
+}
+
+function printJson(report: StatusReport): void {
+	process.stdout.write(`${JSON.stringify(report)}\n`);
+}
+
+function printTable(report: StatusReport): void {
+	process.stdout.write(`${linesOf(report).join("\n")}\n`);
+}
+
+function linesOf(report: StatusReport): readonly string[] {
+	const { NO_COLOR, TERM } = process.env;
+	const bars = process.stdout.isTTY === true;
+	const colors = bars && !NO_COLOR && TERM !== "dumb";
+	return tableOf(report, { bars, colors, now: systemClock.now() });
+}
+
+/** Over what stands there, so that nothing flickers; as much as fits. */
+function redraw(report: StatusReport, note: string | undefined): void {
+	const { rows = 24 } = process.stdout;
+	const remark = note === undefined ? [] : [`${note}: this is from the files`];
+	const lines = [...remark, ...linesOf(report)];
+	const shown =
+		lines.length < rows
+			? lines
+			: [
+					...lines.slice(0, rows - 2),
+					`… ${lines.length - rows + 2} more lines`,
+				];
+	const toEnd = "\u001b[K\n";
+	process.stdout.write(`\u001b[H${shown.join(toEnd)}${toEnd}\u001b[J`);
+}
+
+function codeFor({ accounts }: StatusReport): number {
+	return accounts.every(({ valid }) => valid)
+		? exitCode.done
+		: exitCode.noToken;
+}
