@@ -28,6 +28,7 @@ import {
 	countForce,
 	decide,
 	hasForeignFetcher,
+	isForced,
 	type KnownToken,
 	mayForceStable,
 	type Plan,
@@ -116,6 +117,8 @@ export interface Keeper {
 	 * the call. `urgent`: do not queue behind the refreshes of other accounts.
 	 */
 	force(options: { readonly urgent: boolean }): Promise<WishAnswer>;
+	/** Asks WeChat once, whatever is due: does it still know us? */
+	verify(): Promise<WishAnswer>;
 	/** An app says that WeChat refused this token. */
 	report(stale: string): Promise<WishAnswer>;
 	/** The newest token known, if it lives. */
@@ -285,8 +288,8 @@ export function createKeeper(parts: KeeperParts): Keeper {
 	): Promise<Outcome> => {
 		const before = recall();
 		const startedAt = clock.now();
-		const forced = reason === "forced" || reason === "reported";
-		if (forced || reason === "cut-off") {
+		const forced = isForced(reason);
+		if (forced || reason === wish?.reason) {
 			serving = wish;
 			wish = undefined;
 		}
@@ -534,7 +537,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
 	};
 
 	const want = (wanted: Pick<Wish, "reason" | "stale">, urgent: boolean) => {
-		if (wish === undefined || wish.tried || wish.reason === "cut-off")
+		if (wish === undefined || wish.tried || !isForced(wish.reason))
 			wish = waiting({ ...wanted, requestedAt: clock.now() });
 		else if (wanted.reason === "forced")
 			// The stronger wish carries those along who reported a dead token.
@@ -610,6 +613,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
 			);
 		},
 		force: ({ urgent }) => want({ reason: "forced" }, urgent),
+		verify: () => want({ reason: "checked" }, true),
 		report: async (stale) => {
 			const id = tokenId(stale);
 			const { current } = observe();

@@ -56,12 +56,14 @@ export type Reason =
 	| "reported"
 	/** A request was cut off: WeChat may have issued another one already. */
 	| "cut-off"
+	/** `wxtokend check --online`. */
+	| "checked"
 	/** It claims to live longer than tokens do: the clock was set back. */
 	| "clock";
 
 /** Somebody wants another token than the present one. */
 export interface Wish {
-	readonly reason: "forced" | "reported" | "cut-off";
+	readonly reason: "forced" | "reported" | "cut-off" | "checked";
 	readonly requestedAt: number;
 	/** `tokenId` of the token that was found dead; only with `reported`. */
 	readonly stale?: string | undefined;
@@ -142,7 +144,7 @@ export function decide(situation: Situation): Plan {
 
 	if (wish !== undefined && !granted) {
 		const coolAt = until(state.forced?.at, cooldownOf(rules), now);
-		if (wish.reason === "cut-off" || coolAt === undefined) {
+		if (!isForced(wish.reason) || coolAt === undefined) {
 			const urgency = urgencyOf(wish);
 			return { ...plan, ...gate(wish.reason, urgency, current, situation) };
 		}
@@ -158,6 +160,11 @@ export function decide(situation: Situation): Plan {
 	if (needed === undefined)
 		return { ...plan, fetch: undefined, heldBack: undefined };
 	return { ...plan, ...gate(needed, "patient", current, situation) };
+}
+
+/** Whether a refresh for that reason counts as a forced one, with its cooldown. */
+export function isForced(reason: Reason): boolean {
+	return reason === "forced" || reason === "reported";
 }
 
 /** When a token becomes due: while at least a third of its life is left. */

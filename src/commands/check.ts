@@ -5,7 +5,7 @@ import type { CommandLine } from "../command-line.ts";
 import { loadConfig } from "../config.ts";
 import { exitCode } from "../errors.ts";
 import { prepareDirectory } from "../keepers.ts";
-import { refreshOnce } from "./once.ts";
+import { codeWithoutRefresh, withKeepers } from "./once.ts";
 
 export async function check(line: CommandLine): Promise<number> {
 	const { env } = process;
@@ -22,11 +22,16 @@ export async function check(line: CommandLine): Promise<number> {
 		accounts.length === 1 ? "1 account" : `${accounts.length} accounts`;
 	process.stdout.write(`${source}: ${count}; ${directory} can be written\n`);
 	if (!line.has("online")) return exitCode.done;
-	const code = await refreshOnce(config, env);
-	process.stdout.write(
-		code === exitCode.done
-			? "every account has a token\n"
-			: "not every account got a token: see above\n",
-	);
-	return code;
+	return withKeepers(config, env, async ({ keeper }) => {
+		const answer = await keeper.verify();
+		if (answer.outcome === "failed") {
+			const { message, hint } = answer.error;
+			process.stdout.write(`${keeper.appid}: ${message}; ${hint}\n`);
+			return codeWithoutRefresh(keeper);
+		}
+		process.stdout.write(
+			`${keeper.appid}: WeChat gave a token, and it is published\n`,
+		);
+		return exitCode.done;
+	});
 }

@@ -18,15 +18,34 @@ import { nameThisProcess } from "../process-name.ts";
 export async function once(line: CommandLine): Promise<number> {
 	const { env } = process;
 	const all = loadConfig({ file: line.value("config"), env, secrets: true });
-	return refreshOnce(chosen(all, line.operands), env);
+	return withKeepers(chosen(all, line.operands), env, async (one) => {
+		// A living process at work may take as long as its request does.
+		const patienceMs = 2 * one.account.timeoutMs + 5_000;
+		let outcome = await one.keeper.look(patienceMs);
+		for (let tries = 1; tries < 3 && isLost(outcome); tries += 1)
+			outcome = await one.keeper.look(patienceMs);
+		if (outcome.kind === "refreshed") {
+			const until = new Date(outcome.token.expiresAt).toISOString();
+			process.stdout.write(
+				`${one.keeper.appid}: a new token, valid until ${until}\n`,
+			);
+		}
+		return codeFor(outcome, one);
+	});
 }
 
-/** One pass over the accounts of a configuration; returns the exit code. */
-export async function refreshOnce(
+/**
+ * Does something with the keeper of each account, without a daemon; returns the
+ * worst of the exit codes.
+ */
+export async function withKeepers(
 	config: Config,
 	env: Readonly<Record<string, string | undefined>>,
+	act: (one: KeptAccount) => Promise<number>,
 ): Promise<number> {
-	const log = openLog(config.logLevel, env);
+	// Where nothing went wrong and nothing was due, cron shall have nothing to mail.
+	const level = config.logLevel === "info" ? "warn" : config.logLevel;
+	const log = openLog(level, env);
 	for (const warning of config.warnings)
 		log.warn({ event: "config.doubtful" }, warning);
 	const timeoutMs = Math.max(...config.accounts.map((a) => a.timeoutMs));
@@ -50,13 +69,7 @@ export async function refreshOnce(
 	);
 	await sweepLeftovers(config.directory, kept);
 	try {
-		const codes = await Promise.all(
-			kept.map(async (one) =>
-				// A living process at work may take as long as its request does.
-				codeFor(await one.keeper.look(2 * timeoutMs + 5_000), one),
-			),
-		);
-		return worst(codes);
+		return worst(await Promise.all(kept.map(act)));
 	} finally {
 		await http.close();
 	}
@@ -75,6 +88,15 @@ function chosen(config: Config, appids: readonly string[]): Config {
 	return { ...config, accounts: [...new Set(accounts)] };
 }
 
+/** The lock went to another process in the middle: the refresh starts over. */
+function isLost(outcome: Outcome): boolean {
+	return (
+		outcome.kind === "failed" &&
+		outcome.error instanceof StoreError &&
+		outcome.error.kind === "lost"
+	);
+}
+
 function codeFor(outcome: Outcome, { keeper }: KeptAccount): number {
 	switch (outcome.kind) {
 		case "rested":
@@ -82,7 +104,7 @@ function codeFor(outcome: Outcome, { keeper }: KeptAccount): number {
 		case "refreshed":
 			return exitCode.done;
 		case "failed":
-			if (outcome.error instanceof StoreError && outcome.error.kind !== "lost")
+			if (outcome.error instanceof StoreError && !isLost(outcome))
 				return exitCode.cannotWrite;
 			break;
 		case "locked":
@@ -91,6 +113,11 @@ function codeFor(outcome: Outcome, { keeper }: KeptAccount): number {
 		default:
 			return outcome satisfies never;
 	}
+	return codeWithoutRefresh(keeper);
+}
+
+/** It failed: what matters is whether readers still have a token. */
+export function codeWithoutRefresh(keeper: KeptAccount["keeper"]): number {
 	return keeper.current() === undefined ? exitCode.noToken : exitCode.temporary;
 }
 
