@@ -43,6 +43,11 @@ const event: fc.Arbitrary<SimulatedEvent> = fc.oneof(
 	}),
 	fc.record({
 		...where,
+		kind: kind("hup-lost-kill"),
+		seconds: fc.integer({ min: 5, max: 40 }),
+	}),
+	fc.record({
+		...where,
 		kind: kind("hup-storm"),
 		seconds: fc.integer({ min: 1, max: 1500 }),
 	}),

@@ -28,6 +28,8 @@ export interface Scenario {
 export type SimulatedEvent = { readonly at: number; readonly who: number } & (
 	| { readonly kind: "kill" | "hup" | "hup-all" | "foreign-fetch" }
 	| { readonly kind: "hup-storm"; readonly seconds: number }
+	/** A forced refresh whose answer is lost, and death some seconds later. */
+	| { readonly kind: "hup-lost-kill"; readonly seconds: number }
 	/** A forced refresh in the middle of a token's life, cut off at its n-th effect. */
 	| {
 			readonly kind: "hup-and-die";
@@ -531,6 +533,16 @@ export async function play(scenario: Scenario): Promise<History> {
 				};
 				void who.keeper.force({ urgent: true });
 				break;
+			case "hup-lost-kill": {
+				if (!canRun(who)) break;
+				fault = { mode: "lost", until: agenda.now() + 5_000 };
+				void who.keeper.force({ urgent: true });
+				const kill = () => {
+					if (who.alive) die(who, "a signal");
+				};
+				agenda.at(agenda.now() + event.seconds * 1000, kill);
+				break;
+			}
 			case "hup-storm": {
 				const until = agenda.now() + event.seconds * 1000;
 				const again = () => {
