@@ -6,7 +6,7 @@
  * |---|---|
  * | `GET /sim/state` | accounts, counters, knobs, faults; no secret, no whole token |
  * | `GET /sim/requests?since=ID` | the request log, masked; at most 1000, after that id |
- * | `GET|POST /sim/use?access_token=T&for=KIND` | a business API: accepts a live token (of an account of that kind) |
+ * | `GET /sim/use?access_token=T&for=KIND`, or POST | a business API: accepts a live token (of an account of that kind) |
  * | `POST /sim/foreign-fetch {appid, interface?, force?}` | somebody else with this secret fetches |
  * | `POST /sim/kill {appid}` | its tokens end at once: uses answer 40001 |
  * | `POST /sim/expire {appid}` | its current tokens age out at once: uses answer 42001 |

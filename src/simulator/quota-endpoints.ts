@@ -78,8 +78,8 @@ function quotaOf(
 ): Verdict {
 	const path = parseBody(body ?? "")?.["cgi_path"];
 	if (typeof path !== "string" || !path.startsWith("/")) return refused(76003);
-	const metered = Object.hasOwn(meteredPaths, path) && meteredPaths[path];
-	if (!metered) return refused(76021);
+	const metered = meteredPaths[path];
+	if (metered === undefined) return refused(76021);
 	const meter = meterOf(account, metered);
 	const { perDay, perMinute } = account.limits[metered];
 	const used = usedToday(meter, knobs, nowMs);

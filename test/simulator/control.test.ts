@@ -160,6 +160,7 @@ describe("the control face", () => {
 		const { ask, order, fetchToken, use, url } = await steered();
 		const { access_token } = await fetchToken();
 		await use(access_token);
+		await use("not-from-here");
 		await order("/cgi-bin/stable_token", {
 			grant_type: "client_credential",
 			...mp,
@@ -169,16 +170,20 @@ describe("the control face", () => {
 		const { body } = await call(`${url}/sim/requests`);
 		expect(body).not.toContain(access_token);
 		expect(body).not.toContain(mp.secret);
+		expect(body).not.toContain("not-from-here");
 		const shown = JSON.parse(body);
 		expect(shown.map(({ outcome }: { outcome: string }) => outcome)).toEqual([
 			"issued",
 			"ok",
+			"errcode 40001",
 			"issued",
 			"errcode 41002",
 			"errcode 41002",
 		]);
-		const later = await ask(`/sim/requests?since=${shown[2].id}`);
-		expect(later.content).toEqual(shown.slice(3));
+		// Enough of a token to tell it from others, and useless to a thief.
+		expect(shown[1].query.access_token).toBe(`${access_token.slice(0, 10)}…`);
+		const later = await ask(`/sim/requests?since=${shown[3].id}`);
+		expect(later.content).toEqual(shown.slice(4));
 	});
 
 	test.each([

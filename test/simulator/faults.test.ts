@@ -60,6 +60,20 @@ describe("S45: over real HTTP", () => {
 		expect((await call(`${url}${target()}`)).status).toBe(200);
 	});
 
+	test("refuse: and also when the time just passes", async () => {
+		const { url, addFault, now } = await started({ timeScale: 1000 });
+		const before = now();
+		await addFault({ mode: "refuse", forSeconds: 60 });
+		let status: number | undefined;
+		for (let tries = 0; tries < 10_000 && status === undefined; tries += 1)
+			status = await call(`${url}${target()}`).then(
+				(reply) => reply.status,
+				() => undefined,
+			);
+		expect(status).toBe(200);
+		expect(now() - before).toBeGreaterThanOrEqual(60_000);
+	});
+
 	test("refuse: for one endpoint, account or count the connection is reset", async () => {
 		const { url, addFault } = await started();
 		await addFault({ mode: "refuse", count: 1 });

@@ -89,14 +89,18 @@ describe("S5: on the 企业微信 host", () => {
 		});
 	});
 
-	test("an unknown path over TLS answers 404 with an empty body", () => {
-		const { platform } = scene();
-		expect(
-			platform.answer(
-				{ method: "GET", host: wecomHost, path: "/cgi-bin/x", secure: true },
-				at(0),
-			),
-		).toMatchObject({ status: 404, body: "" });
+	test("an unknown path over TLS answers 404 with an empty body", async () => {
+		const year = 365 * 86_400_000;
+		const now = Date.now();
+		const { hosts } = await started({
+			hosts: { [wecomHost]: 0 },
+			tls: {
+				[wecomHost]: certificate(new Date(now - year), new Date(now + year)),
+			},
+		});
+		const url = `${hosts[wecomHost]?.url}/cgi-bin/x`;
+		const answer = await call(url, { rejectUnauthorized: false });
+		expect(answer).toMatchObject({ status: 404, body: "" });
 	});
 });
 
@@ -125,6 +129,14 @@ describe("S6: values", () => {
 			values.add(stable(count).access_token);
 		}
 		expect(values.size).toBe(10_000);
+	});
+
+	test("of tokens differ in their first ten characters, which are all that logs show", () => {
+		const { classic } = scene();
+		const heads = Array.from({ length: 100 }, (_, second) =>
+			classic(second).access_token.slice(0, 10),
+		);
+		expect(new Set(heads).size).toBe(100);
 	});
 
 	test("are the same for the same seed, and others for another", () => {
