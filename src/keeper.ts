@@ -167,6 +167,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
 
 	const attempt = async (patienceMs: number): Promise<Outcome> => {
 		if (settling) return { kind: "held-back", until: clock.now() };
+		const begunFor = wish;
 		const plan = consider();
 		if (!plan.publish && plan.fetch === undefined) return rest(plan);
 		let lock: LockedStore | undefined;
@@ -178,8 +179,13 @@ export function createKeeper(parts: KeeperParts): Keeper {
 			}
 			return await underLock(lock);
 		} catch (error) {
-			if (error instanceof StoreError) return storeFailed(error);
-			throw error;
+			if (!(error instanceof StoreError)) throw error;
+			// It failed on the way to the fetch: who waits is told of it all the same.
+			if (wish !== undefined && wish === begunFor) {
+				serving = wish;
+				wish = undefined;
+			}
+			return storeFailed(error);
 		} finally {
 			await lock?.release();
 		}
@@ -536,7 +542,11 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		serving = undefined;
 	};
 
-	const want = (wanted: Pick<Wish, "reason" | "stale">, urgent: boolean) => {
+	const want = async (
+		wanted: Pick<Wish, "reason" | "stale">,
+		urgent: boolean,
+	): Promise<WishAnswer> => {
+		if (settling) return { outcome: "failed", error: stopping };
 		if (wish === undefined || wish.tried || !isForced(wish.reason))
 			wish = waiting({ ...wanted, requestedAt: clock.now() });
 		else if (wanted.reason === "forced")

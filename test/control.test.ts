@@ -1,0 +1,533 @@
+import { execFileSync, spawn } from "node:child_process";
+import {
+	chmodSync,
+	existsSync,
+	lstatSync,
+	mkdirSync,
+	readdirSync,
+	readFileSync,
+	rmSync,
+	writeFileSync,
+} from "node:fs";
+import { connect, createServer } from "node:net";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { newAccounts, writeConfig } from "./support/config-file.ts";
+import { newDirectory } from "./support/directory.ts";
+import { eventually } from "./support/eventually.ts";
+import { startDaemon, startProgram } from "./support/program.ts";
+import {
+	callSocket,
+	refreshOver,
+	sendRaw,
+	socketIn,
+} from "./support/socket.ts";
+import { readTokenFile } from "./support/token-file.ts";
+import { fetchesOf, startWeChat } from "./support/wechat.ts";
+
+async function startAll(
+	wishes: Omit<Parameters<typeof writeConfig>[0], "url"> & {
+		readonly count?: number;
+	} = {},
+) {
+	const accounts = newAccounts(wishes.count ?? 1);
+	const wechat = await startWeChat({ accounts });
+	const config = writeConfig({ ...wishes, accounts, url: wechat.url });
+	const daemon = await startDaemon(config.file);
+	return { wechat, config, daemon, socket: socketIn(config.directory) };
+}
+
+test("an app reads state and token from the socket, and the state holds no token", async () => {
+	const { config, socket } = await startAll({ count: 2 });
+	const onDisk = readTokenFile(config.tokenFile("wx2"));
+	const token = await callSocket(socket, "/v1/accounts/wx2/token");
+	expect(token.status).toBe(200);
+	expect(token.headers["content-type"]).toBe("application/json");
+	expect(token.json()).toEqual(onDisk);
+	const all = await callSocket(socket, "/v1/accounts");
+	expect(all.json()).toMatchObject({
+		source: "daemon",
+		accounts: [
+			{ appid: "wx1", state: "valid", valid: true },
+			{
+				appid: "wx2",
+				state: "valid",
+				expire: onDisk.expire,
+				lifetime: 7200,
+				lastRefresh: { reason: "first" },
+				lastError: null,
+				budget: { used: 1, of: 60 },
+				foreignFetcher: false,
+				interface: "classic",
+				file: config.tokenFile("wx2"),
+			},
+		],
+	});
+	const one = await callSocket(socket, "/v1/accounts/wx2");
+	expect(one.json()).toMatchObject({ appid: "wx2", valid: true });
+	for (const { text } of [all, one]) {
+		expect(text).not.toContain(onDisk.value.slice(0, 20));
+		for (const { secret } of config.accounts)
+			expect(text).not.toContain(secret);
+	}
+});
+
+test("a refresh through the socket answers with the token that is then on disk", async () => {
+	const { wechat, config, socket } = await startAll();
+	const before = readTokenFile(config.tokenFile("wx1"));
+	const answer = await refreshOver(socket, "wx1");
+	const after = readTokenFile(config.tokenFile("wx1"));
+	expect(answer.status).toBe(200);
+	expect(answer.json()).toEqual({ outcome: "refreshed", ...after });
+	expect(after.value).not.toBe(before.value);
+	expect(fetchesOf(wechat, "wx1")).toBe(2);
+});
+
+test("a report about an older token is answered from memory, without WeChat", async () => {
+	const { wechat, config, socket } = await startAll();
+	const before = wechat.requests.length;
+	const answer = await refreshOver(socket, "wx1", "70_a_token_of_yesterday");
+	expect(answer.json()).toEqual({
+		outcome: "already-fresh",
+		...readTokenFile(config.tokenFile("wx1")),
+	});
+	expect(wechat.requests.length).toBe(before);
+});
+
+test("while WeChat refuses, the caller gets its errcode with a hint, and the old token stays", async () => {
+	const { wechat, config, socket } = await startAll();
+	const before = readFileSync(config.tokenFile("wx1"), "utf8");
+	await wechat.addFault({ mode: "errcode", errcode: 40164 });
+	const answer = await refreshOver(socket, "wx1");
+	expect(answer.status).toBe(502);
+	expect(answer.json()).toMatchObject({
+		code: "errcode 40164",
+		message: expect.stringContaining("could not fetch a token for wx1"),
+		hint: expect.stringContaining("whitelist"),
+	});
+	expect(readFileSync(config.tokenFile("wx1"), "utf8")).toBe(before);
+	const status = await callSocket(socket, "/v1/accounts/wx1");
+	expect(status.json()).toMatchObject({
+		state: "failing",
+		valid: true,
+		lastError: { code: "errcode 40164", attempts: 1 },
+	});
+	expect((await callSocket(socket, "/healthz")).status).toBe(200);
+});
+
+test("a refresh that cannot be written to disk is answered, not left waiting", async () => {
+	const { config, socket, wechat } = await startAll();
+	// Everybody may write there: no place for tokens.
+	chmodSync(config.directory, 0o777);
+	const answer = await refreshOver(socket, "wx1");
+	expect(answer.status).toBe(500);
+	expect(answer.json()).toMatchObject({
+		code: "refused",
+		hint: expect.stringContaining("chmod"),
+	});
+	expect(fetchesOf(wechat, "wx1")).toBe(1);
+});
+
+test("a refresh whose lock cannot be made is answered, too", async () => {
+	const socket = join(newDirectory(), "control.sock");
+	const { config, wechat } = await startAll({ top: { socket } });
+	// The directory of tokens has become a file.
+	rmSync(config.directory, { recursive: true });
+	writeFileSync(config.directory, "");
+	const answer = await refreshOver(socket, "wx1");
+	expect(answer.status).toBe(500);
+	expect(answer.json()).toMatchObject({ code: "ENOTDIR" });
+	expect(fetchesOf(wechat, "wx1")).toBe(1);
+});
+
+test("health is about the file on disk, not about what the daemon remembers", async () => {
+	const { config, socket } = await startAll({
+		// So rare that nothing is repaired meanwhile.
+		top: { schedule: "0 0 1 1 *" },
+		count: 2,
+	});
+	const well = await callSocket(socket, "/healthz");
+	expect(well.status).toBe(200);
+	expect(well.json()).toEqual({ status: "ok", accounts: 2 });
+	rmSync(config.tokenFile("wx2"));
+	const ill = await callSocket(socket, "/healthz");
+	expect(ill.status).toBe(503);
+	expect(ill.json()).toMatchObject({
+		code: "no-valid-token",
+		reasons: [{ appid: "wx2", state: "missing" }],
+	});
+});
+
+test("whatever is wrong with a request, the answer is JSON with code, message and hint", async () => {
+	const { wechat, socket } = await startAll();
+	const fetches = fetchesOf(wechat, "wx1");
+	const seen = async (bytes: string) => {
+		const text = await sendRaw(socket, bytes);
+		const status = Number(/^HTTP\/1.1 (\d+) /.exec(text)?.[1]);
+		const body = JSON.parse(text.slice(text.indexOf("\r\n\r\n")));
+		expect(Object.keys(body).sort(), bytes).toEqual([
+			"code",
+			"hint",
+			"message",
+		]);
+		if (status === 405 && !bytes.startsWith("CONNECT"))
+			expect(text).toMatch(/^Allow: (GET, HEAD|POST)\r$/m);
+		return `${status} ${body.code}`;
+	};
+	for (const [start, expected] of [
+		["GET /", "404 unknown-path"],
+		["GET /v1/accounts/", "404 unknown-path"],
+		["GET /v1/accounts/wx9", "404 unknown-account"],
+		["GET /v1/accounts/wx1/secret", "404 unknown-path"],
+		["GET /v1/accounts/..%2f..%2fetc/token", "404 unknown-account"],
+		["GET /v1/accounts/../../etc/token", "404 unknown-path"],
+		["GET /v1/accounts/wx1%00/token", "404 unknown-account"],
+		["GET /v1/accounts/__proto__", "404 unknown-account"],
+		["GET /__proto__", "404 unknown-path"],
+		["GET http://wxtokend/healthz", "404 unknown-path"],
+		["GET *", "404 unknown-path"],
+		["DELETE /v1/accounts", "405 method-not-allowed"],
+		["OPTIONS /healthz", "405 method-not-allowed"],
+		["POST /v1/accounts/wx1/token", "405 method-not-allowed"],
+		["GET /v1/accounts/wx1/refresh", "405 method-not-allowed"],
+		["CONNECT wechat:443", "405 method-not-allowed"],
+		["BREW /healthz", "400 bad-request"],
+		["GET /a b", "400 bad-request"],
+		["GET /\0", "400 bad-request"],
+	])
+		expect(
+			await seen(`${start} HTTP/1.1\r\nConnection: close\r\n\r\n`),
+			start,
+		).toBe(expected);
+	const post = (headers: string, body: string) =>
+		seen(
+			`POST /v1/accounts/wx1/refresh HTTP/1.1\r\nConnection: close\r\n${headers}\r\n\r\n${body}`,
+		);
+	for (const [body, expected] of [
+		["{", "400 bad-body"],
+		["[]", "400 bad-body"],
+		["null", "400 bad-body"],
+		['{"stale":null}', "400 bad-body"],
+		['{"stale":["a"]}', "400 bad-body"],
+		['{"token":"a"}', "400 bad-body"],
+		["x".repeat(4097), "413 body-too-large"],
+		["x".repeat(300_000), "413 body-too-large"],
+	] as const)
+		expect(
+			await post(`Content-Length: ${body.length}`, body),
+			body.slice(0, 20),
+		).toBe(expected);
+	const chunk = `3000\r\n${"x".repeat(0x3000)}\r\n`;
+	for (const [headers, body, expected] of [
+		["Transfer-Encoding: chunked", `${chunk}0\r\n\r\n`, "413 body-too-large"],
+		[
+			"Content-Length: 4\r\nContent-Type: application/xml",
+			"<a/>",
+			"415 not-json",
+		],
+		["Content-Length: 2\r\nContent-Encoding: gzip", "{}", "415 compressed"],
+		["Content-Length: 2\r\nExpect: a-miracle", "{}", "417 expectation-failed"],
+		["Content-Length: -1", "", "400 bad-request"],
+		[`X: ${"x".repeat(9_000)}`, "", "431 headers-too-large"],
+	] as const)
+		expect(await post(headers, body), headers.slice(0, 60)).toBe(expected);
+	expect(fetchesOf(wechat, "wx1")).toBe(fetches);
+});
+
+test("curl -d reports a token, though curl calls it a form", async () => {
+	const { socket } = await startAll();
+	const said = execFileSync(
+		"curl",
+		[
+			...["-sS", "--unix-socket", socket, "-d", '{"stale":"70_old"}'],
+			"http://wxtokend/v1/accounts/wx1/refresh",
+		],
+		{ encoding: "utf8" },
+	);
+	expect(JSON.parse(said)).toMatchObject({ outcome: "already-fresh" });
+});
+
+test("a line of HTTP/1.0 without a Host header is enough", async () => {
+	const { socket } = await startAll();
+	const text = await sendRaw(socket, "GET /healthz HTTP/1.0\r\n\r\n");
+	expect(text).toMatch(/^HTTP\/1.1 200 /);
+});
+
+test("who does not send all of a request is told so, and closed", async () => {
+	const { socket } = await startAll();
+	const answers = await Promise.all(
+		[
+			"",
+			"GET /healthz HTTP/1.1\r\n",
+			"POST /v1/accounts/wx1/refresh HTTP/1.1\r\nContent-Length: 10\r\n\r\n{",
+		].map((bytes) => sendRaw(socket, bytes)),
+	);
+	for (const text of answers) {
+		expect(text).toMatch(/^HTTP\/1.1 408 /);
+		expect(text).toContain('"code":"request-timeout"');
+	}
+});
+
+test("the socket has its mode and group from its first instant", async () => {
+	const accounts = newAccounts();
+	const wechat = await startWeChat({ accounts });
+	const gid = process.getuid?.() === 0 ? 12_345 : process.getgid?.();
+	const config = writeConfig({
+		accounts,
+		url: wechat.url,
+		top: { group: gid },
+	});
+	mkdirSync(config.directory);
+	const socket = socketIn(config.directory);
+	const seen = new Set<string>();
+	const watcher = spawn("/usr/bin/python3", ["-c", watchMode, socket]);
+	onTestFinished(() => void watcher.kill("SIGKILL"));
+	watcher.stdout.setEncoding("utf8").on("data", (text: string) => {
+		for (const line of text.match(/.+/g) ?? []) seen.add(line);
+	});
+	await eventually(() => seen.has("ready"), { what: "the watcher" });
+	// Each start makes it anew.
+	for (let round = 0; round < 3; round += 1) {
+		const daemon = await startDaemon(config.file);
+		await daemon.event("control.opened");
+		await daemon.stop();
+		expect(existsSync(socket)).toBe(false);
+	}
+	expect([...seen]).toEqual(["ready", `0o660 ${gid}`]);
+	expect(
+		readdirSync(config.directory).filter((name) => /^\.cs/.test(name)),
+	).toEqual([]);
+});
+
+test("a socket that a killed daemon left behind is replaced", async () => {
+	const { config, daemon, socket } = await startAll();
+	daemon.kill("SIGKILL");
+	await daemon.exited;
+	const left = lstatSync(socket);
+	const next = await startDaemon(config.file);
+	await next.event("control.opened");
+	expect(lstatSync(socket).ino).not.toBe(left.ino);
+	expect((await callSocket(socket, "/healthz")).status).toBe(200);
+});
+
+test("a second daemon leaves a living socket alone and says so, and takes over when the first one ends", async () => {
+	const { config, daemon, socket } = await startAll();
+	const first = lstatSync(socket).ino;
+	const second = await startDaemon(config.file);
+	const said = await second.event("control.taken");
+	expect(said).toMatchObject({ level: "warn", path: socket });
+	expect(lstatSync(socket).ino).toBe(first);
+	await daemon.stop();
+	await second.event("control.opened");
+	expect((await callSocket(socket, "/healthz")).status).toBe(200);
+	// The end of the second one removes its own.
+	await second.stop();
+	expect(existsSync(socket)).toBe(false);
+});
+
+test("of eight daemons that start at once over a dead socket, one has it and keeps it", async () => {
+	const { config, daemon, socket } = await startAll();
+	daemon.kill("SIGKILL");
+	await daemon.exited;
+	const daemons = Array.from({ length: 8 }, () =>
+		startProgram(["run", "--config", config.file]),
+	);
+	await Promise.all(daemons.map((one) => one.event("daemon.ready")));
+	const events = daemons.flatMap((one) =>
+		one.events().filter(({ event }) => event.startsWith("control.")),
+	);
+	expect(events.map(({ event }) => event).sort()).toEqual([
+		"control.opened",
+		...Array(7).fill("control.taken"),
+	]);
+	expect((await callSocket(socket, "/healthz")).status).toBe(200);
+});
+
+test("a socket that somebody deleted comes back", async () => {
+	const { socket } = await startAll();
+	rmSync(socket);
+	const answer = await eventually(
+		() => (existsSync(socket) ? callSocket(socket, "/healthz") : undefined),
+		{ what: "the socket" },
+	);
+	expect(answer.status).toBe(200);
+});
+
+test("what is no socket is left alone, and the daemon runs without", async () => {
+	const accounts = newAccounts();
+	const wechat = await startWeChat({ accounts });
+	const config = writeConfig({ accounts, url: wechat.url });
+	mkdirSync(config.directory);
+	const socket = socketIn(config.directory);
+	writeFileSync(socket, "somebody's notes");
+	const daemon = await startDaemon(config.file);
+	expect(await daemon.event("control.unavailable")).toMatchObject({
+		level: "warn",
+		hint: expect.stringContaining("move it away"),
+	});
+	expect(readFileSync(socket, "utf8")).toBe("somebody's notes");
+	readTokenFile(config.tokenFile("wx1"));
+	// It is mended without a restart.
+	rmSync(socket);
+	await daemon.event("control.opened");
+});
+
+test("a directory that takes no socket is a warning with a remedy", async () => {
+	const accounts = newAccounts();
+	const wechat = await startWeChat({ accounts });
+	const place = newDirectory();
+	const config = writeConfig({
+		accounts,
+		url: wechat.url,
+		top: { socket: join(place, "missing", "control.sock") },
+	});
+	const daemon = await startDaemon(config.file);
+	expect(await daemon.event("control.unavailable")).toMatchObject({
+		code: "ENOENT",
+		hint: expect.stringContaining("directory"),
+	});
+	readTokenFile(config.tokenFile("wx1"));
+});
+
+test("the longest path that the system takes is good enough", async () => {
+	const accounts = newAccounts();
+	const wechat = await startWeChat({ accounts });
+	const place = newDirectory();
+	// 107 bytes together with the name of the socket.
+	const directory = join(
+		place,
+		"d".repeat(106 - "/control.sock".length - place.length),
+	);
+	const config = writeConfig({
+		accounts,
+		url: wechat.url,
+		top: { directory },
+	});
+	const socket = socketIn(directory);
+	expect(Buffer.byteLength(socket)).toBe(107);
+	const daemon = await startDaemon(config.file);
+	await daemon.event("control.opened");
+	expect((await callSocket(socket, "/healthz")).status).toBe(200);
+});
+
+test("a reload moves the socket, takes new accounts in and lets old ones go", async () => {
+	const accounts = newAccounts(3);
+	const wechat = await startWeChat({ accounts });
+	const config = writeConfig({
+		accounts: accounts.slice(0, 2),
+		url: wechat.url,
+	});
+	const daemon = await startDaemon(config.file);
+	const before = socketIn(config.directory);
+	const moved = join(config.directory, "moved.sock");
+	const other = writeConfig({
+		accounts: accounts.slice(1),
+		url: wechat.url,
+		top: { directory: config.directory, socket: "moved.sock" },
+	});
+	writeFileSync(config.file, readFileSync(other.file));
+	daemon.kill("SIGHUP");
+	await daemon.event("control.opened", ({ path }) => path === moved);
+	expect(existsSync(before)).toBe(false);
+	const statusOf = async (appid: string) =>
+		(await callSocket(moved, `/v1/accounts/${appid}`)).status;
+	expect(await Promise.all(["wx1", "wx2", "wx3"].map(statusOf))).toEqual([
+		404, 200, 200,
+	]);
+});
+
+test('socket = "" turns it off', async () => {
+	const { config, daemon } = await startAll({ top: { socket: "" } });
+	expect(existsSync(socketIn(config.directory))).toBe(false);
+	expect(
+		daemon.events().filter(({ event }) => event.startsWith("control.")),
+	).toEqual([]);
+});
+
+test("who waits for a refresh when the daemon stops still gets an answer", async () => {
+	const { wechat, daemon, socket } = await startAll();
+	await wechat.addFault({ mode: "delay", seconds: 1, count: 1 });
+	const since = wechat.requests.at(-1)?.id ?? 0;
+	const answer = refreshOver(socket, "wx1");
+	await wechat.waitFor(({ endpoint }) => endpoint === "token", 10_000, since);
+	const [{ status }, { code }] = await Promise.all([answer, daemon.stop()]);
+	expect(status).toBe(200);
+	expect(code).toBe(0);
+	expect(existsSync(socket)).toBe(false);
+});
+
+test("clients that leave, tunnel or hang up in the middle do the daemon no harm", async () => {
+	const { daemon, socket } = await startAll({ wechat: { cooldown: 2 } });
+	await refreshOver(socket, "wx1");
+	// These wait for the cooldown, and are gone before its end.
+	for (const bytes of [
+		"POST /v1/accounts/wx1/refresh HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
+		"POST /v1/accounts/wx1/refresh HTTP/1.1\r\nContent-Length: 0\r\n\r\n\0\0",
+		"CONNECT wechat:443 HTTP/1.1\r\n\r\n",
+		"GET /metrics HTTP/1.1\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
+	]) {
+		const connection = connect(socket);
+		connection.on("error", () => {});
+		connection.write(bytes, () => connection.destroy());
+	}
+	const last = await refreshOver(socket, "wx1");
+	expect(last.status).toBe(200);
+	expect((await daemon.stop()).code).toBe(0);
+});
+
+test("clients cannot use up the files that the keepers need", async () => {
+	const accounts = newAccounts();
+	const wechat = await startWeChat({ accounts, tokenLifetimeSeconds: 6 });
+	const config = writeConfig({ accounts, url: wechat.url });
+	// The whole process may have 128 files open.
+	await startDaemon(config.file, {
+		launcher: ["prlimit", "--nofile=128:128"],
+	});
+	const socket = socketIn(config.directory);
+	const crowd = Array.from({ length: 300 }, () => connect(socket));
+	onTestFinished(() => {
+		for (const one of crowd) one.destroy();
+	});
+	for (const one of crowd) one.on("error", () => {});
+	const since = wechat.requests.at(-1)?.id ?? 0;
+	await wechat.waitFor(({ outcome }) => outcome === "issued", 20_000, since);
+	await eventually(
+		() =>
+			callSocket(socket, "/healthz").then(
+				({ status }) => status === 200,
+				() => false,
+			),
+		{ what: "an answer, once the crowd was told to go" },
+	);
+});
+
+test("a stranger's living socket is not ours to take", async () => {
+	const accounts = newAccounts();
+	const wechat = await startWeChat({ accounts });
+	const config = writeConfig({ accounts, url: wechat.url });
+	mkdirSync(config.directory);
+	const socket = socketIn(config.directory);
+	const stranger = createServer((connection) => connection.destroy());
+	await new Promise<void>((resolve) => stranger.listen(socket, resolve));
+	onTestFinished(() => void stranger.close());
+	const daemon = await startDaemon(config.file);
+	await daemon.event("control.taken");
+	await daemon.stop();
+	expect(existsSync(socket)).toBe(true);
+});
+
+/** Looks without a pause, and prints each mode and group that it has not seen before. */
+const watchMode = `
+import os, sys
+print("ready", flush=True)
+last = None
+while True:
+    try:
+        found = os.lstat(sys.argv[1])
+    except FileNotFoundError:
+        continue
+    seen = f"{oct(found.st_mode & 0o7777)} {found.st_gid}"
+    if seen != last:
+        print(seen, flush=True)
+        last = seen
+`;

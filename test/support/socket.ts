@@ -1,0 +1,84 @@
+/** The control socket as its clients see it. */
+import { request } from "node:http";
+import { connect } from "node:net";
+import { join } from "node:path";
+
+export interface SocketAnswer {
+	readonly status: number;
+	readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+	readonly text: string;
+	/** Parsed; throws if it is no JSON. */
+	json(): Record<string, unknown>;
+}
+
+export interface SocketCall {
+	readonly method?: string;
+	readonly body?: string;
+	readonly headers?: Readonly<Record<string, string>>;
+}
+
+export function socketIn(directory: string): string {
+	return join(directory, "control.sock");
+}
+
+/** One request on a connection of its own; rejects if it is closed unanswered. */
+export function callSocket(
+	socketPath: string,
+	path: string,
+	{ method = "GET", body, headers = {} }: SocketCall = {},
+): Promise<SocketAnswer> {
+	return new Promise((resolve, reject) => {
+		const call = request(
+			{ socketPath, path, method, headers, agent: false },
+			(response) => {
+				let text = "";
+				response.setEncoding("utf8").on("data", (chunk) => {
+					text += chunk;
+				});
+				response.on("error", reject);
+				response.on("end", () =>
+					resolve({
+						status: response.statusCode ?? 0,
+						headers: response.headers,
+						text,
+						json: () => JSON.parse(text),
+					}),
+				);
+			},
+		);
+		call.on("error", reject);
+		call.end(body);
+	});
+}
+
+export function refreshOver(
+	socketPath: string,
+	appid: string,
+	stale?: string,
+): Promise<SocketAnswer> {
+	return callSocket(socketPath, `/v1/accounts/${appid}/refresh`, {
+		method: "POST",
+		...(stale === undefined ? {} : { body: JSON.stringify({ stale }) }),
+	});
+}
+
+/**
+ * Sends bytes as they are, and collects what comes back until the other side
+ * closes. A connection that is refused or reset gives what came until then.
+ */
+export function sendRaw(
+	socketPath: string,
+	bytes: string | Buffer,
+): Promise<string> {
+	return new Promise((resolve) => {
+		let text = "";
+		const connection = connect({ path: socketPath, allowHalfOpen: true });
+		connection.setEncoding("utf8").on("data", (chunk) => {
+			text += chunk;
+		});
+		connection.on("end", () => connection.destroy());
+		connection.on("error", () => connection.destroy());
+		connection.on("close", () => resolve(text));
+		connection.write(bytes);
+	});
+}
