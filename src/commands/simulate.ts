@@ -73,16 +73,16 @@ export async function simulate(argv: readonly string[]): Promise<number> {
 		return exitCode.done;
 	} catch (error) {
 		if (error instanceof UsageError) {
-			process.stderr.write(`wxtokend: ${error.message}\n${error.hint}\n`);
+			process.stderr.write(`wxtokend: ${error.message}; ${error.hint}\n`);
 			return exitCode.usage;
 		}
 		const code = errnoOf(error);
 		if (code === undefined) throw error;
 		process.stderr.write(
-			`wxtokend: could not start the simulator: ${(error as Error).message}\n${
+			`wxtokend: could not start the simulator: ${(error as Error).message}; ${
 				code === "EADDRINUSE"
-					? "Another program has this port: choose one with --port N, or --port 0 for any."
-					: "Choose another port with --port N."
+					? "another program has this port: choose one with --port N, or --port 0 for any"
+					: "choose another port with --port N"
 			}\n`,
 		);
 		return exitCode.noToken;
@@ -100,7 +100,7 @@ function parse(argv: readonly string[]): Wish | "help" {
 	if (!Number.isInteger(port))
 		throw new UsageError(
 			`--port ${values.port} is not a whole number`,
-			"Give a port, or 0 for any free one.",
+			"give a port, or 0 for any free one",
 		);
 	const lifetime = numberOf(values, "token-lifetime", 1, 86_400);
 	const overlap = numberOf(values, "overlap", 0, 86_400);
@@ -148,7 +148,7 @@ function parseStrictly(argv: readonly string[]) {
 	}
 }
 
-const seeHelp = "See wxtokend simulate --help.";
+const seeHelp = "see wxtokend simulate --help";
 
 function numberOf(
 	values: Readonly<Record<string, unknown>>,
@@ -184,7 +184,7 @@ function accountsOf(
 		if (!/^[A-Za-z0-9_-]{1,64}$/.test(appid) || secret === "")
 			throw new UsageError(
 				`--account number ${index + 1} is not APPID:SECRET`,
-				"An appid is 1 to 64 of A-Z a-z 0-9 _ -, and a colon stands before the secret.",
+				"an appid is 1 to 64 of A-Z a-z 0-9 _ -, and a colon stands before the secret",
 			);
 		return { appid, secret };
 	});
@@ -195,7 +195,7 @@ function accountsOf(
 	if (twice !== undefined)
 		throw new UsageError(
 			`--account ${twice.appid} is given twice`,
-			"Give each appid once.",
+			"give each appid once",
 		);
 	return accounts;
 }
