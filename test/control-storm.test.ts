@@ -1,0 +1,176 @@
+/**
+ * A token dies, and everybody notices at once: what a storm of reports and of
+ * signals costs, counted at WeChat.
+ */
+import { spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { expect, test } from "vitest";
+import type { Simulator } from "../src/simulator/server.ts";
+import { newAccounts, writeConfig } from "./support/config-file.ts";
+import { eventually } from "./support/eventually.ts";
+import { startDaemon } from "./support/program.ts";
+import { refreshOver, socketIn } from "./support/socket.ts";
+import { readTokenFile, tokenOtherThan } from "./support/token-file.ts";
+import { fetchesOf, startWeChat } from "./support/wechat.ts";
+
+const reporters = fileURLToPath(
+	new URL("support/reporters.py", import.meta.url),
+);
+
+async function startAll(
+	settings: Readonly<Record<string, unknown>> = {},
+	count = 1,
+) {
+	const accounts = newAccounts(count);
+	const wechat = await startWeChat({ accounts });
+	const config = writeConfig({ accounts, url: wechat.url, wechat: settings });
+	const daemon = await startDaemon(config.file);
+	const socket = socketIn(config.directory);
+	return { wechat, config, daemon, socket, file: config.tokenFile("wx1") };
+}
+
+test.for([
+	["classic", 1],
+	// The platform is asked again, with force, only if it gives the dead one.
+	["stable", 2],
+] as const)(
+	"200 processes report the same dead %s token: at most one probe, and %i calls for a token, and all go on",
+	async ([wire, mostCalls]) => {
+		const { wechat, socket, file } = await startAll({ interface: wire });
+		const { value } = readTokenFile(file);
+		const calls = fetchesOf(wechat, "wx1");
+		wechat.platform.kill("wx1", wechat.now());
+		const lines = await outputOf(
+			["/usr/bin/env", "python3", reporters, "200", socket, "wx1"],
+			[`${wechat.url}/sim/use`],
+			`${value}\n`,
+		);
+		expect(lines.length).toBe(200);
+		for (const line of lines)
+			expect(JSON.parse(line)).toEqual({
+				status: 200,
+				outcome: expect.stringMatching(/^(refreshed|already-fresh)$/),
+				renewed: true,
+				errcode: 0,
+			});
+		expect(fetchesOf(wechat, "wx1") - calls).toBeGreaterThan(0);
+		expect(fetchesOf(wechat, "wx1") - calls).toBeLessThanOrEqual(mostCalls);
+		expect(probesOf(wechat)).toBeLessThanOrEqual(1);
+		expect(readTokenFile(file).value).not.toBe(value);
+	},
+);
+
+test("twenty processes that only know kill -HUP cost at most two fetches, and end with a token that works", async () => {
+	const { wechat, daemon, socket, file } = await startAll({ cooldown: 1 });
+	const { value } = readTokenFile(file);
+	wechat.platform.kill("wx1", wechat.now());
+	const hups = Array.from({ length: 20 }, () =>
+		outputOf(["/bin/sh", "-c", `kill -HUP ${daemon.pid}`], [], ""),
+	);
+	await Promise.all(hups);
+	await tokenOtherThan(value, file);
+	// All that the storm may cost is spent when its cooldown is over and nothing
+	// is held back any more.
+	const settled = Date.now() + 2_500;
+	await eventually(() => Date.now() > settled, { what: "the cooldown's end" });
+	const fetches = fetchesOf(wechat, "wx1") - 1;
+	expect(fetches).toBeGreaterThan(0);
+	expect(fetches).toBeLessThanOrEqual(2);
+	const { value: now } = readTokenFile(file);
+	const used = await fetch(`${wechat.url}/sim/use?access_token=${now}`);
+	expect(await used.json()).toMatchObject({ errcode: 0 });
+	// The next wish is not answered with what the storm left over.
+	expect((await refreshOver(socket, "wx1")).status).toBe(200);
+});
+
+test("a thousand workers on connections of their own fit in, and cost one fetch", async () => {
+	const { wechat, socket, file } = await startAll();
+	const { value } = readTokenFile(file);
+	wechat.platform.kill("wx1", wechat.now());
+	const answers = await Promise.all(
+		Array.from({ length: 1_000 }, () => refreshOver(socket, "wx1", value)),
+	);
+	const { value: fresh } = readTokenFile(file);
+	for (const answer of answers)
+		expect(answer.json()).toMatchObject({ value: fresh });
+	expect(fetchesOf(wechat, "wx1")).toBe(2);
+	expect(probesOf(wechat)).toBeLessThanOrEqual(1);
+});
+
+test("an app that reports a living token for ever fetches nothing, and costs one probe per cooldown", async () => {
+	const { wechat, config, socket, file } = await startAll({ cooldown: 1 });
+	const { value } = readTokenFile(file);
+	const startedAt = Date.now();
+	let reports = 0;
+	while (probesOf(wechat) < 3 && reports < 100_000) {
+		const answer = await refreshOver(socket, "wx1", value);
+		expect(answer.json()).toMatchObject({ outcome: "alive", value });
+		reports += 1;
+	}
+	const cooldowns = Math.floor((Date.now() - startedAt) / 1_000);
+	expect(probesOf(wechat)).toBeLessThanOrEqual(cooldowns + 1);
+	expect(reports).toBeGreaterThan(10);
+	expect(fetchesOf(wechat, "wx1")).toBe(1);
+	expect(readTokenFile(config.tokenFile("wx1")).value).toBe(value);
+});
+
+test("an app that forces for ever spends its budget and no more, and is told so", async () => {
+	const { wechat, socket, file } = await startAll({ cooldown: 0, budget: 5 });
+	const answers = [];
+	for (let round = 0; round < 20; round += 1)
+		answers.push(await refreshOver(socket, "wx1"));
+	expect(answers.map(({ status }) => status)).toEqual([
+		...Array(4).fill(200),
+		...Array(16).fill(429),
+	]);
+	expect(answers.at(-1)?.json()).toMatchObject({
+		code: "budget",
+		hint: expect.stringContaining("budget"),
+	});
+	expect(fetchesOf(wechat, "wx1")).toBe(5);
+	expect(readTokenFile(file).value).toBe(answers[3]?.json().value);
+});
+
+test("a thousand reports to a broken WeChat are not a thousand calls", async () => {
+	const { wechat, socket, file } = await startAll();
+	const { value } = readTokenFile(file);
+	wechat.platform.kill("wx1", wechat.now());
+	await wechat.addFault({ mode: "errcode", errcode: -1 });
+	const before = wechat.requests.length;
+	const answers = await Promise.all(
+		Array.from({ length: 1_000 }, () => refreshOver(socket, "wx1", value)),
+	);
+	for (const answer of answers) {
+		expect(answer.status).toBe(502);
+		expect(answer.json()).toMatchObject({ code: "errcode -1" });
+	}
+	// A probe, an attempt, and what was due while the last ones were answered.
+	expect(wechat.requests.length - before).toBeLessThanOrEqual(5);
+	expect(readTokenFile(file).value).toBe(value);
+});
+
+function probesOf({ requests }: Simulator): number {
+	return requests.filter(({ endpoint }) => endpoint === "get_api_domain_ip")
+		.length;
+}
+
+/** The lines on stdout of a command; `input` is its stdin. */
+function outputOf(
+	[file = "", ...args]: readonly string[],
+	more: readonly string[],
+	input: string,
+): Promise<readonly string[]> {
+	return new Promise((resolve, reject) => {
+		const child = spawn(file, [...args, ...more], {
+			stdio: ["pipe", "pipe", "inherit"],
+		});
+		let text = "";
+		child.stdout.setEncoding("utf8").on("data", (chunk) => {
+			text += chunk;
+		});
+		child.stdin.on("error", () => {});
+		child.stdin.end(input);
+		child.on("error", reject);
+		child.on("close", () => resolve(text.match(/.+/g) ?? []));
+	});
+}
