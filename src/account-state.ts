@@ -6,7 +6,11 @@ import { basename, dirname, join } from "node:path";
  * it (deleted, garbled) everything still works, with a fetch more than needed.
  */
 export interface AccountState {
-	/** Counts publications: the higher one is the newer, whatever the clocks say. */
+	/**
+	 * Orders publications: the higher one is the newer, whatever the clocks say.
+	 * Each is above the last one, and at least the time (epoch ms): so the order
+	 * holds also after this file was lost.
+	 */
 	readonly generation: number;
 	/** The token last published. Written just before its file is renamed into place. */
 	readonly published?: Publication;

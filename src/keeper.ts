@@ -367,7 +367,8 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		const answeredAt = clock.now();
 		const state = store.recall();
 		const failures = state.pause?.failure?.attempts;
-		const known = knownFromGrant(granted, state.generation + 1, reason, before);
+		const generation = generationAfter(state, before, answeredAt);
+		const known = knownFromGrant(granted, generation, reason, before);
 		const confirmed = known.id === before?.id;
 		try {
 			if (!lock.isHeld()) throw lost(appid);
@@ -690,6 +691,15 @@ function knownFromGrant(
 		generation,
 		lifetimeMs: Math.max(lifetimeMs, before.lifetimeMs),
 	};
+}
+
+/** Above all that is known; and above what is forgotten, should the state be lost. */
+function generationAfter(
+	state: AccountState,
+	before: KnownToken | undefined,
+	now: number,
+): number {
+	return Math.max(state.generation, before?.generation ?? 0, now - 1) + 1;
 }
 
 /** The state that vouches for `known` as the published token. */

@@ -1,0 +1,38 @@
+import { rmSync, writeFileSync } from "node:fs";
+import { expect, test } from "vitest";
+import { newScene } from "./faults/keepers.ts";
+import { readTokenFile } from "./support/token-file.ts";
+
+test("a forced refresh after the state was deleted stays the newest, whatever an older process remembers", async () => {
+	const scene = newScene();
+	const [one, other] = [scene.start(), scene.start()];
+	await one.keeper.look();
+	await one.keeper.force({ urgent: true });
+	await other.keeper.look();
+
+	rmSync(scene.statePath);
+	await one.keeper.force({ urgent: true });
+	await other.keeper.look();
+
+	expect(readTokenFile(scene.path).value).toBe(scene.issued.at(-1));
+	expect(other.keeper.current()?.value).toBe(scene.issued.at(-1));
+	expect(scene.issued.length).toBe(3);
+});
+
+test("a new process that finds the state garbled publishes what older ones take for the newest", async () => {
+	const scene = newScene();
+	const old = scene.start();
+	await old.keeper.look();
+	for (let time = 0; time < 3; time++)
+		await old.keeper.force({ urgent: true });
+
+	writeFileSync(scene.statePath, "{");
+	const young = scene.start();
+	await young.keeper.force({ urgent: true });
+	await young.keeper.force({ urgent: true });
+	await old.keeper.look();
+
+	expect(readTokenFile(scene.path).value).toBe(scene.issued.at(-1));
+	expect(old.keeper.current()?.value).toBe(scene.issued.at(-1));
+	expect(scene.issued.length).toBe(6);
+});

@@ -1,0 +1,131 @@
+/**
+ * Keepers of one account as if in many processes: each with a name, a store and
+ * a memory of its own, on one real directory, with an issuer that counts.
+ */
+import { randomBytes } from "node:crypto";
+import { join } from "node:path";
+import type { ProcessName } from "../../src/account-state.ts";
+import { statePathOf } from "../../src/account-state.ts";
+import { type Clock, systemClock } from "../../src/clock.ts";
+import { createGate } from "../../src/gate.ts";
+import { createKeeper, type Keeper } from "../../src/keeper.ts";
+import type { Rules } from "../../src/policy.ts";
+import { nameThisProcess } from "../../src/process-name.ts";
+import { createTokenFile, type TokenStore } from "../../src/token-file.ts";
+import type { Issuer } from "../../src/wechat.ts";
+import { newDirectory } from "../support/directory.ts";
+import { newToken } from "../support/issuer.ts";
+
+export interface Scene {
+	readonly directory: string;
+	/** The token file. */
+	readonly path: string;
+	readonly statePath: string;
+	/** Values in the order of issue; the last one lives. */
+	readonly issued: readonly string[];
+	/** A keeper of a process of its own. */
+	start(rules?: Partial<Rules>): StartedKeeper;
+}
+
+export interface StartedKeeper {
+	readonly keeper: Keeper;
+	readonly store: TokenStore;
+	/** The log's event names, oldest first. */
+	readonly events: readonly LoggedEvent[];
+}
+
+export interface LoggedEvent {
+	readonly event: string;
+	readonly level: string;
+	readonly message: string;
+	readonly [field: string]: unknown;
+}
+
+export interface SceneWishes {
+	readonly directory?: string;
+	readonly clock?: Clock;
+	readonly lifetimeMs?: number;
+	readonly staleMs?: number;
+	/** Called when a request has arrived, before its answer. */
+	readonly onRequest?: () => void | Promise<void>;
+}
+
+export function newScene({
+	directory = newDirectory(),
+	clock = systemClock,
+	lifetimeMs = 7_200_000,
+	staleMs = 5_000,
+	onRequest = () => {},
+}: SceneWishes = {}): Scene {
+	const path = join(directory, "token");
+	const issued: string[] = [];
+	const issuer: Issuer = {
+		fetch: async () => {
+			const requestedAt = clock.now();
+			await onRequest();
+			const value = newToken();
+			issued.push(value);
+			return { value, lifetimeMs, requestedAt };
+		},
+		probe: async () => "unsure",
+	};
+	return {
+		directory,
+		path,
+		statePath: statePathOf(path),
+		issued,
+		start: (rules = {}) => {
+			const self = nameProcess();
+			const events: LoggedEvent[] = [];
+			const logAs =
+				(level: string) =>
+				(fields: Readonly<Record<string, unknown>>, message: string) => {
+					events.push({ event: "", ...fields, level, message });
+				};
+			const store = createTokenFile({
+				path,
+				mode: 0o640,
+				gid: undefined,
+				staleMs,
+				self,
+				clock,
+				random: Math.random,
+				stopping: new AbortController().signal,
+			});
+			const keeper = createKeeper({
+				appid: "wx1",
+				rules: {
+					interface: "classic",
+					refreshBeforeMs: 2_400_000,
+					cooldownMs: 0,
+					budget: 1_000_000,
+					...rules,
+				},
+				store,
+				issuer,
+				clock,
+				random: Math.random,
+				self,
+				log: {
+					debug: logAs("debug"),
+					info: logAs("info"),
+					warn: logAs("warn"),
+					error: logAs("error"),
+				},
+				patienceMs: staleMs + 10_000,
+				wakeAt: () => {},
+				gate: createGate(48),
+				count: () => {},
+				onBug: (error) => {
+					throw error;
+				},
+			});
+			return { keeper, store, events };
+		},
+	};
+}
+
+/** Another process than this one, to all who ask; its pid says nothing. */
+function nameProcess(): ProcessName {
+	return { ...nameThisProcess(), instance: randomBytes(8).toString("hex") };
+}
