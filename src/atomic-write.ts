@@ -5,13 +5,17 @@
  * old content or the new one, complete, with its final mode and group. The new
  * content is on the medium when the call returns. Whatever lies at `path` (a
  * link, a fifo) is replaced, never followed or written through; a folder there
- * is moved aside. On failure the temporary file is gone and `path` untouched.
+ * is moved aside. On failure the temporary file is gone (unless even that fails:
+ * then it is swept at the next start) and `path` untouched; with one exception:
+ * if only the last step fails, the sync of the directory, the new content is in
+ * place, but a crash of the machine may bring the old one back.
  *
  * Not promised: that somebody else does not rename another file over ours; who
- * shares a path must hold a lock, and pass `stillOurs` to look at it last.
+ * shares a path must hold a lock, and pass `stillOurs` to look at it last: no
+ * other system call lies between that look and the rename.
  */
 import { randomBytes } from "node:crypto";
-import { constants, type Stats } from "node:fs";
+import { constants, renameSync, type Stats } from "node:fs";
 import * as fs from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { errnoOf, StoreError } from "./errors.ts";
@@ -46,27 +50,39 @@ export async function publishFile(
 		),
 	);
 	try {
-		try {
-			// Group and mode come before the content, through the descriptor: the
-			// content is never there with other rights than the final ones.
-			if (gid !== undefined)
-				await step("set the group of", () => file.chown(-1, gid));
-			await step("set the mode of", () => file.chmod(mode));
-			await step("write", () => file.writeFile(content));
-			// A failed fsync is not repeated: the kernel may have dropped the pages.
-			await step("sync", () => file.sync());
-		} finally {
-			await step("close", () => file.close());
-		}
+		await fill(file, content, { mode, gid }, step);
 		stillOurs();
-		await step("rename into place", () => replace(temporary, path));
+		// Not by a worker thread: what we saw of the lock ages while that is busy.
+		await step("rename into place", async () => replace(temporary, path));
 	} catch (error) {
-		// The error that counts is the first one; a temporary file that stays is
-		// swept at the next start.
+		// The error that counts is the first one.
 		await fs.unlink(temporary).catch(() => {});
 		throw error;
 	}
 	await step("sync the directory of", () => syncDirectory(directory));
+}
+
+/** Content on the medium, group and mode set, closed. */
+async function fill(
+	file: fs.FileHandle,
+	content: string,
+	{ mode, gid }: FileAttributes,
+	step: Step,
+): Promise<void> {
+	try {
+		// Group and mode come before the content, through the descriptor: the
+		// content is never there with other rights than the final ones.
+		if (gid !== undefined)
+			await step("set the group of", () => file.chown(-1, gid));
+		await step("set the mode of", () => file.chmod(mode));
+		await step("write", () => file.writeFile(content));
+		// A failed fsync is not repeated: the kernel may have dropped the pages.
+		await step("sync", () => file.sync());
+	} catch (error) {
+		await file.close().catch(() => {});
+		throw error;
+	}
+	await step("close", () => file.close());
 }
 
 /** Fails unless the directory is one in which nobody can swap our files. */
@@ -127,8 +143,10 @@ const hints: Readonly<Record<string, string>> = {
 	ENFILE: "too many open files on this machine",
 };
 
-function stepsOf(path: string) {
-	return async <T>(verb: string, call: () => Promise<T>): Promise<T> => {
+type Step = <T>(verb: string, call: () => Promise<T>) => Promise<T>;
+
+function stepsOf(path: string): Step {
+	return async (verb, call) => {
 		try {
 			return await call();
 		} catch (error) {
@@ -137,17 +155,14 @@ function stepsOf(path: string) {
 	};
 }
 
-async function replace(temporary: string, path: string): Promise<void> {
+function replace(temporary: string, path: string): void {
 	try {
-		await fs.rename(temporary, path);
+		renameSync(temporary, path);
 	} catch (error) {
 		if (errnoOf(error) !== "EISDIR") throw error;
 		// Somebody made a folder there. It may hold things: nothing is deleted.
-		await fs.rename(
-			path,
-			`${path}.set-aside-${randomBytes(4).toString("hex")}`,
-		);
-		await fs.rename(temporary, path);
+		renameSync(path, `${path}.set-aside-${randomBytes(4).toString("hex")}`);
+		renameSync(temporary, path);
 	}
 }
 
@@ -158,7 +173,12 @@ async function syncDirectory(directory: string): Promise<void> {
 	);
 	try {
 		await handle.sync();
+	} catch (error) {
+		if (!cannotSyncDirectories.has(errnoOf(error) ?? "")) throw error;
 	} finally {
 		await handle.close();
 	}
 }
+
+/** What file systems say that keep their directories safe by themselves, or cannot. */
+const cannotSyncDirectories = new Set(["EINVAL", "ENOTSUP", "EOPNOTSUPP"]);

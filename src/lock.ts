@@ -10,11 +10,17 @@
  * - if it lives, after its lock was watched for `staleMs` without a sign of life;
  * - if nobody knows who it is, once the lock's mtime is `staleMs` old, or after
  *   watching it for that long.
+ * A file, a link or a folder with content that stands in the lock's place is
+ * treated as a lock of nobody, and moved aside, not deleted.
  *
- * Not promised: exclusion against a holder that was suspended for longer than
- * `staleMs` and then goes on. It must ask `isHeld` before each effect, and after
- * a rename, and keep what it does harmless if the answer comes too late.
+ * Not promised: exclusion against a process that was stopped for longer than
+ * `staleMs` between two system calls and then goes on: a holder, or one that was
+ * just breaking a stale lock. So a holder must ask `isHeld` before each effect,
+ * and after a rename, and keep what it does harmless if the answer comes too
+ * late. Nor, if the holder is unknown (another machine or container), exclusion
+ * across a step of the wall clock.
  */
+import { randomBytes } from "node:crypto";
 import fs from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { lock as lockDirectory } from "proper-lockfile";
@@ -37,8 +43,12 @@ export interface LockOptions {
 export interface HeldLock {
 	/** Names this instance of the lock directory. */
 	readonly instance: string;
-	/** False as soon as another process has taken the lock over. */
+	/** False as soon as another process has taken the lock over. Throws `StoreError` (io). */
 	isHeld(): boolean;
+	/**
+	 * Never throws. A directory that cannot be removed now is nobody's: the next
+	 * try for the lock breaks it, or says why it cannot.
+	 */
 	release(): Promise<void>;
 }
 
@@ -46,21 +56,27 @@ export interface HeldLock {
 export type TryLock = () => Promise<HeldLock | undefined>;
 
 export function createLock(options: LockOptions): TryLock {
-	const { path, staleMs, clock } = options;
-	let watched = { instance: "", since: 0 };
+	const { path, clock } = options;
+	let watched: Watched = { lock: undefined, since: 0 };
+	/** The last one that we gave up, but could not remove. */
+	let orphan: FoundLock | undefined;
+	const acquire = () =>
+		makeLock(options, (left) => {
+			orphan = left;
+		});
 
 	return async () => {
-		const held = await acquire(path, staleMs);
+		const held = await acquire();
 		if (held !== undefined) return held;
 		const found = inspect(path);
-		if (found === undefined) return acquire(path, staleMs);
-		const seen = `${found.instance} ${found.mtimeMs}`;
-		if (watched.instance !== seen)
-			watched = { instance: seen, since: clock.monotonic() };
+		if (found === undefined) return acquire();
+		if (!isSame(found, watched.lock))
+			watched = { lock: found, since: clock.monotonic() };
 		const watchedMs = clock.monotonic() - watched.since;
-		if (!isAbandoned(found, watchedMs, options)) return undefined;
-		if (!breakLock(path, found.instance, staleMs)) return undefined;
-		const taken = await acquire(path, staleMs);
+		if (!isSame(found, orphan) && !isAbandoned(found, watchedMs, options))
+			return undefined;
+		if (!breakLock(found.instance, options)) return undefined;
+		const taken = await acquire();
 		if (taken === undefined) return undefined;
 		// Whoever looked at the dead lock just before us has acted on it by now.
 		await sleep(settleMs);
@@ -70,12 +86,31 @@ export function createLock(options: LockOptions): TryLock {
 	};
 }
 
+/** Whether a name beside `<file>.lock` (`lock`) is the right to break an instance of it. */
+export function isRightToBreak(name: string, lock: string): boolean {
+	return (
+		name.startsWith(`${lock}.`) &&
+		/^\.[0-9a-z]+-[0-9a-z]+\.break$/.test(name.slice(lock.length))
+	);
+}
+
 /** Long enough for a process between two system calls on a loaded machine. */
 const settleMs = 50;
 
 interface FoundLock {
 	readonly instance: string;
 	readonly mtimeMs: number;
+}
+
+interface Watched {
+	readonly lock: FoundLock | undefined;
+	/** By the monotonic clock. */
+	readonly since: number;
+}
+
+/** The same instance, without a sign of life in between. */
+function isSame(one: FoundLock, other: FoundLock | undefined): boolean {
+	return one.instance === other?.instance && one.mtimeMs === other.mtimeMs;
 }
 
 function isAbandoned(
@@ -97,49 +132,73 @@ function isAbandoned(
 }
 
 /** Removes that instance of a lock; true if nothing stands in the way any more. */
-function breakLock(path: string, instance: string, staleMs: number): boolean {
+function breakLock(instance: string, options: LockOptions): boolean {
+	const { path } = options;
 	const right = `${path}.${instance}.break`;
 	try {
 		fs.mkdirSync(right, 0o700);
 	} catch (error) {
 		if (errnoOf(error) !== "EEXIST") throw storeError("create", right, error);
-		dropAbandonedRight(right, staleMs);
+		dropAbandonedRight(right, options);
 		return false;
 	}
 	try {
 		// The right outlives the instance: who comes late finds another one here.
-		if (inspect(path)?.instance === instance) fs.rmdirSync(path);
+		if (inspect(path)?.instance === instance) clear(path);
 		return true;
-	} catch (error) {
-		if (errnoOf(error) === "ENOENT") return true;
-		throw storeError("remove the stale lock", path, error);
 	} finally {
-		fs.rmdirSync(right);
+		// What stays is in nobody's way: no other lock ever has this name.
+		attempt(() => fs.rmdirSync(right));
+	}
+}
+
+/** A lock is an empty directory; whatever else was put there may be of use to somebody. */
+function clear(path: string): void {
+	try {
+		fs.rmdirSync(path);
+	} catch (error) {
+		switch (errnoOf(error)) {
+			case "ENOENT":
+				return;
+			case "EEXIST":
+			case "ENOTDIR":
+			case "ENOTEMPTY":
+				moveAside(path);
+				return;
+			default:
+				throw storeError("remove the stale lock", path, error);
+		}
+	}
+}
+
+function moveAside(path: string): void {
+	try {
+		fs.renameSync(path, `${path}.set-aside-${randomBytes(4).toString("hex")}`);
+	} catch (error) {
+		throw storeError("move aside what stands in place of", path, error);
 	}
 }
 
 /** A breaker that was killed in the middle leaves its right behind. */
-function dropAbandonedRight(right: string, staleMs: number): void {
+function dropAbandonedRight(
+	right: string,
+	{ staleMs, clock }: LockOptions,
+): void {
 	try {
-		if (Date.now() - fs.lstatSync(right).mtimeMs > staleMs) fs.rmdirSync(right);
+		const { mtimeMs } = fs.lstatSync(right);
+		// One from the future was made before the clock was set back.
+		if (Math.abs(clock.now() - mtimeMs) > staleMs) fs.rmdirSync(right);
 	} catch (error) {
 		if (errnoOf(error) !== "ENOENT") throw storeError("remove", right, error);
 	}
 }
 
-/** What proper-lockfile needs; an own object, because it marks it as its own. */
-const lockFs = {
-	mkdir: fs.mkdir,
-	stat: fs.stat,
-	utimes: fs.utimes,
-	rmdir: fs.rmdir,
-	rmdirSync: fs.rmdirSync,
-};
-
-async function acquire(
-	path: string,
-	staleMs: number,
+async function makeLock(
+	options: LockOptions,
+	onOrphan: (left: FoundLock | undefined) => void,
 ): Promise<HeldLock | undefined> {
+	const { path, staleMs } = options;
+	const own = ownDirectory(options);
 	let compromised = false;
 	let release: () => Promise<void>;
 	try {
@@ -151,7 +210,7 @@ async function acquire(
 			stale: Number.MAX_SAFE_INTEGER,
 			update: Math.max(1_000, staleMs / 4),
 			retries: 0,
-			fs: lockFs,
+			fs: own.fs,
 			onCompromised: () => {
 				compromised = true;
 			},
@@ -160,18 +219,90 @@ async function acquire(
 		if (errnoOf(error) === "ELOCKED") return undefined;
 		throw storeError("lock", path, error);
 	}
-	const instance = inspect(path)?.instance ?? "";
-	const isHeld = () =>
-		!compromised && instance !== "" && inspect(path)?.instance === instance;
 	return {
-		instance,
-		isHeld,
+		instance: own.found()?.instance ?? "",
+		isHeld: () => !compromised && own.isThere(),
 		release: async () => {
-			// The library removes whatever directory is there, so it is not asked to
-			// when the lock was lost; its timer notices the loss and ends by itself.
-			if (isHeld()) await release();
+			try {
+				// Not after a loss: to the library all locks of a path are the same.
+				// The timer of a lost one notices the loss, and ends by itself.
+				if (own.isThere()) await release();
+			} catch {
+				onOrphan(own.found());
+			}
 		},
 	};
+}
+
+/**
+ * The file system for one lock of proper-lockfile. The library knows a lock only
+ * by its path, and would touch and remove what another process has made there
+ * meanwhile; here each call acts only on the very directory that it made, and
+ * looks right before.
+ */
+function ownDirectory({ path, staleMs, clock }: LockOptions) {
+	let own: FoundLock | undefined;
+	const isThere = () => {
+		const found = inspect(path);
+		// Where files have no birth time, an inode's number alone tells too little;
+		// with the mtime of the last sign of life it is enough.
+		return found !== undefined && isSame(found, own);
+	};
+	const ifThere = (act: () => void) => {
+		if (!isThere()) throw systemError("ENOENT");
+		act();
+	};
+	return {
+		isThere,
+		found: () => own,
+		fs: {
+			stat: fs.stat,
+			mkdir: (_path: string, done: Done) =>
+				answer(done, () => {
+					const since = clock.monotonic();
+					fs.mkdirSync(path);
+					const made = inspect(path);
+					// Stopped in between, it may be another one's by now; if it is ours
+					// after all, it is the lock of nobody.
+					if (clock.monotonic() - since > staleMs / 2)
+						throw systemError("EEXIST");
+					own = made;
+				}),
+			utimes: (_path: string, atime: Date, mtime: Date, done: Done) =>
+				answer(done, () =>
+					ifThere(() => {
+						fs.utimesSync(path, atime, mtime);
+						const touched = inspect(path);
+						if (own !== undefined && touched !== undefined)
+							own = { ...own, mtimeMs: touched.mtimeMs };
+					}),
+				),
+			rmdir: (_path: string, done: Done) =>
+				answer(done, () => ifThere(() => fs.rmdirSync(path))),
+			/** At the end of the process. */
+			rmdirSync: () => ifThere(() => fs.rmdirSync(path)),
+		},
+	};
+}
+
+type Done = (error: unknown) => void;
+
+function answer(done: Done, act: () => void): void {
+	done(attempt(act));
+}
+
+/** What `act` threw, or null. */
+function attempt(act: () => void): unknown {
+	try {
+		act();
+		return null;
+	} catch (error) {
+		return error;
+	}
+}
+
+function systemError(code: string): Error {
+	return Object.assign(new Error(code), { code });
 }
 
 /** An inode number may be used again; together with its birth it is unique. */

@@ -11,12 +11,13 @@
  *   they throw `lost` after it: the caller must look again, and may not take
  *   what it wrote for the newest.
  * - `publish` is atomic and durable; when it throws anything but a late `lost`,
- *   readers still see what they saw before.
+ *   readers still see what they saw before, or (if only the sync of the directory
+ *   failed) the new token, which a crash of the machine may take back.
  * - `remember` comes before `publish`, so that a published token is vouched for
  *   from its first instant.
  */
 import fs from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
 	type AccountState,
@@ -34,7 +35,7 @@ import {
 } from "./atomic-write.ts";
 import type { Clock } from "./clock.ts";
 import { errnoOf, StoreError } from "./errors.ts";
-import { createLock, type HeldLock } from "./lock.ts";
+import { createLock, type HeldLock, isRightToBreak } from "./lock.ts";
 import type { Reading } from "./policy.ts";
 import { decodeToken, encodeToken, type Token } from "./token.ts";
 
@@ -67,9 +68,15 @@ export interface TokenFileOptions extends FileAttributes {
 
 export function createTokenFile(options: TokenFileOptions): TokenStore {
 	const { path, random } = options;
-	const readToken = cachedRead(path, (file) => readingOf(file, options));
-	const readState = cachedRead(statePathOf(path), ({ text }) =>
-		text === undefined ? emptyState : decodeState(text),
+	const readToken = cachedRead<Reading>(path, (file) =>
+		readingOf(file, options),
+	);
+	const readState = cachedRead<AccountState>(
+		statePathOf(path),
+		({ text, unreadable }, before = emptyState) => {
+			if (unreadable) return before;
+			return text === undefined ? emptyState : decodeState(text);
+		},
 	);
 	const recall = () => readState();
 	const tryLock = createLock({
@@ -105,28 +112,48 @@ export function lockPathOf(path: string): string {
  */
 export function isLeftover(name: string, file: string): boolean {
 	return (
-		name.startsWith(`${file}.lock`) ||
-		((name.startsWith(`.${file}.`) || name.startsWith(`..${file}.state.`)) &&
-			name.endsWith(".tmp"))
+		name === lockPathOf(file) ||
+		isRightToBreak(name, lockPathOf(file)) ||
+		isTemporary(name, file)
+	);
+}
+
+function isTemporary(name: string, file: string): boolean {
+	return [file, `.${file}.state`].some(
+		(target) =>
+			name.startsWith(`.${target}.`) &&
+			/^[0-9a-f]{12}\.tmp$/.test(name.slice(target.length + 2)),
 	);
 }
 
 /**
- * Removes the temporary files among `names`, which lie beside the token file.
- * Call it under the lock: then nobody alive is writing them.
+ * Removes what dead writers left among `names`, which lie beside the token file.
+ * Call it under the lock: then nobody alive needs them. What only bears such a
+ * name stays: a folder, or a right to break with content.
  */
 export function sweep(path: string, names: readonly string[]): void {
+	const file = basename(path);
 	for (const name of names) {
-		if (!name.endsWith(".tmp")) continue;
 		const leftover = join(dirname(path), name);
 		try {
-			fs.unlinkSync(leftover);
+			if (isTemporary(name, file)) fs.unlinkSync(leftover);
+			else if (isRightToBreak(name, lockPathOf(file))) fs.rmdirSync(leftover);
 		} catch (error) {
-			if (errnoOf(error) !== "ENOENT")
+			if (!isForeign.has(errnoOf(error) ?? ""))
 				throw storeError("remove the leftover", leftover, error);
 		}
 	}
 }
+
+/** Gone already, a folder, no folder, a folder with content. */
+const isForeign = new Set([
+	"ENOENT",
+	"EISDIR",
+	"EPERM",
+	"ENOTDIR",
+	"ENOTEMPTY",
+	"EEXIST",
+]);
 
 function lockedStore(
 	lock: HeldLock,
@@ -178,56 +205,76 @@ export function makeDirectory(
 ): void {
 	try {
 		const made = fs.mkdirSync(directory, { recursive: true, mode: 0o750 });
-		if (made !== undefined && gid !== undefined)
-			fs.chownSync(directory, -1, gid);
+		if (made === undefined) return;
+		if (gid !== undefined) fs.chownSync(directory, -1, gid);
+		// A strict umask would keep the readers out.
+		fs.chmodSync(directory, 0o750);
 	} catch (error) {
 		throw storeError("create the directory", directory, error);
 	}
 }
 
 interface FileRead {
+	/** As it is; undefined if nothing is there. */
 	readonly stat: fs.BigIntStats | undefined;
+	/** As it was when this very file was first seen here. */
+	readonly first: fs.BigIntStats | undefined;
 	readonly text: string | undefined;
 	readonly problem: string | undefined;
+	/** The problem may pass (a disk error, too many open files), and says nothing about the file. */
+	readonly unreadable: boolean;
 }
-
-const absent: FileRead = {
-	stat: undefined,
-	text: undefined,
-	problem: undefined,
-};
 
 /** A token file is some 200 bytes, a state some 2 KiB; a giant is not read. */
 const maxBytes = 65_536;
 
-/** Reads a file again only when its inode, times, size, mode or group changed. */
+/** Reads a file again only when its inode, times, size, mode or owner changed. */
 function cachedRead<T>(
 	path: string,
-	interpret: (file: FileRead) => T,
+	interpret: (file: FileRead, before: T | undefined) => T,
 ): () => T {
-	let seen = "";
+	let seen: string | undefined;
+	let first: fs.BigIntStats | undefined;
 	let result: T | undefined;
 	return () => {
-		const stat = lstat(path);
-		const { ino, ctimeNs, mtimeNs, size, mode, gid } = stat ?? {};
-		const signature = `${ino} ${ctimeNs} ${mtimeNs} ${size} ${mode} ${gid}`;
-		if (result === undefined || signature !== seen) {
-			seen = signature;
-			result = interpret(stat === undefined ? absent : readFile(path));
+		let stat: fs.BigIntStats | undefined;
+		try {
+			stat = fs.lstatSync(path, { bigint: true, throwIfNoEntry: false });
+		} catch (error) {
+			result = interpret({ ...nothing, ...unreadable(error) }, result);
+			seen = undefined;
+			return result;
 		}
+		const signature = signatureOf(stat);
+		if (result !== undefined && signature === seen) return result;
+		if (stat?.ino !== first?.ino || stat?.birthtimeNs !== first?.birthtimeNs)
+			first = stat;
+		const file = { ...nothing, first, ...(stat && readFile(path)) };
+		result = interpret(file, result);
+		seen = file.unreadable ? undefined : signature;
 		return result;
 	};
 }
 
-function lstat(path: string): fs.BigIntStats | undefined {
-	try {
-		return fs.lstatSync(path, { bigint: true, throwIfNoEntry: false });
-	} catch {
-		return undefined; // What is wrong is said by the attempt to write.
-	}
+const nothing: FileRead = {
+	stat: undefined,
+	first: undefined,
+	text: undefined,
+	problem: undefined,
+	unreadable: false,
+};
+
+function signatureOf(stat: fs.BigIntStats | undefined): string {
+	if (stat === undefined) return "";
+	const { ino, ctimeNs, mtimeNs, size, mode, uid, gid } = stat;
+	return `${ino} ${ctimeNs} ${mtimeNs} ${size} ${mode} ${uid} ${gid}`;
 }
 
-function readFile(path: string): FileRead {
+function unreadable(error: unknown): Partial<FileRead> {
+	return { problem: `unreadable (${errnoOf(error)})`, unreadable: true };
+}
+
+function readFile(path: string): Partial<FileRead> {
 	let descriptor: number;
 	try {
 		const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
@@ -235,29 +282,26 @@ function readFile(path: string): FileRead {
 		descriptor = fs.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
 	} catch (error) {
 		const errno = errnoOf(error);
-		if (errno === "ENOENT") return absent;
-		const problem =
-			errno === "ELOOP" ? "a symbolic link" : `unreadable (${errno})`;
-		return { stat: undefined, text: undefined, problem };
+		if (errno === "ENOENT") return {};
+		if (errno === "ELOOP") return { problem: "a symbolic link" };
+		if (errno === "ENXIO") return { problem: "not a plain file" };
+		return unreadable(error);
 	}
 	try {
 		const stat = fs.fstatSync(descriptor, { bigint: true });
-		if (!stat.isFile())
-			return { stat, text: undefined, problem: "not a plain file" };
+		if (!stat.isFile()) return { stat, problem: "not a plain file" };
 		if (stat.size > maxBytes)
-			return { stat, text: undefined, problem: `${stat.size} bytes long` };
-		const text = fs.readFileSync(descriptor, "utf8");
-		return { stat, text, problem: undefined };
+			return { stat, problem: `${stat.size} bytes long` };
+		return { stat, text: fs.readFileSync(descriptor, "utf8") };
 	} catch (error) {
-		const problem = `unreadable (${errnoOf(error)})`;
-		return { stat: undefined, text: undefined, problem };
+		return unreadable(error);
 	} finally {
 		fs.closeSync(descriptor);
 	}
 }
 
 function readingOf(
-	{ stat, text, problem }: FileRead,
+	{ stat, first, text, problem }: FileRead,
 	{ mode, gid }: FileAttributes,
 ): Reading {
 	if (problem !== undefined) return { kind: "unusable", problem };
@@ -270,6 +314,9 @@ function readingOf(
 	const exact =
 		text === encodeToken(token) &&
 		(Number(stat.mode) & 0o7777) === mode &&
-		(gid === undefined || Number(stat.gid) === gid);
+		(gid === undefined || Number(stat.gid) === gid) &&
+		// Another keeper may publish as another user; nobody else changes owners.
+		stat.uid === first?.uid &&
+		stat.gid === first.gid;
 	return { kind: "token", token, exact };
 }
