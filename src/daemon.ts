@@ -134,7 +134,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 
 	await prepareDirectory(config);
 	keepAll(config, undefined);
-	await sweepLeftovers(config.directory, [...kept.values()]);
+	await sweepLeftovers(config.directory, [...kept.values()], log);
 	const stopped = new Promise<string>((resolve) => {
 		signals.onStop((signal) => {
 			stopping.abort();

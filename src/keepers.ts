@@ -5,6 +5,7 @@ import type { ProcessName } from "./account-state.ts";
 import { refuseUnsafeDirectory, storeError } from "./atomic-write.ts";
 import type { Clock } from "./clock.ts";
 import type { Account, Config } from "./config.ts";
+import { StoreError } from "./errors.ts";
 import type { Gate } from "./gate.ts";
 import type { Http } from "./http.ts";
 import { createKeeper, type Keeper, type KeeperEvent } from "./keeper.ts";
@@ -96,30 +97,54 @@ export async function prepareDirectory({
 	await refuseUnsafeDirectory(directory);
 }
 
-/** Removes what dead writers left: temporary files, and locks that nobody holds. */
+/**
+ * Removes what dead writers left: temporary files, and locks that nobody holds.
+ * What cannot be removed is told and stays: no reason not to keep tokens.
+ */
 export async function sweepLeftovers(
 	directory: string,
 	kept: readonly KeptAccount[],
+	log: Log,
 ): Promise<void> {
-	let names: readonly string[];
+	const orTell = async (sweeping: () => Promise<void>) => {
+		try {
+			await sweeping();
+		} catch (error) {
+			if (!(error instanceof StoreError)) throw error;
+			const { message, code, hint } = error;
+			log.warn({ event: "sweep.failed", code, hint }, message);
+		}
+	};
+	await orTell(async () => {
+		const suspects = suspectsIn(directory);
+		if (suspects.length === 0) return;
+		await Promise.all(
+			kept.map((account) => orTell(() => sweepOne(account, suspects))),
+		);
+	});
+}
+
+function suspectsIn(directory: string): readonly string[] {
 	try {
-		names = readdirSync(directory);
+		return readdirSync(directory).filter(
+			(name) => name.endsWith(".tmp") || name.includes(".lock"),
+		);
 	} catch (error) {
 		throw storeError("list the directory", directory, error);
 	}
-	const suspects = names.filter(
-		(name) => name.endsWith(".tmp") || name.includes(".lock"),
-	);
-	if (suspects.length === 0) return;
-	for (const { account, path, store } of kept) {
-		const leftovers = suspects.filter((name) => isLeftover(name, account.file));
-		if (leftovers.length === 0) continue;
-		const lock = await store.acquire(0);
-		if (lock === undefined) continue; // Somebody alive is at work there.
-		try {
-			sweep(path, leftovers);
-		} finally {
-			await lock.release();
-		}
+}
+
+async function sweepOne(
+	{ account, path, store }: KeptAccount,
+	suspects: readonly string[],
+): Promise<void> {
+	const leftovers = suspects.filter((name) => isLeftover(name, account.file));
+	if (leftovers.length === 0) return;
+	const lock = await store.acquire(0);
+	if (lock === undefined) return; // Somebody alive is at work there.
+	try {
+		sweep(path, leftovers);
+	} finally {
+		await lock.release();
 	}
 }

@@ -67,7 +67,7 @@ export async function withKeepers(
 	const kept = config.accounts.map((account) =>
 		keepAccount(account, config, around),
 	);
-	await sweepLeftovers(config.directory, kept);
+	await sweepLeftovers(config.directory, kept, log);
 	try {
 		return worst(await Promise.all(kept.map(act)));
 	} finally {
