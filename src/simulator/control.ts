@@ -78,7 +78,7 @@ function routesOf({
 	return {
 		"GET /sim/state": () => stateOf(platform, now),
 		"GET /sim/requests": (_fields, query) => {
-			const since = query?.["since"];
+			const since = query?.since;
 			const shown =
 				since === undefined
 					? journal.records.slice(-mostRequests)
@@ -111,7 +111,7 @@ function routesOf({
 		},
 		"GET /sim/faults": faults,
 		"POST /sim/faults": async (fields) => {
-			if (fields["clear"] === true) platform.faults.clear();
+			if (fields.clear === true) platform.faults.clear();
 			else {
 				const fault = checkFault(fields);
 				if (isOutage(fault) && !fault.host && !fault.forSeconds)

@@ -217,7 +217,7 @@ export function checkFault(given: Readonly<Record<string, unknown>>): Fault {
 				`a fault's ${name} cannot be ${JSON.stringify(value)}`,
 			);
 	}
-	if (given["mode"] === undefined)
+	if (given.mode === undefined)
 		throw new RangeError(
 			`a fault needs a mode, one of ${faultModes.join(", ")}`,
 		);

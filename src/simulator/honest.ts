@@ -38,7 +38,7 @@ export function answerHonestly(
 			? content
 			: {
 					...content,
-					errmsg: `${content["errmsg"]} rid: ${ridOf(world, nowMs)}`,
+					errmsg: `${content.errmsg} rid: ${ridOf(world, nowMs)}`,
 				};
 	const body = JSON.stringify(
 		world.knobs.extraKeys ? { ...signed, ...extraKeys } : signed,

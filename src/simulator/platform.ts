@@ -206,10 +206,9 @@ function appidOf(
 	{ book }: World,
 	{ query, body }: PlatformRequest,
 ): string | undefined {
-	const token = query?.["access_token"];
+	const token = query?.access_token;
 	if (token !== undefined) return book.find(token)?.appid;
-	const appid =
-		query?.["appid"] ?? (body ? parseBody(body)?.["appid"] : undefined);
+	const appid = query?.appid ?? (body ? parseBody(body)?.appid : undefined);
 	return typeof appid === "string" ? appid : undefined;
 }
 

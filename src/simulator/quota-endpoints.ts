@@ -76,7 +76,7 @@ function quotaOf(
 	body: string | undefined,
 	nowMs: number,
 ): Verdict {
-	const path = parseBody(body ?? "")?.["cgi_path"];
+	const path = parseBody(body ?? "")?.cgi_path;
 	if (typeof path !== "string" || !path.startsWith("/")) return refused(76003);
 	const metered = meteredPaths[path];
 	if (metered === undefined) return refused(76021);

@@ -32,7 +32,7 @@ export function useToken(
 	if (knobs.busyShare > 0 && random.next() < knobs.busyShare)
 		return refused(-1);
 	return withToken(world, request, nowMs, (account) => {
-		const madeFor = request.query?.["for"];
+		const madeFor = request.query?.for;
 		if (madeFor !== undefined && madeFor !== account.kind)
 			return refused(48001);
 		if (knobs.flappingShare > 0 && random.next() < knobs.flappingShare)
@@ -49,7 +49,7 @@ export function ticket(
 ): Verdict {
 	return withToken(world, request, nowMs, (account) => {
 		if (account.kind === "mini") return refused(48001);
-		const type = request.query?.["type"];
+		const type = request.query?.type;
 		if (!isTicketType(type)) return refused(40097);
 		const refusal = quotaRefusal(world, account, "getticket", nowMs);
 		if (refusal !== undefined)
@@ -78,7 +78,7 @@ export function withToken(
 	nowMs: number,
 	decide: (account: Account) => Verdict,
 ): Verdict {
-	const value = query["access_token"];
+	const value = query.access_token;
 	if (!value) return refused(41001);
 	const token = world.book.find(value);
 	// First the account: what fell due for it may have ended the token.
