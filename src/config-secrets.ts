@@ -1,0 +1,140 @@
+/** The AppSecrets: in the configuration, in files of their own, or from systemd. */
+import { readFileSync, statSync } from "node:fs";
+import { isAbsolute, join } from "node:path";
+import type { ConfigOptions } from "./config.ts";
+import type { ConfigSource } from "./config-source.ts";
+import { type ConfigProblem, errnoOf } from "./errors.ts";
+
+export interface FoundSecrets {
+	/** In the order of the accounts; "" where there is none to be had. */
+	readonly secrets: readonly string[];
+	readonly problems: readonly ConfigProblem[];
+	/** Sentences for the operator. */
+	readonly warnings: readonly string[];
+}
+
+/** Of every account in the content, as far as its shape allows. */
+export function findSecrets(
+	source: ConfigSource,
+	env: ConfigOptions["env"],
+): FoundSecrets {
+	const problems: ConfigProblem[] = [];
+	const warnings: string[] = [];
+	const { account } = source.content;
+	const entries = Array.isArray(account) ? account : [];
+	const secrets = entries.map((entry: unknown, index) => {
+		const isTable = typeof entry === "object" && !Array.isArray(entry);
+		if (!isTable || entry === null) return "";
+		const search = { source, env, problems, warnings };
+		return secretOf({ ...entry }, `account[${index}]`, search) ?? "";
+	});
+	return { secrets, problems, warnings };
+}
+
+interface Search {
+	readonly source: ConfigSource;
+	readonly env: ConfigOptions["env"];
+	readonly problems: ConfigProblem[];
+	readonly warnings: string[];
+}
+
+interface Entry {
+	readonly appid?: unknown;
+	readonly secret?: unknown;
+	readonly secret_file?: unknown;
+}
+
+function secretOf(
+	{ appid, secret, secret_file: file }: Entry,
+	path: string,
+	search: Search,
+): string | undefined {
+	const { source, env, problems, warnings } = search;
+	const wrong = (key: string, message: string) => {
+		problems.push({ path: `${path}.${key}`, message });
+		return undefined;
+	};
+	if (secret !== undefined && file !== undefined) {
+		const other = source.isEnvironment ? "WECHAT_SECRET_FILE" : "secret_file";
+		return wrong("secret", `stands beside ${other}; expected one of the two`);
+	}
+	if (typeof secret === "string") {
+		if (source.isOpenToAll)
+			warnings.push(
+				`${source.name} holds an AppSecret and is readable by all users of this machine: chmod 0640 ${source.name}`,
+			);
+		return checked(secret, `${path}.secret`, "", problems);
+	}
+	if (secret !== undefined) return undefined; // The shape says what is wrong.
+	if (typeof file === "string" && file !== "") {
+		// Its value is not shown: it may be the secret itself.
+		return isAbsolute(file) || source.isEnvironment
+			? readSecret(file, `${path}.secret_file`, search)
+			: wrong("secret_file", "is not an absolute path; expected one");
+	}
+	if (file !== undefined) return undefined;
+	const known = typeof appid === "string" && /^[\w-]+$/.test(appid);
+	const credential =
+		known && env.CREDENTIALS_DIRECTORY
+			? join(env.CREDENTIALS_DIRECTORY, appid)
+			: undefined;
+	if (
+		credential !== undefined &&
+		statSync(credential, { throwIfNoEntry: false }) !== undefined
+	)
+		return readSecret(credential, `credential ${appid}`, search);
+	const ways = source.isEnvironment
+		? "WECHAT_SECRET_FILE, WECHAT_SECRET"
+		: 'secret_file = "…", secret = "…"';
+	return wrong(
+		"secret_file",
+		`is missing; expected ${ways}, or a systemd credential named ${known ? appid : "after the appid"}`,
+	);
+}
+
+/** An AppSecret has 32 characters; a file that is far longer is another one. */
+const maxBytes = 4_096;
+
+function readSecret(
+	file: string,
+	path: string,
+	{ problems, warnings }: Search,
+): string | undefined {
+	const wrong = (what: string) => {
+		const message = `${file} ${what}; expected a file with the AppSecret that the daemon's user can read`;
+		problems.push({ path, message });
+		return undefined;
+	};
+	try {
+		const stat = statSync(file);
+		// A fifo or device would be read for ever.
+		if (!stat.isFile() && !stat.isDirectory())
+			return wrong("is not a plain file");
+		if (stat.size > maxBytes) return wrong(`is ${stat.size} bytes long`);
+		const text = readFileSync(file, "utf8");
+		if ((stat.mode & 0o004) !== 0)
+			warnings.push(
+				`secret file ${file} is readable by all users of this machine: chmod 0600 ${file}`,
+			);
+		return checked(text, path, `${file} `, problems);
+	} catch (error) {
+		return wrong(`could not be read: ${errnoOf(error)}`);
+	}
+}
+
+/** Blanks and line ends around it come from editors and `echo`. */
+function checked(
+	text: string,
+	path: string,
+	where: string,
+	problems: ConfigProblem[],
+): string | undefined {
+	const secret = text.trim();
+	if (/^[\x21-\x7e]{1,256}$/.test(secret)) return secret;
+	const message =
+		secret === ""
+			? "is empty; expected the AppSecret"
+			: "holds blanks or characters that no AppSecret has, or too many; expected its 32 characters";
+	problems.push({ path, message: where + message });
+	return undefined;
+}

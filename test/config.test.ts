@@ -1,0 +1,378 @@
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { newDirectory } from "./support/directory.ts";
+import { newSecret } from "./support/leaks.ts";
+import { runProgram, type SpawnOptions } from "./support/program.ts";
+
+interface BadConfig {
+	readonly why: string;
+	readonly toml: string;
+	/** `path: what`, as many as there are problems; of `what` the beginning. */
+	readonly problems: readonly string[];
+}
+
+const badConfigs = parseTable(
+	readFileSync(new URL("bad-configs.txt", import.meta.url), "utf8"),
+);
+
+describe("a configuration with a mistake is refused with the path of each problem", () => {
+	test.each(badConfigs)("$why", async ({ toml, problems }) => {
+		const place = newDirectory();
+		writeSecretFiles(place);
+		const config = join(place, "config.toml");
+		const filled = toml
+			.replaceAll("PLACE", place)
+			.replaceAll("SECRET", newSecret());
+		writeFileSync(config, filled);
+		const found = await problemsOf(["check", "--config", config]);
+		const wanted = problems.map((line) => line.replaceAll("PLACE", place));
+		expect(
+			found.map(([path, what], index) =>
+				`${path}: ${what}`.slice(0, wanted[index]?.length),
+			),
+		).toEqual(wanted);
+	});
+
+	test("the table holds a case for each rule: more than 60", () => {
+		expect(badConfigs.length).toBeGreaterThan(60);
+	});
+});
+
+test("every problem of a file is told in one run, so that it is mended in one go", async () => {
+	const place = newDirectory();
+	const config = join(place, "config.toml");
+	writeFileSync(
+		config,
+		`directory = "tokens"
+schedule = "often"
+mode = "0777"
+group = "no-such-group"
+socket = 1
+log_level = "loud"
+colour = "red"
+[wechat]
+interface = "fast"
+base_urls = ["x"]
+timeout = -1
+budget = 0
+[[account]]
+appid = "wx 1"
+secret = "${newSecret()} "
+retries = 1
+[[account]]
+appid = "wx2"
+secret_file = "${place}/absent"
+[[account]]
+appid = "wx2"
+secret = 5
+[[account]]
+appid = "wx4"
+secret = "${newSecret()}"
+file = "wx_access_token_wx2"
+`,
+	);
+	const problems = await problemsOf(["check", "--config", config]);
+	expect(problems.map(([path]) => path).sort()).toEqual([
+		"account[0].appid",
+		"account[0].retries",
+		"account[1].secret_file",
+		"account[2].appid",
+		"account[2].secret",
+		"account[3].file",
+		"colour",
+		"directory",
+		"group",
+		"log_level",
+		"mode",
+		"schedule",
+		"socket",
+		"wechat.base_urls[0]",
+		"wechat.budget",
+		"wechat.interface",
+		"wechat.timeout",
+	]);
+});
+
+/** An account that nothing is wrong with; it comes last, as it opens a table. */
+const account = `
+[[account]]
+appid = "wx1"
+secret = "SECRET"
+`;
+
+describe("a configuration that is not there", () => {
+	test("a file that is missing is named, with what to do", async () => {
+		const path = join(newDirectory(), "absent.toml");
+		expect(await problemsOf(["check", "--config", path])).toEqual([
+			[path, expect.stringContaining("could not be read: ENOENT; create it")],
+		]);
+	});
+
+	test("$WXTOKEND_CONFIG names the file as well as --config does", async () => {
+		const path = join(newDirectory(), "absent.toml");
+		const env = { WXTOKEND_CONFIG: path };
+		expect(await problemsOf(["check"], { env })).toEqual([
+			[path, expect.stringContaining("could not be read: ENOENT")],
+		]);
+	});
+
+	test("a directory is not a file", async () => {
+		const path = newDirectory();
+		expect(await problemsOf(["check", "--config", path])).toEqual([
+			[path, expect.stringContaining("it is a directory; give the file")],
+		]);
+	});
+
+	test.skipIf(process.getuid?.() !== 0)(
+		"a file or secret that the user must not read is named (needs root to become nobody)",
+		async () => {
+			const place = newDirectory();
+			const secretFile = join(place, "secret");
+			writeFileSync(secretFile, newSecret(), { mode: 0o600 });
+			const config = join(place, "config.toml");
+			writeFileSync(
+				config,
+				`[[account]]\nappid = "wx1"\nsecret_file = "${secretFile}"`,
+			);
+			const nobody = { uid: 65534, gid: 65534 };
+			expect(await problemsOf(["check", "--config", config], nobody)).toEqual([
+				[
+					"account[0].secret_file",
+					expect.stringContaining("could not be read: EACCES"),
+				],
+			]);
+			chmodSync(config, 0o600);
+			expect(await problemsOf(["check", "--config", config], nobody)).toEqual([
+				[config, expect.stringContaining("EACCES; let the daemon's user read")],
+			]);
+		},
+	);
+
+	test.each(["run", "once", "check"])(
+		"%s without any configuration tells all ways to give one",
+		async (command) => {
+			expect(await problemsOf([command])).toEqual([
+				[
+					"/etc/wxtokend/config.toml",
+					expect.stringMatching(
+						/--config.*WXTOKEND_CONFIG.*WECHAT_APPID.*run --simulate/,
+					),
+				],
+			]);
+		},
+	);
+
+	test("get, which needs no secret, is refused a broken file all the same", async () => {
+		const config = join(newDirectory(), "config.toml");
+		writeFileSync(config, `directory = 1\n[[account]]\nappid = "wx1"`);
+		expect(
+			await problemsOf(["get", "wx1", "--config", config, "--min-valid", "1"]),
+		).toEqual([["directory", expect.stringContaining("is 1")]]);
+	});
+});
+
+describe("one account from the environment: problems name the variables", () => {
+	test.each([
+		[
+			"an appid that is none",
+			{ WECHAT_APPID: "wx/1" },
+			[["WECHAT_APPID", "expected 1 to 64"]],
+		],
+		[
+			"a secret without its appid",
+			{ WECHAT_APPID: "" },
+			[["WECHAT_APPID", "is missing"]],
+		],
+		[
+			"no secret",
+			{ WECHAT_SECRET: "" },
+			[
+				[
+					"WECHAT_SECRET_FILE",
+					"is missing; expected WECHAT_SECRET_FILE, WECHAT_SECRET",
+				],
+			],
+		],
+		[
+			"two secrets",
+			{ WECHAT_SECRET_FILE: "/absent" },
+			[["WECHAT_SECRET", "stands beside WECHAT_SECRET_FILE"]],
+		],
+		[
+			"a secret file that is missing",
+			{ WECHAT_SECRET: "", WECHAT_SECRET_FILE: "/absent" },
+			[["WECHAT_SECRET_FILE", "/absent could not be read: ENOENT"]],
+		],
+		[
+			"a relative directory",
+			{ WXTOKEND_DIRECTORY: "tokens" },
+			[["WXTOKEND_DIRECTORY", 'is "tokens"']],
+		],
+		[
+			"a schedule that is none",
+			{ WXTOKEND_SCHEDULE: "often" },
+			[["WXTOKEND_SCHEDULE", 'is "often"']],
+		],
+		[
+			"an interface that is none",
+			{ WXTOKEND_INTERFACE: "fast" },
+			[["WXTOKEND_INTERFACE", 'is "fast"']],
+		],
+		[
+			"a URL that is none among others",
+			{ WXTOKEND_BASE_URL: "https://a, b" },
+			[["WXTOKEND_BASE_URL", 'is "b"']],
+		],
+		[
+			"several at once",
+			{ WXTOKEND_BASE_URL: "b", WXTOKEND_SCHEDULE: "x", WECHAT_SECRET: "a b" },
+			[
+				["WXTOKEND_SCHEDULE", ""],
+				["WXTOKEND_BASE_URL", ""],
+				["WECHAT_SECRET", "holds blanks"],
+			],
+		],
+	] as const)("%s", async (_why, change, says) => {
+		const env = { WECHAT_APPID: "wx1", WECHAT_SECRET: newSecret(), ...change };
+		expect(await problemsOf(["check"], { env })).toEqual(
+			says.map(([name, what]) => [name, expect.stringContaining(what)]),
+		);
+	});
+});
+
+describe("what looks wrong, but is right", () => {
+	test.each([
+		[
+			"a byte order mark and line ends of Windows",
+			(toml: string) => `\ufeff${toml.replaceAll("\n", "\r\n")}`,
+		],
+		[
+			"fractions of seconds",
+			(toml: string) =>
+				toml.replace(
+					"[[",
+					"[wechat]\ntimeout = 0.5\nrefresh_before = 1.5\ncooldown = 0\n[[",
+				),
+		],
+		[
+			"a mode without the leading zero",
+			(toml: string) => `mode = "600"\n${toml}`,
+		],
+		[
+			"a group by id, as text or number",
+			(toml: string) => `group = "0"\n${toml}`,
+		],
+		[
+			"a schedule of five fields",
+			(toml: string) => `schedule = "* * * * *"\n${toml}`,
+		],
+		["a socket that is turned off", (toml: string) => `socket = ""\n${toml}`],
+		[
+			"blanks and a line end around a secret",
+			(toml: string) => toml.replace('"SECRET"', '"""\n  SECRET\n"""'),
+		],
+	])("%s", async (_why, change) => {
+		const place = newDirectory();
+		const config = join(place, "config.toml");
+		const toml = `directory = "${place}/tokens"${account}`;
+		writeFileSync(config, change(toml).replace("SECRET", newSecret()));
+		chmodSync(config, 0o600);
+		expect(await runProgram(["check", "--config", config])).toEqual({
+			code: 0,
+			signal: null,
+			stdout: `${config}: 1 account; ${place}/tokens can be written\n`,
+			stderr: "",
+		});
+	});
+
+	test("a secret comes from a systemd credential that has the appid's name", async () => {
+		const place = newDirectory();
+		mkdirSync(join(place, "credentials"));
+		writeFileSync(join(place, "credentials/wx1"), `${newSecret()}\n`, {
+			mode: 0o400,
+		});
+		const config = join(place, "config.toml");
+		writeFileSync(
+			config,
+			`directory = "${place}/tokens"\n[[account]]\nappid = "wx1"`,
+		);
+		const env = { CREDENTIALS_DIRECTORY: join(place, "credentials") };
+		expect(
+			await runProgram(["check", "--config", config], { env }),
+		).toMatchObject({ code: 0, stderr: "" });
+	});
+
+	test("what is dangerous is done, with a warning", async () => {
+		const place = newDirectory();
+		writeFileSync(join(place, "secret"), newSecret());
+		chmodSync(join(place, "secret"), 0o644);
+		const config = join(place, "config.toml");
+		writeFileSync(
+			config,
+			`directory = "${place}/tokens"
+mode = "0644"
+[wechat]
+base_urls = ["http://api.weixin.qq.com", "http://127.0.0.1:8090"]
+[[account]]
+appid = "wx1"
+secret_file = "${place}/secret"
+[[account]]
+appid = "wx2"
+secret = "${newSecret()}"
+`,
+		);
+		chmodSync(config, 0o644);
+		const { code, stderr } = await runProgram(["check", "--config", config]);
+		expect(code).toBe(0);
+		expect(stderr.trimEnd().split("\n")).toEqual([
+			expect.stringContaining(`${place}/secret is readable by all`),
+			expect.stringContaining(
+				`${config} holds an AppSecret and is readable by all`,
+			),
+			expect.stringContaining("http://api.weixin.qq.com is not encrypted"),
+			expect.stringContaining("every user of this machine can read the tokens"),
+		]);
+	});
+});
+
+function writeSecretFiles(place: string): void {
+	writeFileSync(join(place, "empty"), "");
+	writeFileSync(join(place, "two-lines"), `${newSecret()}\n${newSecret()}\n`);
+	writeFileSync(join(place, "long"), newSecret().padEnd(5_000, "x"));
+}
+
+/** The problems that a command ends with: exit 78, and nothing else is said. */
+async function problemsOf(
+	args: readonly string[],
+	options?: SpawnOptions,
+): Promise<readonly (readonly [path: string, what: string])[]> {
+	const { code, stdout, stderr } = await runProgram(args, options);
+	const [headline = "", ...lines] = stderr.trimEnd().split("\n");
+	expect(headline).toMatch(/^wxtokend: \d+ problems?( in .+)?:$/);
+	expect(headline).toContain(
+		lines.length === 1 ? " 1 problem" : ` ${lines.length} problems`,
+	);
+	expect(stderr).not.toMatch(/^\s+at /m);
+	expect({ code, stdout }).toEqual({ code: 78, stdout: "" });
+	return lines.map((line) => {
+		const [, path = line, what = ""] = /^ {2}(.+?): (.*)$/.exec(line) ?? [];
+		return [path, what];
+	});
+}
+
+function parseTable(text: string): readonly BadConfig[] {
+	const [, ...sections] = text.split(/^### /m);
+	return sections.map((section) => {
+		const [why = "", ...lines] = section.trimEnd().split("\n");
+		const isProblem = (line: string) => line.startsWith("=> ");
+		return {
+			why,
+			toml: `${lines.filter((line) => !isProblem(line)).join("\n")}\n`
+				.replaceAll("<CR>", "\r")
+				.replaceAll("<NUL>", "\0")
+				.replaceAll("<SOH>", "\u0001"),
+			problems: lines.filter(isProblem).map((line) => line.slice(3)),
+		};
+	});
+}
