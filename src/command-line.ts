@@ -11,8 +11,8 @@ export interface CommandLine {
 	/** The value of an option; the last one, if it stands there often. */
 	value(flag: string): string | undefined;
 	values(flag: string): readonly string[];
-	/** A number of at least 0, such as seconds. */
-	number(flag: string): number | undefined;
+	/** A number between two bounds (0 and infinity), such as seconds. */
+	number(flag: string, least?: number, most?: number): number | undefined;
 }
 
 /** Throws `UsageError`. */
@@ -61,16 +61,20 @@ export function parseCommandLine(
 		has: (flag) => values[flag] === true,
 		value: (flag) => all(flag).at(-1),
 		values: all,
-		number: (flag) => {
+		number: (flag, least = 0, most = Number.POSITIVE_INFINITY) => {
 			const text = all(flag).at(-1);
 			if (text === undefined) return undefined;
-			const number = Number(text);
-			if (text.trim() === "" || !Number.isFinite(number) || number < 0)
-				throw new UsageError(
-					`--${flag} is ${JSON.stringify(text)}; expected a number of at least 0`,
-					hint,
-				);
-			return number;
+			const number = text.trim() === "" ? Number.NaN : Number(text);
+			if (Number.isFinite(number) && number >= least && number <= most)
+				return number;
+			const expected =
+				most === Number.POSITIVE_INFINITY
+					? `of at least ${least}`
+					: `from ${least} to ${most}`;
+			throw new UsageError(
+				`--${flag} is ${JSON.stringify(text)}; expected a number ${expected}`,
+				hint,
+			);
 		},
 	};
 }

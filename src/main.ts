@@ -47,12 +47,10 @@ async function dispatch(
 		process.stderr.write(overview(version));
 		return exitCode.usage;
 	}
-	if (name === "simulate")
-		return (await import("./commands/simulate.ts")).simulate(rest);
 	if (!isCommand(name))
 		throw new UsageError(
 			`there is no command ${JSON.stringify(name)}`,
-			`commands: ${Object.keys(commands).join(", ")}, simulate`,
+			`commands: ${Object.keys(commands).join(", ")}`,
 		);
 	const line = parseCommandLine(commands[name], rest);
 	if (line.help) {
@@ -82,6 +80,8 @@ async function perform(
 			return (await import("./commands/refresh.ts")).refresh(line);
 		case "check":
 			return (await import("./commands/check.ts")).check(line);
+		case "simulate":
+			return (await import("./commands/simulate.ts")).simulate(line);
 		default:
 			return name satisfies never;
 	}

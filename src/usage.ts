@@ -196,6 +196,87 @@ directory to see that it can.`,
 		],
 		example: "wxtokend check --online",
 	},
+	simulate: {
+		name: "simulate",
+		operands: "",
+		minOperands: 0,
+		maxOperands: 0,
+		summary: "a WeChat to try your apps against, without an account",
+		about: `Issues access tokens on 127.0.0.1, lets them expire, and refuses dead ones with
+the errcodes of the real one. It prints what a daemon needs to use it. While it
+runs, it is controlled by JSON over HTTP on the same port:
+
+  GET  /sim/use?access_token=T   a business API: accepts T while it lives
+  GET  /sim/state                accounts, counters, faults
+  GET  /sim/requests?since=ID    the requests, secrets and tokens masked
+  POST /sim/foreign-fetch {"appid"}    somebody else fetches with your secret
+  POST /sim/kill {"appid"}             its tokens die now: 40001
+  POST /sim/expire {"appid"}           its tokens age out now: 42001
+  POST /sim/accounts {"appid", …}      adds one (secret, kind), or changes it:
+       secret, frozen, state, whitelist, ipConfirmation, approve, refuse, limits
+  POST /sim/faults {"mode", …}         what goes wrong: endpoint, host, appid,
+       count or forSeconds, processed; {"clear":true} ends all
+  POST /sim/knobs {…}                  what is uncertain about WeChat; GET lists
+  POST /sim/advance {"seconds"}        skips time`,
+		options: [
+			{
+				flag: "port",
+				value: "N",
+				about: "port on 127.0.0.1; 0: any free one",
+				default: "8090",
+			},
+			{
+				flag: "account",
+				value: "APPID:SECRET",
+				many: true,
+				about: "an account",
+				default: "wx0123456789abcdef with a random secret, printed",
+			},
+			{
+				flag: "token-lifetime",
+				value: "S",
+				about: "expires_in of new tokens, 1 to 86400",
+				default: "7200",
+			},
+			{
+				flag: "overlap",
+				value: "S",
+				about: "seconds that a replaced token lives on",
+				default: "300, at most a quarter of the lifetime",
+			},
+			{
+				flag: "time-scale",
+				value: "X",
+				about:
+					"virtual seconds per real second; for a program that looks at a real clock use --token-lifetime",
+				default: "1",
+			},
+			{
+				flag: "latency",
+				value: "MS",
+				about: "real milliseconds that every answer takes",
+				default: "0",
+			},
+			{
+				flag: "hosts",
+				about:
+					"also api2, sh.api, sz.api and hk.api, on the next four ports, to let one fail alone",
+			},
+			{
+				flag: "seed",
+				value: "N",
+				about: "the same seed issues the same tokens",
+				default: "random",
+			},
+			{ flag: "quiet", about: "no line per request on stderr" },
+		],
+		exitCodes: [
+			[0, "ended by SIGTERM or SIGINT"],
+			usageCode,
+			[69, "the port cannot be had"],
+		],
+		example: "wxtokend simulate --token-lifetime 20",
+	},
 } as const satisfies Record<string, CommandUsage>;
 
 export type CommandName = keyof typeof commands;
@@ -213,7 +294,6 @@ Usage: wxtokend COMMAND [OPTIONS]
 
 Commands:
 ${list}
-  simulate             a WeChat to try your apps against, without an account
 
 wxtokend COMMAND --help tells more; wxtokend --version prints the version.
 Try it without an account: wxtokend run --simulate

@@ -1,39 +1,15 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { build } from "esbuild";
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test } from "vitest";
+import { programPath } from "../support/program.ts";
 import { call } from "./call.ts";
 
-let directory: string;
-let program: string;
 let child: ChildProcess | undefined;
-
-beforeAll(async () => {
-	directory = mkdtempSync(join(tmpdir(), "wxtokend-simulate-"));
-	program = join(directory, "main.cjs");
-	await build({
-		entryPoints: [join(import.meta.dirname, "../../src/commands/simulate.ts")],
-		outfile: join(directory, "simulate.cjs"),
-		bundle: true,
-		platform: "node",
-		format: "cjs",
-		logLevel: "warning",
-	});
-	writeFileSync(
-		program,
-		'require("./simulate.cjs").simulate(process.argv.slice(2)).then((code) => { process.exitCode = code; });',
-	);
-});
 
 afterEach(() => {
 	child?.kill("SIGKILL");
 	child = undefined;
 });
-
-afterAll(() => rmSync(directory, { recursive: true }));
 
 interface Run {
 	readonly process: ChildProcess;
@@ -43,7 +19,7 @@ interface Run {
 }
 
 function run(...words: readonly string[]): Run {
-	const started = spawn(process.execPath, [program, ...words]);
+	const started = spawn(process.execPath, [programPath, "simulate", ...words]);
 	child = started;
 	const output = { stdout: "", stderr: "" };
 	started.stdout.on("data", (chunk) => {
@@ -147,11 +123,11 @@ describe("a wrong command line ends with 64 and names what is wrong", () => {
 		[["--prot", "1"], "--prot"],
 		[["extra"], "extra"],
 		[["--port"], "--port"],
-		[["--port", "x"], "--port x is not a number from 0 to 65535"],
-		[["--port", "1.5"], "--port 1.5"],
+		[["--port", "x"], '--port is "x"; expected a number from 0 to 65535'],
+		[["--port", "1.5"], "--port is 1.5; expected a whole number"],
 		[["--port", ""], "--port"],
-		[["--time-scale", "0"], "--time-scale 0"],
-		[["--token-lifetime", "0"], "--token-lifetime 0"],
+		[["--time-scale", "0"], '--time-scale is "0"'],
+		[["--token-lifetime", "0"], '--token-lifetime is "0"'],
 		[["--account", "wx1"], "--account number 1 is not APPID:SECRET"],
 		[["--account", "wx/1:s"], "--account number 1"],
 		[["--account", "wx1:a", "--account", "wx1:b"], "wx1 is given twice"],
