@@ -7,6 +7,7 @@ import {
 	chmodSync,
 	mkdirSync,
 	readdirSync,
+	readFileSync,
 	renameSync,
 	rmSync,
 	writeFileSync,
@@ -17,17 +18,19 @@ import { build } from "esbuild";
 
 const root = dirname(fileURLToPath(import.meta.url));
 const lazy = new Set();
+const bundledPackages = new Set();
 
 /**
  * Turns `import("./commands/run.ts")` into `require("./run.cjs")`. errors.ts gets
  * a file of its own too: with a copy of its classes in each bundle, `instanceof`
- * would not know the errors of another one.
+ * would not know the errors of another one; and http.ts, the largest by far.
  */
 const splitAtDynamicImports = {
 	name: "split-at-dynamic-imports",
 	setup({ onResolve }) {
 		onResolve({ filter: /\.ts$/ }, ({ kind, path, resolveDir }) => {
-			const isShared = kind !== "entry-point" && path.endsWith("/errors.ts");
+			const isShared =
+				kind !== "entry-point" && /\/(errors|http)\.ts$/.test(path);
 			if (kind !== "dynamic-import" && !isShared) return undefined;
 			lazy.add(join(resolveDir, path));
 			return { path: `./${basename(path, ".ts")}.cjs`, external: true };
@@ -48,11 +51,12 @@ const dropUnusedBuiltins = {
 };
 
 async function bundle(entry, out) {
-	const { outputFiles } = await build({
+	const { outputFiles, metafile } = await build({
 		absWorkingDir: root,
 		entryPoints: [entry],
 		outfile: `dist/${out}.cjs`,
 		write: false,
+		metafile: true,
 		bundle: true,
 		platform: "node",
 		target: "node20.18",
@@ -72,7 +76,43 @@ async function bundle(entry, out) {
 		plugins: [splitAtDynamicImports, dropUnusedBuiltins],
 		logLevel: "warning",
 	});
+	for (const input of Object.keys(metafile.inputs)) {
+		const [, name] = /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(input) ?? [];
+		if (name !== undefined) bundledPackages.add(name);
+	}
 	return outputFiles;
+}
+
+/** The licences of what is bundled ask to be passed on with it. */
+function licences() {
+	return [...bundledPackages].sort().map((name) => {
+		const folder = join(root, "node_modules", name);
+		const { version, license } = readJson(join(folder, "package.json"));
+		const file = readdirSync(folder).find((found) =>
+			/^licen[cs]e/i.test(found),
+		);
+		const text =
+			file === undefined ? "" : readFileSync(join(folder, file), "utf8");
+		return `${name} ${version} (${license})\n\n${text.trim()}\n`;
+	});
+}
+
+/** wxtokend(8), from the usage that `--help` shows. */
+async function manPage() {
+	const { outputFiles } = await build({
+		absWorkingDir: root,
+		entryPoints: ["src/man-page.ts"],
+		bundle: true,
+		write: false,
+		format: "esm",
+	});
+	const code = Buffer.from(outputFiles[0].contents).toString("base64");
+	const { manPage } = await import(`data:text/javascript;base64,${code}`);
+	return manPage(readJson(join(root, "package.json")).version);
+}
+
+function readJson(path) {
+	return JSON.parse(readFileSync(path, "utf8"));
 }
 
 const entry = await bundle("src/cli.ts", "wxtokend");
@@ -81,6 +121,13 @@ for (const module of lazy) {
 	// A Set grows while it is walked: modules found on the way are built too.
 	built.push(...(await bundle(module, basename(module, ".ts"))));
 }
+built.push(
+	{ path: join(root, "dist/wxtokend.8"), contents: await manPage() },
+	{
+		path: join(root, "dist/THIRD-PARTY-LICENCES.txt"),
+		contents: licences().join(`\n${"-".repeat(72)}\n\n`),
+	},
+);
 // The entry comes last: its age is the age of all.
 built.push(...entry);
 const dist = join(root, "dist");
