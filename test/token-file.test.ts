@@ -1,0 +1,313 @@
+import { spawnSync } from "node:child_process";
+import fs from "node:fs";
+import { basename, join } from "node:path";
+import { expect, onTestFinished, test, vi } from "vitest";
+import { emptyState, statePathOf } from "../src/account-state.ts";
+import { systemClock } from "../src/clock.ts";
+import { nameThisProcess } from "../src/process-name.ts";
+import {
+	createTokenFile,
+	isLeftover,
+	sweep,
+	type TokenFileOptions,
+} from "../src/token-file.ts";
+import { insteadOf } from "./faults/spy.ts";
+import { newDirectory } from "./support/directory.ts";
+
+const token = { value: "a-token", expiresAt: 2_000_000_000_000 };
+const text = '{"value":"a-token","expire":2000000000}\n';
+const isRoot = process.getuid?.() === 0;
+
+function newStore(wishes: Partial<TokenFileOptions> = {}) {
+	const path = join(newDirectory(), "token");
+	const options = {
+		path,
+		mode: 0o640,
+		gid: undefined,
+		staleMs: 5_000,
+		self: nameThisProcess(),
+		clock: systemClock,
+		random: Math.random,
+		stopping: new AbortController().signal,
+		...wishes,
+	};
+	return { path: options.path, store: createTokenFile(options) };
+}
+
+async function published(wishes: Partial<TokenFileOptions> = {}) {
+	const made = newStore(wishes);
+	const lock = await made.store.acquire(0);
+	await lock?.publish(token);
+	await lock?.release();
+	expect(made.store.read()).toEqual({ kind: "token", token, exact: true });
+	return made;
+}
+
+test("what is published is one line of JSON, and read as what was published", async () => {
+	const { path } = await published();
+	expect(fs.readFileSync(path, "utf8")).toBe(text);
+});
+
+test.each([
+	["deleted", (path: string) => fs.rmSync(path), { kind: "absent" }],
+	[
+		"emptied",
+		(path: string) => fs.writeFileSync(path, ""),
+		{ kind: "unusable", problem: "empty" },
+	],
+	[
+		"cut short",
+		(path: string) => fs.truncateSync(path, 20),
+		{ kind: "unusable", problem: "not a token file" },
+	],
+	[
+		"garbled",
+		(path: string) => fs.writeFileSync(path, "\0"),
+		{ kind: "unusable", problem: "not a token file" },
+	],
+	[
+		"made enormous",
+		(path: string) => fs.truncateSync(path, 2 ** 40),
+		{ kind: "unusable", problem: "1099511627776 bytes long" },
+	],
+	[
+		"replaced by a folder",
+		(path: string) => {
+			fs.rmSync(path);
+			fs.mkdirSync(path);
+		},
+		{ kind: "unusable", problem: "not a plain file" },
+	],
+	[
+		"replaced by a link to a true copy",
+		(path: string) => {
+			fs.renameSync(path, `${path}.copy`);
+			fs.symlinkSync(`${path}.copy`, path);
+		},
+		{ kind: "unusable", problem: "a symbolic link" },
+	],
+	[
+		"replaced by a link to nothing",
+		(path: string) => {
+			fs.rmSync(path);
+			fs.symlinkSync("nowhere", path);
+		},
+		{ kind: "unusable", problem: "a symbolic link" },
+	],
+	[
+		"replaced by a fifo",
+		(path: string) => {
+			fs.rmSync(path);
+			spawnSync("mkfifo", [path]);
+		},
+		{ kind: "unusable", problem: "not a plain file" },
+	],
+	[
+		"given another value",
+		(path: string) => fs.writeFileSync(path, text.replace("a-t", "b-t")),
+		{ kind: "token", exact: true, token: { ...token, value: "b-token" } },
+	],
+	[
+		"given another end",
+		(path: string) =>
+			fs.writeFileSync(path, text.replace("2000000000", "2000000009")),
+		{
+			kind: "token",
+			exact: true,
+			token: { ...token, expiresAt: token.expiresAt + 9_000 },
+		},
+	],
+	[
+		"written in another form",
+		(path: string) => fs.appendFileSync(path, "\n"),
+		{ kind: "token", exact: false, token },
+	],
+	[
+		"opened to all",
+		(path: string) => fs.chmodSync(path, 0o644),
+		{ kind: "token", exact: false, token },
+	],
+	[
+		"given a set-uid bit",
+		(path: string) => fs.chmodSync(path, 0o4640),
+		{ kind: "token", exact: false, token },
+	],
+] as const)(
+	"a file that was %s is seen as what it is",
+	async (_, tamper, seen) => {
+		const { path, store } = await published();
+		tamper(path);
+		expect(store.read()).toEqual(seen);
+	},
+);
+
+test.skipIf(!isRoot)(
+	"a file that was given away is not exact any more, one that another keeper published as another user is",
+	async () => {
+		const { path, store } = await published();
+		fs.chownSync(path, 4_000, -1);
+		expect(store.read()).toEqual({ kind: "token", token, exact: false });
+		fs.chownSync(path, 0, 4_000);
+		expect(store.read()).toEqual({ kind: "token", token, exact: false });
+
+		fs.writeFileSync(`${path}.new`, text, { mode: 0o640 });
+		fs.chownSync(`${path}.new`, 4_000, 4_000);
+		fs.renameSync(`${path}.new`, path);
+		expect(store.read()).toEqual({ kind: "token", token, exact: true });
+	},
+);
+
+test.skipIf(!isRoot)(
+	"a configured group is checked whoever wrote the file",
+	async () => {
+		const { path, store } = await published({ gid: 4_000 });
+		expect(fs.statSync(path).gid).toBe(4_000);
+		fs.writeFileSync(`${path}.new`, text, { mode: 0o640 });
+		fs.renameSync(`${path}.new`, path);
+		expect(store.read()).toEqual({ kind: "token", token, exact: false });
+	},
+);
+
+test("a state that cannot be read for a moment is not taken for an empty one", async () => {
+	const { store } = newStore();
+	const lock = await store.acquire(0);
+	await lock?.remember({ ...emptyState, generation: 7 });
+	expect(store.recall().generation).toBe(7);
+	await lock?.remember({ ...emptyState, generation: 8 });
+	onTestFinished(() => {
+		vi.restoreAllMocks();
+	});
+	for (const call of ["openSync", "lstatSync"] as const) {
+		vi.spyOn(fs, call).mockImplementationOnce(() => {
+			throw Object.assign(new Error("EMFILE"), { code: "EMFILE" });
+		});
+		expect(store.recall().generation).toBe(7);
+	}
+	expect(store.recall().generation).toBe(8);
+	await lock?.release();
+});
+
+test("a token file that cannot be read for a moment is read again at the next look", async () => {
+	const { path, store } = await published();
+	fs.chmodSync(path, 0o640);
+	vi.spyOn(fs, "openSync").mockImplementationOnce(() => {
+		throw Object.assign(new Error("EMFILE"), { code: "EMFILE" });
+	});
+	onTestFinished(() => {
+		vi.restoreAllMocks();
+	});
+	expect(store.read()).toEqual({
+		kind: "unusable",
+		problem: "unreadable (EMFILE)",
+	});
+	expect(store.read()).toEqual({ kind: "token", token, exact: true });
+});
+
+test("a directory that was removed is made again, open to the group in spite of a strict umask", async () => {
+	const path = join(newDirectory(), "tokens", "token");
+	const umask = process.umask(0o077);
+	onTestFinished(() => {
+		process.umask(umask);
+	});
+	const { store } = newStore({ path });
+	const lock = await store.acquire(0);
+	await lock?.publish(token);
+	expect(fs.statSync(join(path, "..")).mode & 0o7777).toBe(0o750);
+	fs.rmSync(join(path, ".."), { recursive: true });
+
+	await expect(lock?.publish(token)).rejects.toMatchObject({ kind: "io" });
+	await lock?.release();
+	const again = await store.acquire(0);
+	await again?.publish(token);
+	expect(fs.readFileSync(path, "utf8")).toBe(text);
+	await again?.release();
+});
+
+test("once the lock is lost nothing is written, not even the state", async () => {
+	const { path, store } = await published();
+	const lock = await store.acquire(0);
+	fs.rmdirSync(`${path}.lock`);
+	fs.mkdirSync(`${path}.lock`);
+
+	await expect(lock?.remember(emptyState)).rejects.toMatchObject({
+		kind: "lost",
+	});
+	await expect(
+		lock?.publish({ ...token, value: "older" }),
+	).rejects.toMatchObject({
+		kind: "lost",
+	});
+	expect(fs.readFileSync(path, "utf8")).toBe(text);
+	expect(fs.existsSync(statePathOf(path))).toBe(false);
+});
+
+test("a lock that is lost in the instant of the rename is told, so that nobody takes the token for the newest", async () => {
+	const { path, store } = await published();
+	const lock = await store.acquire(0);
+	const rename = fs.renameSync;
+	insteadOf("renameSync", (from, to) => {
+		fs.rmdirSync(`${path}.lock`);
+		fs.mkdirSync(`${path}.lock`);
+		rename(from, to);
+	});
+	await expect(
+		lock?.publish({ ...token, value: "ours" }),
+	).rejects.toMatchObject({
+		kind: "lost",
+	});
+});
+
+test("the sweep takes what dead writers left, and nothing that only looks like it", () => {
+	const directory = newDirectory();
+	const put = (name: string) => fs.writeFileSync(join(directory, name), "");
+	const ours = [
+		".token.0123456789ab.tmp",
+		"..token.state.0123456789ab.tmp",
+		"token.lock.a1-b2.break",
+	];
+	const others = [
+		// A temporary file of the account whose file is `token.b`, and foreign ones.
+		".token.b.0123456789ab.tmp",
+		".token.notes.tmp",
+		"token.0123456789ab.tmp",
+		"token.lock.txt",
+		"token.locksmith",
+		".tokenx.0123456789ab.tmp",
+	];
+	for (const name of [...ours.slice(0, 2), ...others]) put(name);
+	fs.mkdirSync(join(directory, ours[2] ?? ""));
+	const folder = ".token.fedcba987654.tmp";
+	fs.mkdirSync(join(directory, folder));
+	put(`${folder}/precious`);
+	const right = "token.lock.c3-d4.break";
+	fs.mkdirSync(join(directory, right));
+	put(`${right}/precious`);
+	const file = "token.lock.e5-f6.break";
+	put(file);
+
+	const names = fs
+		.readdirSync(directory)
+		.filter((name) => isLeftover(name, "token"));
+	expect(names.sort()).toEqual([...ours, folder, right, file].sort());
+	sweep(join(directory, "token"), names);
+	expect(fs.readdirSync(directory).sort()).toEqual(
+		[...others, folder, right, file].sort(),
+	);
+	expect(fs.existsSync(join(directory, folder, "precious"))).toBe(true);
+});
+
+test("a temporary file is always one that the sweep knows", async () => {
+	const { path, store } = newStore();
+	const made: string[] = [];
+	const lock = await store.acquire(0);
+	const rename = fs.renameSync;
+	insteadOf("renameSync", (from, to) => {
+		made.push(basename(String(from)));
+		rename(from, to);
+	});
+	await lock?.remember(emptyState);
+	await lock?.publish(token);
+	await lock?.release();
+	expect(made.length).toBe(2);
+	expect(made.every((name) => isLeftover(name, basename(path)))).toBe(true);
+});
