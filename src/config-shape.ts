@@ -238,7 +238,14 @@ function problemOf(issue: v.BaseIssue<unknown>): ConfigProblem {
 }
 
 function knownKeysAt(keys: readonly unknown[]): readonly string[] {
-	if (keys[0] === "account") return Object.keys(accountSchema.entries);
+	if (keys[0] === "account") return configKeys.account;
 	if (keys[0] === "wechat" && keys.length > 1) return Object.keys(wechatKeys);
-	return Object.keys(fileSchema.entries);
+	return configKeys.top;
 }
+
+/** All keys that a configuration may have. */
+export const configKeys = {
+	top: Object.keys(fileSchema.entries),
+	wechat: Object.keys(wechatKeys),
+	account: Object.keys(accountSchema.entries),
+} as const;

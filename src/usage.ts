@@ -248,7 +248,7 @@ runs, it is controlled by JSON over HTTP on the same port:
 				flag: "time-scale",
 				value: "X",
 				about:
-					"virtual seconds per real second; for a program that looks at a real clock use --token-lifetime",
+					"virtual seconds per real second; apps with a real clock: --token-lifetime",
 				default: "1",
 			},
 			{

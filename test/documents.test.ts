@@ -1,0 +1,144 @@
+/** Both READMEs, the help and the man page say what the program does, and all of it. */
+import { execFileSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { configKeys } from "../src/config-shape.ts";
+import { knownErrcodes } from "../src/errcode.ts";
+import { exitCode } from "../src/errors.ts";
+import { type CommandUsage, commands } from "../src/usage.ts";
+import { programPath, projectRoot } from "./support/program.ts";
+
+const readmes = ["README.md", "README.zh-CN.md"] as const;
+const all = Object.values<CommandUsage>(commands);
+
+function read(name: string): string {
+	return readFileSync(join(projectRoot, name), "utf8");
+}
+
+function found(text: string, pattern: RegExp): readonly string[] {
+	return [...new Set(text.match(pattern) ?? [])].sort();
+}
+
+/** `89501–89505` stands for each of them. */
+function errcodesIn(text: string): readonly number[] {
+	const cells = text.match(/^\| (-?\d[\d, –-]*) \|/gm) ?? [];
+	return cells
+		.flatMap((cell) => cell.replace(/^\| | \|$/g, "").split(", "))
+		.flatMap((entry) => {
+			const [first = 0, last = first] = entry.split("–").map(Number);
+			return Array.from({ length: last - first + 1 }, (_, i) => first + i);
+		})
+		.sort((a, b) => a - b);
+}
+
+describe.each(readmes)("%s", (name) => {
+	const text = read(name);
+
+	test("names every command, and no other", () => {
+		const named = found(text, /(?<=`wxtokend )[a-z]+/g);
+		expect(named).toEqual(Object.keys(commands).sort());
+	});
+
+	test("names every option, and no other", () => {
+		const options = all.flatMap(({ options }) =>
+			options.map(({ flag }) => `--${flag}`),
+		);
+		// The demo's own, and those of other programs in examples.
+		const others = ["--help", "--seconds", "--unix-socket"];
+		const named = found(text, /(?<![\w-])--[a-z][a-z-]*/g);
+		expect(named.filter((flag) => !others.includes(flag))).toEqual(
+			[...new Set(options)].sort(),
+		);
+	});
+
+	test("names every exit code", () => {
+		for (const code of Object.values(exitCode))
+			expect(text).toMatch(new RegExp(`(?<!\\d)${code} \\S`));
+	});
+
+	test("names every key of the configuration, and no other", () => {
+		const named = found(text, /^\| `(?!wxtokend)[a-z_]+` \|/gm).map((row) =>
+			row.replace(/[|` ]/g, ""),
+		);
+		const inTables = [...configKeys.top, ...configKeys.wechat].filter(
+			(key) => key !== "wechat" && key !== "account",
+		);
+		expect(named).toEqual([...new Set(inTables)].sort());
+		for (const key of configKeys.account) expect(text).toContain(`\`${key}\``);
+	});
+
+	test("names every environment variable that the program reads", () => {
+		const sources = readdirSync(join(projectRoot, "src"), { recursive: true })
+			.map(String)
+			.filter((file) => file.endsWith(".ts"));
+		const used = sources.flatMap((file) =>
+			found(read(join("src", file)), /\b(WXTOKEND|WECHAT)_[A-Z_]+\b/g),
+		);
+		const named = found(text, /\b(WXTOKEND|WECHAT)_[A-Z_]+\b/g);
+		expect(named).toEqual([...new Set(used)].sort());
+	});
+
+	test("has a row for every errcode of the table, and no other", () => {
+		expect(errcodesIn(text)).toEqual(knownErrcodes);
+	});
+
+	test("names every metric, and no other", () => {
+		const source = read("src/metrics.ts");
+		const real = found(source, /(?<=name: ")wxtokend_[a-z_]+/g);
+		expect(real.length).toBeGreaterThan(5);
+		expect(found(text, /\bwxtokend_[a-z_]+/g)).toEqual(real);
+	});
+
+	test("links to files that exist", () => {
+		const links = [...text.matchAll(/\]\((?!http)([^)#]+)\)/g)];
+		expect(links.length).toBeGreaterThan(5);
+		for (const [, link = ""] of links)
+			expect(existsSync(join(projectRoot, link)), link).toBe(true);
+	});
+
+	test("maps files of src/ that exist", () => {
+		const map = text.slice(text.indexOf("src/keeper.ts"));
+		const named = found(map, /(?<=`)[a-z-]+(?=`)/g).filter(
+			(word) => !/^(wxtokend|rid|simulator)$/.test(word),
+		);
+		expect(named.length).toBeGreaterThan(15);
+		for (const file of named)
+			expect(existsSync(join(projectRoot, `src/${file}.ts`)), file).toBe(true);
+	});
+
+	test("runs scripts that package.json has", () => {
+		const { scripts } = JSON.parse(read("package.json"));
+		for (const script of found(text, /(?<=npm run )[a-z:]+/g))
+			expect(scripts).toHaveProperty([script]);
+	});
+});
+
+test("both READMEs have the same sections, tables and examples", () => {
+	const shape = (text: string) => ({
+		sections: text.match(/^## /gm)?.length,
+		rows: text.match(/^\|/gm)?.length,
+		points: text.match(/^(- |\d\. )/gm)?.length,
+		blocks: text.match(/^ {4}\S|^```/gm)?.length,
+	});
+	expect(shape(read(readmes[0]))).toEqual(shape(read(readmes[1])));
+});
+
+test.each(Object.keys(commands))("%s --help is what the usage says", (name) => {
+	const help = execFileSync(process.execPath, [programPath, name, "--help"], {
+		encoding: "utf8",
+	});
+	const usage: CommandUsage = commands[name as keyof typeof commands];
+	for (const { flag } of usage.options) expect(help).toContain(`--${flag}`);
+	for (const [code] of usage.exitCodes) expect(help).toContain(`  ${code} `);
+	expect(help).toContain(usage.example);
+	expect(help.split("\n").filter((line) => line.length > 120)).toEqual([]);
+});
+
+test("the man page has every command and option", () => {
+	const page = read("dist/wxtokend.8").replaceAll("\\-", "-");
+	for (const { name, options } of all) {
+		expect(page).toContain(`.SS wxtokend ${name}`);
+		for (const { flag } of options) expect(page).toContain(`"--${flag}`);
+	}
+});
