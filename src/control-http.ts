@@ -55,6 +55,7 @@ const maxUnreadBytes = 33_554_432;
 /** A server that answers requests; it does not listen yet. */
 export function createFace(parts: FaceParts): Server {
 	const deliver = createDelivery();
+	const asked = new WeakMap<Duplex, number>();
 	const server = createServer(
 		{
 			maxHeaderSize: maxHeaderBytes,
@@ -66,13 +67,19 @@ export function createFace(parts: FaceParts): Server {
 			requireHostHeader: false,
 		},
 		(request, response) => {
-			void answerTo(request, parts).then((answer) =>
-				deliver(request, response, answer),
-			);
+			const { socket } = request;
+			const count = (asked.get(socket) ?? 0) + 1;
+			asked.set(socket, count);
+			// Node.js has such a limit too, but answers what is over it without words.
+			if (count >= requestsPerConnection) response.shouldKeepAlive = false;
+			if (count > requestsPerConnection) deliver(request, response, tooMany);
+			else
+				void answerTo(request, parts).then((answer) =>
+					deliver(request, response, answer),
+				);
 		},
 	);
 	server.maxConnections = parts.connections;
-	server.maxRequestsPerSocket = requestsPerConnection;
 	server.on("checkExpectation", (request, response) =>
 		deliver(request, response, cannotExpect),
 	);
@@ -255,6 +262,12 @@ const cutOff = failure(400, {
 	code: "cut-off",
 	message: "could not read the request: the connection ended in its middle",
 	hint: "send all of it",
+});
+
+const tooMany = failure(503, {
+	code: "too-many-requests",
+	message: `could not answer more than ${requestsPerConnection} requests on one connection`,
+	hint: "open another connection",
 });
 
 const cannotExpect = failure(417, {

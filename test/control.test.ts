@@ -234,6 +234,16 @@ test("whatever is wrong with a request, the answer is JSON with code, message an
 	expect(fetchesOf(wechat, "wx1")).toBe(fetches);
 });
 
+test("a connection takes a hundred requests, also all at once, and is closed", async () => {
+	const { socket } = await startAll();
+	const text = await sendRaw(
+		socket,
+		"GET /healthz HTTP/1.1\r\n\r\n".repeat(150),
+	);
+	expect(text.match(/^HTTP\/1.1 200 /gm)?.length).toBe(100);
+	expect(text.match(/^HTTP\/1.1 /gm)?.length).toBe(100);
+});
+
 test("curl -d reports a token, though curl calls it a form", async () => {
 	const { socket } = await startAll();
 	const said = execFileSync(
