@@ -35,6 +35,9 @@ export interface DaemonOptions {
 /** Accounts at work at a time. */
 const maxAtWork = 48;
 
+/** A storm of SIGHUPs reads the configuration so often, and no more. */
+const reloadGapMs = 1_000;
+
 /** A tick gives way to sockets and timers after so long. */
 const sliceMs = 10;
 
@@ -155,7 +158,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 	const firstLooks = [...kept.values()].map(({ keeper }) =>
 		keeper.look(firstPatienceMs(config)),
 	);
-	signals.onReload(() => void reload().catch(onBug));
+	signals.onReload(atMostEvery(reloadGapMs, () => void reload().catch(onBug)));
 	await Promise.race([
 		Promise.all([opened, ...firstLooks]).catch(onBug),
 		stopped,
@@ -178,6 +181,25 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 		"the token files stay for their readers",
 	);
 	return exitCode.done;
+}
+
+/** Calls at once, then at most once per gap; calls that came in between are one. */
+function atMostEvery(gapMs: number, call: () => void): () => void {
+	let timer: NodeJS.Timeout | undefined;
+	let isWanted = false;
+	const run = () => {
+		isWanted = false;
+		timer = setTimeout(() => {
+			timer = undefined;
+			if (isWanted) run();
+		}, gapMs);
+		timer.unref();
+		call();
+	};
+	return () => {
+		isWanted = true;
+		if (timer === undefined) run();
+	};
 }
 
 async function lookAtAll(
