@@ -7,6 +7,8 @@ import type { IssuerErrorKind } from "./errors.ts";
 
 export interface Meaning {
 	readonly kind: IssuerErrorKind;
+	/** Instead of `errcode …`. */
+	readonly code?: string;
 	/** A short cause in English, with the official Chinese term where there is one. */
 	readonly meaning: string;
 	/** What a person does about it. */
@@ -18,6 +20,9 @@ export interface Meaning {
 const second = 1_000;
 const minute = 60 * second;
 const hour = 60 * minute;
+
+/** Stands for the address in a hint; WeChat may tell which one it saw. */
+export const thisAddress = "this server's public IP";
 
 const needsSecret =
 	"copy the AppSecret again from the console (设置与开发 → 基本配置) into the secret file, then reload";
@@ -67,7 +72,7 @@ const errcodes: Readonly<Record<number, Meaning>> = {
 	40164: {
 		kind: "admin",
 		meaning: "this server's IP is not in the account's IP whitelist (IP白名单)",
-		hint: "add the IP to the API IP whitelist (API IP白名单) in the console; it takes effect after some minutes",
+		hint: `add ${thisAddress} to the API IP whitelist (API IP白名单) in the console; it takes effect after some minutes`,
 		waitMs: 5 * minute,
 	},
 	40243: {
@@ -111,6 +116,12 @@ const errcodes: Readonly<Record<number, Meaning>> = {
 		meaning: "too many calls in this minute (频率限制)",
 		hint: "find out who else calls with this account; it is tried again after a minute",
 		waitMs: minute,
+	},
+	48001: {
+		kind: "config",
+		meaning: "this account may not use this interface (接口未授权)",
+		hint: 'set interface = "classic": an account for testing (测试号) may lack the stable one',
+		waitMs: 10 * minute,
 	},
 	48004: {
 		kind: "admin",
@@ -186,17 +197,19 @@ const errcodes: Readonly<Record<number, Meaning>> = {
 	},
 };
 
-/**
- * The meaning of an errcode from a token endpoint. `now` is needed for 45009,
- * whose quota starts anew at midnight in Beijing.
- */
-export function meaningOf(
-	errcode: number,
-	wire: "classic" | "stable",
-	now: number,
-): Meaning {
-	if (errcode === 45009) return quotaUsedUp(wire, now);
-	return errcodes[errcode] ?? unknownCode;
+/** A call whose refusal is to be understood. */
+export interface RefusedCall {
+	readonly interface: "classic" | "stable";
+	/** With `force_refresh`, which has a quota of its own. */
+	readonly force: boolean;
+	/** WeChat's clock, epoch ms: its quotas start anew at midnight in Beijing. */
+	readonly at: number;
+}
+
+/** The meaning of an errcode from a token endpoint. */
+export function meaningOf(errcode: number, call: RefusedCall): Meaning {
+	if (errcode !== 45009) return errcodes[errcode] ?? unknownCode;
+	return call.force ? forcesUsedUp : quotaUsedUp(call);
 }
 
 /** All codes of the table, for the README's and the tests' sake. */
@@ -214,6 +227,8 @@ export type LinkTrouble =
 	| "unreachable"
 	| "interrupted"
 	| "timeout"
+	| "no-proxy"
+	| "no-tls"
 	| "certificate"
 	| "intercepted"
 	| "server-error"
@@ -222,6 +237,7 @@ export type LinkTrouble =
 	| "not-found"
 	| "length-required"
 	| "http-status"
+	| "not-http"
 	| "not-json"
 	| "no-token"
 	| "bad-lifetime"
@@ -246,6 +262,17 @@ export const linkTroubles: Readonly<Record<LinkTrouble, Meaning>> = {
 		kind: "transient",
 		meaning: "no answer in time",
 		hint: "nothing to do if it passes; else check network and firewall, or raise `timeout`",
+	},
+	"no-proxy": {
+		kind: "transient",
+		meaning: "no connection through the proxy",
+		hint: "check https_proxy and that the proxy runs, or go around it (no_proxy)",
+	},
+	"no-tls": {
+		kind: "config",
+		meaning: "the server does not speak TLS as it should",
+		hint: "check base_urls (https, and its port) and that no proxy stands in between",
+		waitMs: minute,
 	},
 	certificate: {
 		kind: "config",
@@ -293,6 +320,11 @@ export const linkTroubles: Readonly<Record<LinkTrouble, Meaning>> = {
 		meaning: "an answer with an unexpected HTTP status",
 		hint: noToken,
 	},
+	"not-http": {
+		kind: "garbled",
+		meaning: "the answer is not HTTP",
+		hint: noToken,
+	},
 	"not-json": {
 		kind: "garbled",
 		meaning: "the answer is not a JSON object",
@@ -315,7 +347,16 @@ export const linkTroubles: Readonly<Record<LinkTrouble, Meaning>> = {
 	},
 };
 
-function quotaUsedUp(wire: "classic" | "stable", now: number): Meaning {
+/** Calls without force go on as before, so this must not hold them up. */
+const forcesUsedUp: Meaning = {
+	kind: "limited",
+	code: "force-limit",
+	meaning: "the day's forced refreshes are used up (达到每日调用上限)",
+	hint: "nothing more can be forced today: the token renews near its end; find out who asks for so many refreshes",
+	waitMs: minute,
+};
+
+function quotaUsedUp({ interface: wire, at }: RefusedCall): Meaning {
 	const instead =
 		wire === "classic"
 			? 'set interface = "stable", which has a quota of its own, or '
@@ -324,12 +365,12 @@ function quotaUsedUp(wire: "classic" | "stable", now: number): Meaning {
 		kind: "limited",
 		meaning: "the day's quota is used up (达到每日调用上限)",
 		hint: `${instead}reset it in the console (接口权限 → 清零) and reload; find out who else fetches with this AppSecret`,
-		waitMs: Math.max(minute, beijingMidnightAfter(now) - now),
+		waitMs: untilNextQuota(at),
 	};
 }
 
-function beijingMidnightAfter(now: number): number {
-	const day = 24 * hour;
-	const offset = 8 * hour;
-	return (Math.floor((now + offset) / day) + 1) * day - offset;
+/** To midnight in Beijing; just after it the quota may only be late. */
+function untilNextQuota(at: number): number {
+	const inDay = (at + 8 * hour) % (24 * hour);
+	return inDay < hour ? 10 * minute : 24 * hour - inDay;
 }

@@ -1,11 +1,12 @@
 /** One HTTP request to WeChat, with limits on everything. */
-import { gunzipSync, inflateSync } from "node:zlib";
+import type { IncomingHttpHeaders } from "node:http";
+import { brotliDecompressSync, gunzipSync, inflateSync } from "node:zlib";
 import type { Dispatcher } from "undici";
-import request from "undici/lib/api/api-request.js";
 import Agent from "undici/lib/dispatcher/agent.js";
-import EnvHttpProxyAgent from "undici/lib/dispatcher/env-http-proxy-agent.js";
-import { type LinkTrouble, linkTroubles } from "./errcode.ts";
+import { connectThrough } from "./connect.ts";
 import { errnoOf } from "./errors.ts";
+import { exchangeError, LinkError } from "./link-error.ts";
+import { readProxies } from "./proxy.ts";
 
 export interface HttpRequest {
 	/** `https://host[:port]`, perhaps with a path before WeChat's own. */
@@ -14,31 +15,18 @@ export interface HttpRequest {
 	readonly path: string;
 	/** A JSON text makes it a POST. */
 	readonly body?: string;
-	/** For connect, headers, body and all of it together. */
+	/** For all of it together: connect, send, headers, body. */
 	readonly timeoutMs: number;
+	/** Must not be sent again, even if its connection turns out to be stale. */
+	readonly onlyOnce?: boolean;
 }
 
 export interface HttpAnswer {
 	readonly status: number;
+	/** The body if the status is 2xx; of other answers it is not even read. */
 	readonly text: string;
 	/** The server's clock, epoch ms, from the `Date` header. */
 	readonly serverTime: number | undefined;
-}
-
-/** Why there was no answer that could be read. It never holds the URL. */
-export class LinkError extends Error {
-	readonly trouble: LinkTrouble;
-	/** `ECONNREFUSED`, `UND_ERR_…`, `http 502`: for those who know. */
-	readonly code: string;
-	/** The request had left, and may have been worked on. */
-	readonly sent: boolean;
-	constructor(trouble: LinkTrouble, code: string, sent: boolean) {
-		super(`${linkTroubles[trouble].meaning} (${code})`);
-		this.name = "LinkError";
-		this.trouble = trouble;
-		this.code = code;
-		this.sent = sent;
-	}
 }
 
 export const maxBodyBytes = 65_536;
@@ -49,135 +37,190 @@ export interface HttpOptions {
 	readonly env: Readonly<Record<string, string | undefined>>;
 }
 
-/** The connections that all accounts share. Redirects are never followed. */
+/**
+ * The connections that all accounts share. Redirects are never followed. A
+ * connection may have gone stale while it was idle: when it breaks before a byte
+ * of the answer, a request that may be repeated is, once, on a new connection.
+ *
+ * @throws ConfigError if the environment names a proxy that is none
+ */
 export function createHttp({ connectTimeoutMs, env }: HttpOptions) {
 	const options = {
-		// One request in 40 minutes: a socket that sat idle so long is dead. Just
+		connect: connectThrough({
+			timeoutMs: connectTimeoutMs,
+			proxyFor: readProxies(env),
+		}),
+		// One request in 40 minutes: a connection that idles so long is dead. Just
 		// long enough to serve many accounts that are due together.
-		keepAliveTimeout: 1_000,
-		keepAliveMaxTimeout: 1_000,
+		keepAliveTimeout: keepAliveMs,
+		keepAliveMaxTimeout: keepAliveMs,
 		connections: 64,
-		pipelining: 1,
-		connect: { timeout: connectTimeoutMs },
+		// The one timer for the whole request does for these, too.
+		headersTimeout: 0,
+		bodyTimeout: 0,
 	};
-	const proxied = ["https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY"];
-	const dispatcher: Dispatcher = proxied.some((name) => env[name])
-		? new EnvHttpProxyAgent(options)
-		: new Agent(options);
+	const reusing = new Agent({ ...options, pipelining: 1 });
+	const fresh = new Agent({ ...options, pipelining: 0 });
+	/** When each origin answered last, by a clock that nobody sets. */
+	const answeredAt = new Map<string, number>();
+
+	const exchangeWithin = async (
+		request: HttpRequest,
+		deadline: AbortSignal,
+	): Promise<Received> => {
+		const { origin } = new URL(request.baseUrl);
+		const idleMs = performance.now() - (answeredAt.get(origin) ?? -Infinity);
+		const progress: Progress = { sent: false, answered: false };
+		try {
+			return await exchange(reusing, request, deadline, progress);
+		} catch (error) {
+			const isInterrupted =
+				error instanceof LinkError && error.trouble === "interrupted";
+			const isStale =
+				isInterrupted && !progress.answered && idleMs < 3 * keepAliveMs;
+			if (!isStale || request.onlyOnce) throw error;
+			return await exchange(fresh, request, deadline, progress);
+		} finally {
+			if (progress.answered) answeredAt.set(origin, performance.now());
+		}
+	};
 
 	return {
-		send: (sent: HttpRequest) => send(dispatcher, sent),
-		close: () => dispatcher.destroy(),
+		/** @throws LinkError */
+		send: async (request: HttpRequest): Promise<HttpAnswer> => {
+			const deadline = new AbortController();
+			const timer = setTimeout(() => deadline.abort(), request.timeoutMs);
+			try {
+				return answerIn(await exchangeWithin(request, deadline.signal));
+			} finally {
+				clearTimeout(timer);
+			}
+		},
+		close: async () => {
+			await Promise.all([reusing.destroy(), fresh.destroy()]);
+		},
 	};
 }
 
 export type Http = ReturnType<typeof createHttp>;
 
-async function send(
-	dispatcher: Dispatcher,
-	{ baseUrl, path, body, timeoutMs }: HttpRequest,
-): Promise<HttpAnswer> {
-	const base = new URL(baseUrl);
-	try {
-		const answer = await request.call(dispatcher, {
-			origin: base.origin,
-			path: base.pathname.replace(/\/+$/, "") + path,
-			method: body === undefined ? "GET" : "POST",
-			headers: {
-				accept: "application/json",
-				"user-agent": "wxtokend",
-				...(body === undefined ? {} : { "content-type": "application/json" }),
-			},
-			// A string, not a stream: WeChat's gateway insists on Content-Length.
-			body: body ?? null,
-			headersTimeout: timeoutMs,
-			bodyTimeout: timeoutMs,
-			signal: AbortSignal.timeout(timeoutMs),
-		});
-		const bytes = await readLimited(answer.body);
-		const { date, "content-encoding": encoding } = answer.headers;
-		const time = Date.parse(String(date));
-		return {
-			status: answer.statusCode,
-			text: unpack(bytes, String(encoding ?? "identity")).toString("utf8"),
-			serverTime: Number.isNaN(time) ? undefined : time,
-		};
-	} catch (error) {
-		throw error instanceof LinkError ? error : linkErrorFrom(error);
-	}
+const keepAliveMs = 1_000;
+
+interface Received {
+	readonly status: number;
+	readonly headers: IncomingHttpHeaders;
+	/** Empty unless the status is 2xx. */
+	readonly body: Buffer;
 }
 
-async function readLimited(body: AsyncIterable<Uint8Array>): Promise<Buffer> {
-	const chunks: Uint8Array[] = [];
-	let size = 0;
-	// Leaving the loop early destroys the body and its connection.
-	for await (const chunk of body) {
-		size += chunk.length;
-		if (size > maxBodyBytes) throw tooLarge();
-		chunks.push(chunk);
-	}
-	return Buffer.concat(chunks);
+/** How far a request has come; over a second try both stay true. */
+interface Progress {
+	sent: boolean;
+	answered: boolean;
+}
+
+function exchange(
+	dispatcher: Dispatcher,
+	{ baseUrl, path, body }: HttpRequest,
+	deadline: AbortSignal,
+	progress: Progress,
+): Promise<Received> {
+	const base = new URL(baseUrl);
+	const options: Dispatcher.DispatchOptions = {
+		origin: base.origin,
+		path: base.pathname.replace(/\/+$/, "") + path,
+		method: body === undefined ? "GET" : "POST",
+		headers: {
+			accept: "application/json",
+			"user-agent": "wxtokend",
+			...(body === undefined ? {} : { "content-type": "application/json" }),
+		},
+		// A string, not a stream: WeChat's gateway insists on Content-Length.
+		body: body ?? null,
+	};
+	return new Promise<Received>((resolve, reject) => {
+		let connection: Dispatcher.DispatchController | undefined;
+		let head: Omit<Received, "body"> = { status: 0, headers: {} };
+		let size = 0;
+		const chunks: Buffer[] = [];
+
+		const settle = (act: () => void) => {
+			deadline.removeEventListener("abort", expire);
+			act();
+		};
+		/** Enough is known: the connection is of no more use. */
+		const breakOff = (act: () => void) => {
+			settle(act);
+			connection?.abort(new Error("broken off"));
+		};
+		// Also while there is no connection yet, which undici would wait for.
+		const expire = () => breakOff(() => reject(expired(progress)));
+
+		deadline.addEventListener("abort", expire);
+		dispatcher.dispatch(options, {
+			onRequestStart: (controller) => {
+				connection = controller;
+				if (deadline.aborted) controller.abort(new Error("too late"));
+				else progress.sent = true;
+			},
+			onResponseStart: (_, status, headers) => {
+				if (status < 200) return; // "Early hints" and the like come before it.
+				progress.answered = true;
+				head = { status, headers };
+				if (status >= 300)
+					breakOff(() => resolve({ ...head, body: Buffer.alloc(0) }));
+			},
+			onResponseData: (_, chunk) => {
+				size += chunk.length;
+				if (size > maxBodyBytes) breakOff(() => reject(tooLarge()));
+				else chunks.push(chunk);
+			},
+			onResponseEnd: () =>
+				settle(() => resolve({ ...head, body: Buffer.concat(chunks) })),
+			onResponseError: (_, error) =>
+				settle(() => reject(exchangeError(error, progress.sent))),
+		});
+	});
+}
+
+function expired({ sent }: Progress): LinkError {
+	return new LinkError(sent ? "timeout" : "unreachable", "timeout", sent);
+}
+
+function tooLarge(): LinkError {
+	return new LinkError("too-large", `over ${maxBodyBytes} bytes`, true);
+}
+
+function answerIn({ status, headers, body }: Received): HttpAnswer {
+	const { date, "content-encoding": encoding } = headers;
+	const time = Date.parse(String(date));
+	return {
+		status,
+		text: unpack(body, encoding).toString("utf8"),
+		serverTime: Number.isNaN(time) ? undefined : time,
+	};
 }
 
 /** We never ask for compression, but a proxy may compress all the same. */
-function unpack(bytes: Buffer, encoding: string): Buffer {
+function unpack(bytes: Buffer, encoding = "identity"): Buffer {
 	const limit = { maxOutputLength: maxBodyBytes };
+	if (bytes.length === 0) return bytes;
 	try {
-		if (/^(x-)?gzip$/i.test(encoding)) return gunzipSync(bytes, limit);
-		if (/^deflate$/i.test(encoding)) return inflateSync(bytes, limit);
+		switch (encoding.toLowerCase()) {
+			case "gzip":
+			case "x-gzip":
+				return gunzipSync(bytes, limit);
+			case "deflate":
+				return inflateSync(bytes, limit);
+			case "br":
+				return brotliDecompressSync(bytes, limit);
+			case "identity":
+				return bytes;
+		}
 	} catch (error) {
 		if (errnoOf(error) === "ERR_BUFFER_TOO_LARGE") throw tooLarge();
 		throw new LinkError("not-json", `broken ${encoding}`, true);
 	}
-	return bytes;
-}
-
-function tooLarge(): LinkError {
-	return new LinkError("too-large", "over 65536 bytes", true);
-}
-
-const neverConnected = new Set([
-	"EACCES",
-	"EADDRNOTAVAIL",
-	"EAI_AGAIN",
-	"EAI_FAIL",
-	"ECONNREFUSED",
-	"EHOSTUNREACH",
-	"EMFILE",
-	"ENETUNREACH",
-	"ENOTFOUND",
-	"EPERM",
-	"UND_ERR_CONNECT_TIMEOUT",
-]);
-
-const timeouts = new Set([
-	"ETIMEDOUT",
-	"TimeoutError",
-	"UND_ERR_BODY_TIMEOUT",
-	"UND_ERR_HEADERS_TIMEOUT",
-]);
-
-const certificateTrouble =
-	/^(CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|ERR_TLS_|ERR_SSL_|HOSTNAME_MISMATCH|INVALID_CA|EPROTO)/;
-
-/** Only the error's code is kept: undici's errors may carry the request. */
-function linkErrorFrom(error: unknown): LinkError {
-	const code = codeOf(error);
-	if (neverConnected.has(code))
-		return new LinkError("unreachable", code, false);
-	if (timeouts.has(code)) return new LinkError("timeout", code, true);
-	if (/^(DEPTH_ZERO_)?SELF_SIGNED_CERT/.test(code))
-		return new LinkError("intercepted", code, false);
-	if (certificateTrouble.test(code))
-		return new LinkError("certificate", code, false);
-	return new LinkError("interrupted", code, true);
-}
-
-function codeOf(error: unknown): string {
-	// Several addresses of one name: what happened to the first one.
-	if (error instanceof AggregateError && error.errors.length > 0)
-		return codeOf(error.errors[0]);
-	const code = errnoOf(error);
-	if (code !== undefined) return code;
-	return error instanceof Error ? error.name : "unknown";
+	const unknown = encoding.replace(/[^\w.,-]+/g, " ").slice(0, 40);
+	throw new LinkError("not-json", `content-encoding ${unknown}`, true);
 }

@@ -75,6 +75,15 @@ export function keepAccount(
 				},
 				`the clock of this server is ${Math.abs(Math.round(skewMs / 1000))} s ${skewMs > 0 ? "ahead of" : "behind"} WeChat's`,
 			),
+		onDetour: ({ failing, instead, failure }) => {
+			if (failure === undefined)
+				log.info({ event: "link.restored", appid }, `${failing} works again`);
+			else
+				log.warn(
+					{ event: "link.failed", appid, failure },
+					`${failing} does not work, ${instead} does: it is used until then`,
+				);
+		},
 	});
 	const keeper = createKeeper({
 		...around,

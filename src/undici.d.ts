@@ -6,18 +6,9 @@ declare module "undici/lib/dispatcher/agent.js" {
 	const agent: typeof Agent;
 	export default agent;
 }
-declare module "undici/lib/dispatcher/env-http-proxy-agent.js" {
-	import type { EnvHttpProxyAgent } from "undici";
+declare module "undici/lib/core/connect.js" {
+	import type { buildConnector } from "undici";
 
-	const agent: typeof EnvHttpProxyAgent;
-	export default agent;
-}
-declare module "undici/lib/api/api-request.js" {
-	import type { Dispatcher } from "undici";
-
-	function request(
-		this: Dispatcher,
-		options: Dispatcher.RequestOptions,
-	): Promise<Dispatcher.ResponseData>;
-	export default request;
+	const connect: typeof buildConnector;
+	export default connect;
 }

@@ -1,18 +1,16 @@
 /** The issuer: WeChat's two token endpoints and the probe, as typed answers. */
+import { isIPv6 } from "node:net";
 import type { Clock } from "./clock.ts";
 import {
 	deadTokenCodes,
 	type LinkTrouble,
 	linkTroubles,
 	meaningOf,
+	thisAddress,
 } from "./errcode.ts";
 import { IssuerError } from "./errors.ts";
-import {
-	type Http,
-	type HttpAnswer,
-	type HttpRequest,
-	LinkError,
-} from "./http.ts";
+import type { Http, HttpAnswer, HttpRequest } from "./http.ts";
+import { LinkError } from "./link-error.ts";
 import { isTokenValue } from "./token.ts";
 
 /** A token that WeChat issued, not yet published. */
@@ -44,16 +42,29 @@ export interface IssuerOptions {
 	readonly clock: Clock;
 	/** Told once when our clock and WeChat's differ by more than a minute; positive: ours is ahead. */
 	readonly onClockSkew: (skewMs: number) => void;
+	/** Told once when a base URL begins to fail while a later one answers, and when it answers again. */
+	readonly onDetour?: (detour: Detour) => void;
 	/** Once aborted, no further base URL is tried. */
 	readonly stopping: AbortSignal;
+}
+
+/** `failing` has been left out for `instead`; without a failure it works again. */
+export interface Detour {
+	/** Host names. */
+	readonly failing: string;
+	readonly instead: string;
+	readonly failure: string | undefined;
 }
 
 const maxSkewMs = 60_000;
 const maxLifetimeSeconds = 86_400;
 
 export function createIssuer(options: IssuerOptions): Issuer {
-	const { appid, secret, clock } = options;
+	const { appid, baseUrls, clock, stopping } = options;
 	let skewed = false;
+	/** The base URL that answered last, and the one that failed before it. */
+	let answering = baseUrls[0];
+	let detour: Detour | undefined;
 
 	const watchClock = (serverTime: number | undefined) => {
 		if (serverTime === undefined) return;
@@ -63,113 +74,95 @@ export function createIssuer(options: IssuerOptions): Issuer {
 		skewed = now;
 	};
 
-	const call = async (baseUrl: string, request: EndpointRequest) => {
-		const requestedAt = clock.now();
-		const answer = await options.http.send({
-			baseUrl,
-			timeoutMs: options.timeoutMs,
-			...request,
-		});
-		const body = objectIn(answer);
-		watchClock(answer.serverTime ?? timeOfRid(ridIn(body)));
-		return { requestedAt, body };
-	};
-
-	const fetchFrom = async (
+	const call = async (
 		baseUrl: string,
 		request: EndpointRequest,
-	): Promise<Grant> => {
-		const { requestedAt, body } = await call(baseUrl, request);
-		const errcode = errcodeIn(body);
-		if (errcode !== 0) throw refusal(errcode, body, options);
-		return { requestedAt, ...grantIn(body) };
+	): Promise<Reply> => {
+		const { timeoutMs } = options;
+		const requestedAt = clock.now();
+		const answer = await options.http.send({ baseUrl, timeoutMs, ...request });
+		const body = objectIn(answer);
+		const serverTime = answer.serverTime ?? timeOfRid(ridIn(body));
+		watchClock(serverTime);
+		return { requestedAt, serverTime: serverTime ?? clock.now(), body };
+	};
+
+	const noteDetour = (failed: readonly FailedLink[], baseUrl: string) => {
+		answering = baseUrl;
+		const [first] = failed;
+		if (first === undefined) {
+			// Only the first base URL tells whether the detour is over.
+			if (detour === undefined || baseUrl !== baseUrls[0]) return;
+			options.onDetour?.({ ...detour, failure: undefined });
+			detour = undefined;
+			return;
+		}
+		const now: Detour = {
+			failing: hostOf(first.baseUrl),
+			instead: hostOf(baseUrl),
+			failure: first.error.message,
+		};
+		if (detour === undefined) options.onDetour?.(now);
+		detour = now;
 	};
 
 	return {
 		fetch: async ({ force }) => {
 			const request = tokenRequest(options, force);
-			let sent = false;
-			for (const [index, baseUrl] of options.baseUrls.entries()) {
+			const failed: FailedLink[] = [];
+			// A forced request must not arrive twice: it goes where the normal one
+			// before it was answered, and no further once it has left.
+			for (const baseUrl of force
+				? startingAt(answering, baseUrls)
+				: baseUrls) {
 				try {
-					return await fetchFrom(baseUrl, request);
+					const reply = await call(baseUrl, request);
+					noteDetour(failed, baseUrl);
+					return grantIn(reply, {
+						...options,
+						force,
+						mayHaveIssued: failed.some(({ error }) => error.sent),
+					});
 				} catch (error) {
-					if (error instanceof LinkError) {
-						sent ||= error.sent;
-						const last = index === options.baseUrls.length - 1;
-						if (last || options.stopping.aborted || !failsOver(error.trouble))
-							throw linkFailure(error, baseUrl, sent);
-					} else if (error instanceof IssuerError && sent) {
-						// The base URL before this one may have issued a token unseen.
-						const { message } = error;
-						throw new IssuerError({ ...error, message, mayHaveIssued: true });
-					} else {
-						throw error;
-					}
+					if (!(error instanceof LinkError)) throw error;
+					failed.push({ baseUrl, error });
+					const isOver = !failsOver(error.trouble) || (force && error.sent);
+					if (isOver || stopping.aborted) break;
 				}
 			}
-			throw new Error(`account ${appid} has no base URL`);
+			throw linkFailure(appid, failed);
 		},
 		probe: async (token) => {
 			const path = `/cgi-bin/get_api_domain_ip?access_token=${encodeURIComponent(token)}`;
-			for (const baseUrl of options.baseUrls) {
+			for (const baseUrl of baseUrls) {
 				try {
-					const errcode = errcodeIn((await call(baseUrl, { path })).body);
-					if (errcode === 0) return "alive";
-					return deadTokenCodes.has(errcode) ? "dead" : "unsure";
+					return verdictIn((await call(baseUrl, { path })).body);
 				} catch (error) {
 					if (!(error instanceof LinkError)) throw error;
-					if (!failsOver(error.trouble)) break;
+					if (!failsOver(error.trouble) || stopping.aborted) break;
 				}
 			}
 			return "unsure";
 		},
 	};
-
-	function refusal(
-		errcode: number,
-		body: Readonly<Record<string, unknown>>,
-		{ interface: wire }: IssuerOptions,
-	): IssuerError {
-		const { kind, meaning, hint, waitMs } = meaningOf(
-			errcode,
-			wire,
-			clock.now(),
-		);
-		const errmsg = harmless(String(body.errmsg ?? ""), secret);
-		const ip = /invalid ip ([0-9a-f.:]+)/i.exec(errmsg)?.[1];
-		const rid = ridIn(body);
-		return new IssuerError({
-			kind,
-			code: `errcode ${errcode}`,
-			message: `could not fetch a token for ${appid}: ${meaning} (errcode ${errcode}: ${errmsg})`,
-			hint: ip === undefined ? hint : hint.replace("the IP", `the IP ${ip}`),
-			// WeChat has spoken: it refused, and changed nothing.
-			mayHaveIssued: false,
-			sent: true,
-			...(waitMs === undefined ? {} : { waitMs }),
-			...(rid === undefined ? {} : { rid }),
-		});
-	}
-
-	function linkFailure(
-		{ trouble, code }: LinkError,
-		baseUrl: string,
-		sent: boolean,
-	): IssuerError {
-		const { kind, meaning, hint, waitMs } = linkTroubles[trouble];
-		return new IssuerError({
-			kind,
-			code,
-			message: `could not fetch a token for ${appid} from ${new URL(baseUrl).host}: ${meaning} (${code})`,
-			hint,
-			mayHaveIssued: sent,
-			sent,
-			...(waitMs === undefined ? {} : { waitMs }),
-		});
-	}
 }
 
-type EndpointRequest = Pick<HttpRequest, "path" | "body">;
+type EndpointRequest = Pick<HttpRequest, "path" | "body" | "onlyOnce">;
+
+type Body = Readonly<Record<string, unknown>>;
+
+/** A JSON object that came from where WeChat should be. */
+interface Reply {
+	readonly requestedAt: number;
+	/** WeChat's clock, else ours. */
+	readonly serverTime: number;
+	readonly body: Body;
+}
+
+interface FailedLink {
+	readonly baseUrl: string;
+	readonly error: LinkError;
+}
 
 function tokenRequest(
 	{ appid, secret, interface: wire }: IssuerOptions,
@@ -189,10 +182,21 @@ function tokenRequest(
 					secret,
 					force_refresh: force,
 				}),
+				onlyOnce: force,
 			};
 		default:
 			return wire satisfies never;
 	}
+}
+
+function startingAt(
+	first: string | undefined,
+	all: readonly string[],
+): readonly string[] {
+	return [
+		...all.filter((one) => one === first),
+		...all.filter((one) => one !== first),
+	];
 }
 
 /** Another name of WeChat's may work; after an answer in words it would not help. */
@@ -201,6 +205,8 @@ function failsOver(trouble: LinkTrouble): boolean {
 		case "unreachable":
 		case "interrupted":
 		case "timeout":
+		case "no-proxy":
+		case "no-tls":
 		case "certificate":
 		case "intercepted":
 		case "server-error":
@@ -210,10 +216,9 @@ function failsOver(trouble: LinkTrouble): boolean {
 	}
 }
 
-function objectIn({
-	status,
-	text,
-}: HttpAnswer): Readonly<Record<string, unknown>> {
+// --- What an answer says. ---
+
+function objectIn({ status, text }: HttpAnswer): Body {
 	const trouble = troubleOf(status);
 	if (trouble !== undefined) {
 		const worked = trouble === "server-error" || trouble === "http-status";
@@ -226,9 +231,19 @@ function objectIn({
 	} catch {
 		throw new LinkError("not-json", `${text.length} characters`, true);
 	}
-	if (typeof content !== "object" || content === null || Array.isArray(content))
-		throw new LinkError("not-json", `a JSON ${typeof content}`, true);
-	return content as Record<string, unknown>;
+	if (
+		typeof content === "object" &&
+		content !== null &&
+		!Array.isArray(content)
+	)
+		return content as Body;
+	const found =
+		content === null
+			? "null"
+			: Array.isArray(content)
+				? "array"
+				: typeof content;
+	throw new LinkError("not-json", `a JSON ${found}`, true);
 }
 
 function troubleOf(status: number): LinkTrouble | undefined {
@@ -242,16 +257,18 @@ function troubleOf(status: number): LinkTrouble | undefined {
 }
 
 /** The errcode, also if it came as a string; 0 if there is none. */
-function errcodeIn(body: Readonly<Record<string, unknown>>): number {
-	const { errcode = 0 } = body;
-	const code = typeof errcode === "string" ? Number(errcode) : errcode;
+function errcodeIn({ errcode = 0 }: Body): number {
+	const isNumeral = typeof errcode === "string" && /^-?\d+$/.test(errcode);
+	const code = isNumeral ? Number(errcode) : errcode;
 	if (typeof code === "number" && Number.isFinite(code)) return code;
 	throw new LinkError("no-token", "an errcode that is no number", true);
 }
 
-function grantIn(
-	body: Readonly<Record<string, unknown>>,
-): Pick<Grant, "value" | "lifetimeMs"> {
+/** @throws IssuerError if WeChat refuses, LinkError if it makes no sense */
+function grantIn(reply: Reply, asked: AskedFor): Grant {
+	const { body, requestedAt } = reply;
+	const errcode = errcodeIn(body);
+	if (errcode !== 0) throw refusal(errcode, reply, asked);
 	const { access_token: value, expires_in: lifetime } = body;
 	if (!isTokenValue(value)) {
 		const found = value === undefined ? "absent" : "not a token";
@@ -264,11 +281,88 @@ function grantIn(
 		const found = typeof lifetime === "number" ? lifetime : typeof lifetime;
 		throw new LinkError("bad-lifetime", `expires_in ${found}`, true);
 	}
-	return { value, lifetimeMs: Math.floor(lifetime) * 1000 };
+	return { value, lifetimeMs: Math.floor(lifetime) * 1000, requestedAt };
 }
 
-function ridIn(body: Readonly<Record<string, unknown>>): string | undefined {
-	return /rid: ([0-9a-f]{8}-[0-9a-f-]{1,40})/.exec(String(body.errmsg))?.[1];
+/** An API without an errcode must show what it gives: `{}` comes from strangers. */
+function verdictIn(body: Body): Verdict {
+	const errcode = errcodeIn(body);
+	if (deadTokenCodes.has(errcode)) return "dead";
+	const isGood = "errcode" in body || Array.isArray(body.ip_list);
+	return errcode === 0 && isGood ? "alive" : "unsure";
+}
+
+interface AskedFor
+	extends Pick<IssuerOptions, "appid" | "secret" | "interface"> {
+	readonly force: boolean;
+	/** By a base URL that failed before: WeChat has not taken that back. */
+	readonly mayHaveIssued: boolean;
+}
+
+// --- Errors in words. ---
+
+function refusal(
+	errcode: number,
+	{ body, serverTime }: Reply,
+	{ appid, secret, interface: wire, force, mayHaveIssued }: AskedFor,
+): IssuerError {
+	const call = { interface: wire, force, at: serverTime };
+	const told = meaningOf(errcode, call);
+	const { kind, code = `errcode ${errcode}`, meaning, hint, waitMs } = told;
+	const errmsg = harmless(errmsgIn(body), secret);
+	const address = addressIn(errmsg);
+	const rid = ridIn(body);
+	return new IssuerError({
+		kind,
+		code,
+		message: `could not fetch a token for ${appid}: ${meaning} (errcode ${errcode}: ${errmsg})`,
+		hint:
+			address === undefined
+				? hint
+				: hint.replace(thisAddress, `the IP ${address}`),
+		mayHaveIssued,
+		sent: true,
+		...(waitMs === undefined ? {} : { waitMs }),
+		...(rid === undefined ? {} : { rid }),
+	});
+}
+
+/** A mistake that stays tells more than a fault that may pass. */
+function linkFailure(
+	appid: string,
+	failed: readonly FailedLink[],
+): IssuerError {
+	const lasting = failed.find(
+		({ error }) => linkTroubles[error.trouble].kind === "config",
+	);
+	const told = lasting ?? failed.at(-1);
+	if (told === undefined) throw new Error(`${appid} has no base URL`);
+	const { kind, hint, waitMs } = linkTroubles[told.error.trouble];
+	const causes = failed.map(
+		({ baseUrl, error }) => `from ${hostOf(baseUrl)}: ${error.message}`,
+	);
+	const sent = failed.some(({ error }) => error.sent);
+	return new IssuerError({
+		kind,
+		code: told.error.code,
+		message: `could not fetch a token for ${appid} ${causes.join("; nor ")}`,
+		hint,
+		mayHaveIssued: sent,
+		sent,
+		...(waitMs === undefined ? {} : { waitMs }),
+	});
+}
+
+function hostOf(baseUrl: string): string {
+	return new URL(baseUrl).host;
+}
+
+function errmsgIn({ errmsg }: Body): string {
+	return typeof errmsg === "string" ? errmsg : "";
+}
+
+function ridIn(body: Body): string | undefined {
+	return /rid: ([0-9a-f]{8}-[0-9a-f-]{1,40})/.exec(errmsgIn(body))?.[1];
 }
 
 /** A rid begins with the server's time: eight hex digits of epoch seconds. */
@@ -278,12 +372,18 @@ function timeOfRid(rid: string | undefined): number | undefined {
 		: Number.parseInt(rid.slice(0, 8), 16) * 1000;
 }
 
+/** The first address in a text: `invalid ip 1.2.3.4 ipv6 ::ffff:1.2.3.4, not in whitelist`. */
+function addressIn(text: string): string | undefined {
+	const v4 = /(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])/.exec(text)?.[0];
+	return v4 ?? text.split(/[^0-9a-f:]+/i).find(isIPv6);
+}
+
 /** Text from outside, fit for a log: one line, short, without our secret. */
 function harmless(text: string, secret: string): string {
 	return text
 		.replaceAll(secret, "***")
 		.replaceAll(encodeURIComponent(secret), "***")
-		.replace(/\p{Cc}+/gu, " ")
+		.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, " ")
 		.slice(0, 300)
 		.trim();
 }

@@ -7,8 +7,9 @@
 import type { AccountState, ProcessName } from "../../src/account-state.ts";
 import { decodeState, encodeState } from "../../src/account-state.ts";
 import { StoreError } from "../../src/errors.ts";
-import { type HttpRequest, LinkError } from "../../src/http.ts";
+import type { HttpRequest } from "../../src/http.ts";
 import { createKeeper, type Keeper } from "../../src/keeper.ts";
+import { LinkError } from "../../src/link-error.ts";
 import type { Rules } from "../../src/policy.ts";
 import { createPlatform } from "../../src/simulator/platform.ts";
 import { decodeToken, encodeToken, type Token } from "../../src/token.ts";
