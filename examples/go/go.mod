@@ -1,0 +1,3 @@
+module example.com/wxtokend
+
+go 1.19

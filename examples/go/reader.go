@@ -1,0 +1,68 @@
+// Package wxtokend gives WeChat calls the token that wxtokend keeps, and never fetches one. Go 1.19+.
+package wxtokend
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+)
+
+// Reader reads the token of one account, and reports one that WeChat refused.
+type Reader struct{ AppID, File, Socket string }
+
+// New takes the directory of the token files: "/run/wxtokend".
+func New(appID, directory string) *Reader {
+	return &Reader{appID, directory + "/wx_access_token_" + appID, directory + "/control.sock"}
+}
+
+// Token is read before every call: it may be another one at any moment.
+func (r *Reader) Token() (string, error) {
+	found, err := r.read()
+	if err == nil && found.Expire <= time.Now().Unix() {
+		err = errors.New("could not use " + r.File + ": its token has expired; see wxtokend status")
+	}
+	return found.Value, err
+}
+
+// Replacement is the token to use instead of one that WeChat refused; "" if there is no other.
+func (r *Reader) Replacement(stale string) string {
+	other, err := r.read()
+	if err == nil && other.Value == stale {
+		other, err = r.report(stale)
+	}
+	if err != nil || other.Value == stale {
+		return "" // WeChat's own answer tells more than this error
+	}
+	return other.Value
+}
+
+type token struct {
+	Value  string
+	Expire int64
+}
+
+func (r *Reader) read() (found token, err error) {
+	text, err := os.ReadFile(r.File)
+	if err == nil {
+		err = json.Unmarshal(text, &found)
+	}
+	return found, err
+}
+
+func (r *Reader) report(stale string) (found token, err error) {
+	dial := func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", r.Socket) }
+	connection := &http.Transport{DialContext: dial, DisableKeepAlives: true}
+	keeper := http.Client{Transport: connection, Timeout: 25 * time.Second} // it may ask WeChat before it answers
+	body := strings.NewReader(`{"stale":"` + stale + `"}`)
+	answer, err := keeper.Post("http://wxtokend/v1/accounts/"+r.AppID+"/refresh", "application/json", body)
+	if err == nil {
+		defer answer.Body.Close()
+		err = json.NewDecoder(answer.Body).Decode(&found)
+	}
+	return found, err
+}

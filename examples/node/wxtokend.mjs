@@ -1,0 +1,67 @@
+// Calls WeChat with the token that wxtokend keeps, and never fetches one. Node 18+.
+//   const wechat = openWxtokend("wx0123456789abcdef");
+//   await wechat.call("/cgi-bin/user/get", { next_openid: "" });    // GET
+//   await wechat.call("/cgi-bin/menu/create", {}, { button: [] });  // POST
+import { readFile } from "node:fs/promises";
+import { request } from "node:http";
+import { json } from "node:stream/consumers";
+
+export const dead = new Set([40001, 40014, 42001]);
+
+export function openWxtokend(appid, options = {}) {
+	const { WXTOKEND_DIRECTORY = "/run/wxtokend" } = process.env;
+	const { directory = WXTOKEND_DIRECTORY } = options;
+	const file = options.file ?? `${directory}/wx_access_token_${appid}`;
+	const socketPath = options.socket ?? `${directory}/control.sock`;
+	const api = options.api ?? "https://api.weixin.qq.com";
+	const read = async () => JSON.parse(await readFile(file, "utf8"));
+
+	/** Read it before every call: it may be another one at any moment. */
+	async function token() {
+		const { value, expire } = await read();
+		if (expire > Date.now() / 1000) return value;
+		const hint = "its token has expired; see wxtokend status";
+		throw new Error(`could not use ${file}: ${hint}`);
+	}
+
+	/** What to use instead of a token that WeChat refused; undefined: there is no other. */
+	async function replacement(stale) {
+		try {
+			let { value } = await read();
+			if (value === stale) ({ value } = await report(stale));
+			return value === stale ? undefined : value;
+		} catch {
+			return undefined; // WeChat's own answer tells more than this error
+		}
+	}
+
+	/** WeChat's answer as an object, or as a Buffer if it is a file. */
+	async function call(path, query = {}, body = undefined) {
+		const used = await token();
+		const answer = await send(path, query, body, used);
+		const other = dead.has(answer.errcode) && (await replacement(used));
+		return other ? send(path, query, body, other) : answer;
+	}
+
+	async function send(path, query, body, access_token) {
+		const url = `${api}${path}?${new URLSearchParams({ ...query, access_token })}`;
+		const post = body && { method: "POST", body: JSON.stringify(body) };
+		const signal = AbortSignal.timeout(10_000);
+		const answer = await fetch(url, { ...post, signal });
+		const content = Buffer.from(await answer.arrayBuffer());
+		return content[0] === 0x7b ? JSON.parse(content.toString()) : content;
+	}
+
+	function report(stale) {
+		const path = `/v1/accounts/${appid}/refresh`;
+		const signal = AbortSignal.timeout(25_000); // it may ask WeChat before it answers
+		return new Promise((resolve, reject) => {
+			request({ socketPath, path, method: "POST", signal })
+				.on("response", (answer) => json(answer).then(resolve, reject))
+				.on("error", reject)
+				.end(JSON.stringify({ stale }));
+		});
+	}
+
+	return { token, replacement, call };
+}

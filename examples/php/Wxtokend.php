@@ -1,0 +1,69 @@
+<?php
+/**
+ * Calls WeChat with the token that wxtokend keeps, and never fetches one. PHP 7.4+ with curl.
+ *
+ *     $wechat = new Wxtokend('wx0123456789abcdef');
+ *     $wechat->call('/cgi-bin/user/get', ['next_openid' => '']);    // GET
+ *     $wechat->call('/cgi-bin/menu/create', [], ['button' => []]);  // POST
+ */
+class Wxtokend {
+    const DEAD = [40001, 40014, 42001];
+    public string $file, $socket;
+    private string $appid, $api;
+
+    function __construct(string $appid, ?string $directory = null, string $api = 'https://api.weixin.qq.com') {
+        [$this->appid, $this->api] = [$appid, $api];
+        $directory = $directory ?: getenv('WXTOKEND_DIRECTORY') ?: '/run/wxtokend';
+        $this->file = "$directory/wx_access_token_$appid";
+        $this->socket = "$directory/control.sock";
+    }
+
+    /** Read it before every call: it may be another one at any moment. */
+    function token(): string {
+        ['value' => $value, 'expire' => $expire] = $this->read();
+        if ($expire > time()) return $value;
+        throw new RuntimeException("could not use $this->file: its token has expired; see wxtokend status");
+    }
+
+    /** The token to use instead of one that WeChat refused; null if there is no other. */
+    function replacement(string $stale): ?string {
+        try {
+            $value = $this->read()['value'];
+            if ($value === $stale) $value = $this->report($stale)['value'] ?? $stale;
+            return $value === $stale ? null : $value;
+        } catch (Exception $e) {
+            return null; // WeChat's own answer tells more than this error
+        }
+    }
+
+    /** WeChat's answer as an array, or as a string if it is a file. */
+    function call(string $path, array $query = [], ?array $body = null) {
+        $token = $this->token();
+        $text = $body === null ? null : json_encode($body, JSON_UNESCAPED_UNICODE);
+        $url = fn($token) => "$this->api$path?" . http_build_query($query + ['access_token' => $token]);
+        $answer = self::send($url($token), $text);
+        $other = in_array($answer['errcode'] ?? 0, self::DEAD, true) ? $this->replacement($token) : null;
+        return $other ? self::send($url($other), $text) : $answer;
+    }
+
+    private function read(): array {
+        $text = @file_get_contents($this->file);
+        if ($text === false) throw new RuntimeException("could not read $this->file: see wxtokend status");
+        return json_decode($text, true, 4, JSON_THROW_ON_ERROR);
+    }
+
+    private function report(string $stale): array { // it may ask WeChat before it answers, hence 25 s
+        $options = [CURLOPT_UNIX_SOCKET_PATH => $this->socket, CURLOPT_PROXY => '', CURLOPT_TIMEOUT => 25];
+        $url = "http://wxtokend/v1/accounts/$this->appid/refresh";
+        return self::send($url, json_encode(['stale' => $stale]), $options);
+    }
+
+    private static function send(string $url, ?string $body, array $options = []) {
+        $options += [CURLOPT_RETURNTRANSFER => true, CURLOPT_TIMEOUT => 10];
+        if ($body !== null) $options[CURLOPT_POSTFIELDS] = $body;
+        if ($body !== null) $options[CURLOPT_HTTPHEADER] = ['Content-Type: application/json'];
+        curl_setopt_array($curl = curl_init($url), $options);
+        if (($answer = curl_exec($curl)) === false) throw new RuntimeException('no answer: ' . curl_error($curl));
+        return $answer !== '' && $answer[0] === '{' ? json_decode($answer, true, 512, JSON_THROW_ON_ERROR) : $answer;
+    }
+}

@@ -1,0 +1,62 @@
+"""Calls WeChat with the token that wxtokend keeps, and never fetches one. Python 3.8+.
+
+    wechat = Wxtokend("wx0123456789abcdef")
+    wechat.call("/cgi-bin/user/get", next_openid="")     # GET
+    wechat.call("/cgi-bin/menu/create", {"button": []})  # POST
+"""
+import http.client, json, os, socket, time
+from urllib import parse, request
+
+
+class Wxtokend:
+    DEAD = (40001, 40014, 42001)
+
+    def __init__(self, appid, directory=None, api="https://api.weixin.qq.com"):
+        self.appid, self.api = appid, api
+        directory = directory or os.environ.get("WXTOKEND_DIRECTORY") or "/run/wxtokend"
+        self.file = f"{directory}/wx_access_token_{appid}"
+        self.socket = f"{directory}/control.sock"
+
+    def token(self):
+        """Read it before every call: it may be another one at any moment."""
+        token = self._read()
+        if token["expire"] <= time.time():
+            raise RuntimeError(f"could not use {self.file}: its token has expired; see wxtokend status")
+        return token["value"]
+
+    def replacement(self, stale):
+        """The token to use instead of one that WeChat refused; None if there is no other."""
+        try:
+            value = self._read()["value"]
+            if value == stale:
+                value = self._report(stale)["value"]
+        except (OSError, ValueError, KeyError, http.client.HTTPException):
+            return None  # WeChat's own answer tells more than this error
+        return value if value != stale else None
+
+    def call(self, path, body=None, **query):
+        """WeChat's answer as a dict, or as bytes if it is a file."""
+        token = self.token()
+        answer = self._send(path, body, query, token)
+        dead = isinstance(answer, dict) and answer.get("errcode") in self.DEAD
+        other = self.replacement(token) if dead else None
+        return self._send(path, body, query, other) if other else answer
+
+    def _read(self):
+        with open(self.file, encoding="utf-8") as file:
+            return json.load(file)
+
+    def _send(self, path, body, query, token):
+        url = f"{self.api}{path}?" + parse.urlencode({**query, "access_token": token})
+        data = None if body is None else json.dumps(body, ensure_ascii=False).encode()
+        with request.urlopen(request.Request(url, data, {"Content-Type": "application/json"}), timeout=10) as answer:
+            content = answer.read()
+        return json.loads(content) if content.startswith(b"{") else content
+
+    def _report(self, stale):
+        keeper = http.client.HTTPConnection("wxtokend")
+        with socket.socket(socket.AF_UNIX) as keeper.sock:
+            keeper.sock.settimeout(25)  # it may ask WeChat before it answers
+            keeper.sock.connect(self.socket)
+            keeper.request("POST", f"/v1/accounts/{self.appid}/refresh", json.dumps({"stale": stale}))
+            return json.load(keeper.getresponse())

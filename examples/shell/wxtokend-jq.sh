@@ -1,0 +1,41 @@
+#!/bin/sh
+# Calls WeChat with the token that wxtokend keeps, and never fetches one. Needs curl and jq.
+#
+#   export WECHAT_APPID=wx0123456789abcdef
+#   ./wxtokend-jq.sh '/cgi-bin/user/get?next_openid='      # GET
+#   ./wxtokend-jq.sh /cgi-bin/menu/create '{"button":[]}'  # POST
+set -eu
+directory=${WXTOKEND_DIRECTORY:-/run/wxtokend}
+file=${WXTOKEND_FILE:-$directory/wx_access_token_$WECHAT_APPID}
+socket=${WXTOKEND_SOCKET:-$directory/control.sock}
+api=${WECHAT_API:-https://api.weixin.qq.com}
+path=$1 body=${2-}
+
+# Tokens go to curl on its standard input: its arguments can be seen in ps.
+send() {
+	case $path in *\?*) mark='&' ;; *) mark='?' ;; esac
+	printf 'url = "%s%s%saccess_token=%s"\n' "$api" "$path" "$mark" "$1" |
+		curl -sS --max-time 10 -H 'Content-Type: application/json' ${body:+--data-raw "$body"} --config -
+}
+
+# It may ask WeChat before it answers, hence 25 s.
+report() {
+	printf '{"stale":"%s"}' "$1" | curl -sf --max-time 25 --unix-socket "$socket" --data @- \
+		"http://wxtokend/v1/accounts/$WECHAT_APPID/refresh" | jq -r ".value // empty"
+}
+
+# Read it before every call: it may be another one at any moment.
+token=$(jq -r 'select(.expire > now).value' "$file") || token=
+[ -n "$token" ] || {
+	echo "could not use $file: there is none, or its token has expired; see wxtokend status" >&2
+	exit 1
+}
+answer=$(send "$token")
+dead=$(printf %s "$answer" | jq '.errcode == (40001, 40014, 42001) | select(.)' 2>/dev/null) || dead=
+if [ "$dead" ]; then
+	other=$(jq -r ".value // empty" "$file") || other=$token
+	# If the report fails, WeChat's own answer tells more.
+	[ "$other" != "$token" ] || other=$(report "$token") || other=
+	[ "${other:-$token}" = "$token" ] || answer=$(send "$other")
+fi
+printf '%s\n' "$answer"

@@ -1,0 +1,44 @@
+#!/bin/sh
+# Calls WeChat with the token that wxtokend keeps, and never fetches one. Needs curl, not jq.
+#
+#   export WECHAT_APPID=wx0123456789abcdef
+#   ./wxtokend.sh '/cgi-bin/user/get?next_openid='      # GET
+#   ./wxtokend.sh /cgi-bin/menu/create '{"button":[]}'  # POST
+set -eu
+directory=${WXTOKEND_DIRECTORY:-/run/wxtokend}
+file=${WXTOKEND_FILE:-$directory/wx_access_token_$WECHAT_APPID}
+socket=${WXTOKEND_SOCKET:-$directory/control.sock}
+api=${WECHAT_API:-https://api.weixin.qq.com}
+path=$1 body=${2-}
+
+# Tokens go to curl on its standard input: its arguments can be seen in ps.
+send() {
+	case $path in *\?*) mark='&' ;; *) mark='?' ;; esac
+	printf 'url = "%s%s%saccess_token=%s"\n' "$api" "$path" "$mark" "$1" |
+		curl -sS --max-time 10 -H 'Content-Type: application/json' ${body:+--data-raw "$body"} --config -
+}
+
+# It may ask WeChat before it answers, hence 25 s.
+report() {
+	printf '{"stale":"%s"}' "$1" | curl -sf --max-time 25 --unix-socket "$socket" --data @- \
+		"http://wxtokend/v1/accounts/$WECHAT_APPID/refresh"
+}
+
+value_in() { printf '%s\n' "$1" | sed -n 's/.*"value" *: *"\([^"]*\)".*/\1/p'; }
+expire_in() { printf '%s\n' "$1" | sed -n 's/.*"expire" *: *\([0-9]*\).*/\1/p'; }
+
+# Read it before every call: it may be another one at any moment.
+text=$(cat "$file") && token=$(value_in "$text") && expire=$(expire_in "$text")
+[ -n "${token-}" ] && [ "${expire:-0}" -gt "$(date +%s)" ] || {
+	echo "could not use $file: its token has expired; see wxtokend status" >&2
+	exit 1
+}
+answer=$(send "$token")
+case $answer in '{"errcode":40001,'* | '{"errcode":40014,'* | '{"errcode":42001,'*)
+	other=$(value_in "$(cat "$file")")
+	# If the report fails, WeChat's own answer tells more.
+	[ "$other" != "$token" ] || other=$(value_in "$(report "$token")")
+	[ "${other:-$token}" = "$token" ] || answer=$(send "$other")
+	;;
+esac
+printf '%s\n' "$answer"

@@ -1,0 +1,21 @@
+import io
+
+from loop import API, APPID, DIRECTORY, serve
+from wechatpy.exceptions import WeChatClientException
+from wechatpy_client import WxtokendClient
+from wxtokend import Wxtokend
+
+client = WxtokendClient(APPID, "a-secret", Wxtokend(APPID, DIRECTORY))
+client.API_BASE_URL = API
+
+
+def call(method, path):
+    try:
+        if method == "POST":
+            return client.post(path, params={"reader": APPID}, files={"media": io.BytesIO("中文".encode())})
+        return client.get(path, params={"reader": APPID})
+    except WeChatClientException as refusal:
+        return {"errcode": refusal.errcode}
+
+
+serve(call)

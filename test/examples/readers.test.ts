@@ -1,0 +1,4 @@
+import { testReader } from "./cases.ts";
+import { plainReaders } from "./readers.ts";
+
+for (const reader of plainReaders) testReader(reader);

@@ -1,0 +1,301 @@
+/** Every example that can be run here: what it needs, how it is built and started, and in what it differs. */
+import { execFile, execFileSync } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import { promisify } from "node:util";
+import { projectRoot } from "../support/program.ts";
+
+export interface Reader {
+	readonly name: string;
+	readonly needs: readonly Need[];
+	/** Builds it, if that is its way, and gives the command line of its driver. */
+	prepare(): Promise<readonly string[]>;
+	/** PHP and shell answer one call after the other: many at once are many processes. */
+	readonly oneCallAtATime?: true;
+	/**
+	 * Calls of WeChat while it refuses and there is no other token. Two: the SDK's
+	 * own retry cannot be told that there is none.
+	 */
+	readonly callsWhenHopeless: 1 | 2;
+	/** Default 1. */
+	readonly reportsWhenHopeless?: 2;
+	/** Codes that the SDK does not take for a dead token. */
+	readonly deafTo?: readonly number[];
+	/** Its driver has no call with a body. */
+	readonly sendsNothing?: true;
+}
+
+/** A Debian package, and how to see that it is there. */
+export interface Need {
+	readonly name: string;
+	found(): boolean;
+}
+
+/** Where a driver finds its account. */
+export interface Place {
+	readonly appid: string;
+	readonly url: string;
+	readonly directory: string;
+}
+
+/** The names of Debian's packages to install. */
+export function missingFor({ needs }: Reader): readonly string[] {
+	return needs.filter((need) => !need.found()).map(({ name }) => name);
+}
+
+export function environmentOf({
+	appid,
+	url,
+	directory,
+}: Place): Readonly<Record<string, string>> {
+	return {
+		WECHAT_APPID: appid,
+		WECHAT_API: url,
+		WXTOKEND_DIRECTORY: directory,
+		EXAMPLES: examples,
+		STUBS: stubs,
+		PYTHONPATH: [join(examples, "python"), join(stubs, "python")].join(
+			delimiter,
+		),
+		PYTHONDONTWRITEBYTECODE: "1",
+	};
+}
+
+export const examples = join(projectRoot, "examples");
+const here = join(projectRoot, "test/examples");
+const stubs = join(here, "stubs");
+const drivers = join(here, "drivers");
+
+const commandOf = (name: string, command: string): Need => ({
+	name,
+	found: () =>
+		(process.env.PATH ?? "")
+			.split(delimiter)
+			.some((directory) => existsSync(join(directory, command))),
+});
+
+const fileOf = (name: string, path: string): Need => ({
+	name,
+	found: () => existsSync(path),
+});
+
+const python = commandOf("python3", "python3");
+const php = commandOf("php-cli", "php");
+const phpCurl: Need = {
+	name: "php-curl",
+	found: () =>
+		php.found() &&
+		execFileSync("php", ["-m"], { encoding: "utf8" }).includes("curl"),
+};
+const symfony = [
+	fileOf(
+		"php-symfony-http-client",
+		"/usr/share/php/Symfony/Component/HttpClient/autoload.php",
+	),
+	fileOf(
+		"php-symfony-mime",
+		"/usr/share/php/Symfony/Component/Mime/autoload.php",
+	),
+];
+const psr7 = fileOf(
+	"php-nyholm-psr7",
+	"/usr/share/php/Nyholm/Psr7/autoload.php",
+);
+const laravel = fileOf(
+	"php-illuminate-container",
+	"/usr/share/php/Illuminate/Container/autoload.php",
+);
+const ruby = commandOf("ruby", "ruby");
+const go = commandOf("golang-go", "go");
+const java = commandOf("default-jdk-headless", "javac");
+const curl = commandOf("curl", "curl");
+const jq = commandOf("jq", "jq");
+const mono = [
+	commandOf("mono-mcs", "mcs"),
+	commandOf("mono-runtime", "mono"),
+	fileOf(
+		"libmono-system-net-http4.0-cil",
+		"/usr/lib/mono/4.5/System.Net.Http.dll",
+	),
+];
+
+/** The readers without an SDK. */
+export const plainReaders: readonly Reader[] = [
+	{
+		name: "Python",
+		needs: [python],
+		prepare: script("python3", "python.py"),
+		callsWhenHopeless: 1,
+	},
+	{
+		name: "PHP",
+		needs: [php, phpCurl],
+		prepare: script("php", "php.php"),
+		oneCallAtATime: true,
+		callsWhenHopeless: 1,
+	},
+	{
+		name: "Node",
+		needs: [],
+		prepare: script(process.execPath, "node.mjs"),
+		callsWhenHopeless: 1,
+	},
+	{
+		name: "Go",
+		needs: [go],
+		prepare: async () => [await buildGo(), "transport"],
+		callsWhenHopeless: 1,
+	},
+	{
+		name: "Ruby",
+		needs: [ruby],
+		prepare: script("ruby", "ruby.rb"),
+		callsWhenHopeless: 1,
+	},
+	{
+		name: "Java",
+		needs: [java],
+		prepare: async () => ["java", "-cp", await buildJava(), "ReaderDriver"],
+		callsWhenHopeless: 1,
+	},
+	{
+		name: "C#",
+		needs: mono,
+		prepare: async () => ["mono", await buildCsharp()],
+		callsWhenHopeless: 1,
+	},
+	{
+		name: "shell with jq",
+		needs: [curl, jq],
+		prepare: shell("wxtokend-jq.sh"),
+		oneCallAtATime: true,
+		callsWhenHopeless: 1,
+	},
+	{
+		name: "shell without jq",
+		needs: [curl],
+		prepare: shell("wxtokend.sh"),
+		oneCallAtATime: true,
+		callsWhenHopeless: 1,
+	},
+];
+
+/**
+ * The glue for SDKs that no registry here has: against stubs with the SDK's own
+ * names, types and habits.
+ */
+export const gluedReaders: readonly Reader[] = [
+	{
+		name: "EasyWeChat 6",
+		needs: [php, phpCurl, ...symfony],
+		prepare: script("php", "easywechat6.php"),
+		oneCallAtATime: true,
+		callsWhenHopeless: 1,
+	},
+	{
+		name: "laravel-wechat",
+		needs: [php, phpCurl, ...symfony, laravel],
+		prepare: script("php", "laravel-wechat.php"),
+		oneCallAtATime: true,
+		callsWhenHopeless: 1,
+	},
+	{
+		name: "EasyWeChat 5",
+		needs: [php, phpCurl, psr7],
+		prepare: script("php", "easywechat5.php"),
+		oneCallAtATime: true,
+		callsWhenHopeless: 2,
+	},
+	{
+		name: "wechatpy",
+		needs: [python],
+		prepare: script("python3", "with_wechatpy.py"),
+		callsWhenHopeless: 1,
+	},
+	{
+		name: "chanxuehong/wechat",
+		needs: [go],
+		prepare: async () => [await buildGo(), "chanxuehong"],
+		callsWhenHopeless: 2,
+		deafTo: [40014],
+	},
+	{
+		name: "WxJava",
+		needs: [java],
+		prepare: async () => ["java", "-cp", await buildJava(), "WxJavaDriver"],
+		callsWhenHopeless: 2,
+		reportsWhenHopeless: 2,
+	},
+	{
+		name: "the gem wechat",
+		needs: [ruby],
+		prepare: script("ruby", "wechat_gem.rb"),
+		callsWhenHopeless: 1,
+	},
+];
+
+function script(interpreter: string, file: string): Reader["prepare"] {
+	return async () => [interpreter, join(drivers, file)];
+}
+
+function shell(file: string): Reader["prepare"] {
+	return async () => [join(drivers, "loop.sh"), join(examples, "shell", file)];
+}
+
+const run = promisify(execFile);
+
+/** What was built, once for each test file. */
+const built = new Map<string, Promise<string>>();
+
+function build(
+	what: string,
+	make: (target: string) => Promise<unknown>,
+): Promise<string> {
+	const known = built.get(what);
+	if (known !== undefined) return known;
+	const place = mkdtempSync(join(tmpdir(), `wxtokend-${what}-`));
+	process.once("exit", () => rmSync(place, { recursive: true, force: true }));
+	const target = join(place, "driver");
+	const made = make(target).then(() => target);
+	built.set(what, made);
+	return made;
+}
+
+function buildGo(): Promise<string> {
+	return build("go", (target) =>
+		run("go", ["build", "-o", target, "."], {
+			cwd: join(drivers, "go"),
+			env: { ...process.env, GOFLAGS: "-mod=mod", GOPROXY: "off" },
+		}),
+	);
+}
+
+function buildJava(): Promise<string> {
+	const sources = [
+		...javaIn(join(examples, "java")),
+		...javaIn(join(drivers, "java")),
+		...javaIn(join(stubs, "java")),
+	];
+	return build("java", (target) =>
+		run("javac", ["-encoding", "UTF-8", "-d", target, ...sources]),
+	);
+}
+
+function javaIn(directory: string): readonly string[] {
+	return readdirSync(directory, { recursive: true, encoding: "utf8" })
+		.filter((name) => name.endsWith(".java"))
+		.map((name) => join(directory, name));
+}
+
+function buildCsharp(): Promise<string> {
+	return build("csharp", (target) =>
+		run("mcs", [
+			"-langversion:7.2",
+			"-r:System.Net.Http",
+			`-out:${target}`,
+			join(drivers, "csharp/Driver.cs"),
+			join(examples, "csharp/Wxtokend.cs"),
+		]),
+	);
+}

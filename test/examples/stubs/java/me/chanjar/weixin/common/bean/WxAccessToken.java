@@ -1,0 +1,4 @@
+package me.chanjar.weixin.common.bean;
+
+public class WxAccessToken {
+}
