@@ -21,16 +21,17 @@ const lazy = new Set();
 const bundledPackages = new Set();
 
 /**
- * Turns `import("./commands/run.ts")` into `require("./run.cjs")`. errors.ts gets
- * a file of its own too: with a copy of its classes in each bundle, `instanceof`
- * would not know the errors of another one; and http.ts, the largest by far.
+ * Turns `import("./commands/run.ts")` into `require("./run.cjs")`. errors.ts and
+ * link-error.ts get files of their own too: with a copy of their classes in each
+ * bundle, `instanceof` would not know the errors of another one; and http.ts, the
+ * largest by far.
  */
 const splitAtDynamicImports = {
 	name: "split-at-dynamic-imports",
 	setup({ onResolve }) {
 		onResolve({ filter: /\.ts$/ }, ({ kind, path, resolveDir }) => {
 			const isShared =
-				kind !== "entry-point" && /\/(errors|http)\.ts$/.test(path);
+				kind !== "entry-point" && /\/(errors|http|link-error)\.ts$/.test(path);
 			if (kind !== "dynamic-import" && !isShared) return undefined;
 			lazy.add(join(resolveDir, path));
 			return { path: `./${basename(path, ".ts")}.cjs`, external: true };
