@@ -58,7 +58,9 @@ export async function placeSocket(
 	try {
 		if (await isTaken(place.path)) return "taken";
 		sweepPrivateDirectories(dirname(place.path), parts.clock.now());
-		return await listenPrivately(server, place);
+		return await listenPrivately(server, place, () => {
+			if (!lock.isHeld()) throw lost(place.path);
+		});
 	} finally {
 		await lock.release();
 	}
@@ -146,6 +148,7 @@ function answers(path: string): Promise<boolean> {
 async function listenPrivately(
 	server: Server,
 	{ path, gid }: SocketPlace,
+	mustBeHeld: () => void,
 ): Promise<PlacedSocket> {
 	let hidden: string | undefined;
 	try {
@@ -156,6 +159,7 @@ async function listenPrivately(
 		if (gid !== undefined) fs.chownSync(draft, -1, gid);
 		fs.chmodSync(draft, 0o660);
 		const { dev: device, ino: inode } = fs.lstatSync(draft);
+		mustBeHeld();
 		fs.renameSync(draft, path);
 		return { path, device, inode };
 	} catch (error) {
@@ -166,6 +170,14 @@ async function listenPrivately(
 	} finally {
 		if (hidden !== undefined) removePrivateDirectory(hidden);
 	}
+}
+
+function lost(path: string): StoreError {
+	return new StoreError(
+		"lost",
+		`could not open the control socket ${path}: this process stood still for so long that another one took over`,
+		"nothing to do: it is tried again",
+	);
 }
 
 /** Not longer than the default name of the socket, as paths are limited. */

@@ -1,17 +1,17 @@
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import {
 	chmodSync,
 	existsSync,
 	lstatSync,
 	mkdirSync,
-	readdirSync,
 	readFileSync,
 	rmSync,
 	writeFileSync,
 } from "node:fs";
-import { connect, createServer } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
+import type { RequestRecord } from "../src/simulator/journal.ts";
 import { newAccounts, writeConfig } from "./support/config-file.ts";
 import { newDirectory } from "./support/directory.ts";
 import { eventually } from "./support/eventually.ts";
@@ -278,7 +278,7 @@ test("who does not send all of a request is told so, and closed", async () => {
 	}
 });
 
-test("the socket has its mode and group from its first instant", async () => {
+test("the socket has its mode and group before it has its name", async () => {
 	const accounts = newAccounts();
 	const wechat = await startWeChat({ accounts });
 	const gid = process.getuid?.() === 0 ? 12_345 : process.getgid?.();
@@ -287,26 +287,47 @@ test("the socket has its mode and group from its first instant", async () => {
 		url: wechat.url,
 		top: { group: gid },
 	});
-	mkdirSync(config.directory);
-	const socket = socketIn(config.directory);
-	const seen = new Set<string>();
-	const watcher = spawn("/usr/bin/python3", ["-c", watchMode, socket]);
-	onTestFinished(() => void watcher.kill("SIGKILL"));
-	watcher.stdout.setEncoding("utf8").on("data", (text: string) => {
-		for (const line of text.match(/.+/g) ?? []) seen.add(line);
+	const trace = join(newDirectory(), "trace");
+	const calls = "bind,listen,mkdir,chmod,fchmodat,chown,lchown,fchownat,rename";
+	const daemon = await startDaemon(config.file, {
+		launcher: [
+			"strace",
+			"-D",
+			"-f",
+			"-qq",
+			"-e",
+			`trace=${calls}`,
+			"-o",
+			trace,
+		],
 	});
-	await eventually(() => seen.has("ready"), { what: "the watcher" });
-	// Each start makes it anew.
-	for (let round = 0; round < 3; round += 1) {
-		const daemon = await startDaemon(config.file);
-		await daemon.event("control.opened");
-		await daemon.stop();
-		expect(existsSync(socket)).toBe(false);
-	}
-	expect([...seen]).toEqual(["ready", `0o660 ${gid}`]);
-	expect(
-		readdirSync(config.directory).filter((name) => /^\.cs/.test(name)),
-	).toEqual([]);
+	const socket = socketIn(config.directory);
+	const { mode, gid: group } = lstatSync(socket);
+	expect([mode & 0o7777, group]).toEqual([0o660, gid]);
+	await daemon.stop();
+	expect(existsSync(socket)).toBe(false);
+	const steps = readFileSync(trace, "utf8")
+		.split("\n")
+		.filter((line) => /\/\.cs|control\.sock"/.test(line))
+		.map((line) => line.replace(/^\d+ +/, "").replaceAll(config.directory, ""))
+		.map((line) => line.replace(/\.cs\w{6}/g, ".cs"));
+	expect(steps).toEqual([
+		expect.stringMatching(/^mkdir\("\/.cs", 0700\) += 0$/),
+		expect.stringMatching(/^bind\(.*"\/.cs\/s".*= 0$/),
+		expect.stringMatching(/^l?chown\("\/.cs\/s", -1, \d+\) += 0$/),
+		expect.stringMatching(/^chmod\("\/.cs\/s", 0660\) += 0$/),
+		expect.stringMatching(/^rename\("\/.cs\/s", "\/control.sock"\) += 0$/),
+	]);
+});
+
+test("a socket that took our place is not removed when we end", async () => {
+	const { daemon, socket } = await startAll();
+	rmSync(socket);
+	const stranger = createServer((connection) => connection.destroy());
+	await new Promise<void>((resolve) => stranger.listen(socket, resolve));
+	onTestFinished(() => void stranger.close());
+	await daemon.stop();
+	expect(existsSync(socket)).toBe(true);
 });
 
 test("a socket that a killed daemon left behind is replaced", async () => {
@@ -490,24 +511,43 @@ test("clients cannot use up the files that the keepers need", async () => {
 	const wechat = await startWeChat({ accounts, tokenLifetimeSeconds: 6 });
 	const config = writeConfig({ accounts, url: wechat.url });
 	// The whole process may have 128 files open.
-	await startDaemon(config.file, {
+	const daemon = await startDaemon(config.file, {
 		launcher: ["prlimit", "--nofile=128:128"],
 	});
 	const socket = socketIn(config.directory);
-	const crowd = Array.from({ length: 300 }, () => connect(socket));
-	onTestFinished(() => {
+	const crowd = new Set<Socket>();
+	let pressing = true;
+	// Who is thrown out comes again.
+	const press = () => {
+		if (!pressing) return;
+		const one = connect(socket);
+		crowd.add(one);
+		one.on("error", () => {});
+		one.on("close", () => {
+			crowd.delete(one);
+			setTimeout(press, 20);
+		});
+	};
+	for (let count = 0; count < 300; count += 1) press();
+	const leave = () => {
+		pressing = false;
 		for (const one of crowd) one.destroy();
-	});
-	for (const one of crowd) one.on("error", () => {});
-	const since = wechat.requests.at(-1)?.id ?? 0;
-	await wechat.waitFor(({ outcome }) => outcome === "issued", 20_000, since);
+	};
+	onTestFinished(leave);
+	const first = wechat.requests.at(-1);
+	const second = await wechat.waitFor(isIssued, 20_000, first?.id);
+	const third = await wechat.waitFor(isIssued, 20_000, second.id);
+	expect(second.at - (first?.at ?? 0)).toBeLessThan(6_000);
+	expect(third.at - second.at).toBeLessThan(6_000);
+	expect(daemon.events().filter(({ level }) => level !== "info")).toEqual([]);
+	leave();
 	await eventually(
 		() =>
 			callSocket(socket, "/healthz").then(
 				({ status }) => status === 200,
 				() => false,
 			),
-		{ what: "an answer, once the crowd was told to go" },
+		{ what: "an answer, once the crowd has left" },
 	);
 });
 
@@ -526,18 +566,6 @@ test("a stranger's living socket is not ours to take", async () => {
 	expect(existsSync(socket)).toBe(true);
 });
 
-/** Looks without a pause, and prints each mode and group that it has not seen before. */
-const watchMode = `
-import os, sys
-print("ready", flush=True)
-last = None
-while True:
-    try:
-        found = os.lstat(sys.argv[1])
-    except FileNotFoundError:
-        continue
-    seen = f"{oct(found.st_mode & 0o7777)} {found.st_gid}"
-    if seen != last:
-        print(seen, flush=True)
-        last = seen
-`;
+function isIssued({ outcome }: RequestRecord): boolean {
+	return outcome === "issued";
+}
