@@ -14,10 +14,10 @@
  * shares a path must hold a lock, and pass `stillOurs` to look at it last: no
  * other system call lies between that look and the rename.
  */
-import { randomBytes } from "node:crypto";
-import { constants, renameSync, type Stats } from "node:fs";
-import * as fs from "node:fs/promises";
+import { randomBytes, randomUUID } from "node:crypto";
+import fs from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { promisify } from "node:util";
 import { errnoOf, StoreError } from "./errors.ts";
 
 export interface FileAttributes {
@@ -30,66 +30,64 @@ export interface FileAttributes {
 export async function publishFile(
 	path: string,
 	content: string,
-	{ mode, gid }: FileAttributes,
+	attributes: FileAttributes,
 	stillOurs: () => void = () => {},
 ): Promise<void> {
 	const directory = dirname(path);
 	const temporary = join(
 		directory,
-		`.${basename(path)}.${randomBytes(6).toString("hex")}.tmp`,
+		// The last twelve digits are random, and made in advance for many.
+		`.${basename(path)}.${randomUUID().slice(24)}.tmp`,
 	);
+	const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = fs.constants;
 	const step = stepsOf(path);
 	const file = await step("create a file beside", () =>
-		fs.open(
-			temporary,
-			constants.O_WRONLY |
-				constants.O_CREAT |
-				constants.O_EXCL |
-				constants.O_NOFOLLOW,
-			0o600,
-		),
+		fs.openSync(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600),
 	);
+	let sync: Sync;
 	try {
-		await fill(file, content, { mode, gid }, step);
+		sync = await step("look at the file system of", () => syncIn(directory));
+		await fill(file, content, attributes, step, sync);
 		stillOurs();
 		// Not by a worker thread: what we saw of the lock ages while that is busy.
-		await step("rename into place", async () => replace(temporary, path));
+		await step("rename into place", () => replace(temporary, path));
 	} catch (error) {
 		// The error that counts is the first one.
-		await fs.unlink(temporary).catch(() => {});
+		quietly(() => fs.unlinkSync(temporary));
 		throw error;
 	}
-	await step("sync the directory of", () => syncDirectory(directory));
+	await step("sync the directory of", () => syncDirectory(directory, sync));
 }
 
 /** Content on the medium, group and mode set, closed. */
 async function fill(
-	file: fs.FileHandle,
+	file: number,
 	content: string,
 	{ mode, gid }: FileAttributes,
 	step: Step,
+	sync: Sync,
 ): Promise<void> {
 	try {
 		// Group and mode come before the content, through the descriptor: the
 		// content is never there with other rights than the final ones.
 		if (gid !== undefined)
-			await step("set the group of", () => file.chown(-1, gid));
-		await step("set the mode of", () => file.chmod(mode));
-		await step("write", () => file.writeFile(content));
+			await step("set the group of", () => fs.fchownSync(file, -1, gid));
+		await step("set the mode of", () => fs.fchmodSync(file, mode));
+		await step("write", () => fs.writeFileSync(file, content));
 		// A failed fsync is not repeated: the kernel may have dropped the pages.
-		await step("sync", () => file.sync());
+		await step("sync", () => sync(file));
 	} catch (error) {
-		await file.close().catch(() => {});
+		quietly(() => fs.closeSync(file));
 		throw error;
 	}
-	await step("close", () => file.close());
+	await step("close", () => fs.closeSync(file));
 }
 
 /** Fails unless the directory is one in which nobody can swap our files. */
-export async function refuseUnsafeDirectory(directory: string): Promise<void> {
-	let found: Stats;
+export function refuseUnsafeDirectory(directory: string): void {
+	let found: fs.Stats;
 	try {
-		found = await fs.stat(directory);
+		found = fs.statSync(directory);
 	} catch (error) {
 		throw storeError("read the directory", directory, error);
 	}
@@ -143,7 +141,7 @@ const hints: Readonly<Record<string, string>> = {
 	ENFILE: "too many open files on this machine",
 };
 
-type Step = <T>(verb: string, call: () => Promise<T>) => Promise<T>;
+type Step = <T>(verb: string, call: () => T | Promise<T>) => Promise<T>;
 
 function stepsOf(path: string): Step {
 	return async (verb, call) => {
@@ -157,28 +155,47 @@ function stepsOf(path: string): Step {
 
 function replace(temporary: string, path: string): void {
 	try {
-		renameSync(temporary, path);
+		fs.renameSync(temporary, path);
 	} catch (error) {
 		if (errnoOf(error) !== "EISDIR") throw error;
 		// Somebody made a folder there. It may hold things: nothing is deleted.
-		renameSync(path, `${path}.set-aside-${randomBytes(4).toString("hex")}`);
-		renameSync(temporary, path);
+		fs.renameSync(path, `${path}.set-aside-${randomBytes(4).toString("hex")}`);
+		fs.renameSync(temporary, path);
 	}
 }
 
-async function syncDirectory(directory: string): Promise<void> {
-	const handle = await fs.open(
-		directory,
-		constants.O_RDONLY | constants.O_DIRECTORY,
-	);
+type Sync = (file: number) => void | Promise<void>;
+
+/**
+ * How to fsync in a directory. A disk may take its time: that is for a worker
+ * thread. In memory it is nothing, and the way to another thread and back takes
+ * longer than all the rest of the publishing; under /run, that is the usual case.
+ */
+function syncIn(directory: string): Sync {
+	const { type } = fs.statfsSync(directory);
+	return inMemory.has(type) ? fs.fsyncSync : promisify(fs.fsync);
+}
+
+/** tmpfs and ramfs, by what statfs(2) calls their type. */
+const inMemory = new Set([0x01021994, 0x858458f6]);
+
+async function syncDirectory(directory: string, sync: Sync): Promise<void> {
+	const { O_RDONLY, O_DIRECTORY } = fs.constants;
+	const file = fs.openSync(directory, O_RDONLY | O_DIRECTORY);
 	try {
-		await handle.sync();
+		await sync(file);
 	} catch (error) {
 		if (!cannotSyncDirectories.has(errnoOf(error) ?? "")) throw error;
 	} finally {
-		await handle.close();
+		fs.closeSync(file);
 	}
 }
 
 /** What file systems say that keep their directories safe by themselves, or cannot. */
 const cannotSyncDirectories = new Set(["EINVAL", "ENOTSUP", "EOPNOTSUPP"]);
+
+function quietly(act: () => void): void {
+	try {
+		act();
+	} catch {}
+}

@@ -52,7 +52,7 @@ export async function placeSocket(
 	place: SocketPlace,
 	parts: PlacingParts,
 ): Promise<PlacedSocket | "taken"> {
-	await refuseUnsafeDirectory(dirname(place.path));
+	refuseUnsafeDirectory(dirname(place.path));
 	const lock = await lockPlace(place.path, parts);
 	if (lock === undefined) return "taken";
 	try {

@@ -103,7 +103,7 @@ export async function prepareDirectory({
 	gid,
 }: Config): Promise<void> {
 	makeDirectory(directory, gid);
-	await refuseUnsafeDirectory(directory);
+	refuseUnsafeDirectory(directory);
 }
 
 /**

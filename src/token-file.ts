@@ -163,7 +163,7 @@ function lockedStore(
 		if (!lock.isHeld()) throw lost(path);
 	};
 	const write = async (target: string, content: string) => {
-		await refuseUnsafeDirectory(dirname(path));
+		refuseUnsafeDirectory(dirname(path));
 		await publishFile(target, content, { mode, gid }, mustBeHeld);
 		mustBeHeld();
 	};

@@ -1,10 +1,10 @@
 import fs from "node:fs";
-import { syncBuiltinESMExports } from "node:module";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, onTestFinished, test, vi } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { publishFile, refuseUnsafeDirectory } from "../src/atomic-write.ts";
 import { StoreError } from "../src/errors.ts";
-import { insteadOf, systemError, withNextHandle } from "./faults/spy.ts";
+import { failOnce, insteadOf, watchSyncs } from "./faults/spy.ts";
 import { newDirectory } from "./support/directory.ts";
 
 const attributes = { mode: 0o640, gid: undefined };
@@ -100,23 +100,17 @@ test("the lock is looked at last: no system call lies between the look and the r
 });
 
 test.each([
-	["chmod", "set the mode of"],
-	["writeFile", "write"],
-	["sync", "sync"],
-	["close", "close"],
+	["fchmodSync", "set the mode of"],
+	["writeFileSync", "write"],
+	["fsync", "sync"],
+	["closeSync", "close"],
 ] as const)(
 	"an error of %s takes the temporary file away and is told as one",
-	async (method, verb) => {
+	async (name, verb) => {
 		const directory = newDirectory();
 		const path = join(directory, "token");
 		await publishFile(path, "old\n", attributes);
-		withNextHandle((handle) => {
-			const real = handle.close.bind(handle);
-			handle[method] = async () => {
-				if (method === "close") await real();
-				throw systemError("EIO");
-			};
-		});
+		failOnce(name, "EIO");
 		await expect(publishFile(path, "new\n", attributes)).rejects.toMatchObject({
 			kind: "io",
 			code: "EIO",
@@ -129,35 +123,38 @@ test.each([
 
 test("a failed sync is told, and not the close that fails after it", async () => {
 	const path = join(newDirectory(), "token");
-	withNextHandle((handle) => {
-		const close = handle.close.bind(handle);
-		handle.sync = () => Promise.reject(systemError("EIO"));
-		handle.close = async () => {
-			await close();
-			throw systemError("ENOSPC");
-		};
-	});
+	failOnce("fsync", "EIO");
+	failOnce("closeSync", "ENOSPC");
 	await expect(publishFile(path, "new\n", attributes)).rejects.toMatchObject({
 		code: "EIO",
 	});
 });
 
+test.each(["/dev/shm", tmpdir()].filter((medium) => fs.existsSync(medium)))(
+	"under %s the file is synced before it is renamed, and the directory after it",
+	async (medium) => {
+		const directory = fs.mkdtempSync(join(medium, "wxtokend-test-"));
+		onTestFinished(() => fs.rmSync(directory, { recursive: true }));
+		const order: string[] = [];
+		watchSyncs((file) => {
+			order.push(fs.fstatSync(file).isDirectory() ? "directory" : "file");
+			return undefined;
+		});
+		const rename = fs.renameSync;
+		insteadOf("renameSync", (from, to) => {
+			order.push("rename");
+			rename(from, to);
+		});
+		await publishFile(join(directory, "token"), "new\n", attributes);
+		expect(order).toEqual(["file", "rename", "directory"]);
+	},
+);
+
 test("a file system that cannot sync directories is no failure, a disk error is one", async () => {
 	const directory = newDirectory();
 	const path = join(directory, "token");
-	const open = fs.promises.open;
 	let code = "EINVAL";
-	vi.spyOn(fs.promises, "open").mockImplementation(async (...args) => {
-		const handle = await open(...args);
-		if ((await handle.stat()).isDirectory())
-			handle.sync = () => Promise.reject(systemError(code));
-		return handle;
-	});
-	onTestFinished(() => {
-		vi.restoreAllMocks();
-		syncBuiltinESMExports();
-	});
-	syncBuiltinESMExports();
+	watchSyncs((file) => (fs.fstatSync(file).isDirectory() ? code : undefined));
 	await publishFile(path, "new\n", attributes);
 	code = "EIO";
 	await expect(publishFile(path, "newer\n", attributes)).rejects.toMatchObject({
@@ -177,16 +174,20 @@ test("a missing directory is said to be missing", async () => {
 test("a directory in which everybody may write is refused, unless it is sticky", async () => {
 	const directory = newDirectory();
 	fs.chmodSync(directory, 0o777);
-	await expect(refuseUnsafeDirectory(directory)).rejects.toMatchObject({
-		kind: "refused",
-		message: expect.stringContaining("everybody may write there"),
-		hint: expect.stringContaining("chmod o-w"),
-	});
+	expect(() => refuseUnsafeDirectory(directory)).toThrow(
+		expect.objectContaining({
+			kind: "refused",
+			message: expect.stringContaining("everybody may write there"),
+			hint: expect.stringContaining("chmod o-w"),
+		}),
+	);
 	fs.chmodSync(directory, 0o1777);
-	await refuseUnsafeDirectory(directory);
+	refuseUnsafeDirectory(directory);
 	const file = join(directory, "file");
 	fs.writeFileSync(file, "");
-	await expect(refuseUnsafeDirectory(file)).rejects.toMatchObject({
-		kind: "refused",
-	});
+	expect(() => refuseUnsafeDirectory(file)).toThrow(
+		expect.objectContaining({
+			kind: "refused",
+		}),
+	);
 });

@@ -10,16 +10,45 @@ export function insteadOf<
 	restoreAfterTest();
 }
 
-/** Changes what the next `open` of node:fs/promises gives. */
-export function withNextHandle(
-	change: (handle: fs.promises.FileHandle) => void,
+/** The next call ends in this error, having done nothing but close, if that is what it does. */
+export function failOnce(
+	name: "fchmodSync" | "writeFileSync" | "fsync" | "closeSync",
+	code: string,
 ): void {
-	const open = fs.promises.open;
-	vi.spyOn(fs.promises, "open").mockImplementationOnce(async (...args) => {
-		const handle = await open(...args);
-		change(handle);
-		return handle;
+	if (name === "fsync") {
+		let left = 1;
+		watchSyncs(() => (left-- > 0 ? code : undefined));
+		return;
+	}
+	const close = fs.closeSync;
+	vi.spyOn(fs, name).mockImplementationOnce((file: unknown) => {
+		if (name === "closeSync") close(file as number);
+		throw systemError(code);
 	});
+	restoreAfterTest();
+}
+
+/** Calls `look` at each fsync, in whatever way it is done; it may give the errno to fail with. */
+export function watchSyncs(look: (file: number) => string | undefined): void {
+	const sync = fs.fsyncSync;
+	const instead = (file: number) => {
+		const code = look(file);
+		if (code !== undefined) throw systemError(code);
+		sync(file);
+	};
+	vi.spyOn(fs, "fsyncSync").mockImplementation(instead);
+	vi.spyOn(fs, "fsync").mockImplementation(((
+		file: number,
+		done: (error: unknown) => void,
+	) => {
+		try {
+			instead(file);
+		} catch (error) {
+			done(error);
+			return;
+		}
+		done(null);
+	}) as never);
 	restoreAfterTest();
 }
 
