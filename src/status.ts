@@ -83,7 +83,8 @@ export function statusOf(input: StatusInput): AccountStatus {
 		valid: leftMs > 0,
 		interface: account.interface,
 		file: path,
-		expire: known === undefined ? null : known.token.expiresAt / 1000,
+		expire:
+			known === undefined ? null : Math.floor(known.token.expiresAt / 1000),
 		secondsLeft: Math.max(0, Math.floor(leftMs / 1000)),
 		lifetime: lifetimeOf(reading, state),
 		lastRefresh: lastRefreshOf(state),
@@ -103,9 +104,10 @@ function knownOf(
 	if (reading.kind !== "token") return undefined;
 	const { token } = reading;
 	const { published, generation } = state;
-	return published?.id === tokenId(token.value)
-		? knownFrom(token, generation, published)
-		: knownFrom(token, generation, undefined);
+	if (published?.id !== tokenId(token.value))
+		return knownFrom(token, generation, undefined);
+	const { expiresAt } = published;
+	return knownFrom({ value: token.value, expiresAt }, generation, published);
 }
 
 function wordFor(

@@ -95,7 +95,7 @@ function linesOf(report: StatusReport): readonly string[] {
 
 /** Over what stands there, so that nothing flickers; as much as fits. */
 function redraw(report: StatusReport, note: string | undefined): void {
-	const { rows = 24 } = process.stdout;
+	const rows = process.stdout.rows || 24; // Some terminals say 0.
 	const remark = note === undefined ? [] : [`${note}: this is from the files`];
 	const lines = [...remark, ...linesOf(report)];
 	const shown =

@@ -1,0 +1,246 @@
+import { execFileSync, spawn } from "node:child_process";
+import { readFileSync, rmSync } from "node:fs";
+import { expect, onTestFinished, test } from "vitest";
+import { newAccounts, writeConfig } from "./support/config-file.ts";
+import {
+	programPath,
+	runProgram,
+	startDaemon,
+	startProgram,
+} from "./support/program.ts";
+import { callSocket, socketIn } from "./support/socket.ts";
+import { readTokenFile } from "./support/token-file.ts";
+import { fetchesOf, startWeChat } from "./support/wechat.ts";
+
+async function startAll(count = 1, wechatSettings = {}) {
+	const accounts = newAccounts(count);
+	const wechat = await startWeChat({ accounts });
+	const config = writeConfig({
+		accounts,
+		url: wechat.url,
+		wechat: { cooldown: 1, ...wechatSettings },
+	});
+	const daemon = await startDaemon(config.file);
+	const flags = ["--config", config.file];
+	return { wechat, config, daemon, flags, socket: socketIn(config.directory) };
+}
+
+test("status --json prints what the socket answers", async () => {
+	const { flags, socket } = await startAll(2);
+	const said = await runProgram(["status", "--json", ...flags]);
+	expect(said).toMatchObject({ code: 0, stderr: "" });
+	const [one, other] = [
+		JSON.parse(said.stdout),
+		(await callSocket(socket, "/v1/accounts")).json(),
+	].map((report) => JSON.stringify(withoutSeconds(report)));
+	expect(one).toBe(other);
+	expect(JSON.parse(said.stdout).accounts.length).toBe(2);
+});
+
+test("status without a daemon tells the same from the files, and says so", async () => {
+	const { config, daemon, flags } = await startAll();
+	const before = await runProgram(["status", "--json", ...flags]);
+	await daemon.stop();
+	const said = await runProgram(["status", "--json", ...flags]);
+	expect(said.code).toBe(0);
+	expect(said.stderr).toMatch(
+		/no daemon answers at .*control\.sock \(ENOENT\).*from the files/s,
+	);
+	const report = JSON.parse(said.stdout);
+	expect(report.source).toBe("files");
+	expect(withoutSeconds(report).accounts).toEqual(
+		withoutSeconds(JSON.parse(before.stdout)).accounts,
+	);
+	rmSync(config.tokenFile("wx1"));
+	const missing = await runProgram(["status", ...flags]);
+	expect(missing.code).toBe(69);
+	expect(missing.stdout).toMatch(/^wx1 +missing +- /m);
+});
+
+test("status shows a failure with its hint, and is content as long as the token lives", async () => {
+	const { wechat, flags } = await startAll();
+	await wechat.addFault({ mode: "errcode", errcode: 40164 });
+	expect((await runProgram(["refresh", ...flags])).code).toBe(75);
+	const said = await runProgram(["status", ...flags]);
+	expect(said.code).toBe(0);
+	expect(said.stdout).toMatch(/^wx1 +failing /m);
+	expect(said.stdout).toContain("errcode 40164");
+	expect(said.stdout).toMatch(/^ {2}hint: .*whitelist/m);
+});
+
+test("on a terminal there are bars and colours, and none of them elsewhere or with NO_COLOR", async () => {
+	const { config, flags } = await startAll();
+	const onTerminal = (env: Readonly<Record<string, string>>) =>
+		execFileSync(
+			"script",
+			[
+				...["-q", "-e", "-c"],
+				[process.execPath, programPath, "status", ...flags].join(" "),
+				"/dev/null",
+			],
+			{
+				encoding: "utf8",
+				env: { PATH: process.env.PATH, TERM: "xterm", ...env },
+			},
+		);
+	const colored = onTerminal({});
+	expect(colored).toMatch(/\[#{19,20}-?\]/);
+	expect(colored).toContain("\u001b[32m");
+	const plain = onTerminal({ NO_COLOR: "1" });
+	expect(plain).toMatch(/\[#{19,20}-?\]/);
+	expect(plain).not.toContain("\u001b");
+	expect(onTerminal({ TERM: "dumb" })).not.toContain("\u001b");
+	const piped = await runProgram(["status", "--config", config.file]);
+	expect(piped.stdout).not.toContain("[");
+});
+
+test("status --watch prints line after line without a terminal, follows the daemon, and ends with Ctrl-C", async () => {
+	const { daemon, flags } = await startAll();
+	const watch = startProgram(["status", "--watch", "--json", ...flags]);
+	await watch.output(/(.*"source":"daemon".*\n){2}/);
+	await daemon.stop();
+	await watch.output(/"source":"files"/);
+	await watch.output(/no daemon answers/);
+	watch.kill("SIGINT");
+	expect(await watch.exited).toEqual({ code: 0, signal: null });
+	for (const line of watch.stdout().match(/.+/g) ?? [])
+		expect(JSON.parse(line).accounts[0]).toMatchObject({ valid: true });
+});
+
+test("status --watch on a terminal redraws in place", async () => {
+	const { flags } = await startAll();
+	const command = [
+		"exec",
+		process.execPath,
+		programPath,
+		"status",
+		"--watch",
+		...flags,
+	];
+	const child = spawn(
+		"script",
+		["-q", "-e", "-c", command.join(" "), "/dev/null"],
+		{
+			env: { PATH: process.env.PATH, TERM: "xterm" },
+			stdio: ["pipe", "pipe", "inherit"],
+		},
+	);
+	onTestFinished(() => void child.kill("SIGKILL"));
+	let text = "";
+	let typed = false;
+	child.stdout.setEncoding("utf8");
+	for await (const chunk of child.stdout) {
+		text += chunk;
+		if (typed || text.split("\u001b[H").length < 4) continue;
+		typed = true;
+		child.stdin.write("\u0003"); // Ctrl-C, as typed at the terminal.
+	}
+	const ended = await new Promise((resolve) =>
+		child.exitCode === null
+			? child.on("exit", resolve)
+			: resolve(child.exitCode),
+	);
+	expect(ended).toBe(0);
+	const pictures = text.split("\u001b[H").slice(1);
+	expect(pictures.length).toBeGreaterThanOrEqual(3);
+	for (const picture of pictures) {
+		expect(picture).toMatch(/^APPID .*\n.*valid/s);
+		expect(picture).toContain("\u001b[J");
+	}
+});
+
+test("refresh waits, says what happened, and leaves a new token on disk", async () => {
+	const { wechat, config, flags } = await startAll(2);
+	const before = readTokenFile(config.tokenFile("wx2"));
+	const one = await runProgram(["refresh", "wx2", ...flags]);
+	expect(one).toMatchObject({ code: 0, stderr: "" });
+	expect(one.stdout).toMatch(/^wx2: refreshed; the new token lives until 20/);
+	expect(readTokenFile(config.tokenFile("wx2")).value).not.toBe(before.value);
+	expect([fetchesOf(wechat, "wx1"), fetchesOf(wechat, "wx2")]).toEqual([1, 2]);
+	const all = await runProgram(["refresh", ...flags]);
+	expect(all.stdout.match(/: refreshed/g)?.length).toBe(2);
+	// The second one waited for the cooldown of the first.
+	expect([fetchesOf(wechat, "wx1"), fetchesOf(wechat, "wx2")]).toEqual([2, 3]);
+});
+
+test("refresh --stale says whether the token was replaced already, or still lives", async () => {
+	const { wechat, config, flags } = await startAll();
+	const { value } = readTokenFile(config.tokenFile("wx1"));
+	const old = ["refresh", "wx1", "--stale", "70_of_yesterday", ...flags];
+	expect(await runProgram(old)).toMatchObject({
+		code: 0,
+		stdout: expect.stringMatching(/^wx1: already fresh/),
+	});
+	// On stdin, where no other user sees it.
+	const said = execFileSync(
+		process.execPath,
+		[programPath, "refresh", "wx1", "--stale", "-", ...flags],
+		{ input: "70_of_the_day_before\n", encoding: "utf8" },
+	);
+	expect(said).toMatch(/^wx1: already fresh/);
+	expect(
+		await runProgram(["refresh", "--stale", value, ...flags]),
+	).toMatchObject({
+		code: 0,
+		stdout: expect.stringMatching(/^wx1: alive: /),
+	});
+	expect(fetchesOf(wechat, "wx1")).toBe(1);
+	wechat.platform.kill("wx1", wechat.now());
+	const dead = await runProgram(["refresh", "--stale", value, ...flags]);
+	expect(dead.stdout).toMatch(/^wx1: (alive|refreshed)/);
+});
+
+test("a refresh that fails tells message and hint on stderr, with 75 while the token lives and 69 after", async () => {
+	const { wechat, flags, config } = await startAll();
+	await wechat.addFault({ mode: "errcode", errcode: 40164 });
+	const failed = await runProgram(["refresh", "wx1", ...flags]);
+	expect(failed).toMatchObject({ code: 75, stdout: "" });
+	expect(failed.stderr).toMatch(
+		/could not fetch a token for wx1: .*40164.*; add the IP/,
+	);
+	const none = writeConfig({
+		url: wechat.url,
+		accounts: [{ appid: "wx9", secret: "unknown-to-the-platform" }],
+	});
+	await startDaemon(none.file);
+	const lost = await runProgram(["refresh", "--config", none.file]);
+	expect(lost.code).toBe(69);
+	expect(readFileSync(config.tokenFile("wx1"), "utf8")).toContain("value");
+});
+
+test("without a daemon refresh names the remedy, and the code tells whether apps can go on", async () => {
+	const { daemon, config, flags } = await startAll();
+	await daemon.stop();
+	const said = await runProgram(["refresh", ...flags]);
+	expect(said).toMatchObject({ code: 75, stdout: "" });
+	expect(said.stderr).toMatch(/no daemon answers.*systemctl start wxtokend/);
+	rmSync(config.tokenFile("wx1"));
+	expect((await runProgram(["refresh", ...flags])).code).toBe(69);
+});
+
+test.for([
+	[["refresh", "../etc/passwd"], "is no appid"],
+	[["refresh", "wx7"], "no account with this appid"],
+	[["refresh", "--stale", "70_a"], "one account"],
+	[["refresh", "--now"], "--now"],
+	[["status", "wx1"], "unexpected argument"],
+] as const)(
+	"wxtokend %s is wrong usage: 64 and a sentence",
+	async ([args, words]) => {
+		const { flags } = await startAll(2);
+		const said = await runProgram([...args, ...flags]);
+		expect(said.code).toBe(64);
+		expect(said.stdout).toBe("");
+		expect(said.stderr).toContain(words);
+		expect(said.stderr).not.toContain("    at ");
+	},
+);
+
+/** Two looks may fall into two seconds. */
+function withoutSeconds(report: Record<string, unknown>) {
+	const accounts = report.accounts as readonly Record<string, unknown>[];
+	return {
+		...report,
+		accounts: accounts.map((account) => ({ ...account, secondsLeft: 0 })),
+	};
+}

@@ -1,0 +1,208 @@
+import { expect, test } from "vitest";
+import { type AccountState, emptyState } from "../src/account-state.ts";
+import type { Reading } from "../src/policy.ts";
+import { type AccountStatus, statusOf } from "../src/status.ts";
+import { inWords, tableOf } from "../src/status-table.ts";
+import { tokenId } from "../src/token.ts";
+
+const now = Date.parse("2026-03-01T12:00:00Z");
+const value = "70_the_present_token";
+const account = {
+	appid: "wx1",
+	interface: "classic",
+	refreshBeforeMs: 2_400_000,
+	cooldownMs: 10_000,
+	budget: 60,
+} as const;
+
+/** A token that ends so many seconds from now. */
+function onDisk(seconds: number, text = value): Reading {
+	const token = { value: text, expiresAt: now + seconds * 1_000 };
+	return { kind: "token", token, exact: true };
+}
+
+function published(seconds: number, lifetimeSeconds = 7_200) {
+	const expiresAt = now + seconds * 1_000;
+	const lifetimeMs = lifetimeSeconds * 1_000;
+	const fetchedAt = expiresAt - lifetimeMs;
+	const reason = "due";
+	return { id: tokenId(value), expiresAt, lifetimeMs, fetchedAt, reason };
+}
+
+const failure = {
+	kind: "admin",
+	code: "errcode 40164",
+	message: "could not fetch a token for wx1: not in the whitelist",
+	hint: "add the IP 10.0.0.1 to the whitelist",
+	rid: "6b03a941-1",
+	attempts: 3,
+	since: now - 60_000,
+};
+
+function statusFor(
+	reading: Reading,
+	state: Partial<AccountState> = {},
+	of: Partial<typeof account> = {},
+): AccountStatus {
+	return statusOf({
+		account: { ...account, ...of },
+		path: "/run/wxtokend/wx_access_token_wx1",
+		reading,
+		state: { ...emptyState, ...state },
+		now,
+	});
+}
+
+test("a healthy account tells its end, its lifetime, its last refresh and its next one", () => {
+	const state = { generation: 4, published: published(5_000) };
+	const status = statusFor(onDisk(5_000), state);
+	expect(status).toMatchObject({
+		state: "valid",
+		valid: true,
+		expire: now / 1_000 + 5_000,
+		secondsLeft: 5_000,
+		lifetime: 7_200,
+		lastRefresh: { at: "2026-03-01T11:23:20.000Z", reason: "due" },
+		lastError: null,
+		budget: { used: 0, of: 60 },
+		foreignFetcher: false,
+		hint: null,
+		interface: "classic",
+		file: "/run/wxtokend/wx_access_token_wx1",
+	});
+	// 2400 s before the end, and up to 2 % earlier so that not all are due at once.
+	const next = Date.parse(status.nextRefreshAt ?? "");
+	expect(next).toBeLessThanOrEqual(now + 2_600_000);
+	expect(next).toBeGreaterThanOrEqual(now + 2_600_000 - 144_000);
+});
+
+test.for([
+	["a token that lives", onDisk(10), {}, "valid", true],
+	["one whose refresh fails", onDisk(10), { failing: true }, "failing", true],
+	["one that ends in this instant", onDisk(0), {}, "expired", false],
+	["one that has ended", onDisk(-10), { failing: true }, "expired", false],
+	["no file", { kind: "absent" }, {}, "missing", false],
+	["rubbish", { kind: "unusable", problem: "empty" }, {}, "unusable", false],
+] as const)("%s is called by its name", ([, reading, more, word, valid]) => {
+	const pause = { at: now - 1_000, waitMs: 300_000, failure };
+	const status = statusFor(reading, "failing" in more ? { pause } : {});
+	expect(status.state).toBe(word);
+	expect(status.valid).toBe(valid);
+	expect(status.secondsLeft).toBe(valid ? 10 : 0);
+	if (!valid) expect(status.hint).toEqual(expect.any(String));
+});
+
+test("a failure stands there with what to do, its rid, and when it is tried again", () => {
+	const pause = { at: now - 1_000, waitMs: 300_000, failure };
+	const status = statusFor(onDisk(5), { pause, published: published(5) });
+	expect(status.lastError).toEqual({
+		code: "errcode 40164",
+		message: failure.message,
+		hint: failure.hint,
+		rid: "6b03a941-1",
+		attempts: 3,
+		at: "2026-03-01T11:59:59.000Z",
+		since: "2026-03-01T11:59:00.000Z",
+		nextTryAt: "2026-03-01T12:04:59.000Z",
+	});
+	expect(status.nextRefreshAt).toBe("2026-03-01T12:04:59.000Z");
+});
+
+test("calls count in the window of one lifetime, and a used-up budget moves the next refresh", () => {
+	const calls = [-7_300, -7_100, -30, -10].map((at) => now + at * 1_000);
+	const state = { published: published(10), calls };
+	expect(statusFor(onDisk(10), state).budget).toEqual({ used: 3, of: 60 });
+	const limited = statusFor(onDisk(10), state, { budget: 3 as never });
+	// One call per twelfth of a lifetime: 600 s after the last one.
+	expect(limited.nextRefreshAt).toBe("2026-03-01T12:09:50.000Z");
+});
+
+test("tokens that die early again and again point to somebody else who fetches", () => {
+	const state = {
+		published: published(5_000),
+		diedEarly: [now - 7_200_000, now - 3_600_000],
+	};
+	const status = statusFor(onDisk(5_000), state);
+	expect(status.foreignFetcher).toBe(true);
+	expect(status.hint).toContain("stable");
+});
+
+test("a file that somebody altered is judged by what was published, a foreign one by what it says", () => {
+	const state = { published: published(-5) };
+	expect(statusFor(onDisk(99_999), state).state).toBe("expired");
+	const foreign = statusFor(onDisk(50, "70_by_hand"), state);
+	expect(foreign).toMatchObject({ state: "valid", lifetime: null });
+});
+
+test("no status holds a token, or a part of it", () => {
+	const status = statusFor(onDisk(5_000), { published: published(5_000) });
+	expect(JSON.stringify(status)).not.toContain("present_token");
+});
+
+function linesFor(
+	accounts: readonly AccountStatus[],
+	look: { readonly bars?: boolean; readonly colors?: boolean } = {},
+): readonly string[] {
+	const options = { bars: false, colors: false, now, ...look };
+	return tableOf({ source: "files", accounts }, options);
+}
+
+const cellsIn = (line: string | undefined) => line?.split(/ {2,}/) ?? [];
+
+test("the table has a line for each account, and under it what is wrong and what to do", () => {
+	const pause = { at: now - 1_000, waitMs: 300_000, failure };
+	const lines = linesFor([
+		statusFor(onDisk(60), { pause, published: published(60) }),
+		statusFor({ kind: "absent" }),
+	]);
+	expect(lines.map(cellsIn)).toEqual([
+		["APPID", "STATE", "LEFT", "REFRESHED", "NEXT"],
+		["wx1", "failing", "1m0s", "1h59m ago (due)", "in 4m59s"],
+		["", failure.message],
+		["", "failed 3 times since 1m0s ago, next try in 4m59s"],
+		["", `hint: ${failure.hint}`],
+		["wx1", "missing", "-", "never", "now"],
+		["", "hint: there is no token file yet: is the daemon running?"],
+	]);
+	// Columns stand under their heads.
+	const column = lines[0]?.indexOf("NEXT") ?? -1;
+	expect(lines[1]?.indexOf("in 4m59s")).toBe(column);
+});
+
+test("a bar shows what is left of the token's life, in ASCII", () => {
+	const barFor = (seconds: number) =>
+		/\[[#-]+\]/.exec(
+			linesFor(
+				[statusFor(onDisk(seconds), { published: published(seconds) })],
+				{ bars: true },
+			)[1] ?? "",
+		)?.[0];
+	expect([7_200, 3_600, 1, 0].map(barFor)).toEqual([
+		"[####################]",
+		"[##########----------]",
+		"[#-------------------]",
+		"[--------------------]",
+	]);
+});
+
+test("colours are only there when they are asked for", () => {
+	const account = statusFor(onDisk(3_600), { published: published(3_600) });
+	expect(linesFor([account], { bars: true }).join("")).not.toContain("\u001b");
+	const colored = linesFor([account], { bars: true, colors: true }).join("");
+	expect(colored).toContain("\u001b[32mvalid");
+	expect(colored.replaceAll("\u001b[32m", "").replaceAll("\u001b[0m", "")).toBe(
+		linesFor([account], { bars: true }).join(""),
+	);
+});
+
+test.for([
+	[0, "0s"],
+	[59.4, "59s"],
+	[60, "1m0s"],
+	[3_599, "59m59s"],
+	[7_199, "1h59m"],
+	[90_000, "1d1h"],
+	[-5, "0s"],
+] as const)("%d seconds are %s", ([seconds, words]) => {
+	expect(inWords(seconds)).toBe(words);
+});
