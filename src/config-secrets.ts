@@ -74,15 +74,15 @@ function secretOf(
 	}
 	if (file !== undefined) return undefined;
 	const known = typeof appid === "string" && /^[\w-]+$/.test(appid);
-	const credential =
-		known && env.CREDENTIALS_DIRECTORY
-			? join(env.CREDENTIALS_DIRECTORY, appid)
-			: undefined;
-	if (
-		credential !== undefined &&
-		statSync(credential, { throwIfNoEntry: false }) !== undefined
-	)
-		return readSecret(credential, `credential ${appid}`, search);
+	const directory = env.CREDENTIALS_DIRECTORY;
+	if (known && directory) {
+		// `LoadCredential=secret:DIRECTORY` names each file in it like this.
+		for (const name of [appid, `secret_${appid}`]) {
+			const file = join(directory, name);
+			if (statSync(file, { throwIfNoEntry: false }) !== undefined)
+				return readSecret(file, `credential ${name}`, search);
+		}
+	}
 	const ways = source.isEnvironment
 		? "WECHAT_SECRET_FILE, WECHAT_SECRET"
 		: 'secret_file = "…", secret = "…"';

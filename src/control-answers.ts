@@ -7,6 +7,7 @@ import {
 	type ControlRequest,
 	failure,
 } from "./control-http.ts";
+import type { ConfigError, StoreError } from "./errors.ts";
 import type { WishAnswer } from "./keeper.ts";
 import type { KeptAccount } from "./keepers.ts";
 import { type AccountStatus, type StatusReport, statusOf } from "./status.ts";
@@ -18,7 +19,15 @@ export interface AnswerParts {
 	readonly clock: Clock;
 	/** Prometheus text. */
 	readonly metrics: () => Promise<string>;
+	/** As SIGHUP; resolves when every account was asked. */
+	readonly reload: () => Promise<Reloaded>;
 	readonly stopping: AbortSignal;
+}
+
+/** How a reload ended: why the new configuration was refused, if so, and each refresh. */
+export interface Reloaded {
+	readonly refused: ConfigError | StoreError | undefined;
+	readonly answers: readonly WishAnswer[];
 }
 
 /**
@@ -102,9 +111,27 @@ export function createAnswers(
 			: answerFor(answer);
 	};
 
+	const reload = async (): Promise<ControlAnswer> => {
+		if (stopping.aborted) return isStopping;
+		const done = await within(refreshPatienceMs, parts.reload());
+		if (done === undefined) return stillWaiting("every account");
+		const { refused, answers } = done;
+		if (refused !== undefined)
+			return failure(422, {
+				code: "config",
+				message: `the old configuration stays: ${refused.message}`,
+				hint: "mend it (wxtokend check), then reload again",
+			});
+		const failed = answers.find(({ outcome }) => outcome === "failed");
+		return failed === undefined
+			? { status: 200, content: { outcome: "reloaded" } }
+			: answerFor(failed);
+	};
+
 	const routes: Readonly<Record<string, Readonly<Record<string, Route>>>> = {
 		"/healthz": { GET: health },
 		"/metrics": { GET: metrics },
+		"/v1/reload": { POST: reload },
 		"/v1/accounts": { GET: report },
 		"/v1/accounts/{appid}": {
 			GET: known((_request, one) => ({ status: 200, content: statusNow(one) })),

@@ -1,9 +1,13 @@
 /** The daemon: wires the parts, and lives from start to stop. */
-import { setImmediate as breathe } from "node:timers/promises";
+import {
+	setImmediate as breathe,
+	setTimeout as sleep,
+} from "node:timers/promises";
 import manifest from "../package.json" with { type: "json" };
 import type { Clock } from "./clock.ts";
 import type { Account, Config } from "./config.ts";
 import { createControl } from "./control.ts";
+import type { Reloaded } from "./control-answers.ts";
 import { ConfigError, exitCode, StoreError } from "./errors.ts";
 import { createGate } from "./gate.ts";
 import { createHttp } from "./http.ts";
@@ -19,6 +23,7 @@ import { createMetrics } from "./metrics.ts";
 import { nameThisProcess } from "./process-name.ts";
 import { type Schedule, startSchedule } from "./schedule.ts";
 import type { SignalInbox } from "./signals.ts";
+import { createNotifier } from "./systemd.ts";
 
 export interface DaemonOptions {
 	readonly config: Config;
@@ -58,8 +63,10 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 		self,
 		log,
 		metrics: metrics.render,
+		reload: () => reload(),
 		stopping: stopping.signal,
 	});
+	const systemd = createNotifier(env, log, clock.monotonic);
 	const around: Surroundings = {
 		http: createHttp({ connectTimeoutMs: connectTimeoutOf(config), env }),
 		clock,
@@ -97,12 +104,19 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 		void metrics.write(config.metricsFile).catch(onBug);
 		ticking ??= lookAtAll(kept, onBug).finally(() => {
 			ticking = undefined;
+			systemd.alive();
+			systemd.status(summaryOf(kept, clock.now()));
 		});
+	};
+
+	/** Between rare ticks; the watchdog hears of us only if the last one ended. */
+	const beat = () => {
+		if (ticking === undefined) systemd.alive();
 	};
 
 	const follow = (wanted: Config) => {
 		schedule?.stop();
-		schedule = startSchedule(wanted.schedule, tick, clock);
+		schedule = startSchedule(wanted.schedule, tick, clock, beat);
 		log.setLevel(wanted.logLevel);
 		for (const warning of wanted.warnings)
 			log.warn({ event: "config.doubtful" }, warning);
@@ -110,17 +124,15 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 		return control.follow(path === undefined ? undefined : { path, gid });
 	};
 
-	const reload = async () => {
-		log.info(
-			{ event: "reload.requested" },
-			"SIGHUP: a forced refresh of every account",
-		);
+	/** Takes over the new configuration; undefined, or why it was refused. */
+	const followNewConfig = async () => {
 		try {
 			const wanted = options.reload();
 			await prepareDirectory(wanted);
 			keepAll(wanted, config);
 			config = wanted;
 			void follow(wanted).catch(onBug);
+			return undefined;
 		} catch (error) {
 			if (!(error instanceof ConfigError || error instanceof StoreError))
 				throw error;
@@ -128,12 +140,25 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 				{ event: "config.refused", ...problemsIn(error) },
 				`the old configuration stays: ${error.message}`,
 			);
+			return error;
 		}
+	};
+
+	const reload = atMostEvery(reloadGapMs, async (): Promise<Reloaded> => {
+		log.info(
+			{ event: "reload.requested" },
+			"a forced refresh of every account, with the configuration read again",
+		);
+		systemd.reloading();
+		const refused = await followNewConfig();
 		const urgent = kept.size <= maxAtWork;
-		await Promise.all(
+		const answers = await Promise.all(
 			[...kept.values()].map(({ keeper }) => keeper.force({ urgent })),
 		);
-	};
+		systemd.ready();
+		systemd.status(summaryOf(kept, clock.now()));
+		return { refused, answers };
+	});
 
 	await prepareDirectory(config);
 	keepAll(config, undefined);
@@ -158,16 +183,20 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 	const firstLooks = [...kept.values()].map(({ keeper }) =>
 		keeper.look(firstPatienceMs(config)),
 	);
-	signals.onReload(atMostEvery(reloadGapMs, () => void reload().catch(onBug)));
+	signals.onReload(() => void reload().catch(onBug));
 	await Promise.race([
 		Promise.all([opened, ...firstLooks]).catch(onBug),
 		stopped,
 	]);
-	if (!stopping.signal.aborted)
+	if (!stopping.signal.aborted) {
+		systemd.status(summaryOf(kept, clock.now()));
+		systemd.ready();
 		log.info({ event: "daemon.ready" }, "every account was looked at");
+	}
 
 	const signal = await stopped;
 	log.info({ event: "daemon.stopping", signal }, "finishing what is under way");
+	systemd.stopping();
 	schedule?.stop();
 	await ticking;
 	const settled = Promise.all(
@@ -183,23 +212,42 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 	return exitCode.done;
 }
 
-/** Calls at once, then at most once per gap; calls that came in between are one. */
-function atMostEvery(gapMs: number, call: () => void): () => void {
-	let timer: NodeJS.Timeout | undefined;
-	let isWanted = false;
+/** Calls at once, then at most once per gap; calls in between are one, at its end. */
+function atMostEvery<T>(
+	gapMs: number,
+	call: () => Promise<T>,
+): () => Promise<T> {
+	let freeAt = Number.NEGATIVE_INFINITY;
+	let next: Promise<T> | undefined;
 	const run = () => {
-		isWanted = false;
-		timer = setTimeout(() => {
-			timer = undefined;
-			if (isWanted) run();
-		}, gapMs);
-		timer.unref();
-		call();
+		next = undefined;
+		freeAt = performance.now() + gapMs;
+		return call();
 	};
 	return () => {
-		isWanted = true;
-		if (timer === undefined) run();
+		const waitMs = freeAt - performance.now();
+		if (waitMs <= 0 && next === undefined) return run();
+		next ??= sleep(waitMs, undefined, { ref: false }).then(run);
+		return next;
 	};
+}
+
+/** What `systemctl status` shows. */
+function summaryOf(
+	kept: ReadonlyMap<string, KeptAccount>,
+	now: number,
+): string {
+	let fresh = 0;
+	let trouble = "";
+	for (const { account, store } of kept.values()) {
+		const reading = store.read();
+		const { failure } = store.recall().pause ?? {};
+		const lives = reading.kind === "token" && reading.token.expiresAt > now;
+		if (lives) fresh += 1;
+		if (trouble !== "" || (lives && failure === undefined)) continue;
+		trouble = `; ${account.appid}: ${failure?.message ?? "no live token yet"}`;
+	}
+	return `${fresh} of ${kept.size} tokens fresh${trouble}`;
 }
 
 async function lookAtAll(

@@ -17,11 +17,15 @@ export interface Schedule {
 /** The timer never sleeps longer, so that a clock step is noticed soon. */
 const longestSleepMs = 5_000;
 
-/** Calls `tick` at each slot of the expression, and at once after a clock step. */
+/**
+ * Calls `tick` at each slot of the expression, and at once after a clock step;
+ * and `beat` whenever it looks at the clock, at least every 5 s.
+ */
 export function startSchedule(
 	expression: string,
 	tick: () => void,
 	clock: Clock,
+	beat: () => void = () => {},
 ): Schedule {
 	const slotAfterNow = cronSlots(expression);
 	let slot = slotAfterNow();
@@ -46,6 +50,7 @@ export function startSchedule(
 			wakes = setBack ? [] : wakes.filter((at) => at > now);
 			tick();
 		}
+		beat();
 		arm();
 	};
 

@@ -160,13 +160,17 @@ refuses it, a new one is fetched.`,
 				about:
 					"the token that WeChat refused; - reads it from stdin, as every user can see arguments",
 			},
+			{
+				flag: "reload",
+				about: "as SIGHUP: the configuration is read again first; all accounts",
+			},
 		],
 		exitCodes: [
 			[0, "done; or with --stale: it was replaced already, or still lives"],
 			[64, "wrong usage, or an account that the daemon does not know"],
 			[69, "failed, or no daemon answers; and no valid token is on disk"],
 			[75, "the same, but the token on disk is still valid"],
-			configCode,
+			[78, "the configuration is wrong; with --reload: the old one stays"],
 		],
 		example: 'echo "$TOKEN" | wxtokend refresh wx0123456789abcdef --stale -',
 	},

@@ -25,6 +25,7 @@ export async function refresh(line: CommandLine): Promise<number> {
 			"set `socket`, or send the daemon a SIGHUP",
 		);
 	try {
+		if (line.has("reload")) return await reload(socket, line);
 		const appids =
 			line.operands.length > 0
 				? [...new Set(line.operands)]
@@ -45,6 +46,40 @@ export async function refresh(line: CommandLine): Promise<number> {
 		);
 		return withoutDaemon(place, line.operands);
 	}
+}
+
+async function reload(socket: string, line: CommandLine): Promise<number> {
+	if (line.operands.length > 0 || line.value("stale") !== undefined)
+		throw new UsageError(
+			"--reload is about all accounts",
+			"give neither an APPID nor --stale with it",
+		);
+	const reply = await callControl(socket, {
+		method: "POST",
+		path: "/v1/reload",
+		timeoutMs: patienceMs,
+	});
+	if (reply.status === 200) {
+		process.stdout.write("reloaded; every account has a new token\n");
+		return exitCode.done;
+	}
+	const code = failureIn(reply, "could not reload");
+	if (code === "config") return exitCode.configuration;
+	const { status } = await callControl(socket, {
+		method: "GET",
+		path: "/healthz",
+		timeoutMs: patienceMs,
+	});
+	return status === 200 ? exitCode.temporary : exitCode.noToken;
+}
+
+/** Says on stderr what failed; returns its code. */
+function failureIn(reply: ControlReply, what: string): string | undefined {
+	const { code, message, hint } = (reply.content ?? {}) as Failure;
+	process.stderr.write(
+		`wxtokend: ${message ?? `${what}: the daemon answers ${reply.status}`}${hint === undefined ? "" : `; ${hint}`}\n`,
+	);
+	return code;
 }
 
 /** From the command line, or from stdin for `-`: arguments can be seen by every user. */
@@ -97,10 +132,7 @@ async function refreshOne(
 		process.stdout.write(`${appid}: ${successIn(reply)}\n`);
 		return exitCode.done;
 	}
-	const { code, message, hint } = (reply.content ?? {}) as Failure;
-	process.stderr.write(
-		`wxtokend: ${message ?? `could not refresh ${appid}: the daemon answers ${reply.status}`}${hint === undefined ? "" : `; ${hint}`}\n`,
-	);
+	const code = failureIn(reply, `could not refresh ${appid}`);
 	if (code === "unknown-account") return exitCode.usage;
 	return (await hasToken(socket, appid))
 		? exitCode.temporary
