@@ -9,7 +9,9 @@ export function plugInto(
 	keeper = openWxtokend(wechat.jssdk.wechatConfig.appId),
 ) {
 	/** Calls again with another token, once, if WeChat refuses the first. */
-	const retrying = (call) => async (token) => {
+	const retrying = (call) => async (given) => {
+		// None is given if the SDK has swallowed the reader's error: this tells it again.
+		const token = given ?? (await keeper.token());
 		try {
 			return await call(token);
 		} catch (answer) {

@@ -188,7 +188,9 @@ export function testReader(reader: Reader): void {
 				const [first, second] = wechat.calls;
 				expect(first?.method).toBe("POST");
 				expect(first?.body).toContain("中文");
-				expect(second).toMatchObject({ method: "POST", body: first?.body });
+				expect(second?.method).toBe("POST");
+				expect(second?.body).toContain("中文");
+				expect(second?.body).toHaveLength(first?.body.length ?? 0);
 			},
 		);
 	});

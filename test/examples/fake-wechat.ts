@@ -37,6 +37,7 @@ type Answers<Asked> = (asked: Asked) => Answer | Promise<Answer>;
 
 export interface FakeWechat {
 	readonly appid: string;
+	readonly secret: string;
 	readonly url: string;
 	readonly directory: string;
 	/** Since the last `reset`. */
@@ -153,6 +154,7 @@ export async function startFakeWechat(appid: string): Promise<FakeWechat> {
 	const { port } = api.address() as AddressInfo;
 	const fake: FakeWechat = {
 		appid,
+		secret: "a-secret",
 		url: `http://127.0.0.1:${port}`,
 		directory,
 		calls,

@@ -37,6 +37,8 @@ export interface Place {
 	readonly appid: string;
 	readonly url: string;
 	readonly directory: string;
+	/** What an SDK would fetch with. */
+	readonly secret: string;
 }
 
 /** The names of Debian's packages to install. */
@@ -48,10 +50,12 @@ export function environmentOf({
 	appid,
 	url,
 	directory,
+	secret,
 }: Place): Readonly<Record<string, string>> {
 	return {
 		WECHAT_APPID: appid,
 		WECHAT_API: url,
+		WECHAT_SECRET: secret,
 		WXTOKEND_DIRECTORY: directory,
 		EXAMPLES: examples,
 		STUBS: stubs,

@@ -1,0 +1,38 @@
+import { expect, onTestFinished, test } from "vitest";
+import { testReader } from "./cases.ts";
+import { startDriver } from "./driver.ts";
+import { keep } from "./kept-account.ts";
+import { installSdks, npmReaders } from "./npm-sdks.ts";
+import { environmentOf } from "./readers.ts";
+
+installSdks();
+
+for (const reader of npmReaders) testReader(reader);
+
+const processes = 20;
+
+test.each(npmReaders.filter(({ name }) => !name.includes("cards")))(
+	"$name: 20 processes, cold and after an outside kill, fetch nothing and all succeed",
+	async (reader) => {
+		const { simulator, places, fetches, fetchers } = await keep();
+		const [place] = places;
+		if (place === undefined) throw new Error("there is no account");
+		const command = await reader.prepare();
+		// With the true secret: if the SDK fetched, it would get a token, and be seen.
+		const env = environmentOf(place);
+		const drivers = Array.from({ length: processes }, () =>
+			startDriver({ command, env, path: "/" }),
+		);
+		onTestFinished(async () => {
+			await Promise.all(drivers.map((driver) => driver.stop()));
+		});
+		const all = () => Promise.all(drivers.map((driver) => driver.call()));
+
+		expect(await all()).toEqual(Array(processes).fill({ errcode: 0 }));
+		expect(fetches(place.appid)).toBe(1);
+		simulator.platform.kill(place.appid, simulator.now());
+		expect(await all()).toEqual(Array(processes).fill({ errcode: 0 }));
+		expect(fetches(place.appid)).toBe(2);
+		expect(fetchers()).toEqual(["wxtokend"]);
+	},
+);

@@ -1,0 +1,18 @@
+import { KeptAPI } from "../co-wechat-api.mjs";
+import { openWxtokend } from "../wxtokend.mjs";
+import { appid, api as base, serve } from "./loop.mjs";
+
+const { WECHAT_SECRET } = process.env;
+const api = new KeptAPI(appid, openWxtokend(appid), WECHAT_SECRET);
+api.prefix = `${base}/cgi-bin/`;
+
+serve(async (method) => {
+	try {
+		return await (method === "POST"
+			? api.createMenu({ name: "中文" })
+			: api.getIp());
+	} catch (error) {
+		if (error.name === "WeChatAPIError") return { errcode: error.code };
+		throw error;
+	}
+});

@@ -1,0 +1,22 @@
+import { OfficialAccount } from "node-easywechat";
+import { plugInto } from "../node-easywechat.mjs";
+import { appid, api as base, serve } from "./loop.mjs";
+
+const { WECHAT_SECRET: secret } = process.env;
+const app = new OfficialAccount({
+	app_id: appid,
+	secret,
+	http: { baseURL: base },
+	// The SDK's own cache must not matter: each process has one of its own.
+	file_cache: { path: `./cache-${process.pid}` },
+});
+const client = plugInto(app).getClient();
+
+serve(async (method) => {
+	const answer = await (method === "POST"
+		? client.request("POST", "/cgi-bin/media/upload", {
+				formData: { media: Buffer.from("中文") },
+			})
+		: client.get("/cgi-bin/getcallbackip"));
+	return answer.toObject();
+});

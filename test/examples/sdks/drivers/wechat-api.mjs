@@ -1,0 +1,19 @@
+import { promisify } from "node:util";
+import { openWechatApi } from "../wechat-api.mjs";
+import { openWxtokend } from "../wxtokend.mjs";
+import { appid, api as base, serve } from "./loop.mjs";
+
+const { WECHAT_SECRET } = process.env;
+const api = openWechatApi(appid, openWxtokend(appid), WECHAT_SECRET);
+api.endpoint = base;
+const createMenu = promisify(api.createMenu.bind(api));
+const getIp = promisify(api.getIp.bind(api));
+
+serve(async (method) => {
+	try {
+		return await (method === "POST" ? createMenu({ name: "中文" }) : getIp());
+	} catch (error) {
+		if (error.name === "WeChatAPIError") return { errcode: error.code };
+		throw error;
+	}
+});
