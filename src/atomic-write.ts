@@ -41,12 +41,13 @@ export async function publishFile(
 	);
 	const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = fs.constants;
 	const step = stepsOf(path);
+	const sync = await step("look at the file system of", () =>
+		syncIn(directory),
+	);
 	const file = await step("create a file beside", () =>
 		fs.openSync(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600),
 	);
-	let sync: Sync;
 	try {
-		sync = await step("look at the file system of", () => syncIn(directory));
 		await fill(file, content, attributes, step, sync);
 		stillOurs();
 		// Not by a worker thread: what we saw of the lock ages while that is busy.

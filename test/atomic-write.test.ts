@@ -121,6 +121,17 @@ test.each([
 	},
 );
 
+test("an error before the temporary file is open leaves neither file nor descriptor", async () => {
+	const directory = newDirectory();
+	const open = fs.readdirSync("/proc/self/fd").length;
+	failOnce("statfsSync", "EIO");
+	await expect(
+		publishFile(join(directory, "token"), "new\n", attributes),
+	).rejects.toMatchObject({ code: "EIO" });
+	expect(fs.readdirSync(directory)).toEqual([]);
+	expect(fs.readdirSync("/proc/self/fd").length).toBe(open);
+});
+
 test("a failed sync is told, and not the close that fails after it", async () => {
 	const path = join(newDirectory(), "token");
 	failOnce("fsync", "EIO");

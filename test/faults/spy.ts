@@ -12,7 +12,7 @@ export function insteadOf<
 
 /** The next call ends in this error, having done nothing but close, if that is what it does. */
 export function failOnce(
-	name: "fchmodSync" | "writeFileSync" | "fsync" | "closeSync",
+	name: "statfsSync" | "fchmodSync" | "writeFileSync" | "fsync" | "closeSync",
 	code: string,
 ): void {
 	if (name === "fsync") {

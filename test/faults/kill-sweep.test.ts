@@ -1,0 +1,222 @@
+/**
+ * SIGKILL at each system call from the answer of WeChat to the unlock. Each
+ * start is the recovery from the kill before it.
+ *
+ * The default kills once at each call that touches the directory; with
+ * KILL_SWEEP=all at every call of both threads, three times (npm run test:kill).
+ */
+import {
+	existsSync,
+	readdirSync,
+	readFileSync,
+	renameSync,
+	statSync,
+	writeFileSync,
+} from "node:fs";
+import { dirname } from "node:path";
+import { expect, test } from "vitest";
+import { statePathOf } from "../../src/account-state.ts";
+import { writeConfig } from "../support/config-file.ts";
+import { eventually } from "../support/eventually.ts";
+import { type Running, startProgram } from "../support/program.ts";
+import { readTokenFile } from "../support/token-file.ts";
+import {
+	type HeldIssuer,
+	type HeldRequest,
+	startHeldIssuer,
+} from "./held-issuer.ts";
+import { attach, noStrace, threadsOf } from "./strace.ts";
+
+const all = process.env.KILL_SWEEP === "all";
+const runs = all ? 3 : 1;
+
+test.skipIf(noStrace !== undefined)(
+	"killed at any system call of a publication, readers have the old token or the new one, and the next start recovers",
+	{ timeout: 1_800_000 },
+	async () => {
+		const threads = ["main", "worker"] as const;
+		await Promise.all(
+			threads.map(async (thread) => {
+				const chain = await startChain();
+				const calls = await callsOf(chain, thread);
+				let kills = 0;
+				for (const { call, nth } of repeated(calls, runs))
+					if (await killAt(chain, { thread, call, nth })) kills += 1;
+				const daemon = start(chain);
+				await recovered(chain, daemon);
+				await daemon.stop();
+				expect(calls.length, "calls").toBeGreaterThan(5);
+				// Memory and waiting are not the same each time: some are not reached.
+				expect(kills, "kills").toBeGreaterThan(0.8 * runs * calls.length);
+				report.push(`${thread}: ${calls.length} calls, ${kills} kills`);
+			}),
+		);
+		console.log(report.join("; "));
+	},
+);
+
+const report: string[] = [];
+
+type Thread = "main" | "worker";
+
+interface Point {
+	readonly call: string;
+	/** The how manieth of that name since the answer. */
+	readonly nth: number;
+}
+
+/** One directory, and the program that is started there again and again. */
+interface Chain {
+	readonly issuer: HeldIssuer;
+	readonly config: string;
+	readonly tokenFile: string;
+}
+
+async function startChain(): Promise<Chain> {
+	const issuer = await startHeldIssuer();
+	const { file, tokenFile } = writeConfig({
+		url: issuer.url,
+		top: { socket: "", log_level: "info" },
+		wechat: { cooldown: 0, budget: 10_000 },
+	});
+	return { issuer, config: file, tokenFile: tokenFile("wx1") };
+}
+
+/** A first token, and what the thread calls at the second one, to the unlock. */
+async function callsOf(
+	chain: Chain,
+	thread: Thread,
+): Promise<readonly Point[]> {
+	const daemon = start(chain);
+	(await chain.issuer.next()).give();
+	await daemon.event("daemon.ready");
+	const request = await forced(chain, daemon);
+	const strace = await attach(daemon.pid, {
+		expressions: ["signal=none"],
+		thread: threadsOf(daemon.pid)[thread],
+	});
+	await finish(chain, daemon, request);
+	const traced = await strace.detach();
+	daemon.kill("SIGKILL");
+	await daemon.exited;
+	const counts = new Map<string, number>();
+	const points: Point[] = [];
+	for (const line of traced.split("\n")) {
+		const [, call = "restart_syscall"] = /^(\w+)\(/.exec(line) ?? [];
+		if (call === "restart_syscall") continue;
+		const nth = (counts.get(call) ?? 0) + 1;
+		counts.set(call, nth);
+		if (all || effects.has(call)) points.push({ call, nth });
+		if (call === "rmdir") break;
+	}
+	return points;
+}
+
+const effects = new Set(
+	"openat fchmod fchown write pwrite64 fsync close rename renameat2 rmdir statx".split(
+		" ",
+	),
+);
+
+/**
+ * Starts, which is the recovery from the kill before, refreshes, and kills at
+ * that point. False: it was not reached.
+ */
+async function killAt(
+	chain: Chain,
+	{ thread, call, nth }: Point & { readonly thread: Thread },
+): Promise<boolean> {
+	forgetForced(chain);
+	const daemon = start(chain);
+	const recovery = await recovered(chain, daemon);
+	const request = recovery ?? (await forced(chain, daemon));
+	const old = readTokenFile(chain.tokenFile).value;
+	const strace = await attach(daemon.pid, {
+		expressions: ["signal=none", `inject=${call}:signal=KILL:when=${nth}`],
+		thread: threadsOf(daemon.pid)[thread],
+	});
+	const killed = await finish(chain, daemon, request);
+	daemon.kill("SIGKILL");
+	await daemon.exited;
+	await strace.ended;
+	const at = `killed at ${call} ${nth} of ${thread}`;
+	const fresh = chain.issuer.issued.at(-1)?.value;
+	expect([old, fresh], at).toContain(readTokenFile(chain.tokenFile).value);
+	expect(statSync(chain.tokenFile).mode & 0o7777, at).toBe(0o640);
+	return killed;
+}
+
+function start({ config }: Chain): Running {
+	return startProgram(["run", "--config", config], {
+		env: { UV_THREADPOOL_SIZE: "1" },
+	});
+}
+
+/**
+ * The next start after a kill: it asks for another token exactly if readers do
+ * not have the last one that was issued. That request, if there is one.
+ */
+async function recovered(
+	{ issuer, tokenFile }: Chain,
+	daemon: Running,
+): Promise<HeldRequest | undefined> {
+	const last = issuer.issued.at(-1)?.value;
+	const isCurrent = readTokenFile(tokenFile).value === last;
+	if (isCurrent) {
+		await daemon.event("daemon.ready");
+		expect(issuer.waiting(), "requests for a token that is there").toBe(0);
+	}
+	const request = isCurrent ? undefined : await issuer.next();
+	const names = readdirSync(dirname(tokenFile)).sort();
+	expect(names).toEqual([
+		".wx_access_token_wx1.state",
+		"wx_access_token_wx1",
+		...(isCurrent ? [] : ["wx_access_token_wx1.lock"]),
+	]);
+	return request;
+}
+
+/** Or a SIGHUP would be answered by the forced refresh of the dead process. */
+function forgetForced({ tokenFile }: Chain): void {
+	const path = statePathOf(tokenFile);
+	const { forced: _, ...state } = JSON.parse(readFileSync(path, "utf8"));
+	writeFileSync(`${path}.new`, JSON.stringify(state));
+	renameSync(`${path}.new`, path);
+}
+
+async function forced(
+	{ issuer }: Chain,
+	daemon: Running,
+): Promise<HeldRequest> {
+	daemon.kill("SIGHUP");
+	return issuer.next();
+}
+
+/** Lets the answer go. True: the program died of it; false: all was done. */
+async function finish(
+	{ tokenFile }: Chain,
+	daemon: Running,
+	request: HeldRequest,
+): Promise<boolean> {
+	const before = count(daemon);
+	request.give();
+	const end = await eventually(
+		() => {
+			if (daemon.child.signalCode !== null) return "killed";
+			return count(daemon) > before && !existsSync(`${tokenFile}.lock`)
+				? "done"
+				: undefined;
+		},
+		{ what: "the end of a refresh, or of the program" },
+	);
+	return end === "killed";
+}
+
+function count(daemon: Running): number {
+	return daemon.events().filter(({ event }) => event === "token.refreshed")
+		.length;
+}
+
+function repeated<T>(items: readonly T[], times: number): readonly T[] {
+	return Array.from({ length: times }, () => items).flat();
+}
