@@ -1,0 +1,162 @@
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { expect, test } from "vitest";
+import { newDirectory } from "./support/directory.ts";
+import { eventually } from "./support/eventually.ts";
+import { newToken } from "./support/issuer.ts";
+import { noteToken } from "./support/leaks.ts";
+import { runProgram, startProgram } from "./support/program.ts";
+
+/** A configuration and a token file, as a daemon would leave them; no daemon. */
+function place({
+	livesFor = 3_600,
+	more = "",
+	name = "wx_access_token_wx1",
+}: {
+	readonly livesFor?: number;
+	/** TOML, after the account. */
+	readonly more?: string;
+	readonly name?: string;
+} = {}) {
+	const directory = newDirectory();
+	const file = join(directory, "config.toml");
+	const account = '[[account]]\nappid = "wx1"\nsecret = "x"\n';
+	writeFileSync(file, `directory = "${directory}"\n${account}${more}`);
+	const value = noteToken(newToken());
+	const token = join(directory, name);
+	writeTokenFile(token, value, livesFor);
+	return { directory, file, token, value, flags: ["--config", file] };
+}
+
+function writeTokenFile(path: string, value: string, livesFor: number): void {
+	const expire = Math.floor(Date.now() / 1_000) + livesFor;
+	writeFileSync(path, `${JSON.stringify({ value, expire })}\n`);
+}
+
+test("get prints the token and nothing else", async () => {
+	const { flags, value } = place();
+	expect(await runProgram(["get", "wx1", ...flags])).toMatchObject({
+		code: 0,
+		stdout: `${value}\n`,
+		stderr: "",
+	});
+});
+
+test("get loads four small files of ours, and none that validates, schedules or talks", async () => {
+	const { directory, flags } = place();
+	const trace = join(directory, "trace");
+	const said = await runProgram(["get", "wx1", ...flags], {
+		launcher: ["strace", "-D", "-f", "-qq", "-e", "trace=openat", "-o", trace],
+	});
+	expect(said.code).toBe(0);
+	const opened = readFileSync(trace, "utf8").matchAll(/"([^"]+\.c?js)"/g);
+	const files = new Set([...opened].map(([, path = ""]) => basename(path)));
+	expect([...files].sort()).toEqual([
+		"errors.cjs",
+		"get.cjs",
+		"main.cjs",
+		"wxtokend.cjs",
+	]);
+	const source = readFileSync("dist/get.cjs", "utf8");
+	for (const name of ["node:crypto", "node:http", "child_process"])
+		expect(source).not.toContain(`require("${name}")`);
+});
+
+test("an account's own file name is followed, and what else is wrong with the configuration does not matter", async () => {
+	const { flags, value } = place({
+		name: "my_token",
+		more: 'file = "my_token"\n[wechat]\ntimeout = "soon"\n',
+	});
+	expect((await runProgram(["get", "wx1", ...flags])).stdout).toBe(
+		`${value}\n`,
+	);
+});
+
+test("without a configuration the environment tells the place", async () => {
+	const { directory, value } = place();
+	const named = { WECHAT_APPID: "wx1", WECHAT_SECRET: "x" };
+	for (const env of [{}, named]) {
+		const said = await runProgram(["get", "wx1"], {
+			env: { ...env, WXTOKEND_DIRECTORY: directory },
+		});
+		expect(said).toMatchObject({ code: 0, stdout: `${value}\n`, stderr: "" });
+	}
+});
+
+test("a token that is missing, over, too short or no token: 69, and a sentence on stderr", async () => {
+	const gone = place();
+	writeFileSync(gone.token, "");
+	const over = place({ livesFor: -1 });
+	const short = place({ livesFor: 100 });
+	for (const [{ flags }, args, words] of [
+		[gone, [], "holds no token"],
+		[over, [], "has ended"],
+		[short, ["--min-valid", "200"], "s only"],
+	] as const) {
+		const said = await runProgram(["get", "wx1", ...args, ...flags]);
+		expect(said).toMatchObject({ code: 69, stdout: "" });
+		expect(said.stderr).toContain(words);
+		expect(said.stderr).toContain("wxtokend status");
+	}
+	const long = await runProgram([
+		...["get", "wx1", "--min-valid", "20", ...short.flags],
+	]);
+	expect(long.code).toBe(0);
+});
+
+test("get --wait waits for a token that is good enough", async () => {
+	const { directory, flags, token } = place({ livesFor: 5 });
+	const trace = join(directory, "trace");
+	const wishes = ["--wait", "30", "--min-valid", "60"];
+	const get = startProgram(["get", "wx1", ...wishes, ...flags], {
+		launcher: ["strace", "-D", "-qq", "-e", "trace=openat", "-o", trace],
+	});
+	const looks = () =>
+		existsSync(trace) ? readFileSync(trace, "utf8").split(token).length - 1 : 0;
+	// It has looked at the short-lived one more than once.
+	await eventually(() => looks() > 1, { what: "two looks" });
+	const value = noteToken(newToken());
+	writeTokenFile(token, value, 3_600);
+	expect(await get.exited).toEqual({ code: 0, signal: null });
+	expect(get.stdout()).toBe(`${value}\n`);
+	expect(get.stderr()).toBe("");
+});
+
+test("get --wait gives up with 75", async () => {
+	const { flags } = place({ livesFor: -1 });
+	const said = await runProgram(["get", "wx1", "--wait", "0.2", ...flags]);
+	expect(said).toMatchObject({ code: 75, stdout: "" });
+	expect(said.stderr).toContain("has ended");
+});
+
+test("wrong usage and wrong configurations are told as by every command", async () => {
+	const { directory, flags } = place();
+	const broken = join(directory, "broken.toml");
+	writeFileSync(broken, "directory = [");
+	const folder = join(directory, "folder");
+	mkdirSync(folder);
+	for (const [args, code, words] of [
+		[["get", ...flags], 64, "APPID"],
+		[["get", "wx9", ...flags], 64, "accounts: wx1"],
+		[["get", "../wx1", ...flags], 64, "no account"],
+		[["get", "wx1", "--wait", "soon", ...flags], 64, "--wait"],
+		[["get", "wx1", "--config", `${broken}.not`], 78, "ENOENT"],
+		[["get", "wx1", "--config", folder], 78, "EISDIR"],
+		[["get", "wx1", "--config", broken], 78, "line 1"],
+		[["get", "wx1"], 78, "there is no configuration"],
+	] as const) {
+		const said = await runProgram(args);
+		expect(said, args.join(" ")).toMatchObject({ code, stdout: "" });
+		expect(said.stderr).toContain(words);
+		expect(said.stderr).not.toContain("    at ");
+	}
+});
+
+test("a closed pipe is no error", async () => {
+	const { flags } = place();
+	const line = `"$0" "$@" | true; exit "\${PIPESTATUS[0]}"`;
+	const said = await runProgram(["get", "wx1", ...flags], {
+		launcher: ["bash", "-c", line],
+	});
+	expect(said).toMatchObject({ code: 0, stderr: "" });
+});
