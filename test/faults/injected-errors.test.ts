@@ -1,0 +1,194 @@
+/**
+ * System calls that fail: strace lets them, from the answer of WeChat on, until
+ * it is detached. The token on disk stays whole, one line says what failed and
+ * why, and when the fault ends the daemon recovers by itself.
+ */
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { dirname } from "node:path";
+import { expect, test } from "vitest";
+import { writeConfig } from "../support/config-file.ts";
+import { eventually } from "../support/eventually.ts";
+import {
+	type LogEvent,
+	type Running,
+	startProgram,
+} from "../support/program.ts";
+import { tokenOtherThan } from "../support/token-file.ts";
+import { startHeldIssuer } from "./held-issuer.ts";
+import { inParallel } from "./in-parallel.ts";
+import { attach, noStrace } from "./strace.ts";
+
+const isRoot = process.getuid?.() === 0;
+
+test.skipIf(noStrace !== undefined || !isRoot)(
+	"whatever fails while a token is published, the old one stays, one line says so, and the daemon mends it",
+	() => inParallel(failures, 9, whileItFails),
+);
+
+const failures = [
+	["statfs", "EIO", "look at the file system of"],
+	["openat", "EIO", "create a file beside"],
+	["openat", "ENOSPC", "create a file beside"],
+	["openat", "EACCES", "create a file beside"],
+	["openat", "EROFS", "create a file beside"],
+	["openat", "EMFILE", "create a file beside"],
+	["fchown", "EPERM", "set the group of"],
+	["fchmod", "EIO", "set the mode of"],
+	["fchmod", "EACCES", "set the mode of"],
+	["fchmod", "EROFS", "set the mode of"],
+	["fsync", "EIO", "sync"],
+	["fsync", "ENOSPC", "sync"],
+	["rename", "EIO", "rename into place"],
+	["rename", "ENOSPC", "rename into place"],
+	["rename", "EACCES", "rename into place"],
+	["rename", "EROFS", "rename into place"],
+	["rename", "EBUSY", "rename into place"],
+] as const;
+
+async function whileItFails([
+	call,
+	errno,
+	operation,
+]: (typeof failures)[number]): Promise<void> {
+	const { daemon, issuer, tokenFile, request, old } = await heldRefresh();
+	const strace = await attach(daemon.pid, {
+		expressions: [`inject=${call}:error=${errno}`],
+	});
+	request.give();
+	const { msg, code, hint } = await daemon.event("store.failed");
+	expect(msg).toMatch(new RegExp(`^could not ${operation} .*: ${errno}$`));
+	expect(code).toBe(errno);
+	expect(hint).toMatch(/(\S+ ){3}/);
+	await eventually(() => told(daemon).length >= 3, { what: "more attempts" });
+	expect(readFileSync(tokenFile, "utf8")).toBe(old);
+	expect(statSync(tokenFile).mode & 0o7777).toBe(0o640);
+
+	await strace.detach();
+	const fresh = await tokenOtherThan(JSON.parse(old).value, tokenFile);
+	// It was fetched during the fault, and is not fetched again after it.
+	expect(fresh.value).toBe(issuer.issued.at(-1)?.value);
+	expect(issuer.requests.length).toBe(2);
+	await nothingLeft(tokenFile);
+	expect(told(daemon).filter(({ level }) => level !== "debug").length).toBe(1);
+}
+
+test.skipIf(noStrace !== undefined).each([
+	["the state", 1],
+	["the token", 2],
+] as const)(
+	"the disk is full while %s is written: the old token stays, and the new one comes with the next tick",
+	async (_, nth) => {
+		const { daemon, issuer, tokenFile, request, old } = await heldRefresh();
+		const seen = watchChanges(tokenFile);
+		// The main thread alone: a worker's write is a sign to the event loop.
+		await attach(daemon.pid, {
+			expressions: [`inject=write:error=ENOSPC:when=${nth}`],
+			thread: daemon.pid,
+		});
+		request.give();
+		const { msg } = await daemon.event("store.failed");
+		expect(msg).toMatch(/^could not write .*: ENOSPC$/);
+		const fresh = await tokenOtherThan(JSON.parse(old).value, tokenFile);
+		expect(fresh.value).toBe(issuer.issued.at(-1)?.value);
+		expect(issuer.requests.length).toBe(2);
+		await nothingLeft(tokenFile);
+		expect(seen.stop()).toEqual([old, readFileSync(tokenFile, "utf8")]);
+	},
+);
+
+test.skipIf(noStrace !== undefined)(
+	"no lock can be made: WeChat is not asked, and the refresh comes when the fault ends",
+	() =>
+		inParallel(["EACCES", "EROFS", "ENOSPC", "EIO"], 4, async (errno) => {
+			const { daemon, issuer, tokenFile, request } = await heldRefresh();
+			request.give();
+			await refreshed(daemon, 2);
+			const old = readFileSync(tokenFile, "utf8");
+			const strace = await attach(daemon.pid, {
+				expressions: [`inject=mkdir:error=${errno}`],
+			});
+			daemon.kill("SIGHUP");
+			const { msg } = await daemon.event("store.failed");
+			expect(msg).toMatch(new RegExp(`^could not lock .*: ${errno}$`));
+			expect(issuer.requests.length).toBe(2);
+
+			await strace.detach();
+			(await issuer.next()).give();
+			await refreshed(daemon, 3);
+			await nothingLeft(tokenFile);
+			expect(old).not.toBe(readFileSync(tokenFile, "utf8"));
+		}),
+);
+
+test.skipIf(noStrace !== undefined)(
+	"the lock cannot be removed: the token is out all the same, and the next refresh has the lock again",
+	async () => {
+		const { daemon, issuer, tokenFile, request } = await heldRefresh();
+		const strace = await attach(daemon.pid, {
+			expressions: ["inject=rmdir:error=EROFS"],
+		});
+		request.give();
+		await refreshed(daemon, 2);
+		await strace.detach();
+		daemon.kill("SIGHUP");
+		(await issuer.next()).give();
+		await refreshed(daemon, 3);
+		await nothingLeft(tokenFile);
+	},
+);
+
+/** A daemon with a token, whose forced refresh waits for its answer. */
+async function heldRefresh() {
+	const issuer = await startHeldIssuer();
+	const { file, tokenFile: pathOf } = writeConfig({
+		url: issuer.url,
+		top: { socket: "", ...(isRoot ? { group: "12345" } : {}) },
+		wechat: { cooldown: 0 },
+	});
+	const daemon = startProgram(["run", "--config", file]);
+	(await issuer.next()).give();
+	await daemon.event("daemon.ready");
+	const tokenFile = pathOf("wx1");
+	const old = readFileSync(tokenFile, "utf8");
+	daemon.kill("SIGHUP");
+	const request = await issuer.next();
+	return { daemon, issuer, tokenFile, old, request };
+}
+
+function told(daemon: Running): readonly LogEvent[] {
+	return daemon.events().filter(({ event }) => event === "store.failed");
+}
+
+/** Until that many tokens are out; what the log says of it is enough. */
+async function refreshed(daemon: Running, times: number): Promise<void> {
+	await eventually(
+		() =>
+			daemon.events().filter(({ event }) => event === "token.refreshed")
+				.length === times,
+		{ what: `${times} refreshes` },
+	);
+}
+
+async function nothingLeft(tokenFile: string): Promise<void> {
+	await eventually(() => readdirSync(dirname(tokenFile)).length === 2, {
+		what: "a directory with a token and its state, and nothing else",
+	});
+}
+
+/** Every content that a reader saw, in order. */
+function watchChanges(path: string) {
+	const seen: string[] = [];
+	const timer = setInterval(look, 1);
+	function look() {
+		const text = readFileSync(path, "utf8");
+		if (seen.at(-1) !== text) seen.push(text);
+	}
+	look();
+	return {
+		stop: () => {
+			look();
+			clearInterval(timer);
+			return seen;
+		},
+	};
+}
