@@ -22,7 +22,7 @@ export function parseCommandLine(
 ): CommandLine {
 	const hint = `see wxtokend ${usage.name} --help`;
 	const options = Object.fromEntries([
-		["help", { type: "boolean" as const }],
+		["help", { type: "boolean" as const, short: "h" }],
 		...usage.options.map(({ flag, value }) => [
 			flag,
 			value === undefined
@@ -48,6 +48,12 @@ export function parseCommandLine(
 	const help = values.help === true;
 	if (!help && positionals.length < usage.minOperands)
 		throw new UsageError(`${usage.operands} is missing`, hint);
+	for (const { flag, value } of usage.options) {
+		// What `--config "$UNSET"` gives: nobody means it.
+		const given = values[flag];
+		if (!help && Array.isArray(given) && given.includes(""))
+			throw new UsageError(`--${flag} is empty; expected ${value}`, hint);
+	}
 	const extra = positionals[usage.maxOperands];
 	if (!help && extra !== undefined)
 		throw new UsageError(`unexpected argument ${JSON.stringify(extra)}`, hint);

@@ -40,7 +40,10 @@ async function dispatch(
 		return exitCode.done;
 	}
 	if (name === "--help" || name === "help" || name === "-h") {
-		process.stdout.write(overview(version));
+		const [about = ""] = rest;
+		process.stdout.write(
+			isCommand(about) ? helpFor(commands[about]) : overview(version),
+		);
 		return exitCode.done;
 	}
 	if (name === undefined) {

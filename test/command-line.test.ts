@@ -1,0 +1,139 @@
+import { describe, expect, test } from "vitest";
+import { parseCommandLine } from "../src/command-line.ts";
+import { UsageError } from "../src/errors.ts";
+import { type CommandUsage, commands } from "../src/usage.ts";
+import { type Finished, runProgram } from "./support/program.ts";
+
+describe("a wrong command line ends with 64 and one line that says what to do", () => {
+	test.each([
+		["no-such-command", 'there is no command "no-such-command"'],
+		["Run", 'there is no command "Run"'],
+		["--verbose", 'there is no command "--verbose"'],
+		["constructor", 'there is no command "constructor"'],
+		["run --verbose", "Unknown option '--verbose'"],
+		["run -x", "Unknown option '-x'"],
+		["run extra", 'unexpected argument "extra"'],
+		["run --config", "Option '--config <value>' argument missing"],
+		["run --config=", "--config is empty; expected F"],
+		["run --simulate=yes", "Option '--simulate' does not take an argument"],
+		["once --online", "Unknown option '--online'"],
+		["get", "APPID is missing"],
+		["get wx1 wx2", 'unexpected argument "wx2"'],
+		[
+			"get wx1 --wait soon",
+			'--wait is "soon"; expected a number of at least 0',
+		],
+		["get wx1 --wait=-1", '--wait is "-1"; expected a number'],
+		["get wx1 --min-valid nan", '--min-valid is "nan"; expected a number'],
+		["get wx1 --min-valid=", "--min-valid is empty; expected S"],
+		["check everything", 'unexpected argument "everything"'],
+		["status wx1", 'unexpected argument "wx1"'],
+		["refresh --stale", "Option '--stale <value>' argument missing"],
+		["simulate --port many", '--port is "many"'],
+	])("wxtokend %s", async (line, says) => {
+		const { code, stdout, stderr } = await wxtokend(line);
+		expect({ code, stdout }).toEqual({ code: 64, stdout: "" });
+		expect(stderr).toMatch(
+			/^wxtokend: .*; (see wxtokend \w+ --help|commands: .*)\n$/,
+		);
+		expect(stderr).toContain(says);
+	});
+
+	test("nothing at all is answered with all commands", async () => {
+		const { code, stdout, stderr } = await wxtokend("");
+		expect({ code, stdout }).toEqual({ code: 64, stdout: "" });
+		for (const name of Object.keys(commands))
+			expect(stderr).toContain(`  ${name} `);
+	});
+});
+
+describe("help goes to stdout, so that it can be piped to a pager", () => {
+	test.each(Object.values<CommandUsage>(commands))(
+		"wxtokend $name --help shows usage, defaults, exit codes and an example",
+		async ({ name, options, exitCodes, example }) => {
+			const { code, stdout, stderr } = await wxtokend(`${name} --help`);
+			expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+			expect(stdout).toMatch(new RegExp(`^Usage: wxtokend ${name} `));
+			for (const { flag } of options) expect(stdout).toContain(`--${flag}`);
+			for (const [exit] of exitCodes)
+				expect(stdout).toMatch(new RegExp(`^ {2}${exit} `, "m"));
+			expect(stdout).toContain(example);
+		},
+	);
+
+	test("help works also where the rest of the line is wrong, or missing", async () => {
+		expect((await wxtokend("get --help")).code).toBe(0);
+		expect((await wxtokend("run extra --help")).code).toBe(0);
+	});
+
+	test.each(["help get", "get -h", "-h", "help", "--help"])(
+		"wxtokend %s is understood",
+		async (line) => {
+			const { code, stdout } = await wxtokend(line);
+			expect(code).toBe(0);
+			expect(stdout).toContain(
+				line.includes("get") ? "Usage: wxtokend get APPID" : "Commands:",
+			);
+		},
+	);
+
+	test("the version is a number and nothing else", async () => {
+		const { stdout } = await wxtokend("--version");
+		expect(stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+	});
+});
+
+describe("options", () => {
+	const usage: CommandUsage = {
+		...commands.get,
+		options: [
+			{ flag: "wait", value: "S", about: "" },
+			{ flag: "account", value: "A", many: true, about: "" },
+			{ flag: "quiet", about: "" },
+		],
+	};
+
+	test("stand before or behind operands, with a blank or an equals sign", () => {
+		const line = parseCommandLine(usage, ["--wait=1", "wx1", "--quiet"]);
+		expect(line.operands).toEqual(["wx1"]);
+		expect(line.number("wait")).toBe(1);
+		expect(line.has("quiet")).toBe(true);
+		expect(line.value("account")).toBeUndefined();
+	});
+
+	test("given twice: the last one counts, and one that may be repeated keeps all", () => {
+		const argv = "wx1 --wait 1 --wait 2.5 --account a --account b".split(" ");
+		const line = parseCommandLine(usage, argv);
+		expect(line.number("wait")).toBe(2.5);
+		expect(line.values("account")).toEqual(["a", "b"]);
+	});
+
+	test("two dashes end them, so that an operand may begin with a dash", () => {
+		expect(parseCommandLine(usage, ["--", "-wx1"]).operands).toEqual(["-wx1"]);
+	});
+
+	test("an empty value is what an unset variable leaves, and meant by nobody", () => {
+		expect(() => parseCommandLine(usage, ["wx1", "--wait", ""])).toThrow(
+			"--wait is empty; expected S",
+		);
+	});
+
+	test.each([" ", "1s", "-0.1", "Infinity", "1e999", "NaN", "--1"])(
+		"%j is no number of seconds",
+		(text) => {
+			const line = parseCommandLine(usage, ["wx1", `--wait=${text}`]);
+			expect(() => line.number("wait")).toThrow(UsageError);
+		},
+	);
+
+	test("a number has its bounds", () => {
+		const line = parseCommandLine(usage, ["wx1", "--wait=7"]);
+		expect(line.number("wait", 7, 7)).toBe(7);
+		expect(() => line.number("wait", 8)).toThrow("at least 8");
+		expect(() => line.number("wait", 0, 6)).toThrow("from 0 to 6");
+	});
+});
+
+function wxtokend(line: string): Promise<Finished> {
+	return runProgram(line.split(" ").filter((word) => word !== ""));
+}
