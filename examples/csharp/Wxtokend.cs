@@ -7,42 +7,34 @@ using System.Text.RegularExpressions;
 using System.Threading.Tasks;
 
 /// <summary>Calls WeChat with the token that wxtokend keeps, and never fetches one. .NET Core 2.1+, Mono 6.</summary>
-public class Wxtokend
-{
+public class Wxtokend {
     static readonly HttpClient Http = new HttpClient { Timeout = TimeSpan.FromSeconds(10) };
-    readonly string appid;
-    public string TokenFile, ControlSocket, Api = "https://api.weixin.qq.com";
+    public string AppId, TokenFile, ControlSocket, Api = "https://api.weixin.qq.com";
 
-    public Wxtokend(string appid, string directory = "/run/wxtokend")
-    {
-        this.appid = appid;
+    public Wxtokend(string appid, string directory = "/run/wxtokend") {
+        AppId = appid;
         TokenFile = directory + "/wx_access_token_" + appid;
         ControlSocket = directory + "/control.sock";
     }
 
     /// <summary>Read it before every call: it may be another one at any moment.</summary>
-    public string Token()
-    {
+    public string Token() {
         var text = File.ReadAllText(TokenFile);
         if (long.Parse(Field("expire", text)) > DateTimeOffset.UtcNow.ToUnixTimeSeconds()) return Field("value", text);
         throw new IOException("could not use " + TokenFile + ": its token has expired; see wxtokend status");
     }
 
     /// <summary>The token to use instead of one that WeChat refused; null if there is no other.</summary>
-    public async Task<string> Replacement(string stale)
-    {
-        try
-        {
+    public async Task<string> Replacement(string stale) {
+        try {
             var value = Field("value", File.ReadAllText(TokenFile));
             if (value == stale) value = Field("value", await Task.Run(() => Report(stale)));
             return value == stale ? null : value;
-        }
-        catch (SystemException) { return null; } // IO, socket: WeChat's own answer tells more than this error
+        } catch (SystemException) { return null; } // IO, socket: WeChat's own answer tells more than this error
     }
 
     /// <summary>WeChat's answer to GET, or to POST if there is a JSON body.</summary>
-    public async Task<string> Call(string path, string body = null)
-    {
+    public async Task<string> Call(string path, string body = null) {
         var token = Token();
         var answer = await Send(path, body, token);
         var dead = Regex.IsMatch(answer, "^\\s*{\\s*\"errcode\"\\s*:\\s*(40001|40014|42001)\\b");
@@ -50,20 +42,17 @@ public class Wxtokend
         return other == null ? answer : await Send(path, body, other);
     }
 
-    async Task<string> Send(string path, string body, string token)
-    {
+    async Task<string> Send(string path, string body, string token) {
         var url = Api + path + (path.Contains("?") ? "&" : "?") + "access_token=" + token;
         var request = body == null ? Http.GetAsync(url)
             : Http.PostAsync(url, new StringContent(body, Encoding.UTF8, "application/json"));
         using (var answer = await request) return await answer.Content.ReadAsStringAsync();
     }
 
-    string Report(string stale)
-    {
+    string Report(string stale) {
         var body = "{\"stale\":\"" + stale + "\"}";
-        var head = "POST /v1/accounts/" + appid + "/refresh HTTP/1.0\r\nContent-Length: " + body.Length + "\r\n\r\n";
-        using (var keeper = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified))
-        {
+        var head = "POST /v1/accounts/" + AppId + "/refresh HTTP/1.0\r\nContent-Length: " + body.Length + "\r\n\r\n";
+        using (var keeper = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified)) {
             keeper.ReceiveTimeout = 25000; // it may ask WeChat before it answers
             keeper.Connect(new UnixDomainSocketEndPoint(ControlSocket));
             keeper.Send(Encoding.ASCII.GetBytes(head + body));
@@ -71,8 +60,7 @@ public class Wxtokend
         }
     }
 
-    static string Field(string name, string json)
-    {
+    static string Field(string name, string json) {
         var found = Regex.Match(json, "\"" + name + "\"\\s*:\\s*\"?([^\"\\s,}]+)");
         if (found.Success) return found.Groups[1].Value;
         throw new IOException("there is no " + name + " in the token file, or in the answer to a report");

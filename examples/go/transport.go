@@ -11,8 +11,7 @@ import (
 // Transport sends a call once more if WeChat refused its access_token. It is for all that takes an *http.Client:
 //
 //	client := &http.Client{Transport: &wxtokend.Transport{Reader: reader}}
-//	util.DefaultHTTPClient = client; account.SetAccessTokenHandle(reader) // silenceper/wechat
-//	core.NewClient(reader, nil) // chanxuehong/wechat: retries by itself, and needs no Transport
+//	util.DefaultHTTPClient = client // silenceper/wechat
 type Transport struct {
 	Reader *Reader
 	Base   http.RoundTripper
@@ -58,18 +57,3 @@ func isRefused(answer *http.Response) bool {
 	}{body, answer.Body}
 	return refused.Match(head)
 }
-
-// GetAccessToken makes a Reader a credential.AccessTokenHandle of silenceper/wechat.
-func (r *Reader) GetAccessToken() (string, error) { return r.Token() }
-
-// RefreshToken makes it, with Token, a core.AccessTokenServer of chanxuehong/wechat. If there is no other token, the
-// SDK calls once more with the old one, and hands out what WeChat says to it.
-func (r *Reader) RefreshToken(current string) (string, error) {
-	if other := r.Replacement(current); other != "" {
-		return other, nil
-	}
-	return current, nil
-}
-
-// IID01332E16DF5011E5A9D5A4DB30FED8E1 is the mark of that interface.
-func (r *Reader) IID01332E16DF5011E5A9D5A4DB30FED8E1() {}

@@ -1,20 +1,16 @@
 import java.io.*;
 import java.net.*;
 import java.net.http.*;
-import java.nio.ByteBuffer;
 import java.nio.channels.*;
 import java.nio.file.*;
 import java.time.Duration;
-import java.util.concurrent.FutureTask;
+import java.util.concurrent.*;
 import java.util.regex.*;
-import static java.util.concurrent.CompletableFuture.delayedExecutor;
-import static java.util.concurrent.TimeUnit.SECONDS;
 
-/** Calls WeChat with the token that wxtokend keeps, and never fetches one. Java 16+ (for Unix sockets). */
+/** Calls WeChat with the token that wxtokend keeps, and never fetches one. Java 16+, for its Unix sockets. */
 public class Wxtokend {
     private final HttpClient http = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
-    private final String appid;
-    public String file, socket, api = "https://api.weixin.qq.com";
+    public String appid, file, socket, api = "https://api.weixin.qq.com";
 
     public Wxtokend(String appid, String directory) { // "/run/wxtokend"
         this.appid = appid;
@@ -33,11 +29,8 @@ public class Wxtokend {
             String value = field("value", Files.readString(Path.of(file)));
             if (value.equals(stale)) value = field("value", report(stale));
             return value.equals(stale) ? null : value;
-        } catch (IOException problem) {
-            return null; // WeChat's own answer tells more than this error
-        }
+        } catch (IOException problem) { return null; } // WeChat's own answer tells more than this error
     }
-    /** WeChat's answer to GET, or to POST if there is a JSON body. */
     public String call(String path, String body) throws IOException, InterruptedException {
         String token = token(), answer = send(path, body, token);
         boolean dead = answer.matches("(?s)\\s*\\{\\s*\"errcode\"\\s*:\\s*(40001|40014|42001)\\b.*");
@@ -46,18 +39,18 @@ public class Wxtokend {
     }
     private String send(String path, String body, String token) throws IOException, InterruptedException {
         URI uri = URI.create(api + path + (path.contains("?") ? "&" : "?") + "access_token=" + token);
-        HttpRequest.Builder request = HttpRequest.newBuilder(uri).timeout(Duration.ofSeconds(10));
-        request.header("Content-Type", "application/json");
+        HttpRequest.Builder request = HttpRequest.newBuilder(uri).header("Content-Type", "application/json");
         if (body != null) request.POST(HttpRequest.BodyPublishers.ofString(body));
+        request.timeout(Duration.ofSeconds(10));
         return http.send(request.build(), HttpResponse.BodyHandlers.ofString()).body();
     }
     private String report(String stale) throws IOException {
-        String body = "{\"stale\":\"" + stale + "\"}", head = "POST /v1/accounts/" + appid + "/refresh HTTP/1.0\r\n";
-        String request = head + "Host: wxtokend\r\nContent-Length: " + body.length() + "\r\n\r\n" + body;
+        String body = "{\"stale\":\"" + stale + "\"}", head = "POST /v1/accounts/" + appid + "/refresh HTTP/1.0";
+        String request = head + "\r\nContent-Length: " + body.length() + "\r\n\r\n" + body;
         try (SocketChannel keeper = SocketChannel.open(UnixDomainSocketAddress.of(socket))) {
-            keeper.write(ByteBuffer.wrap(request.getBytes()));
-            // It may ask WeChat before it answers.
-            delayedExecutor(25, SECONDS).execute(new FutureTask<>(() -> { keeper.close(); return null; }));
+            Executor late = CompletableFuture.delayedExecutor(25, TimeUnit.SECONDS); // it may ask WeChat first
+            late.execute(new FutureTask<>(() -> { keeper.close(); return null; }));
+            Channels.newOutputStream(keeper).write(request.getBytes());
             return new String(Channels.newInputStream(keeper).readAllBytes());
         }
     }

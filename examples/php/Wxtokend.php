@@ -1,7 +1,6 @@
 <?php
 /**
  * Calls WeChat with the token that wxtokend keeps, and never fetches one. PHP 7.4+ with curl.
- *
  *     $wechat = new Wxtokend('wx0123456789abcdef');
  *     $wechat->call('/cgi-bin/user/get', ['next_openid' => '']);    // GET
  *     $wechat->call('/cgi-bin/menu/create', [], ['button' => []]);  // POST
@@ -59,10 +58,9 @@ class Wxtokend {
     }
 
     private static function send(string $url, ?string $body, array $options = []) {
-        $options += [CURLOPT_RETURNTRANSFER => true, CURLOPT_TIMEOUT => 10];
-        if ($body !== null) $options[CURLOPT_POSTFIELDS] = $body;
-        if ($body !== null) $options[CURLOPT_HTTPHEADER] = ['Content-Type: application/json'];
-        curl_setopt_array($curl = curl_init($url), $options);
+        $json = [CURLOPT_HTTPHEADER => ['Content-Type: application/json']];
+        if ($body !== null) $options += [CURLOPT_POSTFIELDS => $body] + $json;
+        curl_setopt_array($curl = curl_init($url), $options + [CURLOPT_RETURNTRANSFER => true, CURLOPT_TIMEOUT => 10]);
         if (($answer = curl_exec($curl)) === false) throw new RuntimeException('no answer: ' . curl_error($curl));
         return $answer !== '' && $answer[0] === '{' ? json_decode($answer, true, 512, JSON_THROW_ON_ERROR) : $answer;
     }
