@@ -21,6 +21,9 @@ const second = 1_000;
 const minute = 60 * second;
 const hour = 60 * minute;
 
+/** The code of a forced refresh that the platform's limits forbid. */
+export const forceLimit = "force-limit";
+
 /** Stands for the address in a hint; WeChat may tell which one it saw. */
 export const thisAddress = "this server's public IP";
 
@@ -350,7 +353,7 @@ export const linkTroubles: Readonly<Record<LinkTrouble, Meaning>> = {
 /** Calls without force go on as before, so this must not hold them up. */
 const forcesUsedUp: Meaning = {
 	kind: "limited",
-	code: "force-limit",
+	code: forceLimit,
 	meaning: "the day's forced refreshes are used up (达到每日调用上限)",
 	hint: "nothing more can be forced today: the token renews near its end; find out who asks for so many refreshes",
 	waitMs: minute,

@@ -15,6 +15,7 @@ import type {
 	ProcessName,
 } from "./account-state.ts";
 import type { Clock } from "./clock.ts";
+import { forceLimit } from "./errcode.ts";
 import { IssuerError, StoreError } from "./errors.ts";
 import type { Gate } from "./gate.ts";
 import type { Log } from "./log.ts";
@@ -539,7 +540,8 @@ export function createKeeper(parts: KeeperParts): Keeper {
 	const keepWish = ({ code, message, hint }: IssuerError | StoreError) => {
 		if (serving === undefined) return;
 		serving.answer({ outcome: "failed", error: { code, message, hint } });
-		wish ??= { ...serving, tried: true };
+		// What may not be forced today would be asked for in vain all day long.
+		if (code !== forceLimit) wish ??= { ...serving, tried: true };
 		serving = undefined;
 	};
 
@@ -603,9 +605,12 @@ export function createKeeper(parts: KeeperParts): Keeper {
 
 	const isAlive = ({ token }: KnownToken) => token.expiresAt > clock.now();
 
-	/** Refused with more than a minute to go. */
+	/** Dead by WeChat's own word, with more than a minute to go. */
 	const diesEarly = (known: KnownToken | undefined) =>
-		known !== undefined && known.token.expiresAt - clock.now() > 60_000;
+		known !== undefined &&
+		probed?.id === known.id &&
+		probed.said === "dead" &&
+		known.token.expiresAt - clock.now() > 60_000;
 
 	const describe = (known: KnownToken) => ({
 		token: known.id,
@@ -753,7 +758,7 @@ function isLost(error: unknown): boolean {
 function forceRefused(appid: string, why: string): IssuerError {
 	return new IssuerError({
 		kind: "limited",
-		code: "force-limit",
+		code: forceLimit,
 		message: `could not get another token for ${appid}: WeChat gives the same one, and force_refresh is limited to one in 30 s and 20 a day (${why})`,
 		hint: "find out why so many refreshes are asked for; the platform renews the token by itself near its end",
 		waitMs: stableForceGapMs,

@@ -143,7 +143,7 @@ export function decide(situation: Situation): Plan {
 	const needed = whyNeeded(current, situation);
 
 	if (wish !== undefined && !granted) {
-		const coolAt = until(state.forced?.at, cooldownOf(rules), now);
+		const coolAt = until(lastForceAt(state), cooldownOf(rules), now);
 		if (!isForced(wish.reason) || coolAt === undefined) {
 			const urgency = urgencyOf(wish);
 			return { ...plan, ...gate(wish.reason, urgency, current, situation) };
@@ -160,6 +160,14 @@ export function decide(situation: Situation): Plan {
 	if (needed === undefined)
 		return { ...plan, fetch: undefined, heldBack: undefined };
 	return { ...plan, ...gate(needed, "patient", current, situation) };
+}
+
+/** The later of the last forced refresh, and the call with force in the midst of it. */
+function lastForceAt({ forced, forceCalls }: AccountState): number | undefined {
+	const times = [forced?.at, forceCalls.at(-1)].filter(
+		(at) => at !== undefined,
+	);
+	return times.length === 0 ? undefined : Math.max(...times);
 }
 
 /** Whether a refresh for that reason counts as a forced one, with its cooldown. */
@@ -185,7 +193,11 @@ export function refreshAt(known: KnownToken, rules: Rules): number {
 	}
 }
 
-/** The pause after a failure: what its kind asks for, else 1 s doubling to 60 s. */
+/**
+ * The pause after a failure: what its kind asks for, else 1 s doubling. It stops
+ * at 45 s, so that with a tick and a timeout on top the next attempt comes within
+ * a minute after the fault is over.
+ */
 export function afterFailure(
 	failure: Omit<Failure, "attempts" | "since"> & {
 		readonly waitMs: number | undefined;
@@ -197,11 +209,14 @@ export function afterFailure(
 	const { waitMs: fixed, ...rest } = failure;
 	const attempts = (before?.failure?.attempts ?? 0) + 1;
 	const backoff =
-		Math.min(60_000, 1_000 * 2 ** Math.min(attempts - 1, 6)) *
+		Math.min(45_000, 1_000 * 2 ** Math.min(attempts - 1, 6)) *
 		(0.75 + 0.25 * random());
 	return {
 		at: now,
-		waitMs: fixed === undefined ? backoff : fixed * (1 + 0.05 * random()),
+		waitMs:
+			fixed === undefined
+				? backoff
+				: fixed + Math.min(0.05 * fixed, 60_000) * random(),
 		failure: { ...rest, attempts, since: before?.failure?.since ?? now },
 	};
 }

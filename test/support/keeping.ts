@@ -1,0 +1,168 @@
+/**
+ * One account as the daemon keeps it, in virtual time: the real keeper, issuer,
+ * HTTP client and token file. Only the clock and the schedule's ticks are the
+ * test's, so that a wait of a day takes no time.
+ */
+import { readFileSync, statSync } from "node:fs";
+import { onTestFinished } from "vitest";
+import { statePathOf } from "../../src/account-state.ts";
+import type { Account } from "../../src/config.ts";
+import type { IssuerError, StoreError } from "../../src/errors.ts";
+import { createHttp } from "../../src/http.ts";
+import type { Outcome } from "../../src/keeper.ts";
+import { type KeptAccount, keepAccount } from "../../src/keepers.ts";
+import { nameThisProcess } from "../../src/process-name.ts";
+import { newDirectory } from "./directory.ts";
+import { leaksIn, newSecret } from "./leaks.ts";
+
+export interface LogLine {
+	readonly level: "debug" | "info" | "warn" | "error";
+	readonly message: string;
+	readonly event: string;
+	readonly [field: string]: unknown;
+}
+
+export interface KeepingWishes extends Partial<Account> {
+	readonly baseUrls: readonly string[];
+	/** Epoch ms; default 10:00 on a Monday in Beijing. */
+	readonly startAt?: number;
+	/** Told of each step, so that a simulator's clock goes along. */
+	readonly onAdvance?: (seconds: number) => Promise<void>;
+	/** For backoffs and jitter; default: the most there is. */
+	readonly random?: () => number;
+	readonly env?: Readonly<Record<string, string>>;
+	readonly connectTimeoutMs?: number;
+}
+
+export type Attempt =
+	| {
+			readonly kind: "failed";
+			readonly error: IssuerError | StoreError;
+			readonly at: number;
+	  }
+	| {
+			readonly kind: "refreshed";
+			readonly value: string;
+			readonly at: number;
+	  };
+
+export interface Keeping {
+	readonly account: Account;
+	/** The keeper of the present configuration. */
+	readonly keeper: () => KeptAccount["keeper"];
+	readonly path: string;
+	/** All there is, oldest first, of every level. */
+	readonly log: readonly LogLine[];
+	now(): number;
+	advance(seconds: number): Promise<void>;
+	/** A tick: undefined if the keeper had nothing to do. */
+	tick(): Promise<Outcome | undefined>;
+	/** Ticks until something was attempted, for at most so many virtual seconds. */
+	nextAttempt(withinSeconds: number, tickSeconds?: number): Promise<Attempt>;
+	/** All that a reader could notice: content, inode, times, mode. */
+	file(): string;
+	/** The token in the file. */
+	value(): string;
+	/** What the keepers remember, as it lies on disk. */
+	state(): string;
+	/** Another keeper takes over, as after a reload or a restart. */
+	restart(changes?: Partial<Account>): void;
+	/** The forms of the secret that stand in the log or on disk. */
+	leaks(): readonly string[];
+}
+
+export function keepInVirtualTime(wishes: KeepingWishes): Keeping {
+	const { startAt = Date.UTC(2026, 0, 5, 2), env = {}, ...given } = wishes;
+	const { onAdvance, random = () => 0.999, connectTimeoutMs, ...rest } = given;
+	const http = createHttp({
+		connectTimeoutMs: connectTimeoutMs ?? 5_000,
+		env,
+	});
+	onTestFinished(() => http.close());
+	const directory = newDirectory();
+	const log: LogLine[] = [];
+	const logAt =
+		(level: LogLine["level"]) =>
+		(fields: Readonly<Record<string, unknown>>, message: string) => {
+			const event = String(fields.event);
+			log.push({ ...fields, event, level, message });
+		};
+	let now = startAt;
+	const bugs: unknown[] = [];
+	onTestFinished(() => {
+		if (bugs.length > 0) throw bugs[0];
+	});
+	const keep = (account: Account) =>
+		keepAccount(account, { directory, mode: 0o640, gid: undefined } as never, {
+			http,
+			clock: { now: () => now, monotonic: () => performance.now() },
+			random,
+			self: nameThisProcess(),
+			log: {
+				debug: logAt("debug"),
+				info: logAt("info"),
+				warn: logAt("warn"),
+				error: logAt("error"),
+			},
+			gate: (task) => task(),
+			stopping: new AbortController().signal,
+			wakeAt: () => {},
+			count: () => {},
+			onBug: (error) => bugs.push(error),
+		});
+	let account: Account = {
+		appid: "wx1",
+		secret: newSecret(),
+		file: "wx_access_token_wx1",
+		interface: "classic",
+		timeoutMs: 10_000,
+		refreshBeforeMs: 2_400_000,
+		cooldownMs: 10_000,
+		budget: 60,
+		...rest,
+	};
+	let kept = keep(account);
+	const { path } = kept;
+	const read = () => readFileSync(path, "utf8");
+
+	const keeping: Keeping = {
+		get account() {
+			return account;
+		},
+		keeper: () => kept.keeper,
+		path,
+		log,
+		now: () => now,
+		advance: async (seconds) => {
+			now += seconds * 1000;
+			await onAdvance?.(seconds);
+		},
+		tick: async () =>
+			kept.keeper.needsLook() ? kept.keeper.look() : undefined,
+		nextAttempt: async (withinSeconds, tickSeconds = 5) => {
+			const giveUpAt = now + withinSeconds * 1000;
+			for (;;) {
+				const outcome = await keeping.tick();
+				if (outcome?.kind === "failed")
+					return { kind: "failed", error: outcome.error, at: now };
+				if (outcome?.kind === "refreshed")
+					return { kind: "refreshed", value: outcome.token.value, at: now };
+				if (now >= giveUpAt)
+					throw new Error(`no attempt within ${withinSeconds} virtual seconds`);
+				await keeping.advance(tickSeconds);
+			}
+		},
+		file: () => {
+			const { ino, mtimeNs, ctimeNs, mode } = statSync(path, { bigint: true });
+			return `${ino} ${mtimeNs} ${ctimeNs} ${mode} ${read()}`;
+		},
+		value: () => JSON.parse(read()).value,
+		state: () => readFileSync(statePathOf(path), "utf8"),
+		restart: (changes = {}) => {
+			account = { ...account, ...changes };
+			kept = keep(account);
+		},
+		leaks: () => leaksIn(JSON.stringify(log) + keeping.state(), false),
+	};
+	return keeping;
+}
