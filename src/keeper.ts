@@ -449,7 +449,10 @@ export function createKeeper(parts: KeeperParts): Keeper {
 			keepWish(error);
 			return { kind: "failed", error };
 		}
-		ownPause = pauseAfter(error, recall().pause);
+		const standing = recall().pause;
+		// Another try at the disk costs WeChat nothing; what WeChat asked for goes on.
+		const waitMs = leftOf(standing);
+		ownPause = { ...pauseAfter(error, standing), waitMs };
 		return failed(error, ownPause.failure);
 	};
 
@@ -465,6 +468,12 @@ export function createKeeper(parts: KeeperParts): Keeper {
 			clock.now(),
 			random,
 		);
+	};
+
+	const leftOf = (pause: Pause | undefined): number => {
+		const { at, waitMs } = pause ?? { at: 0, waitMs: 0 };
+		const leftMs = at + waitMs - clock.now();
+		return leftMs > 0 && leftMs <= waitMs ? leftMs : 0;
 	};
 
 	const failed = (

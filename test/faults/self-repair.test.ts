@@ -1,0 +1,410 @@
+/**
+ * Whatever befalls the files: within a tick they are as they were, without a
+ * call to WeChat, and nothing that is not ours is written, followed or lost.
+ */
+import { execFileSync } from "node:child_process";
+import fs from "node:fs";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { statePathOf } from "../../src/account-state.ts";
+import { newAccounts, writeConfig } from "../support/config-file.ts";
+import { newDirectory } from "../support/directory.ts";
+import { eventually } from "../support/eventually.ts";
+import { startIssuer } from "../support/issuer.ts";
+import { startDaemon } from "../support/program.ts";
+import { inParallel } from "./in-parallel.ts";
+import { newScene } from "./keepers.ts";
+
+const isRoot = process.getuid?.() === 0;
+
+interface Harm {
+	readonly what: string;
+	/** Returns what must be true at the end, if there is more than the token. */
+	readonly act: (tokenFile: string) => (() => void) | undefined;
+	readonly needsRoot?: boolean;
+}
+
+const harms: readonly Harm[] = [
+	harm("deleted", (path) => fs.rmSync(path)),
+	harm("emptied", (path) => fs.truncateSync(path)),
+	harm("cut in half", (path) => fs.truncateSync(path, 60)),
+	harm("garbled", (path) => fs.writeFileSync(path, "\u0000\u0001")),
+	harm("altered in one letter", (path) =>
+		fs.writeFileSync(path, alter(path, "value", "x")),
+	),
+	harm("given another end", (path) =>
+		fs.writeFileSync(path, alter(path, "expire", 1)),
+	),
+	harm("replaced by an older token", (path) => {
+		fs.writeFileSync(`${path}.x`, alter(path, "value", "older"));
+		fs.renameSync(`${path}.x`, path);
+	}),
+	harm("opened to all", (path) => fs.chmodSync(path, 0o666)),
+	harm("closed to all", (path) => fs.chmodSync(path, 0)),
+	{
+		...harm("given to another user", (path) => fs.chownSync(path, 4_000, -1)),
+		needsRoot: true,
+	},
+	{
+		...harm("given to another group", (path) => fs.chownSync(path, -1, 4_000)),
+		needsRoot: true,
+	},
+	{
+		what: "replaced by a link to a foreign file",
+		act: (path) => {
+			const target = precious(join(path, "..", "..", "precious"));
+			fs.rmSync(path);
+			fs.symlinkSync(target.path, path);
+			return target.isUntouched;
+		},
+	},
+	{
+		what: "replaced by a hard link to a foreign file",
+		act: (path) => {
+			const target = precious(join(path, "..", "..", "precious-too"));
+			fs.rmSync(path);
+			fs.linkSync(target.path, path);
+			return target.isUntouched;
+		},
+	},
+	harm("replaced by a link to nothing", (path) => {
+		fs.rmSync(path);
+		fs.symlinkSync("/nowhere/at/all", path);
+	}),
+	harm("replaced by a link to itself", (path) => {
+		fs.rmSync(path);
+		fs.symlinkSync(path, path);
+	}),
+	{
+		what: "replaced by a folder",
+		act: (path) => {
+			fs.rmSync(path);
+			fs.mkdirSync(path);
+			fs.writeFileSync(join(path, "precious"), "mine");
+			return () => {
+				const aside = besides(path).find((name) =>
+					name.includes(".set-aside-"),
+				);
+				expect(
+					fs.readFileSync(join(path, "..", aside ?? "", "precious"), "utf8"),
+				).toBe("mine");
+			};
+		},
+	},
+	harm("replaced by a fifo", (path) => {
+		fs.rmSync(path);
+		execFileSync("mkfifo", [path]);
+	}),
+	harm("deleted, and its state replaced by a fifo", (path) => {
+		fs.rmSync(path);
+		fs.rmSync(statePathOf(path));
+		execFileSync("mkfifo", [statePathOf(path)]);
+	}),
+	{
+		what: "deleted, and its state replaced by a link",
+		act: (path) => {
+			const target = precious(join(path, "..", "..", "precious-state"));
+			fs.rmSync(path);
+			fs.rmSync(statePathOf(path));
+			fs.symlinkSync(target.path, statePathOf(path));
+			return target.isUntouched;
+		},
+	},
+	harm("deleted, and its state a folder", (path) => {
+		fs.rmSync(path);
+		fs.rmSync(statePathOf(path));
+		fs.mkdirSync(statePathOf(path));
+	}),
+	harm("deleted, beside an old lock of nobody", (path) => {
+		fs.mkdirSync(`${path}.lock`);
+		fs.utimesSync(`${path}.lock`, 1_000_000_000, 1_000_000_000);
+		fs.rmSync(path);
+	}),
+	harm("deleted, beside a young lock of nobody", (path) => {
+		fs.mkdirSync(`${path}.lock`);
+		fs.rmSync(path);
+	}),
+	{
+		what: "deleted, beside a foreign file in place of the lock",
+		act: (path) => {
+			const target = precious(`${path}.lock`);
+			fs.utimesSync(`${path}.lock`, 1_000_000_000, 1_000_000_000);
+			fs.rmSync(path);
+			return () => {
+				const aside = besides(path).find((name) =>
+					name.includes(".set-aside-"),
+				);
+				expect(fs.readFileSync(join(path, "..", aside ?? ""), "utf8")).toBe(
+					target.text,
+				);
+			};
+		},
+	},
+	{
+		what: "deleted, beside a foreign folder named like our temporary files",
+		act: (path) => {
+			const name = `.${path.slice(path.lastIndexOf("/") + 1)}.0123456789ab.tmp`;
+			const folder = join(path, "..", name);
+			fs.mkdirSync(folder);
+			const target = precious(join(folder, "precious"));
+			fs.rmSync(path);
+			return target.isUntouched;
+		},
+	},
+];
+
+test("a token file that was tampered with is back at the next tick, and WeChat was not asked", async () => {
+	const chosen = harms.filter(({ needsRoot }) => isRoot || !needsRoot);
+	const { daemon, issuer, config } = await keep(chosen.length);
+	const harmed = chosen.map(({ what, act }, index) => {
+		const path = config.tokenFile(`wx${index + 1}`);
+		const before = lookAt(path);
+		return { what, path, before, check: act(path) };
+	});
+	await inParallel(harmed, harmed.length, async ({ path, before, check }) => {
+		await eventually(() => lookAt(path) === before, { what: before });
+		check?.();
+	});
+	expect(issuer.requests.length).toBe(harmed.length);
+
+	// What lies about now does not keep the next daemon from starting.
+	await daemon.stop();
+	await startDaemon(config.file);
+	for (const { path, before, check } of harmed) {
+		expect(lookAt(path)).toBe(before);
+		check?.();
+	}
+	expect(issuer.requests.length).toBe(harmed.length);
+});
+
+test("a directory that was removed is made again with its files, and one that was made by somebody else is filled", async () => {
+	const { issuer, config } = await keep(3);
+	const paths = ["wx1", "wx2", "wx3"].map(config.tokenFile);
+	const before = paths.map(lookAt);
+	const areBack = () =>
+		paths.every((path, index) => lookAt(path) === before[index]);
+	fs.rmSync(config.directory, { recursive: true });
+	await eventually(areBack, { what: "three token files" });
+	expect(fs.statSync(config.directory).mode & 0o7777).toBe(0o750);
+
+	fs.renameSync(config.directory, `${config.directory}.away`);
+	fs.mkdirSync(config.directory, { mode: 0o755 });
+	await eventually(areBack, { what: "three token files" });
+	expect(issuer.requests.length).toBe(3);
+});
+
+test("a directory in which everybody may delete files is refused with the reason, until that is mended", async () => {
+	const { daemon, issuer, config } = await keep(1);
+	const path = config.tokenFile("wx1");
+	const before = lookAt(path);
+	fs.chmodSync(config.directory, 0o777);
+	fs.rmSync(path);
+	const { msg, hint } = await daemon.event("store.failed");
+	expect(msg).toContain("everybody may write there");
+	expect(hint).toContain("chmod o-w");
+	expect(fs.existsSync(path)).toBe(false);
+
+	fs.chmodSync(config.directory, 0o1777);
+	await eventually(() => lookAt(path) === before, { what: before });
+	expect(issuer.requests.length).toBe(1);
+});
+
+test("a refresh that the disk held up for long comes with the first look after it is well", async () => {
+	let now = Date.now();
+	const clock = { now: () => now, monotonic: () => now };
+	const scene = newScene({ clock });
+	const { keeper, events } = scene.start();
+	await keeper.look();
+	fs.chmodSync(scene.directory, 0o777);
+	now += 1_000;
+	const wish = keeper.force({ urgent: true });
+	for (let look = 0; look < 20; look++) {
+		now += 60_000;
+		await keeper.look();
+	}
+	expect(await wish).toMatchObject({ outcome: "failed" });
+	expect(scene.issued.length).toBe(1);
+	expect(events.filter(({ level }) => level === "error").length).toBe(1);
+
+	fs.chmodSync(scene.directory, 0o755);
+	now += 1_000;
+	expect(await keeper.look()).toMatchObject({ kind: "refreshed" });
+	expect(scene.issued.length).toBe(2);
+});
+
+test.skipIf(!isRoot)(
+	"a full file system, one without inodes, and a read-only one: the old token stays, one line says why, and the refresh comes when it is well",
+	async () => {
+		const mounted = mountMemory();
+		const { daemon, issuer, config } = await keep(1, mounted);
+		const path = config.tokenFile("wx1");
+		const faults = [
+			["ENOSPC", () => fill(mounted)],
+			["ENOSPC", () => fillWithFiles(mounted)],
+			[
+				"EROFS",
+				() => {
+					mount("remount,ro", mounted);
+					return () => mount("remount,rw", mounted);
+				},
+			],
+		] as const;
+		for (const [index, [errno, harm]] of faults.entries()) {
+			const before = lookAt(path);
+			const mend = harm();
+			daemon.kill("SIGHUP");
+			const lines = () =>
+				daemon
+					.events()
+					.filter(
+						({ event, level }) => event === "store.failed" && level !== "debug",
+					);
+			await eventually(() => lines().length === index + 1, {
+				what: "one more line",
+			});
+			expect(lines().at(-1)?.msg).toMatch(new RegExp(`: ${errno}$`));
+			expect(lookAt(path)).toBe(before);
+			expect(issuer.requests.length).toBe(index + 1);
+
+			mend();
+			await eventually(() => lookAt(path) !== before, {
+				what: "another token",
+			});
+			expect(issuer.requests.length).toBe(index + 2);
+			await eventually(
+				() => !besides(path).some((name) => /lock|tmp/.test(name)),
+				{ what: "no leftovers" },
+			);
+		}
+	},
+);
+
+test.skipIf(!isRoot)(
+	"a daemon starts on a read-only file system with a valid token and the leftovers of a dead one, and says what it cannot remove",
+	async () => {
+		const mounted = mountMemory();
+		const { daemon, issuer, config } = await keep(1, mounted);
+		await daemon.stop();
+		const leftover = join(mounted, ".wx_access_token_wx1.0123456789ab.tmp");
+		fs.writeFileSync(leftover, "half a tok");
+		mount("remount,ro", mounted);
+		const second = await startDaemon(config.file);
+		expect((await second.event("sweep.failed")).msg).toMatch(/EROFS$/);
+		expect(issuer.requests.length).toBe(1);
+
+		mount("remount,rw", mounted);
+		await second.stop();
+		await startDaemon(config.file);
+		expect(fs.existsSync(leftover)).toBe(false);
+		expect(issuer.requests.length).toBe(1);
+	},
+);
+
+function harm(what: string, act: (tokenFile: string) => void): Harm {
+	return {
+		what,
+		act: (path) => {
+			act(path);
+			return undefined;
+		},
+	};
+}
+
+/** A daemon with a token for each of so many accounts. */
+async function keep(count: number, directory?: string) {
+	const issuer = await startIssuer();
+	const written = writeConfig({
+		url: issuer.url,
+		accounts: newAccounts(count),
+		top: directory === undefined ? {} : { directory },
+		wechat: { timeout: 1, cooldown: 0 },
+	});
+	const config =
+		directory === undefined
+			? written
+			: {
+					...written,
+					directory,
+					tokenFile: (appid: string) =>
+						join(directory, `wx_access_token_${appid}`),
+				};
+	const daemon = await startDaemon(config.file);
+	return { daemon, issuer, config };
+}
+
+/** All that a reader may care for, as one text. */
+function lookAt(path: string): string {
+	const stat = fs.lstatSync(path, { throwIfNoEntry: false });
+	if (!stat?.isFile()) return "no plain file";
+	const { mode, uid, gid, nlink } = stat;
+	return `${mode.toString(8)} ${uid}:${gid} ${nlink} ${fs.readFileSync(path, "utf8")}`;
+}
+
+function besides(path: string): readonly string[] {
+	const name = path.slice(path.lastIndexOf("/") + 1);
+	return fs
+		.readdirSync(join(path, ".."))
+		.filter((other) => other.includes(name));
+}
+
+function alter(
+	path: string,
+	key: "value" | "expire",
+	by: string | number,
+): string {
+	const token = JSON.parse(fs.readFileSync(path, "utf8"));
+	return `${JSON.stringify({ ...token, [key]: token[key] + by })}\n`;
+}
+
+/** A foreign file, of which nothing may change. */
+function precious(path: string) {
+	const text = "mine";
+	fs.writeFileSync(path, text, { mode: 0o600 });
+	return {
+		path,
+		text,
+		isUntouched: () => {
+			expect(fs.readFileSync(path, "utf8")).toBe(text);
+			expect(fs.lstatSync(path).mode & 0o7777).toBe(0o600);
+		},
+	};
+}
+
+/** A tiny file system in memory, gone after the test. */
+function mountMemory(): string {
+	const directory = newDirectory();
+	mount("size=64k,nr_inodes=64", directory);
+	onTestFinished(() => {
+		execFileSync("umount", ["--lazy", directory]);
+	});
+	return directory;
+}
+
+function mount(options: string, directory: string): void {
+	execFileSync("mount", ["-t", "tmpfs", "-o", options, "tmpfs", directory]);
+}
+
+/** Returns how to take it away. */
+function fill(directory: string): () => void {
+	const path = join(directory, "filler");
+	const file = fs.openSync(path, "w");
+	try {
+		for (;;) fs.writeSync(file, Buffer.alloc(4_096));
+	} catch (error) {
+		expect(error).toMatchObject({ code: "ENOSPC" });
+	}
+	fs.closeSync(file);
+	return () => fs.rmSync(path);
+}
+
+function fillWithFiles(directory: string): () => void {
+	const folder = join(directory, "many");
+	fs.mkdirSync(folder);
+	try {
+		for (let count = 0; ; count++)
+			fs.writeFileSync(join(folder, `${count}`), "");
+	} catch (error) {
+		expect(error).toMatchObject({ code: "ENOSPC" });
+	}
+	return () => fs.rmSync(folder, { recursive: true });
+}
