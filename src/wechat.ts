@@ -378,11 +378,17 @@ function addressIn(text: string): string | undefined {
 	return v4 ?? text.split(/[^0-9a-f:]+/i).find(isIPv6);
 }
 
-/** Text from outside, fit for a log: one line, short, without our secret. */
+/**
+ * Text from outside, fit for a log: one line, short, without our secret; and
+ * without anything that could be one, or a token, in whatever spelling.
+ */
 function harmless(text: string, secret: string): string {
 	return text
 		.replaceAll(secret, "***")
 		.replaceAll(encodeURIComponent(secret), "***")
+		.replace(/[\w-]{24,}/g, (run) =>
+			/^[0-9a-f]{8}-[0-9a-f-]{1,40}$/.test(run) ? run : `${run.slice(0, 8)}…`,
+		)
 		.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, " ")
 		.slice(0, 300)
 		.trim();

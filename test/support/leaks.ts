@@ -45,5 +45,7 @@ function formsOf(value: string): readonly string[] {
 		JSON.stringify(value).slice(1, -1),
 		Buffer.from(value).toString("base64"),
 		Buffer.from(value).toString("hex"),
+		// Whatever became of the rest: so much of it is too much.
+		...(value.match(/\w{20,}/g) ?? []),
 	];
 }
