@@ -13,7 +13,8 @@ def call(method, path):
     try:
         if method == "POST":
             return client.post(path, params={"reader": APPID}, files={"media": io.BytesIO("中文".encode())})
-        return client.get(path, params={"reader": APPID})
+        # As those methods of the SDK do it that put the token in by themselves.
+        return client.get(path, params={"reader": APPID, "access_token": client.access_token})
     except WeChatClientException as refusal:
         return {"errcode": refusal.errcode}
 
