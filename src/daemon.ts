@@ -116,7 +116,10 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 
 	const follow = (wanted: Config) => {
 		schedule?.stop();
-		schedule = startSchedule(wanted.schedule, tick, clock, beat);
+		schedule = startSchedule(wanted.schedule, tick, clock, {
+			beat,
+			everyMs: systemd.aliveEveryMs,
+		});
 		log.setLevel(wanted.logLevel);
 		for (const warning of wanted.warnings)
 			log.warn({ event: "config.doubtful" }, warning);
@@ -129,6 +132,8 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 		try {
 			const wanted = options.reload();
 			await prepareDirectory(wanted);
+			// Meanwhile the end may have begun: then nothing new is started.
+			if (stopping.signal.aborted) return undefined;
 			keepAll(wanted, config);
 			config = wanted;
 			void follow(wanted).catch(onBug);
@@ -183,7 +188,9 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 	const firstLooks = [...kept.values()].map(({ keeper }) =>
 		keeper.look(firstPatienceMs(config)),
 	);
-	signals.onReload(() => void reload().catch(onBug));
+	signals.onReload(() => {
+		if (!stopping.signal.aborted) void reload().catch(onBug);
+	});
 	await Promise.race([
 		Promise.all([opened, ...firstLooks]).catch(onBug),
 		stopped,

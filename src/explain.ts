@@ -1,8 +1,11 @@
 import { ConfigError, exitCode, StoreError, UsageError } from "./errors.ts";
+import { writesToJournal } from "./journal.ts";
 
 /** Says what is wrong on stderr; returns the exit code. */
 export function explain(error: unknown): number {
-	const say = (text: string) => process.stderr.write(`wxtokend: ${text}\n`);
+	const mark = writesToJournal(process.env) ? "<3>" : "";
+	const say = (text: string) =>
+		process.stderr.write(`${mark}wxtokend: ${text}\n`);
 	if (error instanceof UsageError) {
 		say(`${error.message}; ${error.hint}`);
 		return exitCode.usage;
@@ -14,7 +17,7 @@ export function explain(error: unknown): number {
 			problems.length === 1 ? "1 problem" : `${problems.length} problems`;
 		say(`${count}${where}:`);
 		for (const { path, message } of problems)
-			process.stderr.write(`  ${path}: ${message}\n`);
+			process.stderr.write(`${mark}  ${path}: ${message}\n`);
 		return exitCode.configuration;
 	}
 	if (error instanceof StoreError) {

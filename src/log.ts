@@ -1,6 +1,7 @@
 /** Logs: pino, JSON lines to stderr, written synchronously so that the last words are not lost. */
 
 import { type DestinationStream, destination, pino } from "pino";
+import { writesToJournal } from "./journal.ts";
 import type { LogLevel } from "./log-level.ts";
 
 type LogCall = (
@@ -106,6 +107,6 @@ export function openLog(
 	return createLog({
 		level,
 		forTerminal: process.stderr.isTTY === true,
-		forJournal: env.JOURNAL_STREAM !== undefined,
+		forJournal: writesToJournal(env),
 	});
 }

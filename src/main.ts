@@ -72,7 +72,10 @@ async function perform(
 	switch (name) {
 		case "run":
 			if (signals === undefined) throw new Error("signals are not caught");
-			return (await import("./commands/run.ts")).run(line, signals);
+			// Whatever still runs must not keep a stopped daemon alive.
+			return process.exit(
+				await (await import("./commands/run.ts")).run(line, signals),
+			);
 		case "once":
 			return (await import("./commands/once.ts")).once(line);
 		case "get":

@@ -14,19 +14,24 @@ export interface Schedule {
 	stop(): void;
 }
 
+/** Somebody who wants to hear that the timer still runs. */
+export interface Pulse {
+	beat(): void;
+	/** At least so often; Infinity: it does not matter. */
+	readonly everyMs: number;
+}
+
 /** The timer never sleeps longer, so that a clock step is noticed soon. */
 const longestSleepMs = 5_000;
 
-/**
- * Calls `tick` at each slot of the expression, and at once after a clock step;
- * and `beat` whenever it looks at the clock, at least every 5 s.
- */
+/** Calls `tick` at each slot of the expression, and at once after a clock step. */
 export function startSchedule(
 	expression: string,
 	tick: () => void,
 	clock: Clock,
-	beat: () => void = () => {},
+	pulse: Pulse = { beat: () => {}, everyMs: Number.POSITIVE_INFINITY },
 ): Schedule {
+	const mostMs = Math.min(longestSleepMs, pulse.everyMs);
 	const slotAfterNow = cronSlots(expression);
 	let slot = slotAfterNow();
 	let wakes: readonly number[] = [];
@@ -36,7 +41,7 @@ export function startSchedule(
 	const arm = () => {
 		clearTimeout(timer);
 		const sleepMs = Math.min(slot, ...wakes) - clock.now();
-		timer = setTimeout(look, Math.max(1, Math.min(sleepMs, longestSleepMs)));
+		timer = setTimeout(look, Math.max(1, Math.min(sleepMs, mostMs)));
 	};
 
 	const look = () => {
@@ -50,7 +55,7 @@ export function startSchedule(
 			wakes = setBack ? [] : wakes.filter((at) => at > now);
 			tick();
 		}
-		beat();
+		pulse.beat();
 		arm();
 	};
 

@@ -17,8 +17,10 @@ export interface Notifier {
 	ready(): void;
 	/** A line for `systemctl status`; the same one again is not sent. */
 	status(text: string): void;
-	/** A sign of life for the watchdog; sent at most twice per watchdog interval. */
+	/** A sign of life for the watchdog; more of them than it needs are not sent. */
 	alive(): void;
+	/** How often the watchdog should hear of us; Infinity: there is none. */
+	readonly aliveEveryMs: number;
 	reloading(): void;
 	stopping(): void;
 }
@@ -31,10 +33,11 @@ export function createNotifier(
 	monotonic: () => number,
 ): Notifier {
 	const send = senderFrom(env, log);
-	const watchdogMs = watchdogFrom(env);
-	let aliveAt = Number.NEGATIVE_INFINITY;
+	const aliveEveryMs = watchdogFrom(env) / 4;
+	let aliveAt = 0;
 	let lastStatus = "";
 	return {
+		aliveEveryMs,
 		ready: () => send("READY=1"),
 		status: (text) => {
 			const line = text.replace(/\p{Cc}+/gu, " ").slice(0, 500);
@@ -43,9 +46,9 @@ export function createNotifier(
 			send(`STATUS=${line}`);
 		},
 		alive: () => {
-			if (watchdogMs === undefined) return;
 			const now = monotonic();
-			if (now - aliveAt < watchdogMs / 4) return;
+			// Not every tick of a short schedule; Infinity is never over.
+			if (!(now - aliveAt > aliveEveryMs / 2)) return;
 			aliveAt = now;
 			send("WATCHDOG=1");
 		},
@@ -87,10 +90,10 @@ function senderFrom(env: Environment, log: Log): (message: string) => void {
 	};
 }
 
-/** The interval in which systemd wants a sign of life, if it watches this process. */
-function watchdogFrom(env: Environment): number | undefined {
+/** Within what time systemd wants a sign of life; Infinity if it does not watch this process. */
+function watchdogFrom(env: Environment): number {
 	const pid = env.WATCHDOG_PID;
-	if (pid && Number(pid) !== process.pid) return undefined;
-	const intervalMs = Number(env.WATCHDOG_USEC) / 1000;
-	return intervalMs > 0 ? intervalMs : undefined;
+	if (pid && Number(pid) !== process.pid) return Number.POSITIVE_INFINITY;
+	const withinMs = Number(env.WATCHDOG_USEC) / 1000;
+	return withinMs > 0 ? withinMs : Number.POSITIVE_INFINITY;
 }

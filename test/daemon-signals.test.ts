@@ -175,6 +175,17 @@ describe("SIGTERM and SIGINT", () => {
 		expect(await daemon.exited).toEqual({ code: 0, signal: null });
 	});
 
+	test("SIGHUPs before, during and after it do not keep the daemon from ending", async () => {
+		const issuer = await startIssuer();
+		const daemon = await startDaemon(writeConfig(issuer).file);
+		for (let turn = 0; turn < 40; turn += 1) {
+			daemon.kill("SIGHUP");
+			if (turn === 10) daemon.kill("SIGTERM");
+			await pause(1);
+		}
+		expect(await daemon.exited).toEqual({ code: 0, signal: null });
+	});
+
 	test("between two refreshes leaves the files for their readers", async () => {
 		const issuer = await startIssuer();
 		const config = writeConfig({ ...issuer, accounts: newAccounts(2) });
