@@ -13,7 +13,8 @@ export type Result =
 	| { readonly error: string };
 
 export interface Driver {
-	call(method?: "GET" | "POST"): Promise<Result>;
+	/** STREAM: a POST whose body can be read only once. */
+	call(method?: "GET" | "POST" | "STREAM"): Promise<Result>;
 	stop(): Promise<void>;
 }
 

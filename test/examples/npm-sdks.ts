@@ -78,18 +78,21 @@ export const npmReaders: readonly Reader[] = [
 		needs: [],
 		prepare: command("co-wechat-api.mjs"),
 		callsWhenHopeless: 1,
+		sendsStreams: true,
 	},
 	{
 		name: "wechat-api",
 		needs: [],
 		prepare: command("wechat-api.mjs"),
 		callsWhenHopeless: 1,
+		sendsStreams: true,
 	},
 	{
 		name: "node-easywechat",
 		needs: [],
 		prepare: command("node-easywechat.mjs"),
 		callsWhenHopeless: 1,
+		sendsStreams: true,
 	},
 	{
 		name: "wechat-jssdk",

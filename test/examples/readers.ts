@@ -22,8 +22,8 @@ export interface Reader {
 	readonly reportsWhenHopeless?: 2;
 	/** Codes that the SDK does not take for a dead token. */
 	readonly deafTo?: readonly number[];
-	/** Its driver has no call with a body. */
-	readonly sendsNothing?: true;
+	/** It sends streams, too. */
+	readonly sendsStreams?: true;
 }
 
 /** A Debian package, and how to see that it is there. */
@@ -150,6 +150,7 @@ export const plainReaders: readonly Reader[] = [
 		needs: [go],
 		prepare: async () => [await buildGo(), "transport"],
 		callsWhenHopeless: 1,
+		sendsStreams: true,
 	},
 	{
 		name: "Ruby",
@@ -196,6 +197,7 @@ export const gluedReaders: readonly Reader[] = [
 		prepare: script("php", "easywechat6.php"),
 		oneCallAtATime: true,
 		callsWhenHopeless: 1,
+		sendsStreams: true,
 	},
 	{
 		name: "laravel-wechat",
@@ -216,6 +218,7 @@ export const gluedReaders: readonly Reader[] = [
 		needs: [python],
 		prepare: script("python3", "with_wechatpy.py"),
 		callsWhenHopeless: 1,
+		sendsStreams: true,
 	},
 	{
 		name: "chanxuehong/wechat",

@@ -17,5 +17,6 @@ serve(function ($method, $path) use ($app, $appid) {
         $form = new FormDataPart(['media' => new DataPart('中文', 'name.txt')]);
         $options += ['headers' => $form->getPreparedHeaders()->toArray(), 'body' => $form->bodyToString()];
     }
+    if ($method === 'STREAM') [$method, $options['body']] = ['POST', fopen('data:text/plain,中文', 'r')];
     return $app->getClient()($method, $path, $options);
 });

@@ -82,8 +82,11 @@ func viaServer(server accessTokenServer) caller {
 func send(client *http.Client, method, path, token string) (string, error) {
 	url := os.Getenv("WECHAT_API") + path + "?reader=" + os.Getenv("WECHAT_APPID") + "&access_token=" + token
 	var body io.Reader
-	if method == "POST" {
+	switch method {
+	case "POST":
 		body = strings.NewReader(`{"name":"中文"}`)
+	case "STREAM":
+		method, body = "POST", struct{ io.Reader }{strings.NewReader("中文")}
 	}
 	request, err := http.NewRequest(method, url, body)
 	if err != nil {

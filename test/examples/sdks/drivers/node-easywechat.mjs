@@ -1,3 +1,4 @@
+import { Readable } from "node:stream";
 import { OfficialAccount } from "node-easywechat";
 import { plugInto } from "../node-easywechat.mjs";
 import { appid, api as base, serve } from "./loop.mjs";
@@ -13,6 +14,11 @@ const app = new OfficialAccount({
 const client = plugInto(app).getClient();
 
 serve(async (method) => {
+	if (method === "STREAM") {
+		const data = Readable.from([Buffer.from("中文")]);
+		const url = "/cgi-bin/media/upload";
+		return (await client.request("POST", url, { data })).toObject();
+	}
 	const answer = await (method === "POST"
 		? client.request("POST", "/cgi-bin/media/upload", {
 				formData: { media: Buffer.from("中文") },
