@@ -43,6 +43,9 @@ const maxAtWork = 48;
 /** A storm of SIGHUPs reads the configuration so often, and no more. */
 const reloadGapMs = 1_000;
 
+/** Beyond its requests, a stop takes no longer than this. */
+const farewellMs = 10_000;
+
 /** A tick gives way to sockets and timers after so long. */
 const sliceMs = 10;
 
@@ -68,7 +71,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 	});
 	const systemd = createNotifier(env, log, clock.monotonic);
 	const around: Surroundings = {
-		http: createHttp({ connectTimeoutMs: connectTimeoutOf(config), env }),
+		http: createHttp({ connectTimeoutMs: longestTimeoutMs(config) / 2, env }),
 		clock,
 		random: Math.random,
 		self,
@@ -99,13 +102,15 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 		kept = next;
 	};
 
+	const summary = () => summaryOf(kept, clock.now());
+
 	const tick = () => {
 		control.tend();
 		void metrics.write(config.metricsFile).catch(onBug);
 		ticking ??= lookAtAll(kept, onBug).finally(() => {
 			ticking = undefined;
 			systemd.alive();
-			systemd.status(summaryOf(kept, clock.now()));
+			systemd.status(summary);
 		});
 	};
 
@@ -160,8 +165,8 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 		const answers = await Promise.all(
 			[...kept.values()].map(({ keeper }) => keeper.force({ urgent })),
 		);
+		systemd.status(summary, "urgent");
 		systemd.ready();
-		systemd.status(summaryOf(kept, clock.now()));
 		return { refused, answers };
 	});
 
@@ -185,8 +190,10 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 		"wxtokend keeps the tokens",
 	);
 	const opened = follow(config);
+	// At start another process may be fetching the same token: worth the wait.
+	const patienceMs = longestTimeoutMs(config);
 	const firstLooks = [...kept.values()].map(({ keeper }) =>
-		keeper.look(firstPatienceMs(config)),
+		keeper.look(patienceMs),
 	);
 	signals.onReload(() => {
 		if (!stopping.signal.aborted) void reload().catch(onBug);
@@ -196,14 +203,14 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 		stopped,
 	]);
 	if (!stopping.signal.aborted) {
-		systemd.status(summaryOf(kept, clock.now()));
+		systemd.status(summary, "urgent");
 		systemd.ready();
 		log.info({ event: "daemon.ready" }, "every account was looked at");
 	}
 
 	const signal = await stopped;
 	log.info({ event: "daemon.stopping", signal }, "finishing what is under way");
-	systemd.stopping();
+	systemd.stopping(longestTimeoutMs(config) + farewellMs);
 	schedule?.stop();
 	await ticking;
 	const settled = Promise.all(
@@ -270,12 +277,7 @@ async function lookAtAll(
 	}
 }
 
-function connectTimeoutOf({ accounts }: Config): number {
-	return Math.max(...accounts.map(({ timeoutMs }) => timeoutMs)) / 2;
-}
-
-/** At start another process may be fetching the same token: it is worth the wait. */
-function firstPatienceMs({ accounts }: Config): number {
+function longestTimeoutMs({ accounts }: Config): number {
 	return Math.max(...accounts.map(({ timeoutMs }) => timeoutMs));
 }
 
