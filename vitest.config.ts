@@ -7,7 +7,7 @@ export default defineConfig({
 		// no test asserts a time.
 		testTimeout: 60_000,
 		hookTimeout: 60_000,
-		reporters: process.env["CI"]
+		reporters: process.env.CI
 			? ["default", ["json", { outputFile: "coverage/report.json" }]]
 			: ["default"],
 	},
