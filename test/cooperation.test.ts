@@ -23,8 +23,7 @@ test("a new process that finds the state garbled publishes what older ones take 
 	const scene = newScene();
 	const old = scene.start();
 	await old.keeper.look();
-	for (let time = 0; time < 3; time++)
-		await old.keeper.force({ urgent: true });
+	for (let time = 0; time < 3; time++) await old.keeper.force({ urgent: true });
 
 	writeFileSync(scene.statePath, "{");
 	const young = scene.start();
