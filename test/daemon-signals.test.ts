@@ -1,4 +1,10 @@
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+	mkdirSync,
+	readdirSync,
+	readFileSync,
+	utimesSync,
+	writeFileSync,
+} from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import {
@@ -8,7 +14,12 @@ import {
 } from "./support/config-file.ts";
 import { eventually } from "./support/eventually.ts";
 import { type FakeIssuer, startIssuer } from "./support/issuer.ts";
-import { type Running, startDaemon, startProgram } from "./support/program.ts";
+import {
+	type Running,
+	runProgram,
+	startDaemon,
+	startProgram,
+} from "./support/program.ts";
 import {
 	hasFile,
 	readTokenFile,
@@ -34,36 +45,47 @@ describe("SIGHUP", () => {
 	// Before that moment (some 25 ms, in which Node.js itself starts) no code of
 	// ours runs, and the system's default action is death: nobody but whoever
 	// starts the process can protect it then, by ignoring the signal or waiting.
-	test.each([0, 1, 5, 15, 30, 60, 100, 200])(
-		"at start-up, %i ms after its handler exists, is kept until it can be answered",
-		async (delayMs) => {
-			const issuer = await startIssuer();
-			const config = writeConfig(issuer);
-			const daemon = start(config);
-			await eventually(() => catchesHangUp(daemon.pid), {
-				what: "the handler of SIGHUP",
-				everyMs: 1,
-			});
-			if (delayMs > 0) await pause(delayMs);
-			const hungUpAt = Date.now();
-			daemon.kill("SIGHUP");
-			const answered = await eventually(
-				() => issuer.issued.find(({ issuedAt }) => issuedAt >= hungUpAt),
-				{ what: "a token that was fetched after the signal" },
-			);
-			await daemon.event("daemon.ready");
-			await eventually(
-				() =>
-					readTokenFile(config.tokenFile("wx1")).value ===
-					issuer.issued.at(-1)?.value,
-				{ what: "the newest token on disk" },
-			);
-			expect(await ending(daemon)).toBe(0);
-			expect(answered.issuedAt).toBeGreaterThanOrEqual(hungUpAt);
-			// The first look, and the forced one: never more.
-			expect(issuer.requests.length).toBeLessThanOrEqual(2);
-		},
-	);
+	describe.each([
+		["with a valid token and the lock of a dead writer on disk", 1],
+		["on an empty directory", 0],
+	])("at start-up, %s", (_where, known) => {
+		test.each(known ? [0, 1, 5, 15, 30, 60, 100, 200] : [0, 10, 50])(
+			"%i ms after its handler exists, is kept until it can be answered by a new token",
+			async (delayMs) => {
+				const issuer = await startIssuer();
+				const config = writeConfig(issuer);
+				if (known) {
+					await runProgram(["once", "--config", config.file]);
+					// Breaking it takes a pause, in which signals are delivered.
+					const lock = `${config.tokenFile("wx1")}.lock`;
+					mkdirSync(lock);
+					utimesSync(lock, 1, 1);
+				}
+				const daemon = start(config);
+				await eventually(() => catchesHangUp(daemon.pid), {
+					what: "the handler of SIGHUP",
+					everyMs: 1,
+				});
+				if (delayMs > 0) await pause(delayMs);
+				const hungUpAt = Date.now();
+				daemon.kill("SIGHUP");
+				await eventually(
+					() => issuer.issued.some(({ issuedAt }) => issuedAt >= hungUpAt),
+					{ what: "a token that was fetched after the signal" },
+				);
+				await daemon.event("daemon.ready");
+				await eventually(
+					() =>
+						readTokenFile(config.tokenFile("wx1")).value ===
+						issuer.issued.at(-1)?.value,
+					{ what: "the newest token on disk" },
+				);
+				expect(await ending(daemon)).toBe(0);
+				// The first token, and the forced one: never more.
+				expect(issuer.requests.length).toBeLessThanOrEqual(2);
+			},
+		);
+	});
 
 	test("10,000 times within 2 s costs two fetches for each account: at once, and after the cooldown", async () => {
 		const issuer = await startIssuer();
