@@ -71,7 +71,8 @@ async function fill(
 	try {
 		// Group and mode come before the content, through the descriptor: the
 		// content is never there with other rights than the final ones.
-		if (gid !== undefined)
+		// Not if it has that group by itself: a sandbox may forbid to change any.
+		if (gid !== undefined && fs.fstatSync(file).gid !== gid)
 			await step("set the group of", () => fs.fchownSync(file, -1, gid));
 		await step("set the mode of", () => fs.fchmodSync(file, mode));
 		await step("write", () => fs.writeFileSync(file, content));
@@ -129,7 +130,7 @@ const hints: Readonly<Record<string, string>> = {
 	EACCES:
 		"give the daemon's user the right to write in that directory (owner or group, mode 0750)",
 	EPERM:
-		"the daemon's user must own the file, and be a member of the configured group",
+		"the daemon's user must own the file, and be a member of the configured group (`group`; under systemd set Group= of the unit instead)",
 	EROFS: "the file system is read-only: remount it, or set another `directory`",
 	ENOSPC: "the file system is full: free some space",
 	EDQUOT: "the disk quota is used up: free some space",

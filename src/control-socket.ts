@@ -156,7 +156,8 @@ async function listenPrivately(
 		const draft = join(hidden, "s");
 		refuseLongPath(draft);
 		await listen(server, draft);
-		if (gid !== undefined) fs.chownSync(draft, -1, gid);
+		if (gid !== undefined && fs.lstatSync(draft).gid !== gid)
+			fs.chownSync(draft, -1, gid);
 		fs.chmodSync(draft, 0o660);
 		const { dev: device, ino: inode } = fs.lstatSync(draft);
 		mustBeHeld();

@@ -314,7 +314,10 @@ test("the socket has its mode and group before it has its name", async () => {
 	expect(steps).toEqual([
 		expect.stringMatching(/^mkdir\("\/.cs", 0700\) += 0$/),
 		expect.stringMatching(/^bind\(.*"\/.cs\/s".*= 0$/),
-		expect.stringMatching(/^l?chown\("\/.cs\/s", -1, \d+\) += 0$/),
+		// Only root can give it a group that it has not by itself.
+		...(process.getuid?.() === 0
+			? [expect.stringMatching(/^l?chown\("\/.cs\/s", -1, \d+\) += 0$/)]
+			: []),
 		expect.stringMatching(/^chmod\("\/.cs\/s", 0660\) += 0$/),
 		expect.stringMatching(/^rename\("\/.cs\/s", "\/control.sock"\) += 0$/),
 	]);
