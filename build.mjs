@@ -39,6 +39,77 @@ const splitAtDynamicImports = {
 	},
 };
 
+/**
+ * What packages load and this program never uses, and what stands there instead.
+ * Each one costs memory that a daemon holds for as long as it runs.
+ */
+const leftOut = [
+	{
+		// 3 MB, and another 2 for node:http2: undici is never allowed to use HTTP/2.
+		file: "undici/lib/dispatcher/client-h2.js",
+		contents: refusing("undici's HTTP/2"),
+	},
+	{
+		// Bodies are strings: no forms, no streams of the web.
+		file: "undici/lib/web/fetch/body.js",
+		contents: refusing("undici's forms"),
+	},
+	{
+		// Logs are written in the thread that makes them.
+		file: "pino/lib/transport.js",
+		contents: refusing("pino's transports"),
+	},
+	{ builtin: "worker_threads", contents: "exports.isMainThread = true;" },
+	{
+		builtin: "assert",
+		contents: `
+			const assert = (value, message) => {
+				if (value) return;
+				throw message instanceof Error ? message : new Error(message ?? "an assertion failed");
+			};
+			assert.equal = (one, other, message) => assert(one == other, message);
+			assert.strictEqual = (one, other, message) => assert(one === other, message);
+			module.exports = assert;`,
+	},
+	{
+		file: "node-cron/dist/_shared.cjs",
+		change: (text) => {
+			const [head, ...uses] = text.split("new Intl.DateTimeFormat(");
+			if (uses.length === 0)
+				throw new Error("node-cron has changed: see build.mjs");
+			const shim = JSON.stringify(join(root, "src/local-date-format.ts"));
+			return `const { LocalDateFormat } = require(${shim});\n${[head, ...uses].join("new LocalDateFormat(")}`;
+		},
+	},
+];
+
+function refusing(what) {
+	return `module.exports = () => { throw new Error(${JSON.stringify(`${what} is left out: see build.mjs`)}); };`;
+}
+
+const leaveOut = {
+	name: "leave-out",
+	setup({ onLoad, onResolve }) {
+		for (const { file, builtin, contents, change } of leftOut) {
+			const pattern = (text) => text.replace(/[./]/g, "\\$&");
+			if (builtin !== undefined) {
+				const filter = new RegExp(`^(node:)?${pattern(builtin)}$`);
+				onResolve({ filter }, ({ importer }) =>
+					importer.includes("node_modules")
+						? { path: builtin, namespace: "left-out" }
+						: undefined,
+				);
+				onLoad({ filter, namespace: "left-out" }, () => ({ contents }));
+			} else {
+				const filter = new RegExp(`node_modules/${pattern(file)}$`);
+				onLoad({ filter }, ({ path }) => ({
+					contents: contents ?? change(readFileSync(path, "utf8")),
+				}));
+			}
+		}
+	},
+};
+
 /** Drops Node.js's own modules where nothing of them is used: some load slowly. */
 const dropUnusedBuiltins = {
 	name: "drop-unused-builtins",
@@ -74,7 +145,7 @@ async function bundle(entry, out) {
 		},
 		external: ["koffi"],
 		supported: { "dynamic-import": false },
-		plugins: [splitAtDynamicImports, dropUnusedBuiltins],
+		plugins: [leaveOut, splitAtDynamicImports, dropUnusedBuiltins],
 		logLevel: "warning",
 	});
 	for (const input of Object.keys(metafile.inputs)) {

@@ -1,5 +1,6 @@
 /** One HTTP request to WeChat, with limits on everything. */
 import type { IncomingHttpHeaders } from "node:http";
+import { setFlagsFromString } from "node:v8";
 import { brotliDecompressSync, gunzipSync, inflateSync } from "node:zlib";
 import type { Dispatcher } from "undici";
 import Agent from "undici/lib/dispatcher/agent.js";
@@ -45,6 +46,9 @@ export interface HttpOptions {
  * @throws ConfigError if the environment names a proxy that is none
  */
 export function createHttp({ connectTimeoutMs, env }: HttpOptions) {
+	// undici's parser is WebAssembly, and good enough as it is compiled at first:
+	// the optimizing compiler would take 10 MB for it, which are never given back.
+	setFlagsFromString("--liftoff-only");
 	const options = {
 		connect: connectThrough({
 			timeoutMs: connectTimeoutMs,
