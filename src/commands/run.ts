@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdtempSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../clock.ts";
@@ -49,20 +49,31 @@ async function runSimulated(
 	signals: SignalInbox,
 ): Promise<number> {
 	const given = file ?? env.WXTOKEND_CONFIG;
-	const appid = env.WECHAT_APPID || "wx0123456789abcdef";
-	const secret = env.WECHAT_SECRET || randomBytes(16).toString("hex");
-	const directory =
-		env.WXTOKEND_DIRECTORY ||
-		env.RUNTIME_DIRECTORY ||
-		(given ? undefined : mkdtempSync(join(tmpdir(), "wxtokend-")));
+	const directory = env.WXTOKEND_DIRECTORY || env.RUNTIME_DIRECTORY;
+	if (given || directory) return keepSimulated(given, directory, env, signals);
+	const passing = mkdtempSync(join(tmpdir(), "wxtokend-"));
+	try {
+		return await keepSimulated(given, passing, env, signals);
+	} finally {
+		// Its tokens end with the simulator: nobody has a use for them.
+		rmSync(passing, { recursive: true, force: true });
+	}
+}
+
+async function keepSimulated(
+	given: string | undefined,
+	directory: string | undefined,
+	env: Environment,
+	signals: SignalInbox,
+): Promise<number> {
 	const { startSimulator } = await import("../simulator/server.ts");
 	const settings = given
 		? env
 		: {
 				...env,
 				WXTOKEND_CONFIG: undefined,
-				WECHAT_APPID: appid,
-				WECHAT_SECRET: secret,
+				WECHAT_APPID: env.WECHAT_APPID || "wx0123456789abcdef",
+				WECHAT_SECRET: env.WECHAT_SECRET || randomBytes(16).toString("hex"),
 				WECHAT_SECRET_FILE: undefined,
 				WXTOKEND_DIRECTORY: directory,
 			};
