@@ -41,7 +41,7 @@ export interface DaemonOptions {
 const maxAtWork = 48;
 
 /** A storm of SIGHUPs reads the configuration so often, and no more. */
-const reloadGapMs = 1_000;
+const reloadGapMs = 50;
 
 /** Beyond its requests, a stop takes no longer than this. */
 const farewellMs = 10_000;
