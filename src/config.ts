@@ -10,6 +10,7 @@ import { type ConfigSource, findConfig } from "./config-source.ts";
 import { ConfigError, type ConfigProblem } from "./errors.ts";
 import { groupId } from "./group.ts";
 import type { LogLevel } from "./log-level.ts";
+import { longestGapMs } from "./schedule-expression.ts";
 import { defaultDirectory, defaultTokenFile } from "./token-path.ts";
 
 export interface Account {
@@ -191,11 +192,12 @@ function build(
 			budget: of.budget ?? 60,
 		};
 	});
+	const { schedule = "*/5 * * * * *" } = content;
 	const mode = Number.parseInt(content.mode ?? "0640", 8);
 	return {
 		source,
 		directory,
-		schedule: content.schedule ?? "*/5 * * * * *",
+		schedule,
 		mode,
 		gid: content.group === undefined ? undefined : groupId(content.group),
 		socket: socketPath(directory, content.socket),
@@ -205,6 +207,7 @@ function build(
 		warnings: [
 			...new Set(warnings),
 			...plainHttpWarnings(accounts),
+			...scheduleWarnings(schedule, accounts),
 			...((mode & 0o004) === 0
 				? []
 				: [
@@ -228,4 +231,22 @@ function plainHttpWarnings(accounts: readonly Account[]): readonly string[] {
 			(url) =>
 				`base URL ${url} is not encrypted: the AppSecret can be read on the way (only right inside 微信云托管)`,
 		);
+}
+
+/** A token that becomes due just after a slot must live until the next one. */
+function scheduleWarnings(
+	schedule: string,
+	accounts: readonly Account[],
+): readonly string[] {
+	const gapMs = longestGapMs(schedule);
+	const marginMs = Math.min(
+		...accounts.map(({ refreshBeforeMs, interface: wire }) =>
+			wire === "stable" ? Math.min(refreshBeforeMs, 270_000) : refreshBeforeMs,
+		),
+	);
+	return gapMs === undefined || gapMs <= marginMs
+		? []
+		: [
+				`schedule = ${show(schedule)} lets up to ${Math.round(gapMs / 60_000)} minutes pass between two looks, and a token has ${Math.round(marginMs / 60_000)} minutes left when it becomes due: it can end before it is renewed; "*/5 * * * * *" looks every 5 s, which costs next to nothing`,
+			];
 }

@@ -29,3 +29,27 @@ export function cronSlots(expression: string): () => number {
 		return next.getTime();
 	};
 }
+
+/**
+ * The longest time between two slots, as far as the next thirty tell; within an
+ * hour of it if there are hours or days without any. undefined: plainly never
+ * more than some minutes.
+ */
+export function longestGapMs(expression: string): number | undefined {
+	const [minute = "", ...calendar] = expression.trim().split(/\s+/).slice(-5);
+	if (calendar.every((field) => field === "*"))
+		return /^\*(\/[1-4])?$/.test(minute)
+			? undefined
+			: longestOfThirty(expression);
+	// A night may lie beyond the next thirty slots, if they are seconds apart.
+	const hours = longestOfThirty(`0 0 ${calendar.join(" ")}`);
+	return hours > 3_600_000 ? hours : longestOfThirty(expression);
+}
+
+function longestOfThirty(expression: string): number {
+	const slots = createTask(expression, () => {})
+		.getNextRuns(30)
+		.map((slot) => slot.getTime());
+	const gaps = slots.slice(1).map((at, index) => at - (slots[index] ?? at));
+	return Math.max(...gaps);
+}

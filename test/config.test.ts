@@ -303,6 +303,35 @@ describe("what looks wrong, but is right", () => {
 		).toMatchObject({ code: 0, stderr: "" });
 	});
 
+	test.each([
+		["*/30 * * * *", "classic", undefined],
+		["*/4 * * * *", "stable", undefined],
+		["*/30 * * * *", "stable", "30"],
+		["*/5 * 0-23 * * *", "stable", undefined],
+		["0 */45 * * * *", "classic", "45"],
+		["* * 9-17 * * *", "classic", "960"],
+		["0 0 9-17 * * *", "classic", "960"],
+		["0 0 12 * * 1", "classic", "10080"],
+		["0 0 1 1 *", "stable", "527040"],
+	])(
+		"a schedule of %s, %s: warned of, if tokens can end between two looks (minutes: %s)",
+		async (schedule, wire, says) => {
+			const place = newDirectory();
+			const env = {
+				WECHAT_APPID: "wx1",
+				WECHAT_SECRET: newSecret(),
+				WXTOKEND_DIRECTORY: join(place, "tokens"),
+				WXTOKEND_SCHEDULE: schedule,
+				WXTOKEND_INTERFACE: wire,
+				TZ: "UTC",
+			};
+			const { code, stderr } = await runProgram(["check"], { env });
+			expect(code).toBe(0);
+			if (says === undefined) expect(stderr).toBe("");
+			else expect(stderr).toContain(`up to ${says} minutes pass`);
+		},
+	);
+
 	test("what is dangerous is done, with a warning", async () => {
 		const place = newDirectory();
 		writeFileSync(join(place, "secret"), newSecret());
@@ -312,6 +341,7 @@ describe("what looks wrong, but is right", () => {
 			config,
 			`directory = "${place}/tokens"
 mode = "0644"
+schedule = "0 * * * *"
 [wechat]
 base_urls = ["http://api.weixin.qq.com", "http://127.0.0.1:8090"]
 [[account]]
@@ -331,6 +361,7 @@ secret = "${newSecret()}"
 				`${config} holds an AppSecret and is readable by all`,
 			),
 			expect.stringContaining("http://api.weixin.qq.com is not encrypted"),
+			expect.stringContaining("lets up to 60 minutes pass between two looks"),
 			expect.stringContaining("every user of this machine can read the tokens"),
 		]);
 	});
