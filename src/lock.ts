@@ -66,8 +66,7 @@ export function createLock(options: LockOptions): TryLock {
 		});
 
 	return async () => {
-		const held = await acquire();
-		if (held !== undefined) return held;
+		// A look is cheap: fifty processes that wait for one lock do nothing else.
 		const found = inspect(path);
 		if (found === undefined) return acquire();
 		if (!isSame(found, watched.lock))

@@ -91,15 +91,20 @@ export function createTokenFile(options: TokenFileOptions): TokenStore {
 		acquire: async (patienceMs) => {
 			const { clock } = options;
 			const giveUpAt = clock.monotonic() + patienceMs;
-			for (;;) {
+			for (let waits = 0; ; waits++) {
 				const lock = await inDirectory(options, tryLock);
 				if (lock !== undefined) return lockedStore(lock, options);
 				const leftMs = giveUpAt - clock.monotonic();
 				if (leftMs <= 0 || options.stopping.aborted) return undefined;
-				await sleep(Math.min(leftMs, 20 + 60 * random()));
+				await sleep(Math.min(leftMs, betweenLooksMs(waits) * (0.5 + random())));
 			}
 		},
 	};
+}
+
+/** Most refreshes are over soon; those who wait for a slow one shall not eat up the machine. */
+function betweenLooksMs(waits: number): number {
+	return Math.min(400, 20 * 1.5 ** waits);
 }
 
 export function lockPathOf(path: string): string {
