@@ -1,0 +1,204 @@
+/**
+ * Many accounts due at the same moment: how long until all are renewed, against
+ * the bare loop; what becomes of one forced refresh in the middle of it; and
+ * whether anything holds the event loop up.
+ */
+import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import {
+	appidOf,
+	countTokens,
+	type Daemon,
+	startDaemon,
+	tokenFile,
+	writeConfig,
+} from "./daemon.ts";
+import {
+	bounded,
+	compared,
+	measure,
+	type Row,
+	sideBySide,
+	single,
+} from "./figures.ts";
+import {
+	askJson,
+	ended,
+	type IssuerProcess,
+	type Medium,
+	media,
+	monotonicMs,
+	root,
+	type Scale,
+	startIssuer,
+	until,
+} from "./scene.ts";
+
+/** As many as the daemon has at work at a time. */
+const concurrency = 48;
+
+export async function benchRenewals(scale: Scale): Promise<readonly Row[]> {
+	const rows: Row[] = [];
+	for (const medium of media) rows.push(await allDue(scale, medium));
+	rows.push(...(await oneInTheMiddle(scale)));
+	return rows;
+}
+
+async function allDue(scale: Scale, medium: Medium): Promise<Row> {
+	const accounts = scale.of(medium === "tmpfs" ? 10_000 : 2_000, 100);
+	const issuer = await startIssuer(scale);
+	const directory = scale.directory(medium);
+	const config = writeConfig({
+		directory,
+		url: issuer.url,
+		accounts,
+		top: 'log_level = "warn"',
+	});
+	const samples = await sideBySide(scale.of(medium === "tmpfs" ? 5 : 3, 1), {
+		ours: async () => {
+			await begin(directory, issuer);
+			const daemon = startDaemon(scale, config);
+			const ms = await untilAllRenewed(directory, accounts, issuer);
+			await daemon.stop();
+			return ms;
+		},
+		bare: async () => {
+			await begin(directory, issuer);
+			const loop = scale.start(process.execPath, [
+				join(root, "bench/bare/renewals.mjs"),
+				`${issuer.url}/cgi-bin/token?grant_type=client_credential&appid=wx0000000000000000&secret=0123456789abcdef0123456789abcdef`,
+				...[directory, String(accounts), String(concurrency)],
+			]);
+			const all = untilAllRenewed(directory, accounts, issuer);
+			await Promise.all([all, ended(loop, "the bare loop")]);
+			return all;
+		},
+	});
+	issuer.stop();
+	return compared(
+		"renewals",
+		`${accounts.toLocaleString("en")} accounts due at once, ${medium}`,
+		[
+			measure("wxtokend run", "ms", samples.ours),
+			measure("bare loop", "ms", samples.bare),
+		],
+		1.3,
+	);
+}
+
+async function begin(directory: string, issuer: IssuerProcess): Promise<void> {
+	rmSync(directory, { recursive: true, force: true });
+	mkdirSync(directory, 0o750);
+	await issuer.forget();
+}
+
+/** From the first request until the last file is there: without the start of a process. */
+async function untilAllRenewed(
+	directory: string,
+	accounts: number,
+	issuer: IssuerProcess,
+): Promise<number> {
+	return until(
+		`${accounts} tokens`,
+		async () => {
+			const { count } = await issuer.seen();
+			// Listing a large directory costs the one who writes there: rarely.
+			if (count < accounts || countTokens(directory) < accounts)
+				return undefined;
+			return monotonicMs() - (await issuer.seen()).firstAt;
+		},
+		{ withinMs: 600_000, everyMs: 10 },
+	);
+}
+
+/** How long a request takes here; a forced refresh may take three of them. */
+const requestMs = 50;
+
+async function oneInTheMiddle(scale: Scale): Promise<readonly Row[]> {
+	const accounts = scale.of(10_000, 200);
+	const issuer = await startIssuer(scale, ["--latency", String(requestMs)]);
+	const directory = scale.directory();
+	const config = writeConfig({
+		directory,
+		url: issuer.url,
+		accounts,
+		top: 'log_level = "warn"',
+	});
+	const delayFile = `${directory}.delay`;
+	const daemon = startDaemon(scale, config, {
+		nodeArgv: ["--require", join(root, "bench/loop-delay.cjs")],
+		env: { BENCH_LOOP_DELAY: delayFile },
+	});
+	const forcedMs: number[] = [];
+	const probes = scale.of(20, 3);
+	for (let index = 0; index < probes; index += 1) {
+		const share = (0.1 + (0.7 * index) / probes) * accounts;
+		await until("a part of the renewals", async () => {
+			const { count } = await issuer.seen();
+			return count >= share ? true : undefined;
+		});
+		forcedMs.push(await force(directory, index));
+	}
+	const stormDelayMs = await longestDelay(daemon, delayFile);
+	await until("all tokens", () =>
+		countTokens(directory) >= accounts ? true : undefined,
+	);
+	const { most } = await issuer.seen();
+	await daemon.stop();
+	issuer.stop();
+	return [
+		bounded(
+			"renewals",
+			`forced refresh of one while ${accounts.toLocaleString("en")} renew (request: ${requestMs} ms)`,
+			measure("wxtokend run", "ms", forcedMs),
+			3 * requestMs,
+		),
+		bounded(
+			"renewals",
+			"… the slowest of them",
+			single("wxtokend run", "ms", Math.max(...forcedMs)),
+			3 * requestMs,
+		),
+		bounded(
+			"renewals",
+			"… longest hold-up of the event loop",
+			single("wxtokend run", "ms", stormDelayMs),
+			50,
+		),
+		bounded(
+			"renewals",
+			"… most requests at a time",
+			single("wxtokend run", "", most),
+			64,
+		),
+	];
+}
+
+/** A refresh through the control socket, of an account that has its token already. */
+async function force(directory: string, index: number): Promise<number> {
+	await until("its first token", () =>
+		existsSync(tokenFile(directory, index)) ? true : undefined,
+	);
+	const startedAt = performance.now();
+	const answer = await askJson({
+		socketPath: join(directory, "control.sock"),
+		path: `/v1/accounts/${appidOf(index)}/refresh`,
+		body: "{}",
+	});
+	const { outcome } = answer as { readonly outcome?: string };
+	if (outcome !== "refreshed")
+		throw new Error(`a forced refresh ended in ${JSON.stringify(answer)}`);
+	return performance.now() - startedAt;
+}
+
+/** Since the last time it was asked. */
+export async function longestDelay(
+	{ child }: Daemon,
+	file: string,
+): Promise<number> {
+	rmSync(file, { force: true });
+	child.kill("SIGUSR2");
+	return until("the longest delay", () =>
+		existsSync(file) ? Number(readFileSync(file, "utf8")) : undefined,
+	);
+}
