@@ -5,8 +5,8 @@ export default defineConfig({
 		include: ["test/**/*.test.ts"],
 		// Real processes, real locks: a loaded two-core machine needs patience, and
 		// no test asserts a time.
-		// Most tests wait for processes: two at a time, also on two cores.
-		maxWorkers: 2,
+		// One file at a time: many of them load the machine by themselves.
+		maxWorkers: 1,
 		testTimeout: 60_000,
 		hookTimeout: 60_000,
 		reporters: process.env.CI
