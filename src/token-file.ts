@@ -93,7 +93,7 @@ export function createTokenFile(options: TokenFileOptions): TokenStore {
 			const giveUpAt = clock.monotonic() + patienceMs;
 			for (let waits = 0; ; waits++) {
 				const lock = await inDirectory(options, tryLock);
-				if (lock !== undefined) return lockedStore(lock, options);
+				if (lock !== undefined) return lockedStore(lock, options, readToken);
 				const leftMs = giveUpAt - clock.monotonic();
 				if (leftMs <= 0 || options.stopping.aborted) return undefined;
 				await sleep(Math.min(leftMs, betweenLooksMs(waits) * (0.5 + random())));
@@ -163,6 +163,7 @@ const isForeign = new Set([
 function lockedStore(
 	lock: HeldLock,
 	{ path, mode, gid }: TokenFileOptions,
+	read: () => Reading,
 ): LockedStore {
 	const mustBeHeld = () => {
 		if (!lock.isHeld()) throw lost(path);
@@ -176,7 +177,11 @@ function lockedStore(
 		lock: lock.instance,
 		isHeld: lock.isHeld,
 		remember: (state) => write(statePathOf(path), encodeState(state)),
-		publish: (token) => write(path, encodeToken(token)),
+		publish: async (token) => {
+			await write(path, encodeToken(token));
+			// Seen as it was published, so that a new owner is noticed later on.
+			read();
+		},
 		release: lock.release,
 	};
 }
