@@ -13,6 +13,8 @@ export const noStrace: string | undefined =
 		: "needs strace, and the right to trace";
 
 export interface Attached {
+	/** What was traced so far. */
+	output(): string;
 	/** The fault ends; the program goes on. Resolves to what was traced. */
 	detach(): Promise<string>;
 	/** The program is gone. */
@@ -52,6 +54,7 @@ export async function attach(
 		child.on("close", () => reject(new Error(`strace ended: ${output}`)));
 	});
 	return {
+		output: () => output,
 		ended,
 		detach: () => {
 			child.kill("SIGINT");

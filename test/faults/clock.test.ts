@@ -1,0 +1,149 @@
+/**
+ * The wall clock of a running daemon is set, by libfaketime: the monotonic one
+ * goes on, as it does in life.
+ */
+import { existsSync, readdirSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { newAccounts, writeConfig } from "../support/config-file.ts";
+import { newDirectory } from "../support/directory.ts";
+import { eventually } from "../support/eventually.ts";
+import { startIssuer } from "../support/issuer.ts";
+import { startDaemon } from "../support/program.ts";
+import { readTokenFile } from "../support/token-file.ts";
+import { inParallel } from "./in-parallel.ts";
+
+const library = faketime();
+const hour = 3_600;
+const tenYears = 10 * 365 * 86_400;
+const lifetime = 7_200;
+
+const steps = [
+	["two hours ahead", 2 * hour],
+	["two hours back", -2 * hour],
+	["ten years ahead", tenYears],
+	["ten years back", -tenYears],
+	["three hours ahead in its sleep", 3 * hour],
+] as const;
+
+test.skipIf(library === undefined)(
+	"after the clock was set there is a valid token with the next tick, for one request, there and back again (needs libfaketime)",
+	() =>
+		inParallel(steps, steps.length, async ([how, seconds]) => {
+			const clock = newClock();
+			const issuer = await startIssuer({ lifetimeSeconds: lifetime });
+			const config = writeConfig({
+				url: issuer.url,
+				accounts: newAccounts(3),
+				top: { log_level: "info" },
+			});
+			const appids = config.accounts.map(({ appid }) => appid);
+			const daemon = await startDaemon(config.file, { env: clock.env });
+			for (const [index, offset] of [seconds, 0].entries()) {
+				const sleeps = how.includes("sleep");
+				if (sleeps) daemon.kill("SIGSTOP");
+				clock.set(offset);
+				const steppedAt = performance.now();
+				if (sleeps) daemon.kill("SIGCONT");
+				const areValid = () =>
+					appids.every((appid) => {
+						const { expire } = readTokenFile(config.tokenFile(appid));
+						const left = expire - (Date.now() / 1000 + offset);
+						return left > lifetime / 2 && left <= lifetime;
+					});
+				await eventually(areValid, {
+					what: `tokens that are valid after ${offset} s`,
+				});
+				took.push(Math.round(performance.now() - steppedAt));
+				await ticks(3);
+				for (const appid of appids)
+					expect(issuer.countOf(appid), `requests for ${appid}`).toBe(
+						2 + index,
+					);
+			}
+			expect(bad(daemon.events())).toEqual([]);
+		}).then(() => console.log(`valid after ${took} ms`)),
+);
+
+test.skipIf(library === undefined)(
+	"a cooldown or a pause that began before the clock was set back does not last for years (needs libfaketime)",
+	async () => {
+		const clock = newClock();
+		const issuer = await startIssuer({ lifetimeSeconds: lifetime });
+		const config = writeConfig({ url: issuer.url, wechat: { cooldown: 60 } });
+		const daemon = await startDaemon(config.file, { env: clock.env });
+		daemon.kill("SIGHUP");
+		await eventually(() => issuer.requests.length === 2, { what: "a refresh" });
+		clock.set(-tenYears);
+		await eventually(() => issuer.requests.length === 3, {
+			what: "a token by the new clock",
+		});
+		clock.set(-tenYears - hour);
+		daemon.kill("SIGHUP");
+		await eventually(() => issuer.requests.length >= 4, {
+			what: "a forced refresh",
+		});
+
+		issuer.twist((_, response) =>
+			response.end('{"errcode":-1,"errmsg":"system error"}'),
+		);
+		clock.set(tenYears);
+		await daemon.event("fetch.failed");
+		issuer.twist(undefined);
+		const back = -tenYears - 5 * hour;
+		clock.set(back);
+		await eventually(
+			() => {
+				const { expire } = readTokenFile(config.tokenFile("wx1"));
+				const left = expire - (Date.now() / 1000 + back);
+				return left > lifetime / 2 && left <= lifetime;
+			},
+			{ what: "a token by the new clock" },
+		);
+	},
+);
+
+/** How long it took, for the record. */
+const took: number[] = [];
+
+function bad(
+	events: readonly { readonly level: string; readonly msg: string }[],
+) {
+	return events
+		.filter(({ level }) => level === "error" || level === "fatal")
+		.map(({ msg }) => msg);
+}
+
+/** Time for the daemon to do what it should not. */
+async function ticks(count: number): Promise<void> {
+	const until = performance.now() + count * 1_000;
+	await eventually(() => performance.now() > until, { what: "ticks" });
+}
+
+/** The wall clock of the programs that run with `env`. */
+function newClock() {
+	const file = join(newDirectory(), "offset");
+	const set = (seconds: number) => {
+		writeFileSync(`${file}.new`, `${seconds < 0 ? "" : "+"}${seconds}\n`);
+		renameSync(`${file}.new`, file);
+	};
+	set(0);
+	return {
+		/** Seconds ahead of the true one. */
+		set,
+		env: {
+			LD_PRELOAD: library ?? "",
+			FAKETIME_TIMESTAMP_FILE: file,
+			FAKETIME_NO_CACHE: "1",
+			DONT_FAKE_MONOTONIC: "1",
+		},
+	};
+}
+
+function faketime(): string | undefined {
+	for (const folder of readdirSync("/usr/lib")) {
+		const library = join("/usr/lib", folder, "faketime/libfaketime.so.1");
+		if (existsSync(library)) return library;
+	}
+	return undefined;
+}
