@@ -68,11 +68,12 @@ export interface TokenFileOptions extends FileAttributes {
 
 export function createTokenFile(options: TokenFileOptions): TokenStore {
 	const { path, random } = options;
-	const readToken = cachedRead<Reading>(path, (file) =>
+	const readToken = cachedRead<Reading>(path, maxTokenBytes, (file) =>
 		readingOf(file, options),
 	);
 	const readState = cachedRead<AccountState>(
 		statePathOf(path),
+		maxStateBytes,
 		({ text, unreadable }, before = emptyState) => {
 			if (unreadable) return before;
 			return text === undefined ? emptyState : decodeState(text);
@@ -235,12 +236,17 @@ interface FileRead {
 	readonly unreadable: boolean;
 }
 
-/** A token file is some 200 bytes, a state some 2 KiB; a giant is not read. */
-const maxBytes = 65_536;
+/**
+ * A giant is not read. A token file is some 200 bytes, a state some 2 KiB; but 140
+ * KiB after the 10,000 calls that the largest `budget` allows.
+ */
+const maxTokenBytes = 65_536;
+const maxStateBytes = 1_048_576;
 
 /** Reads a file again only when its inode, times, size, mode or owner changed. */
 function cachedRead<T>(
 	path: string,
+	maxBytes: number,
 	interpret: (file: FileRead, before: T | undefined) => T,
 ): () => T {
 	let seen: string | undefined;
@@ -259,7 +265,7 @@ function cachedRead<T>(
 		if (result !== undefined && signature === seen) return result;
 		if (stat?.ino !== first?.ino || stat?.birthtimeNs !== first?.birthtimeNs)
 			first = stat;
-		const file = { ...nothing, first, ...(stat && readFile(path)) };
+		const file = { ...nothing, first, ...(stat && readFile(path, maxBytes)) };
 		result = interpret(file, result);
 		seen = file.unreadable ? undefined : signature;
 		return result;
@@ -284,7 +290,7 @@ function unreadable(error: unknown): Partial<FileRead> {
 	return { problem: `unreadable (${errnoOf(error)})`, unreadable: true };
 }
 
-function readFile(path: string): Partial<FileRead> {
+function readFile(path: string, maxBytes: number): Partial<FileRead> {
 	let descriptor: number;
 	try {
 		const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = fs.constants;

@@ -187,6 +187,15 @@ test("a state that cannot be read for a moment is not taken for an empty one", a
 	await lock?.release();
 });
 
+test("the state of an account with the largest budget is read to its end", async () => {
+	const { store } = newStore();
+	const lock = await store.acquire(0);
+	const calls = Array.from({ length: 10_020 }, (_, index) => 1.8e12 + index);
+	await lock?.remember({ ...emptyState, generation: 7, calls });
+	expect(store.recall()).toMatchObject({ generation: 7, calls });
+	await lock?.release();
+});
+
 test("a token file that cannot be read for a moment is read again at the next look", async () => {
 	const { path, store } = await published();
 	fs.chmodSync(path, 0o640);
