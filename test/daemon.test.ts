@@ -84,7 +84,8 @@ describe("run, against anything that speaks GET /cgi-bin/token", () => {
 					(issuer.requests[index + 1]?.at ?? 0) - issuedAt,
 			);
 		for (const age of ages) {
-			expect(age).toBeGreaterThan(3_500);
+			// `expire` is a whole second, so up to one is lost; so is a request's time.
+			expect(age).toBeGreaterThan(2_000);
 			expect(age).toBeLessThan(6_000);
 		}
 		expect(issuer.requests).toHaveLength(4);
