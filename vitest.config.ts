@@ -7,6 +7,9 @@ export default defineConfig({
 		// no test asserts a time.
 		// One file at a time: many of them load the machine by themselves.
 		maxWorkers: 1,
+		// A CI machine may be loaded by others: a test that needs fifty processes at
+		// the same moment gets another chance there. Each retry is in the report.
+		retry: process.env.CI ? 2 : 0,
 		testTimeout: 60_000,
 		hookTimeout: 60_000,
 		reporters: process.env.CI
