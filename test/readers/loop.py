@@ -17,6 +17,8 @@ directory, url, appids = sys.argv[1:]
 appids = appids.split(",")
 api = http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)
 seen = {appid: [] for appid in appids}
+# Which tokens had ended, and how long ago: for whoever must find out why.
+late = []
 found = {"reads": 0, "uses": 0, "absent": 0, "empty": 0, "torn": 0, "ended": 0, "dead": 0}
 
 
@@ -45,6 +47,7 @@ def read(appid):
         return None
     if expire <= time.time():
         found["ended"] += 1
+        late.append("%s, %.3f s" % (appid, time.time() - expire))
     # Names the token without giving it away.
     name = hashlib.sha256(value.encode()).hexdigest()[:16]
     if name not in seen[appid]:
@@ -70,4 +73,4 @@ while not asked_to_stop(random.uniform(0.02, 0.1)):
     if value and is_refused(value) and read(appid) == value:
         found["dead"] += 1
 
-print(json.dumps({**found, "seen": seen}))
+print(json.dumps({**found, "late": late, "seen": seen}))
