@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import type { CommandLine } from "../command-line.ts";
 import {
 	type ControlReply,
@@ -5,9 +6,10 @@ import {
 	callControl,
 } from "../control-client.ts";
 import { type ControlPlace, findControl } from "../control-place.ts";
-import { exitCode, UsageError } from "../errors.ts";
+import { ConfigError, exitCode, UsageError } from "../errors.ts";
 import type { StatusReport } from "../status.ts";
 import { reportFromFiles } from "../status-files.ts";
+import { guessedDirectory } from "../token-path.ts";
 
 /** More than the daemon itself waits for a refresh. */
 const patienceMs = 150_000;
@@ -15,6 +17,8 @@ const patienceMs = 150_000;
 const atATime = 32;
 
 export async function refresh(line: CommandLine): Promise<number> {
+	const mainPid = Number(process.env.MAINPID);
+	if (line.has("reload") && mainPid > 0) return reloadMain(mainPid, line);
 	const place = findControl(line.value("config"), process.env);
 	for (const appid of line.operands) mustBeAppid(appid);
 	const stale = await staleToken(line.value("stale"));
@@ -45,6 +49,36 @@ export async function refresh(line: CommandLine): Promise<number> {
 			`wxtokend: could not refresh: ${error.message}; ${error.hint}\n`,
 		);
 		return withoutDaemon(place, line.operands);
+	}
+}
+
+/**
+ * As the unit's ExecReload=. The configuration on disk is perhaps newer than the
+ * one that the daemon runs by, or broken: it must hear of it all the same. So
+ * the usual socket is tried as well, and without any the process is signalled.
+ */
+async function reloadMain(mainPid: number, line: CommandLine): Promise<number> {
+	const usual = join(guessedDirectory(process.env), "control.sock");
+	for (const socket of new Set([configuredSocket(line), usual])) {
+		try {
+			if (socket !== undefined) return await reload(socket, line);
+		} catch (error) {
+			if (!(error instanceof ControlUnreachable)) throw error;
+		}
+	}
+	process.kill(mainPid, "SIGHUP");
+	process.stderr.write(
+		"wxtokend: sent SIGHUP, as no control socket answers; the refresh is not waited for\n",
+	);
+	return exitCode.done;
+}
+
+function configuredSocket(line: CommandLine): string | undefined {
+	try {
+		return findControl(line.value("config"), process.env).socket;
+	} catch (error) {
+		if (error instanceof ConfigError) return undefined;
+		throw error;
 	}
 }
 
