@@ -7,8 +7,10 @@ import {
 	cpSync,
 	mkdirSync,
 	mkdtempSync,
+	readdirSync,
 	readFileSync,
 	rmSync,
+	statSync,
 	symlinkSync,
 	writeFileSync,
 } from "node:fs";
@@ -18,6 +20,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { gzipSync } from "node:zlib";
 
+process.umask(0o022);
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 const { values } = parseArgs({
@@ -81,7 +84,15 @@ function copy(from, to, mode = 0o644) {
 }
 
 function tree(from, to) {
-	cpSync(join(root, from), join(stage, to), { recursive: true });
+	const target = join(stage, to);
+	cpSync(join(root, from), target, { recursive: true });
+	chmodSync(target, 0o755);
+	for (const name of readdirSync(target, { recursive: true })) {
+		const path = join(target, name);
+		const { mode } = statSync(path);
+		// A checkout under a strict umask must not shut the daemon's user out.
+		chmodSync(path, (mode & 0o100) === 0 ? 0o644 : 0o755);
+	}
 }
 
 function write(to, text) {
