@@ -425,15 +425,14 @@ check "purging leaves nothing" purges
 commands() { # HEADING TEXT: the paragraph after the text, in that section
 	sed -n "/^## $1/,/^## /p" "$tree/systemd/README.md" | sed -n "/^$2/,\$p" | sed "1,/^\$/d;/^\$/,\$d"
 }
-npm() { [ "$*" != "root -g" ] || echo /opt; }
+npm() { [ "$*" != "root -g" ] || echo /opt; } # It would want the network.
+export -f npm
 from_tree() {
-	cp -r "$tree" /opt/wxtokend
+	cp -r "$tree" /opt/wxtokend && chmod 0755 /opt/wxtokend
 	cd "$tree" || return 1
 	commands Install "From this tree" >/tmp/install.sh
 	[ "$(wc -l </tmp/install.sh)" -gt 5 ] || return 1
-	set -e
-	. /tmp/install.sh
-	set +e
+	bash -e /tmp/install.sh || return 1
 	config
 	credential_is $secret
 	systemctl daemon-reload
@@ -444,9 +443,7 @@ away() {
 	local left
 	commands Remove "From this tree" >/tmp/remove.sh
 	[ "$(wc -l </tmp/remove.sh)" -gt 3 ] || return 1
-	set -e
-	. /tmp/remove.sh
-	set +e
+	bash -e /tmp/remove.sh || return 1
 	rm -r /opt/wxtokend
 	left=$(remains)
 	is "$left" "" && denied getent passwd wxtokend && denied getent group wxtokend wxtokend-readers
