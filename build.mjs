@@ -143,7 +143,6 @@ async function bundle(entry, out) {
 			"graceful-fs": "node:fs",
 			"node-cron": join(root, "node_modules/node-cron/dist/node-cron.cjs"),
 		},
-		external: ["koffi"],
 		supported: { "dynamic-import": false },
 		plugins: [leaveOut, splitAtDynamicImports, dropUnusedBuiltins],
 		logLevel: "warning",
