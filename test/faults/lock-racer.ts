@@ -1,0 +1,67 @@
+/**
+ * A process that wants the lock as soon as it is told so, and tells whether it
+ * ever held it together with another one. Built by lock-race.test.ts.
+ */
+import fs from "node:fs";
+import {
+	setImmediate as breathe,
+	setTimeout as pause,
+} from "node:timers/promises";
+import type { ProcessName } from "../../src/account-state.ts";
+import { systemClock } from "../../src/clock.ts";
+import { createLock } from "../../src/lock.ts";
+import { nameThisProcess } from "../../src/process-name.ts";
+
+export interface RaceOrder {
+	/** `<file>.lock`, which lies there. */
+	readonly path: string;
+	/** Its instance, and who made it. */
+	readonly lock: string;
+	readonly by: ProcessName;
+}
+
+export interface RaceResult {
+	readonly held: boolean;
+	readonly together: boolean;
+}
+
+const self = nameThisProcess();
+
+process.on("message", (order: RaceOrder) => {
+	void race(order).then((result) => process.send?.(result));
+});
+
+async function race({ path, lock, by }: RaceOrder): Promise<RaceResult> {
+	const tryLock = createLock({
+		path,
+		staleMs: 60_000,
+		self,
+		clock: systemClock,
+		lastMark: () => ({ replaces: "", at: 0, by, lock }),
+	});
+	for (;;) {
+		if (fs.existsSync(`${path}.over`)) return { held: false, together: false };
+		const held = await tryLock();
+		if (held === undefined) {
+			await breathe();
+			continue;
+		}
+		// Perhaps it was free again already.
+		const late = fs.existsSync(`${path}.over`);
+		const together = !isFirst(`${path}.inside`);
+		if (!late) await pause(60);
+		fs.writeFileSync(`${path}.over`, "");
+		if (!together) fs.rmdirSync(`${path}.inside`);
+		await held.release();
+		return { held: !late, together };
+	}
+}
+
+function isFirst(folder: string): boolean {
+	try {
+		fs.mkdirSync(folder);
+		return true;
+	} catch {
+		return false;
+	}
+}
