@@ -211,8 +211,11 @@ export interface RefusedCall {
 
 /** The meaning of an errcode from a token endpoint. */
 export function meaningOf(errcode: number, call: RefusedCall): Meaning {
-	if (errcode !== 45009) return errcodes[errcode] ?? unknownCode;
-	return call.force ? forcesUsedUp : quotaUsedUp(call);
+	if (errcode === 45009) return call.force ? forcesUsedUp : quotaUsedUp(call);
+	const meaning = errcodes[errcode] ?? unknownCode;
+	if (errcode !== 40013 || call.interface === "classic") return meaning;
+	const hint = `${meaning.hint}; an account for testing (测试号) may need interface = "classic"`;
+	return { ...meaning, hint };
 }
 
 /** All codes of the table, for the README's and the tests' sake. */

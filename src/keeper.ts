@@ -150,6 +150,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
 	let settling = false;
 	let lastLogged = "";
 	let foreignNamedAt: number | undefined;
+	let lastExceededAt: number | undefined;
 
 	const look = (patienceMs = 0, urgent = false): Promise<Outcome> => {
 		if (running !== undefined) return running;
@@ -319,17 +320,19 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		if (reason === "reported") nameForeignFetcher(marked);
 		let granted: Grant;
 		try {
-			granted = await ask(lock, marked, forced ? current : undefined);
+			const isUnwanted = reason === "forced" || (forced && isDead(current));
+			granted = await ask(lock, marked, isUnwanted ? current : undefined);
 		} catch (error) {
 			if (!(error instanceof IssuerError)) throw error;
-			return fetchFailed(lock, before, error);
+			return fetchFailed(lock, before, error, startedAt);
 		}
 		return publish(lock, granted, reason, current);
 	};
 
 	/**
 	 * A token from the issuer, and another one than `unwanted`. The stable
-	 * interface may give that again, and is then asked with force.
+	 * interface may give that again, and is then asked with force: for a person,
+	 * or when WeChat has called the token dead, and not for what an app suspects.
 	 */
 	const ask = async (
 		lock: LockedStore,
@@ -400,7 +403,8 @@ export function createKeeper(parts: KeeperParts): Keeper {
 				? "WeChat still gives the same token"
 				: "a new token is on disk",
 		);
-		serving?.answer({ outcome: "refreshed", token: known.token });
+		const outcome = confirmed && reason === "reported" ? "alive" : "refreshed";
+		serving?.answer({ outcome, token: known.token });
 		serving = undefined;
 		return { kind: "refreshed", token: known.token, reason };
 	};
@@ -421,9 +425,12 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		lock: LockedStore,
 		before: AccountState,
 		error: IssuerError,
+		startedAt: number,
 	): Promise<Outcome> => {
 		parts.count({ kind: "fetch", outcome: error.code });
-		const pause = pauseAfter(error, before.pause);
+		// A silence of ten seconds was a pause already.
+		const at = error.waitMs === undefined ? startedAt : clock.now();
+		const pause = pauseAfter(error, before.pause, at);
 		ownPause = pause;
 		const { inFlight: mark, ...state } = store.recall();
 		// After a refusal in words only a mark of an earlier request still stands.
@@ -452,20 +459,21 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		const standing = recall().pause;
 		// Another try at the disk costs WeChat nothing; what WeChat asked for goes on.
 		const waitMs = leftOf(standing);
-		ownPause = { ...pauseAfter(error, standing), waitMs };
+		ownPause = { ...pauseAfter(error, standing, clock.now()), waitMs };
 		return failed(error, ownPause.failure);
 	};
 
 	const pauseAfter = (
 		error: IssuerError | StoreError,
 		before: Pause | undefined,
+		at: number,
 	): Pause => {
 		const { kind, code, message, hint } = error;
 		const { waitMs, rid } = error instanceof IssuerError ? error : {};
 		return afterFailure(
 			{ kind, code, message, hint, waitMs, ...(rid ? { rid } : {}) },
 			before,
-			clock.now(),
+			at,
 			random,
 		);
 	};
@@ -505,12 +513,16 @@ export function createKeeper(parts: KeeperParts): Keeper {
 
 	const budgetUsedUp = (until: number) => {
 		const { budget } = rules;
-		if (lastLogged !== "budget")
+		// It may last for days, with successes in between.
+		const isNews =
+			lastExceededAt === undefined ||
+			clock.now() - lastExceededAt > windowOf(memory);
+		if (isNews)
 			log.warn(
 				{ event: "budget.exceeded", appid, budget, until: iso(until) },
 				"the calls of this token lifetime are used up; they go on at one per twelfth of a lifetime",
 			);
-		lastLogged = "budget";
+		lastExceededAt = clock.now();
 		const message = `could not refresh the token of ${appid}: its budget of ${budget} calls is used up until ${iso(until)}`;
 		const hint = "find out who asks for so many refreshes, or raise `budget`";
 		wish?.answer({
@@ -614,12 +626,13 @@ export function createKeeper(parts: KeeperParts): Keeper {
 
 	const isAlive = ({ token }: KnownToken) => token.expiresAt > clock.now();
 
-	/** Dead by WeChat's own word, with more than a minute to go. */
+	/** By WeChat's own word. */
+	const isDead = (known: KnownToken | undefined): known is KnownToken =>
+		known !== undefined && probed?.id === known.id && probed.said === "dead";
+
+	/** With more than a minute to go. */
 	const diesEarly = (known: KnownToken | undefined) =>
-		known !== undefined &&
-		probed?.id === known.id &&
-		probed.said === "dead" &&
-		known.token.expiresAt - clock.now() > 60_000;
+		isDead(known) && known.token.expiresAt - clock.now() > 60_000;
 
 	const describe = (known: KnownToken) => ({
 		token: known.id,

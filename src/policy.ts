@@ -146,9 +146,11 @@ export function decide(situation: Situation): Plan {
 		const coolAt = until(lastForceAt(state), cooldownOf(rules), now);
 		if (!isForced(wish.reason) || coolAt === undefined) {
 			const urgency = urgencyOf(wish);
-			return { ...plan, ...gate(wish.reason, urgency, current, situation) };
-		}
-		if (needed === undefined) {
+			const answer = gate(wish.reason, urgency, current, situation);
+			// A wish that has to wait does not hold up the renewal.
+			if (answer.fetch !== undefined || needed === undefined)
+				return { ...plan, ...answer };
+		} else if (needed === undefined) {
 			const heldBack = {
 				by: "cooldown",
 				until: coolAt,
@@ -194,30 +196,30 @@ export function refreshAt(known: KnownToken, rules: Rules): number {
 }
 
 /**
- * The pause after a failure: what its kind asks for, else 1 s doubling. It stops
- * at 45 s, so that with a tick and a timeout on top the next attempt comes within
- * a minute after the fault is over.
+ * The pause from `at` on: what the failure's kind asks for, else 1 s doubling to
+ * 60 s. Chance and the next tick stay within that minute: at most a minute after
+ * a fault there is a token, and an hour of faults does not use up the budget.
  */
 export function afterFailure(
 	failure: Omit<Failure, "attempts" | "since"> & {
 		readonly waitMs: number | undefined;
 	},
 	before: Pause | undefined,
-	now: number,
+	at: number,
 	random: () => number,
 ): Pause {
 	const { waitMs: fixed, ...rest } = failure;
 	const attempts = (before?.failure?.attempts ?? 0) + 1;
 	const backoff =
-		Math.min(45_000, 1_000 * 2 ** Math.min(attempts - 1, 6)) *
-		(0.75 + 0.25 * random());
+		Math.min(60_000, 1_000 * 2 ** Math.min(attempts - 1, 6)) *
+		(0.8 + 0.1 * random());
 	return {
-		at: now,
+		at,
 		waitMs:
 			fixed === undefined
 				? backoff
 				: fixed + Math.min(0.05 * fixed, 60_000) * random(),
-		failure: { ...rest, attempts, since: before?.failure?.since ?? now },
+		failure: { ...rest, attempts, since: before?.failure?.since ?? at },
 	};
 }
 
@@ -409,13 +411,40 @@ function gate(
 		const heldBack = { by: "pause", until: paused, reason } as const;
 		return { fetch: undefined, heldBack };
 	}
-	const lifetimeMs = current?.lifetimeMs ?? usualLifetimeMs;
-	const free = budgetFreeAt(state, rules.budget, lifetimeMs, now);
+	const free = freeAt(reason, current, { now, rules, state });
 	if (free !== undefined) {
 		const heldBack = { by: "budget", until: free, reason } as const;
 		return { fetch: undefined, heldBack };
 	}
 	return { fetch: reason, heldBack: undefined };
+}
+
+/** When the budget allows a call for that reason; undefined: now. */
+function freeAt(
+	reason: Reason,
+	current: KnownToken | undefined,
+	{ now, rules, state }: Pick<Situation, "now" | "rules" | "state">,
+): number | undefined {
+	const lifetimeMs = current?.lifetimeMs ?? usualLifetimeMs;
+	const share = shareOf(reason, rules.budget);
+	const free = budgetFreeAt(state, share, lifetimeMs, now);
+	if (free === undefined || current === undefined || !isForced(reason))
+		return free;
+	// Beyond its share a wish does not take the renewal's turn, which is near.
+	const dueAt = refreshAt(current, rules);
+	return now < dueAt && now >= dueAt - lifetimeMs / 12 ? dueAt : free;
+}
+
+/** What people and apps ask for leaves something for the renewals. */
+function shareOf(reason: Reason, budget: number): number {
+	switch (reason) {
+		case "reported":
+			return Math.ceil(budget / 2);
+		case "forced":
+			return budget - Math.floor(budget / 12);
+		default:
+			return budget;
+	}
 }
 
 /** `at + waitMs` if `now` lies in between; a clock that was set back ends the wait. */

@@ -528,14 +528,16 @@ describe("decide: what is known leads to", () => {
 });
 
 describe("after failures", () => {
-	test("the pause doubles from 1 s, and ends at 45 s: so a minute after a fault there is a token", () => {
-		const waits = pausesOf(10, () => 1).map(({ waitMs }) => waitMs / seconds);
-		expect(waits).toEqual([1, 2, 4, 8, 16, 32, 45, 45, 45, 45]);
+	test("the pause doubles to a minute, less what chance and a tick add: so a minute after a fault there is a token", () => {
+		const waits = pausesOf(9, () => 1).map(({ waitMs }) => waitMs / seconds);
+		expect(waits.map((wait) => wait / 0.9).map(Math.round)).toEqual([
+			1, 2, 4, 8, 16, 32, 60, 60, 60,
+		]);
 	});
 
-	test("chance makes it up to a quarter shorter, so that not all accounts come at once", () => {
+	test("chance makes it up to a fifth shorter, so that not all accounts come at once", () => {
 		const [first, second] = pausesOf(2, () => 0);
-		expect([first?.waitMs, second?.waitMs]).toEqual([750, 1_500]);
+		expect([first?.waitMs, second?.waitMs]).toEqual([800, 1_600]);
 	});
 
 	test("a fixed wait is kept, never cut, and at most a minute longer", () => {

@@ -635,7 +635,7 @@ export async function play(scenario: Scenario): Promise<History> {
 }
 
 /** Most looks find what the last one found. */
-function lastResult<T>(
+export function lastResult<T>(
 	input: () => string | undefined,
 	convert: (text: string | undefined) => T,
 ): () => T {
@@ -653,7 +653,7 @@ function lastResult<T>(
 
 const silent = { debug() {}, info() {}, warn() {}, error() {} };
 
-interface Agenda {
+export interface Agenda {
 	now(): number;
 	at(instant: number, run: () => void): void;
 	/** What runs now has woken a promise. */
@@ -662,7 +662,7 @@ interface Agenda {
 }
 
 /** A binary heap of what happens when; equal instants in the order of their making. */
-function createAgenda(start: number): Agenda {
+export function createAgenda(start: number): Agenda {
 	let now = start;
 	let made = 0;
 	let stirred = false;
@@ -723,7 +723,7 @@ function createAgenda(start: number): Agenda {
 }
 
 /** mulberry32: small, seeded, good enough for chance. */
-function createRandom(seed: number): () => number {
+export function createRandom(seed: number): () => number {
 	let state = seed >>> 0;
 	return () => {
 		state = (state + 0x6d2b79f5) >>> 0;

@@ -1,0 +1,396 @@
+/**
+ * One daemon with one account in virtual time, for days: the real keeper and
+ * issuer, the simulator's platform, a link to each host name, and an app that
+ * reads the file for every call and reports a token that is refused.
+ */
+import type { AccountState } from "../../src/account-state.ts";
+import { decodeState, encodeState } from "../../src/account-state.ts";
+import type { HttpAnswer, HttpRequest } from "../../src/http.ts";
+import { createKeeper, type Keeper } from "../../src/keeper.ts";
+import { LinkError } from "../../src/link-error.ts";
+import type { Log } from "../../src/log.ts";
+import type { Rules } from "../../src/policy.ts";
+import type { SimulatedAccount } from "../../src/simulator/account.ts";
+import type { Knobs } from "../../src/simulator/knobs.ts";
+import { createPlatform, type Platform } from "../../src/simulator/platform.ts";
+import { decodeToken, encodeToken } from "../../src/token.ts";
+import type { LockedStore, TokenStore } from "../../src/token-file.ts";
+import { createIssuer } from "../../src/wechat.ts";
+import { createAgenda, createRandom, lastResult } from "./world.ts";
+
+/** What is wrong with the way to a host. */
+export interface BrokenLink {
+	readonly error: () => LinkError;
+	/** Until the caller knows. */
+	readonly takesMs: number;
+	/** WeChat has done the work all the same; only the answer is lost. */
+	readonly isProcessed: boolean;
+}
+
+const broken = (
+	trouble: LinkError["trouble"],
+	code: string,
+	sent: boolean,
+	takesMs = 50,
+): BrokenLink => ({
+	error: () => new LinkError(trouble, code, sent),
+	takesMs,
+	isProcessed: false,
+});
+
+/** As http.ts tells them. */
+export const brokenLinks = {
+	refused: broken("unreachable", "ECONNREFUSED", false),
+	"no such name": broken("unreachable", "EAI_AGAIN", false, 5_000),
+	blackhole: broken("unreachable", "UND_ERR_CONNECT_TIMEOUT", false, 5_000),
+	reset: broken("interrupted", "ECONNRESET", true),
+	hang: broken("timeout", "timeout", true, 10_000),
+	"bad certificate": broken("certificate", "CERT_HAS_EXPIRED", false),
+	"self-signed": broken("intercepted", "DEPTH_ZERO_SELF_SIGNED_CERT", false),
+	"502": broken("server-error", "http 502", true),
+	"502 after the work": {
+		...broken("server-error", "http 502", true),
+		isProcessed: true,
+	},
+	"hang after the work": {
+		...broken("timeout", "timeout", true, 10_000),
+		isProcessed: true,
+	},
+} as const satisfies Readonly<Record<string, BrokenLink>>;
+
+export interface Plan {
+	readonly interface: "classic" | "stable";
+	readonly days: number;
+	readonly seed?: number;
+	readonly knobs?: Partial<Knobs>;
+	readonly account?: Partial<SimulatedAccount>;
+	readonly rules?: Partial<Rules>;
+	/** How often the daemon looks; default 5 s. */
+	readonly tickSeconds?: number;
+	/** How often the app calls; default 30 s. */
+	readonly callEverySeconds?: number;
+	readonly baseUrls?: readonly string[];
+	/** What happens when, in seconds from the start. */
+	readonly events?: readonly Incident[];
+}
+
+export interface Incident {
+	readonly at: number;
+	readonly act: (world: World) => void;
+	/** For so many seconds from `at + deadFrom` on a dead token is nobody's fault. */
+	readonly deadFor?: number;
+	readonly deadFrom?: number;
+}
+
+export interface World {
+	readonly platform: Platform;
+	readonly account: { readonly appid: string; secret: string };
+	now(): number;
+	/** `undefined`: well again. */
+	link(host: string, state: BrokenLink | undefined): void;
+	/** A new process, or a reload after `account.secret` was changed. */
+	restart(): void;
+	/** A SIGHUP. */
+	force(): void;
+	/** An app says that this token was refused. */
+	report(value: string): void;
+	/** In so many seconds from now. */
+	later(seconds: number, act: () => void): void;
+	/** The token that a reader finds now. */
+	value(): string | undefined;
+}
+
+/** A request that reached WeChat, or tried to. */
+export interface Call {
+	readonly at: number;
+	readonly host: string;
+	readonly isProbe: boolean;
+	readonly isForce: boolean;
+	/** Of the platform; undefined if the link broke before. */
+	readonly outcome: string | undefined;
+}
+
+export interface Story {
+	readonly calls: readonly Call[];
+	/** Requests for a token, one for all base URLs of an attempt. */
+	readonly attempts: readonly number[];
+	/** When a new token was put on disk. */
+	readonly publications: readonly number[];
+	/** From when to when (seconds) the file held a token that WeChat refuses, excused or not. */
+	readonly deadSpans: readonly (readonly [number, number])[];
+	/** Those that no incident excuses. */
+	readonly violations: readonly (readonly [number, number])[];
+	/** The app's calls, and how many of them were refused for a dead token. */
+	readonly appCalls: number;
+	readonly refusedCalls: number;
+	readonly log: readonly (Readonly<Record<string, unknown>> & {
+		readonly level: string;
+		readonly at: number;
+	})[];
+	readonly state: AccountState;
+}
+
+const startAt = Date.UTC(2026, 0, 4, 16); // Midnight in Beijing.
+/** A token dies at WeChat some milliseconds before its successor is on disk. */
+const onItsWayMs = 1_000;
+
+export async function live(plan: Plan): Promise<Story> {
+	const random = createRandom(plan.seed ?? 1);
+	const agenda = createAgenda(startAt);
+	const account = { appid: "wx1", secret: "a-secret-of-the-week" };
+	const platform = createPlatform({
+		accounts: [{ ...account, ...plan.account }],
+		seed: 7,
+		knobs: plan.knobs ?? {},
+	});
+	const endAt = startAt + plan.days * 86_400_000;
+	const tickMs = (plan.tickSeconds ?? 5) * 1000;
+	const links = new Map<string, BrokenLink>();
+	const disk: { token: string | undefined; state: string | undefined } = {
+		token: undefined,
+		state: undefined,
+	};
+	const calls: Call[] = [];
+	const attempts: number[] = [];
+	const publications: number[] = [];
+	const deadSpans: [number, number][] = [];
+	const log: Story["log"][number][] = [];
+	let deadSince: number | undefined;
+	let appCalls = 0;
+	let refusedCalls = 0;
+	let keeper: Keeper;
+	let bug: unknown;
+
+	const later = (ms: number) =>
+		new Promise<void>((resolve) => {
+			agenda.at(agenda.now() + ms, () => {
+				agenda.stir();
+				resolve();
+			});
+		});
+	const onBug = (error: unknown) => {
+		bug ??= error;
+	};
+	const tokenOnDisk = lastResult(
+		() => disk.token,
+		(text) => (text === undefined ? undefined : decodeToken(text)),
+	);
+	const recall = lastResult(
+		() => disk.state,
+		(text) => decodeState(text ?? ""),
+	);
+
+	/** What a reader holds from here on, or until here. */
+	const watch = () => {
+		const token = tokenOnDisk();
+		if (token === undefined) return;
+		const isGood =
+			platform.isAlive(account.appid, token.value, agenda.now()) &&
+			token.expiresAt > agenda.now();
+		if (isGood && deadSince !== undefined) {
+			deadSpans.push([deadSince, agenda.now()]);
+			deadSince = undefined;
+		}
+		if (!isGood) deadSince ??= agenda.now();
+	};
+
+	const store: TokenStore = {
+		read: () => {
+			const token = tokenOnDisk();
+			return token === undefined
+				? { kind: "absent" }
+				: { kind: "token", token, exact: true };
+		},
+		recall,
+		acquire: async (): Promise<LockedStore> => {
+			await later(1);
+			return {
+				lock: "1",
+				isHeld: () => true,
+				remember: async (state) => {
+					await later(5);
+					disk.state = encodeState(state);
+				},
+				publish: async (token) => {
+					await later(5);
+					watch();
+					if (tokenOnDisk()?.value !== token.value)
+						publications.push(agenda.now());
+					disk.token = encodeToken(token);
+					watch();
+				},
+				release: () => later(1),
+			};
+		},
+	};
+
+	const send = async (request: HttpRequest): Promise<HttpAnswer> => {
+		const { host } = new URL(request.baseUrl);
+		const url = new URL(request.path, request.baseUrl);
+		const isProbe = url.pathname.endsWith("domain_ip");
+		const isForce = request.body?.includes('"force_refresh":true') ?? false;
+		const note = (outcome: string | undefined) =>
+			calls.push({ at: agenda.now(), host, isProbe, isForce, outcome });
+		const link = links.get(host);
+		await later(10 + 40 * random());
+		if (link !== undefined && !link.isProcessed) {
+			note(undefined);
+			await later(link.takesMs);
+			throw link.error();
+		}
+		const said = platform.answer(
+			{
+				method: request.body === undefined ? "GET" : "POST",
+				host,
+				path: url.pathname,
+				query: Object.fromEntries(url.searchParams),
+				...(request.body === undefined ? {} : { body: request.body }),
+			},
+			agenda.now(),
+		);
+		note(said.outcome);
+		watch();
+		await later(link?.takesMs ?? 10 + 40 * random());
+		if (link !== undefined) throw link.error();
+		return {
+			status: said.status,
+			text: said.body,
+			serverTime: Date.parse(said.headers.Date ?? ""),
+		};
+	};
+
+	const logAt =
+		(level: string): Log["info"] =>
+		(fields, message) => {
+			log.push({ ...fields, level, message, at: secondsAt(agenda.now()) });
+		};
+	let instances = 0;
+	const restart = () => {
+		instances += 1;
+		const clock = { now: agenda.now, monotonic: agenda.now };
+		const issuer = createIssuer({
+			...account,
+			interface: plan.interface,
+			baseUrls: plan.baseUrls ?? ["https://api.weixin.qq.com"],
+			timeoutMs: 10_000,
+			http: { send },
+			clock,
+			onClockSkew: () => {},
+			stopping: new AbortController().signal,
+		});
+		keeper = createKeeper({
+			appid: account.appid,
+			rules: {
+				interface: plan.interface,
+				refreshBeforeMs: 2_400_000,
+				cooldownMs: 10_000,
+				budget: 60,
+				...plan.rules,
+			},
+			store,
+			issuer: {
+				probe: issuer.probe,
+				fetch: (options) => {
+					attempts.push(agenda.now());
+					return issuer.fetch(options);
+				},
+			},
+			clock,
+			random,
+			self: {
+				instance: `i${instances}`,
+				pid: instances,
+				startTicks: "",
+				realm: "",
+			},
+			log: {
+				debug: logAt("debug"),
+				info: logAt("info"),
+				warn: logAt("warn"),
+				error: logAt("error"),
+			},
+			patienceMs: 0,
+			wakeAt: (at) => agenda.at(at, look),
+			gate: (task) => task(),
+			count: () => {},
+			onBug,
+		});
+	};
+
+	const look = () => {
+		if (!keeper.needsLook()) return;
+		agenda.stir();
+		void keeper.look().catch(onBug);
+	};
+	const tick = () => {
+		watch();
+		look();
+		if (agenda.now() < endAt) agenda.at(agenda.now() + tickMs, tick);
+	};
+	const call = () => {
+		if (agenda.now() < endAt)
+			agenda.at(agenda.now() + (plan.callEverySeconds ?? 30) * 1000, call);
+		const token = tokenOnDisk();
+		if (token === undefined) return;
+		appCalls += 1;
+		const { body } = platform.use(token.value, agenda.now());
+		const { errcode } = JSON.parse(body);
+		if (![40001, 40014, 42001].includes(errcode)) return;
+		if (!platform.isAlive(account.appid, token.value, agenda.now()))
+			refusedCalls += 1;
+		agenda.stir();
+		void keeper.report(token.value).catch(onBug);
+	};
+	const world: World = {
+		platform,
+		account,
+		now: agenda.now,
+		link: (host, state) => {
+			if (state === undefined) links.delete(host);
+			else links.set(host, state);
+		},
+		restart,
+		force: () => void keeper.force({ urgent: true }).catch(onBug),
+		report: (value) => void keeper.report(value).catch(onBug),
+		later: (seconds, act) =>
+			agenda.at(agenda.now() + seconds * 1000, () => {
+				agenda.stir();
+				act();
+				watch();
+			}),
+		value: () => tokenOnDisk()?.value,
+	};
+
+	restart();
+	agenda.at(startAt, tick);
+	agenda.at(startAt + 60_000, call);
+	for (const { at, act } of plan.events ?? [])
+		world.later(at, () => act(world));
+	await agenda.run(endAt);
+	if (bug !== undefined) throw bug;
+	if (deadSince !== undefined) deadSpans.push([deadSince, endAt]);
+	const spans = deadSpans
+		.filter(([from, to]) => to - from > onItsWayMs)
+		.map(([from, to]) => [secondsAt(from), secondsAt(to)] as const);
+	return {
+		calls,
+		attempts: attempts.map(secondsAt),
+		publications: publications.map(secondsAt),
+		deadSpans: spans,
+		violations: spans.filter(
+			([from, to]) =>
+				!(plan.events ?? []).some(({ at, deadFrom = 0, deadFor = 0 }) => {
+					const excusedFrom = at + deadFrom;
+					return from >= excusedFrom && to <= excusedFrom + deadFor;
+				}),
+		),
+		appCalls,
+		refusedCalls,
+		log,
+		state: recall(),
+	};
+}
+
+function secondsAt(at: number): number {
+	return (at - startAt) / 1000;
+}

@@ -1,0 +1,161 @@
+/**
+ * Many refreshes by one keeper, over a real network, onto a file system in memory
+ * (as /run is): nothing may be left of each. SOAK=100000 for the long form (npm run test:soak).
+ */
+import { spawn } from "node:child_process";
+import { getEventListeners } from "node:events";
+import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { expect, onTestFinished, test } from "vitest";
+import { systemClock } from "../src/clock.ts";
+import { createGate } from "../src/gate.ts";
+import { createHttp } from "../src/http.ts";
+import { createKeeper } from "../src/keeper.ts";
+import { nameThisProcess } from "../src/process-name.ts";
+import { createTokenFile } from "../src/token-file.ts";
+import { createIssuer } from "../src/wechat.ts";
+import { newDirectory } from "./support/directory.ts";
+import { eventually } from "./support/eventually.ts";
+
+const refreshes = Number(process.env.SOAK ?? 4_000);
+
+test(`${refreshes} refreshes leave no file, timer or listener open, and no memory in use`, {
+	timeout: 3_600_000,
+}, async () => {
+	const { refresh, stopping, published } = await startKeeper();
+	// Until all code has run hot, and one lifetime's calls are in the state.
+	while (published() < 1_500) await refresh();
+	const before = await measure(stopping);
+	const samples = [before];
+	for (let tenth = 1; tenth <= 10; tenth++) {
+		const wanted = 1_500 + (refreshes * tenth) / 10;
+		while (published() < wanted) await refresh();
+		samples.push(await measure(stopping));
+	}
+	console.log(samples.map((sample) => JSON.stringify(sample)).join("\n"));
+	for (const { heap, files, timers, listeners } of samples.slice(1)) {
+		expect({ files, timers, listeners }).toEqual({
+			files: before.files,
+			timers: before.timers,
+			listeners: before.listeners,
+		});
+		expect(heap).toBeLessThan(before.heap * 1.05);
+	}
+});
+
+/** One account, whose token lives a second, and is refreshed by force. */
+async function startKeeper() {
+	const stopping = new AbortController().signal;
+	const http = createHttp({ connectTimeoutMs: 5_000, env: {} });
+	onTestFinished(() => http.close());
+	const clock = systemClock;
+	const self = nameThisProcess();
+	let published = 0;
+	const rules = {
+		interface: "classic",
+		refreshBeforeMs: 2_400_000,
+		cooldownMs: 0,
+		budget: 10_000,
+	} as const;
+	const keeper = createKeeper({
+		appid: "wx1",
+		rules,
+		store: createTokenFile({
+			path: join(inMemory(), "token"),
+			mode: 0o640,
+			gid: undefined,
+			staleMs: 22_000,
+			self,
+			clock,
+			random: Math.random,
+			stopping,
+		}),
+		issuer: createIssuer({
+			appid: "wx1",
+			secret: "not a secret at all",
+			interface: "classic",
+			baseUrls: [await startServer()],
+			timeoutMs: 10_000,
+			http,
+			clock,
+			onClockSkew: () => {},
+			stopping,
+		}),
+		clock,
+		random: Math.random,
+		self,
+		log: { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} },
+		patienceMs: 30_000,
+		wakeAt: () => {},
+		gate: createGate(48),
+		count: ({ kind }) => {
+			if (kind === "published") published += 1;
+		},
+		onBug: (error) => {
+			throw error;
+		},
+	});
+	return {
+		refresh: async () => {
+			const answer = await keeper.force({ urgent: true });
+			if (answer.outcome !== "refreshed")
+				throw new Error(JSON.stringify(answer));
+		},
+		stopping,
+		published: () => published,
+	};
+}
+
+function inMemory(): string {
+	if (!existsSync("/dev/shm")) return newDirectory();
+	const directory = mkdtempSync("/dev/shm/wxtokend-test-");
+	onTestFinished(() => rmSync(directory, { recursive: true }));
+	return directory;
+}
+
+/** In a process of its own, so that only the keeper's memory is measured here. */
+async function startServer(): Promise<string> {
+	const script = `
+		const server = require("node:http").createServer((_, response) => {
+			const value = require("node:crypto").randomBytes(68).toString("hex");
+			response.end(JSON.stringify({ access_token: value, expires_in: 1 }));
+		});
+		server.listen(0, "127.0.0.1", () => console.log(server.address().port));`;
+	const child = spawn(process.execPath, ["-e", script], {
+		stdio: ["ignore", "pipe", "inherit"],
+	});
+	onTestFinished(() => {
+		child.kill("SIGKILL");
+	});
+	const port = await new Promise<string>((resolve) =>
+		child.stdout.setEncoding("utf8").once("data", resolve),
+	);
+	return `http://127.0.0.1:${port.trim()}`;
+}
+
+/** What is in use once nothing is on the way any more. */
+async function measure(stopping: AbortSignal) {
+	const isIdle = () =>
+		!process.getActiveResourcesInfo().includes("TCPSocketWrap");
+	await eventually(isIdle, { what: "the end of idle connections" });
+	collectGarbage();
+	await new Promise((resolve) => setTimeout(resolve));
+	collectGarbage();
+	return {
+		heap: process.memoryUsage().heapUsed,
+		files: readdirSync("/proc/self/fd").length,
+		timers: process
+			.getActiveResourcesInfo()
+			.filter((kind) => kind === "Timeout").length,
+		listeners:
+			getEventListeners(stopping, "abort").length +
+			process
+				.eventNames()
+				.reduce((sum, name) => sum + process.listenerCount(name), 0),
+	};
+}
+
+setFlagsFromString("--expose-gc");
+const collectGarbage = runInNewContext("gc") as () => void;
