@@ -5,8 +5,8 @@ export default defineConfig({
 		include: ["test/**/*.test.ts"],
 		// Real processes, real locks: a loaded two-core machine needs patience, and
 		// no test asserts a time.
-		// One file at a time: many of them load the machine by themselves.
-		maxWorkers: 1,
+		// Some files compute, most wait for processes: two at a time go well together.
+		maxWorkers: 2,
 		// A CI machine may be loaded by others: a test that needs fifty processes at
 		// the same moment gets another chance there. Each retry is in the report.
 		retry: process.env.CI ? 2 : 0,
