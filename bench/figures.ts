@@ -1,16 +1,6 @@
 /** What a bench says: measures, and rows that set ours beside others. */
 
-export type Unit =
-	| "µs"
-	| "ms"
-	| "s"
-	| "MiB"
-	| "KiB"
-	| "bytes"
-	| "%"
-	| "s/h"
-	| "/s"
-	| "";
+export type Unit = "µs" | "ms" | "s" | "MiB" | "KiB" | "%" | "";
 
 /** What was measured, of one candidate. */
 export interface Measure {
@@ -20,12 +10,22 @@ export interface Measure {
 	readonly unit: Unit;
 	/** All of them, in the order of measuring. */
 	readonly samples: readonly number[];
+	/** It had not come to its end by then: the value is where the bench stopped waiting. */
+	readonly unfinished?: true | undefined;
+}
+
+/** What ours is set beside. */
+export interface Other extends Measure {
+	/** Ours over this one: the median of the pairs. */
+	readonly ratio?: number | undefined;
 }
 
 export interface Target {
 	/** What must hold, in words. */
 	readonly text: string;
 	readonly met: boolean;
+	/** How much of what it allows is used: more than 1 is a miss. */
+	readonly share: number;
 }
 
 /** One line of the table. */
@@ -33,10 +33,8 @@ export interface Row {
 	readonly part: string;
 	readonly what: string;
 	readonly ours: Measure;
-	/** What nobody can beat, or what a user would take instead. */
-	readonly others: readonly Measure[];
-	/** Ours over the first of the others: the median of the pairs. */
-	readonly ratio?: number | undefined;
+	/** The first: what nobody can beat. Then what a user would take instead. */
+	readonly others: readonly Other[];
 	readonly target?: Target | undefined;
 }
 
@@ -73,25 +71,27 @@ export function pairedRatio(ours: Measure, other: Measure): number {
 	);
 }
 
-/** A row whose ratio to the first of the others must not exceed `most`. */
+/** A row with the ratio to each of the others; the one to the first must not exceed `most`. */
 export function compared(
 	part: string,
 	what: string,
 	[ours, ...others]: readonly [Measure, Measure, ...Measure[]],
 	most?: number,
 ): Row {
-	const [first] = others;
-	const ratio = first === undefined ? undefined : pairedRatio(ours, first);
+	const withRatios = others.map((other) => ({
+		...other,
+		ratio: pairedRatio(ours, other),
+	}));
+	const ratio = withRatios[0]?.ratio ?? Number.NaN;
 	return {
 		part,
 		what,
 		ours,
-		others,
-		ratio,
+		others: withRatios,
 		target:
-			most === undefined || ratio === undefined
+			most === undefined
 				? undefined
-				: { text: `≤ ${most} ×`, met: ratio <= most },
+				: { text: `≤ ${most} ×`, met: ratio <= most, share: ratio / most },
 	};
 }
 
@@ -103,14 +103,34 @@ export function bounded(
 	most: number,
 	others: readonly Measure[] = [],
 ): Row {
-	const text = `≤ ${most}${ours.unit === "" ? "" : ` ${ours.unit}`}`;
-	return {
-		part,
-		what,
-		ours,
-		others,
-		target: { text, met: ours.value <= most },
+	const met = ours.value <= most;
+	const target = {
+		text: withUnit(`≤ ${most}`, ours.unit),
+		met,
+		// Nothing is allowed: either it is kept, or missed without measure.
+		share: most === 0 ? (met ? 0 : Number.MAX_VALUE) : ours.value / most,
 	};
+	return { part, what, ours, others, target };
+}
+
+/** A row whose own value must be at least `least`. */
+export function reached(
+	part: string,
+	what: string,
+	ours: Measure,
+	least: number,
+	others: readonly Measure[] = [],
+): Row {
+	const target = {
+		text: withUnit(`≥ ${least}`, ours.unit),
+		met: ours.value >= least,
+		share: ours.value === 0 ? Number.MAX_VALUE : least / ours.value,
+	};
+	return { part, what, ours, others, target };
+}
+
+function withUnit(text: string, unit: Unit): string {
+	return unit === "" ? text : `${text} ${unit}`;
 }
 
 /** Measures each candidate once per round, in turn, in alternating order. */

@@ -3,11 +3,14 @@
  * the limit, or beside what a user would take instead, measured in turn in the
  * same run. It marks each target as met or missed, and asserts nothing.
  *
- *   npm run bench [-- --quick] [-- --only get,start,hup,renewals,idle]
+ *   npm run bench [-- --quick] [-- --only herd,read,…] [-- --out DIR]
  *
- * --quick only shows that all of it runs: its figures mean nothing.
+ * --quick only shows that all of it runs: its figures mean nothing, and are
+ * written only where --out says.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
+import { cpus } from "node:os";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import type { Row } from "./figures.ts";
 import { benchGet } from "./get.ts";
@@ -15,6 +18,7 @@ import { benchIdle } from "./idle.ts";
 import { benchHup, benchStart } from "./publish.ts";
 import { benchRenewals } from "./renewals.ts";
 import { onScene, type Scale } from "./scene.ts";
+import { tableOf } from "./table.ts";
 
 const parts: Readonly<
 	Record<string, (scale: Scale) => Promise<readonly Row[]>>
@@ -30,6 +34,7 @@ const { values } = parseArgs({
 	options: {
 		quick: { type: "boolean", default: false },
 		only: { type: "string", default: Object.keys(parts).join(",") },
+		out: { type: "string" },
 	},
 });
 const chosen = values.only.split(",").map((name) => {
@@ -38,30 +43,32 @@ const chosen = values.only.split(",").map((name) => {
 		throw new Error(
 			`there is no part ${name}; parts: ${Object.keys(parts).join(", ")}`,
 		);
-	return run;
+	return { name, run };
 });
 const rows = await onScene(values.quick, async (scale) => {
 	const all: Row[] = [];
-	for (const run of chosen) all.push(...(await run(scale)));
+	for (const { name, run } of chosen) {
+		const startedAt = performance.now();
+		all.push(...(await run(scale)));
+		const seconds = (performance.now() - startedAt) / 1000;
+		scale.say(`${name}: ${seconds.toFixed(0)} s`);
+	}
 	return all;
 });
-for (const row of rows) console.log(lineOf(row));
-if (!values.quick) {
-	mkdirSync("bench/results", { recursive: true });
+console.log(tableOf(rows));
+if (values.quick) console.log("\n--quick: these figures mean nothing");
+const out = values.out ?? (values.quick ? undefined : "bench/results");
+if (out !== undefined) {
+	const run = {
+		at: new Date(),
+		quick: values.quick,
+		node: process.version,
+		processors: cpus().length,
+		rows,
+	};
+	mkdirSync(out, { recursive: true });
 	writeFileSync(
-		"bench/results/latest.json",
-		`${JSON.stringify({ at: new Date(), node: process.version, rows }, null, "\t")}\n`,
+		join(out, "latest.json"),
+		`${JSON.stringify(run, null, "\t")}\n`,
 	);
-}
-
-function lineOf({ what, ours, others, ratio, target }: Row): string {
-	const beside = others
-		.map(({ name, value, unit }) => `${name} ${value.toFixed(2)} ${unit}`)
-		.join(", ");
-	const compared = ratio === undefined ? "" : `ratio ${ratio.toFixed(2)}`;
-	const verdict =
-		target === undefined
-			? ""
-			: `${target.text}: ${target.met ? "met" : "MISSED"}`;
-	return `${what.padEnd(56)} ${ours.value.toFixed(2).padStart(9)} ${ours.unit.padEnd(4)} ${beside.padEnd(28)} ${compared.padEnd(12)} ${verdict}`.trimEnd();
 }

@@ -1,7 +1,7 @@
 /** Where a bench takes place: directories, processes, and what to clean up. */
 import {
 	type ChildProcess,
-	type ChildProcessByStdio,
+	type ChildProcessWithoutNullStreams,
 	spawn,
 } from "node:child_process";
 import { once } from "node:events";
@@ -10,7 +10,6 @@ import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import type { Readable } from "node:stream";
 import { json } from "node:stream/consumers";
 
 /** The bench runs in the project's root. */
@@ -40,7 +39,7 @@ export interface StartOptions {
 	readonly env?: Readonly<Record<string, string>>;
 }
 
-export type Child = ChildProcessByStdio<null, Readable, Readable>;
+export type Child = ChildProcessWithoutNullStreams;
 
 /** Runs `play` and cleans up behind it. */
 export async function onScene<T>(
@@ -73,10 +72,9 @@ export async function onScene<T>(
 				return directory;
 			},
 			start: (command, argv, { env = {} } = {}) => {
-				const child = spawn(command, argv, {
-					stdio: ["ignore", "pipe", "pipe"],
-					env: environment(env),
-				});
+				const child = spawn(command, argv, { env: environment(env) });
+				// It may be gone before it has read what it was told.
+				child.stdin.on("error", () => {});
 				// A pipe that nobody reads would stop the child.
 				child.stdout.resume();
 				child.stderr.resume();
