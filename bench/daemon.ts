@@ -74,14 +74,16 @@ export function startDaemon(
 	const events = new Set<string>();
 	const waiting = new Map<string, () => void>();
 	let ended: string | undefined;
+	let lastLine = "";
 	createInterface({ input: child.stderr }).on("line", (line) => {
+		lastLine = line;
 		const name = /"event":"([^"]+)"/.exec(line)?.[1] ?? "";
 		events.add(name);
 		waiting.get(name)?.();
 		waiting.delete(name);
 	});
 	child.on("exit", (code, signal) => {
-		ended = `wxtokend ended with ${code ?? signal}`;
+		ended = `wxtokend ended with ${code ?? signal}: ${lastLine}`;
 	});
 	const event = async (name: string) => {
 		await until(`the event ${name}`, () => {

@@ -14,6 +14,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import type { Row } from "./figures.ts";
 import { benchGet } from "./get.ts";
+import { benchHerd } from "./herd.ts";
 import { benchIdle } from "./idle.ts";
 import { benchHup, benchStart } from "./publish.ts";
 import { benchRenewals } from "./renewals.ts";
@@ -23,6 +24,7 @@ import { tableOf } from "./table.ts";
 const parts: Readonly<
 	Record<string, (scale: Scale) => Promise<readonly Row[]>>
 > = {
+	herd: benchHerd,
 	get: benchGet,
 	start: benchStart,
 	hup: benchHup,
