@@ -17,6 +17,7 @@ import { benchGet } from "./get.ts";
 import { benchHerd } from "./herd.ts";
 import { benchIdle } from "./idle.ts";
 import { benchHup, benchStart } from "./publish.ts";
+import { benchRead } from "./read.ts";
 import { benchRenewals } from "./renewals.ts";
 import { onScene, type Scale } from "./scene.ts";
 import { tableOf } from "./table.ts";
@@ -25,6 +26,7 @@ const parts: Readonly<
 	Record<string, (scale: Scale) => Promise<readonly Row[]>>
 > = {
 	herd: benchHerd,
+	read: benchRead,
 	get: benchGet,
 	start: benchStart,
 	hup: benchHup,
