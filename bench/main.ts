@@ -14,6 +14,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import type { Row } from "./figures.ts";
 import { benchGet } from "./get.ts";
+import { benchGrowth } from "./growth.ts";
 import { benchHerd } from "./herd.ts";
 import { benchIdle } from "./idle.ts";
 import { benchHup, benchStart } from "./publish.ts";
@@ -32,6 +33,7 @@ const parts: Readonly<
 	hup: benchHup,
 	renewals: benchRenewals,
 	idle: benchIdle,
+	growth: benchGrowth,
 };
 
 const { values } = parseArgs({

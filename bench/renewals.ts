@@ -93,7 +93,7 @@ async function begin(directory: string, issuer: IssuerProcess): Promise<void> {
 }
 
 /** From the first request until the last file is there: without the start of a process. */
-async function untilAllRenewed(
+export async function untilAllRenewed(
 	directory: string,
 	accounts: number,
 	issuer: IssuerProcess,
@@ -129,6 +129,10 @@ async function oneInTheMiddle(scale: Scale): Promise<readonly Row[]> {
 		nodeArgv: ["--require", join(root, "bench/loop-delay.cjs")],
 		env: { BENCH_LOOP_DELAY: delayFile },
 	});
+	await until("the first renewals", async () =>
+		(await issuer.seen()).count > 0 ? true : undefined,
+	);
+	const startDelayMs = await longestDelay(daemon, delayFile);
 	const forcedMs: number[] = [];
 	const probes = scale.of(20, 3);
 	for (let index = 0; index < probes; index += 1) {
@@ -139,10 +143,12 @@ async function oneInTheMiddle(scale: Scale): Promise<readonly Row[]> {
 		});
 		forcedMs.push(await force(directory, index));
 	}
-	const stormDelayMs = await longestDelay(daemon, delayFile);
-	await until("all tokens", () =>
-		countTokens(directory) >= accounts ? true : undefined,
+	await until(
+		"all tokens",
+		() => (countTokens(directory) >= accounts ? true : undefined),
+		{ everyMs: 100 },
 	);
+	const stormDelayMs = await longestDelay(daemon, delayFile);
 	const { most } = await issuer.seen();
 	await daemon.stop();
 	issuer.stop();
@@ -165,6 +171,12 @@ async function oneInTheMiddle(scale: Scale): Promise<readonly Row[]> {
 			single("wxtokend run", "ms", stormDelayMs),
 			50,
 		),
+		{
+			part: "renewals",
+			what: "… and until the first request, from its start",
+			ours: single("wxtokend run", "ms", startDelayMs),
+			others: [],
+		},
 		bounded(
 			"renewals",
 			"… most requests at a time",
@@ -192,10 +204,7 @@ async function force(directory: string, index: number): Promise<number> {
 }
 
 /** Since the last time it was asked. */
-export async function longestDelay(
-	{ child }: Daemon,
-	file: string,
-): Promise<number> {
+async function longestDelay({ child }: Daemon, file: string): Promise<number> {
 	rmSync(file, { force: true });
 	child.kill("SIGUSR2");
 	return until("the longest delay", () =>

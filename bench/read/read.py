@@ -11,7 +11,7 @@ reader = Wxtokend(appid)
 
 
 def bare():
-    opened = open(file, encoding="utf-8")
+    opened = open(file, "rb", buffering=0)
     text = opened.read()
     opened.close()
     return json.loads(text)["value"]
