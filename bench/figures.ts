@@ -1,6 +1,6 @@
 /** What a bench says: measures, and rows that set ours beside others. */
 
-export type Unit = "µs" | "ms" | "s" | "MiB" | "KiB" | "%" | "";
+export type Unit = "×" | "µs" | "ms" | "s" | "MiB" | "KiB" | "%" | "";
 
 /** What was measured, of one candidate. */
 export interface Measure {
@@ -23,6 +23,9 @@ export interface Other extends Measure {
 export interface Target {
 	/** What must hold, in words. */
 	readonly text: string;
+	/** What is held against it: ours, or its ratio to the first of the others. */
+	readonly value: number;
+	readonly unit: Unit;
 	readonly met: boolean;
 	/** How much of what it allows is used: more than 1 is a miss. */
 	readonly share: number;
@@ -88,10 +91,7 @@ export function compared(
 		what,
 		ours,
 		others: withRatios,
-		target:
-			most === undefined
-				? undefined
-				: { text: `≤ ${most} ×`, met: ratio <= most, share: ratio / most },
+		target: most === undefined ? undefined : atMost(most, ratio, "×"),
 	};
 }
 
@@ -103,14 +103,13 @@ export function bounded(
 	most: number,
 	others: readonly Measure[] = [],
 ): Row {
-	const met = ours.value <= most;
-	const target = {
-		text: withUnit(`≤ ${most}`, ours.unit),
-		met,
-		// Nothing is allowed: either it is kept, or missed without measure.
-		share: most === 0 ? (met ? 0 : Number.MAX_VALUE) : ours.value / most,
+	return {
+		part,
+		what,
+		ours,
+		others,
+		target: atMost(most, ours.value, ours.unit),
 	};
-	return { part, what, ours, others, target };
 }
 
 /** A row whose own value must be at least `least`. */
@@ -121,12 +120,27 @@ export function reached(
 	least: number,
 	others: readonly Measure[] = [],
 ): Row {
+	const { value, unit } = ours;
 	const target = {
-		text: withUnit(`≥ ${least}`, ours.unit),
-		met: ours.value >= least,
-		share: ours.value === 0 ? Number.MAX_VALUE : least / ours.value,
+		text: withUnit(`≥ ${least}`, unit),
+		value,
+		unit,
+		met: value >= least,
+		share: value === 0 ? Number.MAX_VALUE : least / value,
 	};
 	return { part, what, ours, others, target };
+}
+
+function atMost(most: number, value: number, unit: Unit): Target {
+	const met = value <= most;
+	return {
+		text: withUnit(`≤ ${most}`, unit),
+		value,
+		unit,
+		met,
+		// Where nothing is allowed, it is kept, or missed without measure.
+		share: most === 0 ? (met ? 0 : Number.MAX_VALUE) : value / most,
+	};
 }
 
 function withUnit(text: string, unit: Unit): string {

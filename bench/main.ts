@@ -5,6 +5,8 @@
  *
  *   npm run bench [-- --quick] [-- --only herd,read,…] [-- --out DIR]
  *
+ * It prints a table, and writes latest.json and latest.svg.
+ *
  * --quick only shows that all of it runs: its figures mean nothing, and are
  * written only where --out says.
  */
@@ -17,6 +19,7 @@ import { benchGet } from "./get.ts";
 import { benchGrowth } from "./growth.ts";
 import { benchHerd } from "./herd.ts";
 import { benchIdle } from "./idle.ts";
+import { plotOf } from "./plot.ts";
 import { benchHup, benchStart } from "./publish.ts";
 import { benchRead } from "./read.ts";
 import { benchRenewals } from "./renewals.ts";
@@ -77,4 +80,8 @@ if (out !== undefined) {
 		join(out, "latest.json"),
 		`${JSON.stringify(run, null, "\t")}\n`,
 	);
+	const subtitle = values.quick
+		? "a quick look: these figures mean nothing"
+		: `a bar that ends at the line or before it meets its target; long ones are cut · Node.js ${process.version}, ${cpus().length} processors`;
+	writeFileSync(join(out, "latest.svg"), plotOf(rows, subtitle));
 }

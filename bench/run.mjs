@@ -1,4 +1,4 @@
-// npm run bench [-- --quick] [-- --only herd,read] [-- --out DIR]
+// npm run bench [-- --quick] [-- --only herd,read,…] [-- --out DIR]
 // Builds the program and the bench, and runs the bench; see bench/main.ts.
 import { spawnSync } from "node:child_process";
 import { dirname } from "node:path";

@@ -1,5 +1,5 @@
 /** The rows as text for a terminal. */
-import type { Measure, Other, Row } from "./figures.ts";
+import type { Measure, Other, Row, Unit } from "./figures.ts";
 
 /** A heading for each part, and a line for each row; many others go on lines of their own. */
 export function tableOf(rows: readonly Row[]): string {
@@ -31,16 +31,20 @@ function linesOf({ what, ours, others, target }: Row): readonly string[] {
 
 /** "bare script 3.14 ms, ours 1.05 ×" */
 function besideOf({ ratio, ...other }: Other): string {
-	const compared = ratio === undefined ? "" : `, ours ${figure(ratio)} ×`;
+	const compared = ratio === undefined ? "" : `, ours ${withUnit(ratio, "×")}`;
 	return `${other.name} ${textOf(other)}${compared}`;
 }
 
 function textOf({ value, unit, unfinished }: Measure): string {
-	const text = `${figure(value)}${unit === "" ? "" : ` ${unit}`}`;
+	const text = withUnit(value, unit);
 	return unfinished ? `not within ${text}` : text;
 }
 
-/** Three digits or so. */
+/** Three digits or so, and the unit. */
+export function withUnit(value: number, unit: Unit): string {
+	return unit === "" ? figure(value) : `${figure(value)} ${unit}`;
+}
+
 function figure(value: number): string {
 	if (Number.isInteger(value)) return value.toLocaleString("en");
 	const size = Math.abs(value);
