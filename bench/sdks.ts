@@ -20,7 +20,9 @@ export function installSdks(scale: Scale): boolean {
 	const wanted = createHash("sha256").update(lock).digest("hex");
 	const mark = join(sdksDirectory, "node_modules/.installed");
 	if (existsSync(mark) && readFileSync(mark, "utf8") === wanted) return true;
-	const argv = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"];
+	const quiet = ["--ignore-scripts", "--no-audit", "--no-fund"];
+	// Where there is no network, npm would try for minutes.
+	const argv = ["ci", ...quiet, "--fetch-retries=1", "--fetch-timeout=30000"];
 	try {
 		execFileSync("npm", argv, { cwd: sdksDirectory, stdio: "pipe" });
 	} catch {
