@@ -47,7 +47,13 @@ export async function benchGrowth(scale: Scale): Promise<readonly Row[]> {
 			figure("CPU per tick", "ms", (cpuSeconds * 1000 * tickMs) / watchMs),
 			...(accounts === 1
 				? []
-				: [figure("memory per further one", "KiB", furtherBytes / 1024)]),
+				: [
+						figure(
+							"memory per further one, renewed",
+							"KiB",
+							furtherBytes / 1024,
+						),
+					]),
 		];
 	});
 }

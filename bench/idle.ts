@@ -13,51 +13,93 @@ import { pause, root, type Scale } from "./scene.ts";
 const mib = 1024 * 1024;
 
 export async function benchIdle(scale: Scale): Promise<readonly Row[]> {
-	const watchMs = scale.of(30_000, 1_000);
 	const bare = scale.start(process.execPath, [`${root}/bench/bare/idle.mjs`]);
-	const few = await adopted(scale, 1);
-	const many = await adopted(scale, scale.of(10_000, 20));
-	// Both have done what a start needs; the young heap settles.
+	const counts = [1, scale.of(100, 5), scale.of(10_000, 20)] as const;
+	const one = await adopted(scale, counts[0]);
+	const some = await adopted(scale, counts[1]);
+	const many = await adopted(scale, counts[2]);
+	// All have done what a start needs; the young heap settles.
 	await pause(scale.of(10_000, 500));
-	const pids = [bare.pid ?? 0, few.pid, many.pid] as const;
-	const before = pids.map(usageOf);
-	await pause(watchMs);
-	const [bareRss = 0, fewRss = 0, manyRss = 0] = pids.map(
-		(pid) => usageOf(pid).residentBytes / mib,
+	const watch = watching(scale.of(30_000, 1_000));
+	const [idle, first, second, third] = await Promise.all([
+		watch(bare.pid ?? 0),
+		watch(one.pid),
+		watch(some.pid),
+		watch(many.pid),
+	]);
+	const further = (used: Watched, accounts: number) => {
+		const bytes = (used.residentBytes - first.residentBytes) / (accounts - 1);
+		return single("wxtokend", "KiB", bytes / 1024);
+	};
+	const cpu = ({ cpuPercent }: Watched) => single("wxtokend", "%", cpuPercent);
+	const [, hundred, thousands] = counts.map((count) =>
+		count.toLocaleString("en"),
 	);
-	const [, fewCpu = 0, manyCpu = 0] = pids.map(
-		(pid, index) =>
-			((usageOf(pid).cpuSeconds - (before[index]?.cpuSeconds ?? 0)) * 100_000) /
-			watchMs,
-	);
-	const accounts = scale.of(10_000, 20);
 	return [
 		compared(
 			"idle",
 			"memory with 1 account",
-			[single("wxtokend", "MiB", fewRss), single("idle node", "MiB", bareRss)],
+			[
+				single("wxtokend", "MiB", first.residentBytes / mib),
+				single("idle node", "MiB", idle.residentBytes / mib),
+			],
 			1.35,
 		),
+		{
+			part: "idle",
+			what: `memory per further account of ${hundred}, taken over`,
+			ours: further(second, counts[1]),
+			others: [],
+		},
 		bounded(
 			"idle",
-			`memory per further account, with ${accounts}`,
-			single("wxtokend", "KiB", ((manyRss - fewRss) * 1024) / accounts),
+			`memory per further account of ${thousands}, taken over`,
+			further(third, counts[2]),
 			2,
 		),
-		bounded("idle", "CPU with 1 account", single("wxtokend", "%", fewCpu), 0.1),
-		bounded(
-			"idle",
-			`CPU with ${accounts} accounts`,
-			single("wxtokend", "%", manyCpu),
-			1,
+		bounded("idle", "CPU with 1 account", cpu(first), 0.1),
+		{
+			part: "idle",
+			what: `CPU with ${hundred} accounts`,
+			ours: cpu(second),
+			others: [],
+		},
+		bounded("idle", `CPU with ${thousands} accounts`, cpu(third), 1),
+		...[first, second, third].map(
+			({ wakesPerSecond }, index): Row => ({
+				part: "idle",
+				what: `wake-ups per second with ${counts[index]?.toLocaleString("en")}`,
+				ours: single("wxtokend", "", wakesPerSecond),
+				others: [single("idle node", "", idle.wakesPerSecond)],
+			}),
 		),
 		bounded(
 			"idle",
-			`start until ${accounts} valid files are taken over`,
+			`start until ${thousands} valid files are taken over`,
 			single("wxtokend", "s", many.startedMs / 1000),
 			3,
 		),
 	];
+}
+
+interface Watched {
+	readonly residentBytes: number;
+	/** Of one core. */
+	readonly cpuPercent: number;
+	readonly wakesPerSecond: number;
+}
+
+function watching(ms: number): (pid: number) => Promise<Watched> {
+	return async (pid) => {
+		const before = usageOf(pid);
+		await pause(ms);
+		const after = usageOf(pid);
+		return {
+			residentBytes: after.residentBytes,
+			cpuPercent: ((after.cpuSeconds - before.cpuSeconds) * 100_000) / ms,
+			wakesPerSecond: ((after.sleeps - before.sleeps) * 1_000) / ms,
+		};
+	};
 }
 
 /** A daemon that found valid files, and so has nothing to do. */
