@@ -46,7 +46,8 @@ export function withUnit(value: number, unit: Unit): string {
 }
 
 function figure(value: number): string {
-	if (Number.isInteger(value)) return value.toLocaleString("en");
 	const size = Math.abs(value);
-	return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : size >= 0.1 ? 2 : 4);
+	if (Number.isInteger(value) || size >= 100)
+		return Math.round(value).toLocaleString("en");
+	return value.toFixed(size >= 10 ? 1 : size >= 0.1 ? 2 : 4);
 }
