@@ -1,13 +1,15 @@
 # Each line "WAY COUNT" on stdin: reads the token so often in that way; answers with microseconds per read.
 export LC_ALL=C
-file=$WXTOKEND_DIRECTORY/wx_access_token_$BENCH_APPID
+WECHAT_APPID=$BENCH_APPID
 
-# The examples' own lines, from where they read the token to where they refuse one that has expired.
-eval "jq_reader() { $(sed -n '/^token=/,/^}/p' examples/shell/wxtokend-jq.sh)
+# The examples' own lines: what they begin with, but for `set`, and then from
+# where they read the token to where they refuse one that has expired.
+set -- /any/path
+eval "$(sed '/^set /d; /^# Read it/,$d' examples/shell/wxtokend.sh)"
+eval "plain_reader() { $(sed -n '/^# Read it/,/^}/p' examples/shell/wxtokend.sh)
 }"
-eval "plain_reader() { $(sed -n '/^text=/,/^}/p' examples/shell/wxtokend.sh)
+eval "jq_reader() { $(sed -n '/^# Read it/,/^}/p' examples/shell/wxtokend-jq.sh)
 }"
-eval "$(sed -n '/^[a-z]*_in() /p' examples/shell/wxtokend.sh)"
 
 jq_bare() { token=$(jq -r .value "$file"); }
 
@@ -18,10 +20,10 @@ plain_bare() {
 
 # One line: bash sends each line by itself, and a second one would wait for the first one's receipt.
 redis() {
-	[ "${socket-}" ] || exec {socket}<>"/dev/tcp/127.0.0.1/$BENCH_REDIS"
-	printf 'GET token\r\n' >&"$socket"
-	IFS= read -r length <&"$socket"
-	IFS= read -r text <&"$socket"
+	[ "${redis_socket-}" ] || exec {redis_socket}<>"/dev/tcp/127.0.0.1/$BENCH_REDIS"
+	printf 'GET token\r\n' >&"$redis_socket"
+	IFS= read -r length <&"$redis_socket"
+	IFS= read -r text <&"$redis_socket"
 	token=${text#*'"value":"'} token=${token%%'"'*}
 }
 
