@@ -94,6 +94,12 @@ export function statePathOf(tokenPath: string): string {
 	return join(dirname(tokenPath), `.${basename(tokenPath)}.state`);
 }
 
+/** Which token file (by its name) a file of that name belongs to: itself, or its state. */
+export function tokenFileOf(name: string): string {
+	const isState = name.startsWith(".") && name.endsWith(".state");
+	return isState ? name.slice(1, -".state".length) : name;
+}
+
 export function encodeState(state: AccountState): string {
 	return `${JSON.stringify(state)}\n`;
 }

@@ -9,7 +9,7 @@ import {
 } from "./control-http.ts";
 import type { ConfigError, StoreError } from "./errors.ts";
 import type { WishAnswer } from "./keeper.ts";
-import type { KeptAccount } from "./keepers.ts";
+import type { KeptAccount } from "./kept-account.ts";
 import { type AccountStatus, type StatusReport, statusOf } from "./status.ts";
 import type { Token } from "./token.ts";
 

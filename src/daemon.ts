@@ -1,8 +1,5 @@
 /** The daemon: wires the parts, and lives from start to stop. */
-import {
-	setImmediate as breathe,
-	setTimeout as sleep,
-} from "node:timers/promises";
+import { setTimeout as sleep } from "node:timers/promises";
 import manifest from "../package.json" with { type: "json" };
 import type { Clock } from "./clock.ts";
 import type { Account, Config } from "./config.ts";
@@ -11,19 +8,16 @@ import type { Reloaded } from "./control-answers.ts";
 import { ConfigError, exitCode, StoreError } from "./errors.ts";
 import { createGate } from "./gate.ts";
 import { createHttp } from "./http.ts";
-import {
-	type KeptAccount,
-	keepAccount,
-	prepareDirectory,
-	type Surroundings,
-	sweepLeftovers,
-} from "./keepers.ts";
+import { KeptAccount, type Surroundings } from "./kept-account.ts";
+import { createLinkWitness } from "./link-witness.ts";
 import type { AdjustableLog } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
 import { nameThisProcess } from "./process-name.ts";
+import { createRounds, type Rounds } from "./rounds.ts";
 import { type Schedule, startSchedule } from "./schedule.ts";
 import type { SignalInbox } from "./signals.ts";
 import { createNotifier } from "./systemd.ts";
+import { prepareDirectory, sweepLeftovers } from "./token-directory.ts";
 
 export interface DaemonOptions {
 	readonly config: Config;
@@ -45,9 +39,6 @@ const reloadGapMs = 50;
 
 /** Beyond its requests, a stop takes no longer than this. */
 const farewellMs = 10_000;
-
-/** A tick gives way to sockets and timers after so long. */
-const sliceMs = 10;
 
 /** Resolves with the exit code after SIGTERM or SIGINT. Throws `StoreError` if the directory is of no use. */
 export async function runDaemon(options: DaemonOptions): Promise<number> {
@@ -72,6 +63,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 	const systemd = createNotifier(env, log, clock.monotonic);
 	const around: Surroundings = {
 		http: createHttp({ connectTimeoutMs: longestTimeoutMs(config) / 2, env }),
+		witness: createLinkWitness(clock, log),
 		clock,
 		random: Math.random,
 		self,
@@ -83,7 +75,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 		onBug,
 	};
 
-	const keepAll = (wanted: Config, before: Config | undefined) => {
+	const keepAll = (wanted: Config, before: Config | undefined): Rounds => {
 		const next = new Map<string, KeptAccount>();
 		for (const account of wanted.accounts) {
 			const known = kept.get(account.appid);
@@ -94,12 +86,14 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 					sameAccount(known.account, account) &&
 					sameFiles(before, wanted)
 					? known
-					: keepAccount(account, wanted, around),
+					: new KeptAccount(account, wanted, around),
 			);
 		}
-		for (const [appid, { keeper }] of kept)
-			if (next.get(appid)?.keeper !== keeper) void keeper.settle().catch(onBug);
+		for (const [appid, one] of kept)
+			if (next.get(appid) !== one) void one.keeperAtWork?.settle().catch(onBug);
 		kept = next;
+		const accounts = [...kept.values()];
+		return createRounds({ ...wanted, accounts, clock, onBug });
 	};
 
 	const summary = () => summaryOf(kept, clock.now());
@@ -107,7 +101,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 	const tick = () => {
 		control.tend();
 		void metrics.write(config.metricsFile).catch(onBug);
-		ticking ??= lookAtAll(kept, onBug).finally(() => {
+		ticking ??= rounds.tick().finally(() => {
 			ticking = undefined;
 			systemd.alive();
 			systemd.status(summary);
@@ -139,7 +133,8 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 			await prepareDirectory(wanted);
 			// Meanwhile the end may have begun: then nothing new is started.
 			if (stopping.signal.aborted) return undefined;
-			keepAll(wanted, config);
+			rounds.stop();
+			rounds = keepAll(wanted, config);
 			config = wanted;
 			void follow(wanted).catch(onBug);
 			return undefined;
@@ -171,7 +166,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 	});
 
 	await prepareDirectory(config);
-	keepAll(config, undefined);
+	let rounds = keepAll(config, undefined);
 	await sweepLeftovers(config.directory, [...kept.values()], log);
 	const stopped = new Promise<string>((resolve) => {
 		signals.onStop((signal) => {
@@ -192,16 +187,11 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 	const opened = follow(config);
 	// At start another process may be fetching the same token: worth the wait.
 	const patienceMs = longestTimeoutMs(config);
-	const firstLooks = [...kept.values()].map(({ keeper }) =>
-		keeper.look(patienceMs),
-	);
+	const looked = rounds.first(patienceMs);
 	signals.onReload(() => {
 		if (!stopping.signal.aborted) void reload().catch(onBug);
 	});
-	await Promise.race([
-		Promise.all([opened, ...firstLooks]).catch(onBug),
-		stopped,
-	]);
+	await Promise.race([Promise.all([opened, looked]).catch(onBug), stopped]);
 	if (!stopping.signal.aborted) {
 		systemd.status(summary, "urgent");
 		systemd.ready();
@@ -212,9 +202,10 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 	log.info({ event: "daemon.stopping", signal }, "finishing what is under way");
 	systemd.stopping(longestTimeoutMs(config) + farewellMs);
 	schedule?.stop();
+	rounds.stop();
 	await ticking;
 	const settled = Promise.all(
-		[...kept.values()].map(({ keeper }) => keeper.settle()),
+		[...kept.values()].map(({ keeperAtWork }) => keeperAtWork?.settle()),
 	);
 	await control.stop(settled);
 	await settled;
@@ -253,7 +244,12 @@ function summaryOf(
 ): string {
 	let fresh = 0;
 	let trouble = "";
-	for (const { account, store } of kept.values()) {
+	for (const one of kept.values()) {
+		if (now < one.restsUntil) {
+			fresh += 1;
+			continue;
+		}
+		const { account, store } = one;
 		const reading = store.read();
 		const { failure } = store.recall().pause ?? {};
 		const lives = reading.kind === "token" && reading.token.expiresAt > now;
@@ -262,19 +258,6 @@ function summaryOf(
 		trouble = `; ${account.appid}: ${failure?.message ?? "no live token yet"}`;
 	}
 	return `${fresh} of ${kept.size} tokens fresh${trouble}`;
-}
-
-async function lookAtAll(
-	kept: ReadonlyMap<string, KeptAccount>,
-	onBug: (error: unknown) => void,
-): Promise<void> {
-	let since = performance.now();
-	for (const { keeper } of kept.values()) {
-		if (keeper.needsLook()) void keeper.look().catch(onBug);
-		if (performance.now() - since < sliceMs) continue;
-		await breathe();
-		since = performance.now();
-	}
 }
 
 function longestTimeoutMs({ accounts }: Config): number {

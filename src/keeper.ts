@@ -63,6 +63,8 @@ export interface KeeperParts {
 	readonly count: (event: KeeperEvent) => void;
 	/** An error that no class of errors.ts stands for. */
 	readonly onBug: (error: unknown) => void;
+	/** What the last keeper of the account knew when it was let go; undefined: this is the first one. */
+	readonly known?: KnownToken | undefined;
 }
 
 export type KeeperEvent =
@@ -109,6 +111,11 @@ export interface Keeper {
 	/** Whether `look` would do anything; cheap, for each tick. */
 	needsLook(): boolean;
 	/**
+	 * Undefined: it has something to do, or knows more than its token. Else it may
+	 * be let go, and another one that is given this token goes on the same.
+	 */
+	rest(): Rest | undefined;
+	/**
 	 * Looks, and acts if something is due; waits up to `patienceMs` for a lock.
 	 * Single flight: while one is under way, all get its outcome.
 	 */
@@ -128,6 +135,13 @@ export interface Keeper {
 	settle(): Promise<void>;
 }
 
+/** What is left of a keeper that has nothing to do. */
+export interface Rest {
+	readonly known: KnownToken;
+	/** Until then only a change on disk, a wish or a clock that is set back matters. */
+	readonly until: number;
+}
+
 /** A wish, and those who wait for it. */
 interface Waiting extends Wish {
 	readonly answer: (answer: WishAnswer) => void;
@@ -136,7 +150,7 @@ interface Waiting extends Wish {
 
 export function createKeeper(parts: KeeperParts): Keeper {
 	const { appid, rules, store, issuer, clock, random, self, log } = parts;
-	let memory: KnownToken | undefined;
+	let memory = parts.known;
 	/** Not begun yet. */
 	let wish: Waiting | undefined;
 	/** The wish that the attempt under way is for. */
@@ -146,7 +160,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
 	let ownPause: Pause | undefined;
 	let probed: Probe | undefined;
 	let probeCalls: readonly number[] = [];
-	let eager = true;
+	let eager = memory === undefined;
 	let settling = false;
 	let lastLogged = "";
 	let foreignNamedAt: number | undefined;
@@ -543,7 +557,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
 	const nameForeignFetcher = (state: AccountState) => {
 		const now = clock.now();
 		const namedToday =
-			foreignNamedAt !== undefined && now - foreignNamedAt < 86_400_000;
+			foreignNamedAt !== undefined && now - foreignNamedAt < dayMs;
 		if (namedToday || !hasForeignFetcher(state, now)) return;
 		foreignNamedAt = now;
 		log.error(
@@ -624,6 +638,21 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		return failure !== undefined && at <= now && now < at + waitMs;
 	};
 
+	/** … than its token: what it waits for, and what it must not say or ask twice. */
+	const knowsMore = () => {
+		const now = clock.now();
+		const since = (at: number | undefined, ms: number) =>
+			at !== undefined && now - at < ms;
+		return (
+			[running, wish, serving, ownPause].some((one) => one !== undefined) ||
+			lastLogged !== "" ||
+			probed?.id === memory?.id ||
+			probeCalls.some((at) => since(at, windowOf(memory))) ||
+			since(lastExceededAt, windowOf(memory)) ||
+			since(foreignNamedAt, dayMs)
+		);
+	};
+
 	const isAlive = ({ token }: KnownToken) => token.expiresAt > clock.now();
 
 	/** By WeChat's own word. */
@@ -646,9 +675,14 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		needsLook: () => {
 			if (running !== undefined) return false;
 			const { publish, fetch, granted, heldBack } = observe();
-			return (
-				publish || fetch !== undefined || granted || heldBack !== undefined
-			);
+			const needs =
+				publish || fetch !== undefined || granted || heldBack !== undefined;
+			if (!needs) eager = false;
+			return needs;
+		},
+		rest: () => {
+			if (memory === undefined || knowsMore()) return undefined;
+			return { known: memory, until: refreshAt(memory, rules) };
 		},
 		force: ({ urgent }) => want({ reason: "forced" }, urgent),
 		verify: () => want({ reason: "checked" }, true),
@@ -676,6 +710,8 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		},
 	};
 }
+
+const dayMs = 86_400_000;
 
 interface Probe {
 	readonly id: string;

@@ -18,6 +18,16 @@ export class LinkError extends Error {
 	}
 }
 
+/** A base URL that did not answer. */
+export interface FailedLink {
+	readonly baseUrl: string;
+	readonly error: LinkError;
+}
+
+export function hostOf(baseUrl: string): string {
+	return new URL(baseUrl).host;
+}
+
 /** No connection, or none that could be trusted: nothing of the request has left. */
 export function connectError(error: unknown): LinkError {
 	if (error instanceof LinkError) return error;

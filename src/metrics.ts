@@ -7,7 +7,7 @@ import { publishFile } from "./atomic-write.ts";
 import type { Clock } from "./clock.ts";
 import { StoreError } from "./errors.ts";
 import type { KeeperEvent } from "./keeper.ts";
-import type { KeptAccount } from "./keepers.ts";
+import type { KeptAccount } from "./kept-account.ts";
 import type { Log } from "./log.ts";
 import { type Family, renderFamily, type Sample } from "./metrics-text.ts";
 import { type AccountStatus, statusOf } from "./status.ts";
@@ -31,16 +31,32 @@ export interface Metrics {
 	write(path: string | undefined): Promise<void>;
 }
 
-/** An account's counters; the keys of the inner ones are the label's values. */
+/** An account's counters; flat, because ten thousand accounts have them. */
 interface Counts {
-	readonly fetches: Map<string, number>;
-	readonly errors: Map<string, number>;
-	readonly probes: Map<string, number>;
+	fetched: number;
+	failed: number;
+	/** By errcode, or what happened on the way; most accounts have none. */
+	errors?: Map<string, number>;
+	alive: number;
+	dead: number;
+	unsure: number;
 	forced: number;
 	published: number;
 	adopted: number;
 	lockBusy: number;
 }
+
+const zero: Counts = {
+	fetched: 0,
+	failed: 0,
+	alive: 0,
+	dead: 0,
+	unsure: 0,
+	forced: 0,
+	published: 0,
+	adopted: 0,
+	lockBusy: 0,
+};
 
 /** What a gateway makes up as a code must not become series without end. */
 const mostCodes = 40;
@@ -60,33 +76,21 @@ export function createMetrics(parts: MetricsParts): Metrics {
 	let writing: Promise<void> | undefined;
 	let restsUntil = 0;
 
-	const countsOf = (appid: string): Counts => {
-		const known = counted.get(appid);
-		if (known !== undefined) return known;
-		const fresh = {
-			fetches: new Map(),
-			errors: new Map(),
-			probes: new Map(),
-			forced: 0,
-			published: 0,
-			adopted: 0,
-			lockBusy: 0,
-		};
-		counted.set(appid, fresh);
-		return fresh;
-	};
-
 	const count = (appid: string, event: KeeperEvent): void => {
 		changed = true;
-		const counts = countsOf(appid);
+		const counts = counted.get(appid) ?? { ...zero };
+		counted.set(appid, counts);
 		switch (event.kind) {
 			case "fetch":
-				add(counts.fetches, event.outcome === "ok" ? "ok" : "failed");
-				if (event.outcome !== "ok")
+				if (event.outcome === "ok") counts.fetched += 1;
+				else {
+					counts.failed += 1;
+					counts.errors ??= new Map();
 					add(counts.errors, event.outcome.replace(/^errcode /, ""));
+				}
 				break;
 			case "probe":
-				add(counts.probes, event.verdict);
+				counts[event.verdict] += 1;
 				break;
 			case "forced":
 				counts.forced += 1;
@@ -122,7 +126,7 @@ export function createMetrics(parts: MetricsParts): Metrics {
 			const [reading, state] = [store.read(), store.recall()];
 			const now = clock.now();
 			const status = statusOf({ account, path, reading, state, now });
-			accounts.push({ status, counts: countsOf(account.appid) });
+			accounts.push({ status, counts: counted.get(account.appid) ?? zero });
 			await pause();
 		}
 		for (const { family, samples } of families) {
@@ -274,7 +278,8 @@ const families: readonly {
 			type: "counter",
 			help: "Fetches from WeChat by outcome.",
 		},
-		samples: (_status, { fetches }) => by("outcome", fetches, ["ok", "failed"]),
+		samples: (_status, { fetched, failed }) =>
+			by("outcome", { ok: fetched, failed }),
 	},
 	{
 		family: {
@@ -282,7 +287,8 @@ const families: readonly {
 			type: "counter",
 			help: "Failed fetches by WeChat's errcode, or by what happened on the way.",
 		},
-		samples: (_status, { errors }) => by("code", errors, []),
+		samples: (_status, { errors }) =>
+			by("code", Object.fromEntries(errors ?? [])),
 	},
 	{
 		family: {
@@ -290,8 +296,8 @@ const families: readonly {
 			type: "counter",
 			help: "Reported tokens that were tried, by verdict.",
 		},
-		samples: (_status, { probes }) =>
-			by("verdict", probes, ["alive", "dead", "unsure"]),
+		samples: (_status, { alive, dead, unsure }) =>
+			by("verdict", { alive, dead, unsure }),
 	},
 	{
 		family: {
@@ -331,14 +337,13 @@ function one(value: number): readonly Sample[] {
 	return [{ labels: {}, value }];
 }
 
-/** A sample for each key; `always` are there from the start, so that rates are right. */
+/** A sample for each value of the label. */
 function by(
 	label: string,
-	counter: ReadonlyMap<string, number>,
-	always: readonly string[],
+	counts: Readonly<Record<string, number>>,
 ): readonly Sample[] {
-	return [...new Set([...always, ...counter.keys()])].map((key) => ({
+	return Object.entries(counts).map(([key, value]) => ({
 		labels: { [label]: key },
-		value: counter.get(key) ?? 0,
+		value,
 	}));
 }

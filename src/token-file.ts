@@ -46,6 +46,15 @@ export interface TokenStore {
 	acquire(patienceMs: number): Promise<LockedStore | undefined>;
 }
 
+/** The user and group of a file as they were when it was first seen. */
+export interface FileOwner {
+	/** With its birth, tells it from another file of the same name. */
+	readonly inode: number;
+	readonly bornAt: number;
+	readonly uid: number;
+	readonly gid: number;
+}
+
 export interface LockedStore {
 	/** Names this hold of the lock, for the mark of a request. */
 	readonly lock: string;
@@ -64,13 +73,22 @@ export interface TokenFileOptions extends FileAttributes {
 	readonly random: () => number;
 	/** Once aborted, nobody waits for a lock any more. */
 	readonly stopping: AbortSignal;
+	/** From the last store of the file. */
+	readonly owner?: FileOwner | undefined;
 }
 
-export function createTokenFile(options: TokenFileOptions): TokenStore {
+export interface TokenFile extends TokenStore {
+	/** Whose the file is that was read last, for a later store of the same file. */
+	owner(): FileOwner | undefined;
+}
+
+export function createTokenFile(options: TokenFileOptions): TokenFile {
 	const { path, random } = options;
-	const readToken = cachedRead<Reading>(path, maxTokenBytes, (file) =>
-		readingOf(file, options),
-	);
+	let { owner } = options;
+	const readToken = cachedRead<Reading>(path, maxTokenBytes, (file) => {
+		owner = ownerOf(file, owner);
+		return readingOf(file, options, owner);
+	});
 	const readState = cachedRead<AccountState>(
 		statePathOf(path),
 		maxStateBytes,
@@ -88,6 +106,7 @@ export function createTokenFile(options: TokenFileOptions): TokenStore {
 
 	return {
 		read: () => readToken(),
+		owner: () => owner,
 		recall,
 		acquire: async (patienceMs) => {
 			const { clock } = options;
@@ -228,8 +247,6 @@ export function makeDirectory(
 interface FileRead {
 	/** As it is; undefined if nothing is there. */
 	readonly stat: fs.BigIntStats | undefined;
-	/** As it was when this very file was first seen here. */
-	readonly first: fs.BigIntStats | undefined;
 	readonly text: string | undefined;
 	readonly problem: string | undefined;
 	/** The problem may pass (a disk error, too many open files), and says nothing about the file. */
@@ -250,7 +267,6 @@ function cachedRead<T>(
 	interpret: (file: FileRead, before: T | undefined) => T,
 ): () => T {
 	let seen: string | undefined;
-	let first: fs.BigIntStats | undefined;
 	let result: T | undefined;
 	return () => {
 		let stat: fs.BigIntStats | undefined;
@@ -263,9 +279,7 @@ function cachedRead<T>(
 		}
 		const signature = signatureOf(stat);
 		if (result !== undefined && signature === seen) return result;
-		if (stat?.ino !== first?.ino || stat?.birthtimeNs !== first?.birthtimeNs)
-			first = stat;
-		const file = { ...nothing, first, ...(stat && readFile(path, maxBytes)) };
+		const file = { ...nothing, ...(stat && readFile(path, maxBytes)) };
 		result = interpret(file, result);
 		seen = file.unreadable ? undefined : signature;
 		return result;
@@ -274,7 +288,6 @@ function cachedRead<T>(
 
 const nothing: FileRead = {
 	stat: undefined,
-	first: undefined,
 	text: undefined,
 	problem: undefined,
 	unreadable: false,
@@ -316,9 +329,22 @@ function readFile(path: string, maxBytes: number): Partial<FileRead> {
 	}
 }
 
+function ownerOf(
+	{ stat }: FileRead,
+	before: FileOwner | undefined,
+): FileOwner | undefined {
+	if (stat === undefined) return before;
+	const inode = Number(stat.ino);
+	const bornAt = Number(stat.birthtimeNs / 1_000n) / 1_000;
+	return inode === before?.inode && bornAt === before.bornAt
+		? before
+		: { inode, bornAt, uid: Number(stat.uid), gid: Number(stat.gid) };
+}
+
 function readingOf(
-	{ stat, first, text, problem }: FileRead,
+	{ stat, text, problem }: FileRead,
 	{ mode, gid }: FileAttributes,
+	owner: FileOwner | undefined,
 ): Reading {
 	if (problem !== undefined) return { kind: "unusable", problem };
 	if (stat === undefined || text === undefined) return { kind: "absent" };
@@ -332,7 +358,7 @@ function readingOf(
 		(Number(stat.mode) & 0o7777) === mode &&
 		(gid === undefined || Number(stat.gid) === gid) &&
 		// Another keeper may publish as another user; nobody else changes owners.
-		stat.uid === first?.uid &&
-		stat.gid === first.gid;
+		Number(stat.uid) === owner?.uid &&
+		Number(stat.gid) === owner.gid;
 	return { kind: "token", token, exact };
 }

@@ -10,7 +10,8 @@ import {
 } from "./errcode.ts";
 import { IssuerError } from "./errors.ts";
 import type { Http, HttpAnswer, HttpRequest } from "./http.ts";
-import { LinkError } from "./link-error.ts";
+import { type FailedLink, hostOf, LinkError } from "./link-error.ts";
+import type { LinkWitness } from "./link-witness.ts";
 import { isTokenValue } from "./token.ts";
 
 /** A token that WeChat issued, not yet published. */
@@ -40,39 +41,18 @@ export interface IssuerOptions {
 	readonly timeoutMs: number;
 	readonly http: Pick<Http, "send">;
 	readonly clock: Clock;
-	/** Told once when our clock and WeChat's differ by more than a minute; positive: ours is ahead. */
-	readonly onClockSkew: (skewMs: number) => void;
-	/** Told once when a base URL begins to fail while a later one answers, and when it answers again. */
-	readonly onDetour?: (detour: Detour) => void;
+	/** Hears what each call tells about the way to WeChat; one for all accounts. */
+	readonly witness: LinkWitness;
 	/** Once aborted, no further base URL is tried. */
 	readonly stopping: AbortSignal;
 }
 
-/** `failing` has been left out for `instead`; without a failure it works again. */
-export interface Detour {
-	/** Host names. */
-	readonly failing: string;
-	readonly instead: string;
-	readonly failure: string | undefined;
-}
-
-const maxSkewMs = 60_000;
 const maxLifetimeSeconds = 86_400;
 
 export function createIssuer(options: IssuerOptions): Issuer {
 	const { appid, baseUrls, clock, stopping } = options;
-	let skewed = false;
-	/** The base URL that answered last, and the one that failed before it. */
+	/** The base URL that answered last. */
 	let answering = baseUrls[0];
-	let detour: Detour | undefined;
-
-	const watchClock = (serverTime: number | undefined) => {
-		if (serverTime === undefined) return;
-		const skewMs = clock.now() - serverTime;
-		const now = Math.abs(skewMs) > maxSkewMs;
-		if (now && !skewed) options.onClockSkew(skewMs);
-		skewed = now;
-	};
 
 	const call = async (
 		baseUrl: string,
@@ -83,27 +63,8 @@ export function createIssuer(options: IssuerOptions): Issuer {
 		const answer = await options.http.send({ baseUrl, timeoutMs, ...request });
 		const body = objectIn(answer);
 		const serverTime = answer.serverTime ?? timeOfRid(ridIn(body));
-		watchClock(serverTime);
+		if (serverTime !== undefined) options.witness.serverTime(serverTime);
 		return { requestedAt, serverTime: serverTime ?? clock.now(), body };
-	};
-
-	const noteDetour = (failed: readonly FailedLink[], baseUrl: string) => {
-		answering = baseUrl;
-		const [first] = failed;
-		if (first === undefined) {
-			// Only the first base URL tells whether the detour is over.
-			if (detour === undefined || baseUrl !== baseUrls[0]) return;
-			options.onDetour?.({ ...detour, failure: undefined });
-			detour = undefined;
-			return;
-		}
-		const now: Detour = {
-			failing: hostOf(first.baseUrl),
-			instead: hostOf(baseUrl),
-			failure: first.error.message,
-		};
-		if (detour === undefined) options.onDetour?.(now);
-		detour = now;
 	};
 
 	return {
@@ -117,7 +78,8 @@ export function createIssuer(options: IssuerOptions): Issuer {
 				: baseUrls) {
 				try {
 					const reply = await call(baseUrl, request);
-					noteDetour(failed, baseUrl);
+					answering = baseUrl;
+					options.witness.answered(baseUrl, failed);
 					return grantIn(reply, {
 						...options,
 						force,
@@ -157,11 +119,6 @@ interface Reply {
 	/** WeChat's clock, else ours. */
 	readonly serverTime: number;
 	readonly body: Body;
-}
-
-interface FailedLink {
-	readonly baseUrl: string;
-	readonly error: LinkError;
 }
 
 function tokenRequest(
@@ -351,10 +308,6 @@ function linkFailure(
 		sent,
 		...(waitMs === undefined ? {} : { waitMs }),
 	});
-}
-
-function hostOf(baseUrl: string): string {
-	return new URL(baseUrl).host;
 }
 
 function errmsgIn({ errmsg }: Body): string {

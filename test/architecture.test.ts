@@ -41,7 +41,7 @@ const pure = [
 
 test("the graph was read", () => {
 	expect(imports.size).toBeGreaterThan(40);
-	expect(imports.get("daemon.ts")).toContain("keepers.ts");
+	expect(imports.get("daemon.ts")).toContain("kept-account.ts");
 });
 
 test.each(pure)(
@@ -66,7 +66,7 @@ test("only clock.ts asks the machine for the time of day in the story and the po
 	for (const file of [
 		"keeper.ts",
 		"daemon.ts",
-		"keepers.ts",
+		"kept-account.ts",
 		"wechat.ts",
 		"schedule.ts",
 	])

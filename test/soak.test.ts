@@ -80,7 +80,7 @@ async function startKeeper() {
 			timeoutMs: 10_000,
 			http,
 			clock,
-			onClockSkew: () => {},
+			witness: { serverTime: () => {}, answered: () => {} },
 			stopping,
 		}),
 		clock,

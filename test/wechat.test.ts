@@ -4,9 +4,9 @@ import type { IssuerError } from "../src/errors.ts";
 import type { HttpAnswer, HttpRequest } from "../src/http.ts";
 import { createHttp } from "../src/http.ts";
 import { LinkError } from "../src/link-error.ts";
+import { createLinkWitness } from "../src/link-witness.ts";
 import {
 	createIssuer,
-	type Detour,
 	type IssuerOptions,
 	type Verdict,
 } from "../src/wechat.ts";
@@ -17,6 +17,7 @@ import { rawAnswer, startRaw } from "./support/raw-server.ts";
 const secret = noteSecret(`s3cr3t+/&=?#%25 "'<>\\{}|^~\`;:@,[]!$*()`);
 const appid = "wx_1-A";
 const now = Date.UTC(2026, 0, 5, 2);
+const clock = { now: () => now, monotonic: () => 0 };
 const first = "https://api.weixin.qq.com";
 const second = "https://api2.weixin.qq.com";
 
@@ -28,8 +29,8 @@ function scripted(
 	wishes: Partial<IssuerOptions> & { readonly date?: number } = {},
 ) {
 	const sent: HttpRequest[] = [];
-	const skews: number[] = [];
-	const detours: Detour[] = [];
+	const told: string[] = [];
+	const tell = (_fields: object, message: string) => told.push(message);
 	const left = [...answers];
 	const send = async (request: HttpRequest): Promise<HttpAnswer> => {
 		sent.push(request);
@@ -47,16 +48,19 @@ function scripted(
 		baseUrls: [first, second],
 		timeoutMs: 10_000,
 		http: { send },
-		clock: { now: () => now, monotonic: () => 0 },
-		onClockSkew: (skewMs) => skews.push(skewMs),
-		onDetour: (detour) => detours.push(detour),
+		clock,
+		witness: createLinkWitness(clock, {
+			debug: tell,
+			info: tell,
+			warn: tell,
+			error: tell,
+		}),
 		stopping: new AbortController().signal,
 		...wishes,
 	});
 	return {
 		issuer,
-		skews,
-		detours,
+		told,
 		hosts: () => sent.map(({ baseUrl }) => new URL(baseUrl).host),
 		sent,
 		failure: async (force = false): Promise<IssuerError> =>
@@ -91,7 +95,7 @@ describe("a request is sent byte for byte as the contract says:", () => {
 				timeoutMs: 10_000,
 				http,
 				clock: { now: Date.now, monotonic: () => 0 },
-				onClockSkew: () => {},
+				witness: { serverTime: () => {}, answered: () => {} },
 				stopping: new AbortController().signal,
 			}),
 		);
@@ -188,7 +192,7 @@ describe("the base URLs", () => {
 	});
 
 	test("are asked from the first one in each attempt, so that it is used again as soon as it works", async () => {
-		const { issuer, hosts, detours } = scripted([
+		const { issuer, hosts, told } = scripted([
 			...[refused, token],
 			...[lost, token],
 			token,
@@ -200,15 +204,8 @@ describe("the base URLs", () => {
 		const [a, b] = ["api.weixin.qq.com", "api2.weixin.qq.com"];
 		expect(hosts()).toEqual([a, b, a, b, a, a, a, b]);
 		// Told at each change, and not at each attempt.
-		const detour = { failing: a, instead: b };
-		expect(detours).toEqual([
-			{ ...detour, failure: "no connection to WeChat (ECONNREFUSED)" },
-			{ ...detour, failure: undefined },
-			{
-				...detour,
-				failure: "WeChat's gateway reports an error of its own (http 502)",
-			},
-		]);
+		const detour = `${a} does not work, ${b} does: it is used until then`;
+		expect(told).toEqual([detour, `${a} works again`, detour]);
 	});
 
 	test("that all fail are all named, and what a person can mend is what is told", async () => {
@@ -236,14 +233,14 @@ describe("the base URLs", () => {
 			],
 			[[refused, 404], { kind: "config", code: "http 404" }],
 		] as const) {
-			const { failure, detours } = scripted(faults);
+			const { failure, told } = scripted(faults);
 			const error = await failure();
 			expect(error).toMatchObject(expected);
 			expect(error.mayHaveIssued).toBe(error.sent);
 			expect(error.message).toMatch(
 				/^could not fetch a token for wx_1-A from api\.weixin\.qq\.com: .+ \(.+\); nor from api2\.weixin\.qq\.com: .+ \(.+\)$/,
 			);
-			expect(detours).toEqual([]);
+			expect(told).toEqual([]);
 		}
 	});
 
@@ -358,44 +355,48 @@ describe("a probe", () => {
 });
 
 describe("a clock that differs from WeChat's", () => {
+	const aheadBy = (seconds: number) =>
+		`the clock of this server is ${seconds} s ahead of WeChat's`;
+	const behindBy = (seconds: number) =>
+		`the clock of this server is ${seconds} s behind WeChat's`;
 	const answerAt = (offsetMs: number) => ({ date: now + offsetMs });
 
 	test.each([
 		[-60_000, []],
-		[-61_000, [61_000]],
-		[61_000, [-61_000]],
+		[-61_000, [aheadBy(61)]],
+		[61_000, [behindBy(61)]],
 		[60_000, []],
 		[0, []],
-		[-86_400_000, [86_400_000]],
+		[-86_400_000, [aheadBy(86_400)]],
 	])(
 		"by %s ms in its Date leads to the warnings %j",
 		async (offset, warned) => {
-			const { issuer, skews } = scripted([token], answerAt(offset));
+			const { issuer, told } = scripted([token], answerAt(offset));
 			await issuer.fetch({ force: false });
-			expect(skews).toEqual(warned);
+			expect(told).toEqual(warned);
 		},
 	);
 
 	test("is told once, not at each answer", async () => {
-		const { issuer, skews } = scripted([token, token, token], answerAt(90_000));
+		const { issuer, told } = scripted([token, token, token], answerAt(90_000));
 		for (let count = 0; count < 3; count += 1)
 			await issuer.fetch({ force: false });
-		expect(skews).toEqual([-90_000]);
+		expect(told).toEqual([behindBy(90)]);
 	});
 
 	test("shows in the rid too, where there is no Date", async () => {
 		const rid = ((now - 120_000) / 1000).toString(16);
-		const { failure, skews } = scripted([
+		const { failure, told } = scripted([
 			`{"errcode":40013,"errmsg":"invalid appid rid: ${rid}-48ab1e18-7b8d2a01"}`,
 		]);
 		expect(await failure()).toMatchObject({ rid: `${rid}-48ab1e18-7b8d2a01` });
-		expect(skews).toEqual([120_000]);
+		expect(told).toEqual([aheadBy(120)]);
 	});
 
 	test("is not believed of strangers: a gateway's error page has its own Date", async () => {
-		const { failure, skews } = scripted(["<html>"], answerAt(600_000));
+		const { failure, told } = scripted(["<html>"], answerAt(600_000));
 		await failure();
-		expect(skews).toEqual([]);
+		expect(told).toEqual([]);
 	});
 
 	test.each([
@@ -405,10 +406,10 @@ describe("a clock that differs from WeChat's", () => {
 		"invalid appid rid: 6aac005a",
 		"invalid appid rid: ZZZZZZZZ-01bfdbee-79769285",
 	])("cannot show in %j", async (errmsg) => {
-		const { failure, skews } = scripted([
+		const { failure, told } = scripted([
 			JSON.stringify({ errcode: 40013, errmsg }),
 		]);
 		expect((await failure()).rid).toBeUndefined();
-		expect(skews).toEqual([]);
+		expect(told).toEqual([]);
 	});
 });

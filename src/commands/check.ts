@@ -4,7 +4,7 @@ import { publishFile } from "../atomic-write.ts";
 import type { CommandLine } from "../command-line.ts";
 import { loadConfig } from "../config.ts";
 import { exitCode } from "../errors.ts";
-import { prepareDirectory } from "../keepers.ts";
+import { prepareDirectory } from "../token-directory.ts";
 import { codeWithoutRefresh, withKeepers } from "./once.ts";
 
 export async function check(line: CommandLine): Promise<number> {

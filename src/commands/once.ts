@@ -6,14 +6,11 @@ import { explain } from "../explain.ts";
 import { createGate } from "../gate.ts";
 import { createHttp } from "../http.ts";
 import type { Outcome } from "../keeper.ts";
-import {
-	type KeptAccount,
-	keepAccount,
-	prepareDirectory,
-	sweepLeftovers,
-} from "../keepers.ts";
+import { KeptAccount } from "../kept-account.ts";
+import { createLinkWitness } from "../link-witness.ts";
 import { openLog } from "../log.ts";
 import { nameThisProcess } from "../process-name.ts";
+import { prepareDirectory, sweepLeftovers } from "../token-directory.ts";
 
 export async function once(line: CommandLine): Promise<number> {
 	const { env } = process;
@@ -54,6 +51,7 @@ export async function withKeepers(
 	await prepareDirectory(config);
 	const around = {
 		http,
+		witness: createLinkWitness(systemClock, log),
 		clock: systemClock,
 		random: Math.random,
 		self: nameThisProcess(),
@@ -64,8 +62,8 @@ export async function withKeepers(
 		count: () => {},
 		onBug: (error: unknown) => process.exit(explain(error)),
 	};
-	const kept = config.accounts.map((account) =>
-		keepAccount(account, config, around),
+	const kept = config.accounts.map(
+		(account) => new KeptAccount(account, config, around),
 	);
 	await sweepLeftovers(config.directory, kept, log);
 	try {

@@ -9,7 +9,7 @@ import type { HttpAnswer, HttpRequest } from "../../src/http.ts";
 import { createKeeper, type Keeper } from "../../src/keeper.ts";
 import { LinkError } from "../../src/link-error.ts";
 import type { Log } from "../../src/log.ts";
-import type { Rules } from "../../src/policy.ts";
+import type { KnownToken, Rules } from "../../src/policy.ts";
 import type { SimulatedAccount } from "../../src/simulator/account.ts";
 import type { Knobs } from "../../src/simulator/knobs.ts";
 import { createPlatform, type Platform } from "../../src/simulator/platform.ts";
@@ -265,8 +265,8 @@ export async function live(plan: Plan): Promise<Story> {
 			log.push({ ...fields, level, message, at: secondsAt(agenda.now()) });
 		};
 	let instances = 0;
-	const restart = () => {
-		instances += 1;
+	const restart = (known?: KnownToken) => {
+		if (known === undefined) instances += 1;
 		const clock = { now: agenda.now, monotonic: agenda.now };
 		const issuer = createIssuer({
 			...account,
@@ -275,10 +275,11 @@ export async function live(plan: Plan): Promise<Story> {
 			timeoutMs: 10_000,
 			http: { send },
 			clock,
-			onClockSkew: () => {},
+			witness: { serverTime: () => {}, answered: () => {} },
 			stopping: new AbortController().signal,
 		});
 		keeper = createKeeper({
+			known,
 			appid: account.appid,
 			rules: {
 				interface: plan.interface,
@@ -318,7 +319,12 @@ export async function live(plan: Plan): Promise<Story> {
 	};
 
 	const look = () => {
-		if (!keeper.needsLook()) return;
+		if (!keeper.needsLook()) {
+			const rest = keeper.rest();
+			// As with thousands of accounts: let go, and made again for the next look.
+			if (rest !== undefined) restart(rest.known);
+			return;
+		}
 		agenda.stir();
 		void keeper.look().catch(onBug);
 	};
@@ -349,7 +355,7 @@ export async function live(plan: Plan): Promise<Story> {
 			if (state === undefined) links.delete(host);
 			else links.set(host, state);
 		},
-		restart,
+		restart: () => restart(),
 		force: () => void keeper.force({ urgent: true }).catch(onBug),
 		report: (value) => void keeper.report(value).catch(onBug),
 		later: (seconds, act) =>

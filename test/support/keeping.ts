@@ -10,7 +10,8 @@ import type { Account } from "../../src/config.ts";
 import type { IssuerError, StoreError } from "../../src/errors.ts";
 import { createHttp } from "../../src/http.ts";
 import type { Outcome } from "../../src/keeper.ts";
-import { type KeptAccount, keepAccount } from "../../src/keepers.ts";
+import { KeptAccount } from "../../src/kept-account.ts";
+import { createLinkWitness } from "../../src/link-witness.ts";
 import { nameThisProcess } from "../../src/process-name.ts";
 import { newDirectory } from "./directory.ts";
 import { leaksIn, newSecret } from "./leaks.ts";
@@ -92,24 +93,36 @@ export function keepInVirtualTime(wishes: KeepingWishes): Keeping {
 	onTestFinished(() => {
 		if (bugs.length > 0) throw bugs[0];
 	});
+	const clock = { now: () => now, monotonic: () => performance.now() };
+	const levels = {
+		debug: logAt("debug"),
+		info: logAt("info"),
+		warn: logAt("warn"),
+		error: logAt("error"),
+	};
 	const keep = (account: Account) =>
-		keepAccount(account, { directory, mode: 0o640, gid: undefined } as never, {
-			http,
-			clock: { now: () => now, monotonic: () => performance.now() },
-			random,
-			self: nameThisProcess(),
-			log: {
-				debug: logAt("debug"),
-				info: logAt("info"),
-				warn: logAt("warn"),
-				error: logAt("error"),
+		new KeptAccount(
+			account,
+			{ directory, mode: 0o640, gid: undefined },
+			{
+				http,
+				witness: createLinkWitness(clock, levels),
+				clock,
+				random,
+				self: nameThisProcess(),
+				log: {
+					debug: logAt("debug"),
+					info: logAt("info"),
+					warn: logAt("warn"),
+					error: logAt("error"),
+				},
+				gate: (task) => task(),
+				stopping: new AbortController().signal,
+				wakeAt: () => {},
+				count: () => {},
+				onBug: (error) => bugs.push(error),
 			},
-			gate: (task) => task(),
-			stopping: new AbortController().signal,
-			wakeAt: () => {},
-			count: () => {},
-			onBug: (error) => bugs.push(error),
-		});
+		);
 	let account: Account = {
 		appid: "wx1",
 		secret: newSecret(),

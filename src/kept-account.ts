@@ -1,0 +1,145 @@
+import { join } from "node:path";
+import type { ProcessName } from "./account-state.ts";
+import type { Clock } from "./clock.ts";
+import type { Account, Config } from "./config.ts";
+import type { Gate } from "./gate.ts";
+import type { Http } from "./http.ts";
+import { createKeeper, type Keeper, type KeeperEvent } from "./keeper.ts";
+import type { LinkWitness } from "./link-witness.ts";
+import type { Log } from "./log.ts";
+import type { KnownToken } from "./policy.ts";
+import {
+	createTokenFile,
+	type FileOwner,
+	type TokenFile,
+	type TokenStore,
+} from "./token-file.ts";
+import { createIssuer } from "./wechat.ts";
+
+/** What all keepers of a process share. */
+export interface Surroundings {
+	readonly http: Http;
+	readonly witness: LinkWitness;
+	readonly clock: Clock;
+	readonly random: () => number;
+	readonly self: ProcessName;
+	readonly log: Log;
+	readonly gate: Gate;
+	readonly stopping: AbortSignal;
+	readonly wakeAt: (at: number) => void;
+	readonly count: (appid: string, event: KeeperEvent) => void;
+	readonly onBug: (error: unknown) => void;
+}
+
+/** How all token files of a configuration are. */
+export type Place = Pick<Config, "directory" | "mode" | "gid">;
+
+/**
+ * An account and its keeper, which is made when somebody needs it, and let go
+ * when it rests: of ten thousand accounts nearly all rest nearly all the time,
+ * and then a token is all that there is to know. A class, because objects of
+ * functions would take more memory than what they keep.
+ */
+export class KeptAccount {
+	readonly account: Account;
+	/** Until then only a change on disk, or a wish, makes it worth a look. */
+	restsUntil = Number.NEGATIVE_INFINITY;
+	/** Somebody touched one of its files. */
+	isStirred = false;
+	readonly #place: Place;
+	readonly #around: Surroundings;
+	#working: { readonly store: TokenFile; readonly keeper: Keeper } | undefined;
+	#known: KnownToken | undefined;
+	#owner: FileOwner | undefined;
+
+	constructor(account: Account, place: Place, around: Surroundings) {
+		this.account = account;
+		this.#place = place;
+		this.#around = around;
+	}
+
+	get path(): string {
+		return join(this.#place.directory, this.account.file);
+	}
+
+	get store(): TokenStore {
+		return this.#atWork().store;
+	}
+
+	get keeper(): Keeper {
+		return this.#atWork().keeper;
+	}
+
+	/** The keeper, unless it was let go. */
+	get keeperAtWork(): Keeper | undefined {
+		return this.#working?.keeper;
+	}
+
+	/** Lets the keeper go, if it has nothing to do. */
+	rest(): void {
+		const rest = this.#working?.keeper.rest();
+		this.restsUntil = rest?.until ?? Number.NEGATIVE_INFINITY;
+		if (rest === undefined) return;
+		this.#known = rest.known;
+		this.#owner = this.#working?.store.owner();
+		this.#working = undefined;
+	}
+
+	#atWork() {
+		// Whoever asks for it may give it something to do.
+		this.restsUntil = Number.NEGATIVE_INFINITY;
+		this.#working ??= this.#build();
+		return this.#working;
+	}
+
+	// No spreads here: a start makes ten thousand of these, and copying costs most.
+	#build() {
+		const { account } = this;
+		const { mode, gid } = this.#place;
+		const { clock, random, self, log, stopping } = this.#around;
+		const { http, witness, wakeAt, gate, count, onBug } = this.#around;
+		const { appid, timeoutMs } = account;
+		const { secret, interface: wire, baseUrls } = account;
+		// A living holder renews its lock every quarter of this.
+		const staleMs = Math.max(5_000, 2 * timeoutMs + 2_000);
+		const store = createTokenFile({
+			path: this.path,
+			mode,
+			gid,
+			staleMs,
+			self,
+			clock,
+			random,
+			stopping,
+			owner: this.#owner,
+		});
+		const issuer = createIssuer({
+			appid,
+			secret,
+			interface: wire,
+			baseUrls,
+			timeoutMs,
+			http,
+			clock,
+			witness,
+			stopping,
+		});
+		const keeper = createKeeper({
+			appid,
+			rules: account,
+			store,
+			issuer,
+			clock,
+			random,
+			self,
+			log,
+			patienceMs: staleMs + timeoutMs,
+			wakeAt,
+			gate,
+			count: (event) => count(appid, event),
+			onBug,
+			known: this.#known,
+		});
+		return { store, keeper };
+	}
+}

@@ -1,0 +1,69 @@
+/** The directory that the keepers of a configuration share: fit for tokens, and swept. */
+import { readdirSync } from "node:fs";
+import { refuseUnsafeDirectory, storeError } from "./atomic-write.ts";
+import { StoreError } from "./errors.ts";
+import type { KeptAccount, Place } from "./kept-account.ts";
+import type { Log } from "./log.ts";
+import { isLeftover, makeDirectory, sweep } from "./token-file.ts";
+
+/** Makes the directory if it is missing; throws `StoreError` if it is not fit for tokens. */
+export async function prepareDirectory({
+	directory,
+	gid,
+}: Place): Promise<void> {
+	makeDirectory(directory, gid);
+	refuseUnsafeDirectory(directory);
+}
+
+/**
+ * Removes what dead writers left: temporary files, and locks that nobody holds.
+ * What cannot be removed is told and stays: no reason not to keep tokens.
+ */
+export async function sweepLeftovers(
+	directory: string,
+	kept: readonly KeptAccount[],
+	log: Log,
+): Promise<void> {
+	const orTell = async (sweeping: () => Promise<void>) => {
+		try {
+			await sweeping();
+		} catch (error) {
+			if (!(error instanceof StoreError)) throw error;
+			const { message, code, hint } = error;
+			log.warn({ event: "sweep.failed", code, hint }, message);
+		}
+	};
+	await orTell(async () => {
+		const suspects = suspectsIn(directory);
+		if (suspects.length === 0) return;
+		await Promise.all(
+			kept.map((account) => orTell(() => sweepOne(account, suspects))),
+		);
+	});
+}
+
+function suspectsIn(directory: string): readonly string[] {
+	try {
+		return readdirSync(directory).filter(
+			(name) => name.endsWith(".tmp") || name.includes(".lock"),
+		);
+	} catch (error) {
+		throw storeError("list the directory", directory, error);
+	}
+}
+
+async function sweepOne(
+	one: KeptAccount,
+	suspects: readonly string[],
+): Promise<void> {
+	const { file } = one.account;
+	const leftovers = suspects.filter((name) => isLeftover(name, file));
+	if (leftovers.length === 0) return;
+	const lock = await one.store.acquire(0);
+	if (lock === undefined) return; // Somebody alive is at work there.
+	try {
+		sweep(one.path, leftovers);
+	} finally {
+		await lock.release();
+	}
+}

@@ -1,0 +1,237 @@
+/** Thousands of accounts: nearly all rest, and still nothing that befalls them is overlooked. */
+import fs from "node:fs";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { statePathOf } from "../src/account-state.ts";
+import type { Account } from "../src/config.ts";
+import { KeptAccount } from "../src/kept-account.ts";
+import { nameThisProcess } from "../src/process-name.ts";
+import { createRounds } from "../src/rounds.ts";
+import { encodeToken } from "../src/token.ts";
+import { newDirectory } from "./support/directory.ts";
+import { eventually } from "./support/eventually.ts";
+
+const lifetimeMs = 7_200_000;
+const hourMs = 3_600_000;
+
+/** Accounts with valid tokens on disk, a virtual clock, and an issuer that counts. */
+function newScene(count: number) {
+	const directory = join(newDirectory(), "tokens");
+	fs.mkdirSync(directory, 0o750);
+	let now = Date.UTC(2026, 0, 5, 2);
+	const clock = { now: () => now, monotonic: () => performance.now() };
+	const events: { readonly appid?: unknown; readonly event?: unknown }[] = [];
+	const log = (fields: object) => events.push(fields);
+	const bugs: unknown[] = [];
+	let fetches = 0;
+	const accounts = Array.from({ length: count }, (_, index) => {
+		const appid = `wx${index}`;
+		const account: Account = {
+			appid,
+			secret: "not a secret at all",
+			file: `wx_access_token_${appid}`,
+			interface: "classic",
+			baseUrls: ["http://127.0.0.1:9"],
+			timeoutMs: 10_000,
+			refreshBeforeMs: 2_400_000,
+			cooldownMs: 10_000,
+			budget: 60,
+		};
+		const place = { directory, mode: 0o640, gid: undefined };
+		return new KeptAccount(account, place, {
+			http: {
+				send: async () => {
+					fetches += 1;
+					const token = `another-${fetches}`;
+					const text = `{"access_token":"${token}","expires_in":7200}`;
+					return { status: 200, text, serverTime: undefined };
+				},
+				close: async () => {},
+			},
+			witness: { serverTime: () => {}, answered: () => {} },
+			clock,
+			random: () => 0.5,
+			self: nameThisProcess(),
+			log: { debug: log, info: log, warn: log, error: log },
+			gate: (task) => task(),
+			stopping: new AbortController().signal,
+			wakeAt: () => {},
+			count: () => {},
+			onBug: (error) => bugs.push(error),
+		});
+	});
+	const publish = (path: string, value: string, leftMs = lifetimeMs) => {
+		const token = encodeToken({ value, expiresAt: now + leftMs });
+		fs.writeFileSync(path, token, { mode: 0o640 });
+	};
+	const publishAll = () => {
+		for (const { path, account } of accounts)
+			publish(path, `valid-${account.appid}`);
+	};
+	publishAll();
+	const onBug = (error: unknown) => bugs.push(error);
+	const rounds = createRounds({ directory, accounts, clock, onBug });
+	onTestFinished(() => {
+		rounds.stop();
+		if (bugs.length > 0) throw bugs[0];
+	});
+	return {
+		accounts,
+		directory,
+		publish,
+		publishAll,
+		rounds,
+		fetches: () => fetches,
+		advance: (ms: number) => {
+			now += ms;
+		},
+		awake: () =>
+			accounts.filter(({ keeperAtWork }) => keeperAtWork !== undefined),
+		happened: (event: string) =>
+			events.filter((one) => one.event === event).map(({ appid }) => appid),
+	};
+}
+
+const many = 600;
+
+test("whoever has nothing to do is let go, and knows its token when it is needed again", async () => {
+	const { accounts, rounds, awake, happened, fetches } = newScene(many);
+	await rounds.first(0);
+	expect(happened("token.adopted")).toHaveLength(many);
+	expect(awake()).toEqual([]);
+	expect(accounts[7]?.keeper.current()?.value).toBe("valid-wx7");
+	expect(awake()).toHaveLength(1);
+	await rounds.tick();
+	expect(awake()).toEqual([]);
+	// It was not taken over a second time.
+	expect(happened("token.adopted")).toHaveLength(many);
+	expect(fetches()).toBe(0);
+});
+
+const isRoot = process.getuid?.() === 0;
+
+test.for<[string, (path: string) => void]>([
+	["deleted", (path) => fs.rmSync(path)],
+	["emptied", (path) => fs.truncateSync(path)],
+	["altered in place", (path) => fs.writeFileSync(path, "x")],
+	["opened to all", (path) => fs.chmodSync(path, 0o666)],
+	["given to another group", (path) => fs.chownSync(path, -1, 4_000)],
+	[
+		"replaced",
+		(path) => {
+			fs.writeFileSync(`${path}.x`, "{}");
+			fs.renameSync(`${path}.x`, path);
+		},
+	],
+])(
+	"a file of one that rests is mended in the next tick after it was %s",
+	async ([what, harm], { skip }) => {
+		skip(/group/.test(what) && !isRoot, "needs root");
+		const { accounts, rounds, happened, fetches } = newScene(many);
+		await rounds.first(0);
+		const one = accounts[many - 1] as KeptAccount;
+		harm(one.path);
+		await eventually(() => one.isStirred, { what: "the kernel's message" });
+		await rounds.tick();
+		await eventually(() => happened("file.repaired").length === 1, {
+			what: "the repair",
+		});
+		expect(happened("file.repaired")).toEqual([one.account.appid]);
+		expect(fs.readFileSync(one.path, "utf8")).toContain('"valid-wx599"');
+		expect(fetches()).toBe(0);
+	},
+);
+
+test("a request that another process was cut off from is noticed while the account rests", async () => {
+	const { accounts, rounds, happened } = newScene(many);
+	await rounds.first(0);
+	const one = accounts[3] as KeptAccount;
+	expect(one.keeper.current()?.value).toBe("valid-wx3");
+	const known = one.keeper.rest()?.known;
+	await rounds.tick();
+	fs.writeFileSync(
+		statePathOf(one.path),
+		JSON.stringify({
+			...{ generation: known?.generation, calls: [], forceCalls: [] },
+			diedEarly: [],
+			inFlight: {
+				replaces: known?.id,
+				at: 1,
+				by: { instance: "gone", pid: 1, startTicks: "1", realm: "" },
+				lock: "",
+			},
+		}),
+	);
+	await eventually(() => one.isStirred, { what: "the kernel's message" });
+	await rounds.tick();
+	await eventually(() => happened("token.refreshed").includes("wx3"), {
+		what: "a new token",
+	});
+	expect(happened("token.refreshed")).toEqual(["wx3"]);
+});
+
+test("all are renewed when they are due, and when the clock was set back", async () => {
+	const { rounds, advance, happened, fetches } = newScene(many);
+	await rounds.first(0);
+	advance(hourMs);
+	await rounds.tick();
+	expect(fetches()).toBe(0);
+	advance(0.34 * hourMs);
+	await rounds.tick();
+	await eventually(() => happened("token.refreshed").length === many, {
+		what: "all renewals",
+	});
+	await rounds.tick();
+	advance(-10 * hourMs);
+	await rounds.tick();
+	await eventually(() => happened("token.refreshed").length === 2 * many, {
+		what: "new tokens in place of those from the future",
+	});
+	expect(fetches()).toBe(2 * many);
+});
+
+test("a directory that was removed, or replaced by another one, is noticed in the next tick", async () => {
+	const { directory, rounds, happened, publishAll } = newScene(many);
+	await rounds.first(0);
+	fs.rmSync(directory, { recursive: true });
+	await rounds.tick();
+	await eventually(() => happened("file.repaired").length === many, {
+		what: "all files in a new directory",
+	});
+	await rounds.tick();
+	fs.renameSync(directory, `${directory}.old`);
+	fs.mkdirSync(directory, 0o750);
+	publishAll();
+	fs.rmSync(join(directory, "wx_access_token_wx5"));
+	await rounds.tick();
+	await eventually(
+		() => fs.existsSync(join(directory, "wx_access_token_wx5")),
+		{ what: "the one that is missing in the other directory" },
+	);
+});
+
+test("where no messages come, each file is looked at in its turn all the same", async () => {
+	const { accounts, rounds, happened } = newScene(many);
+	await rounds.first(0);
+	const one = accounts[11] as KeptAccount;
+	fs.rmSync(one.path);
+	await eventually(() => one.isStirred, { what: "the kernel's message" });
+	// As if it had been lost.
+	one.isStirred = false;
+	for (let ticks = 0; ticks < 128; ticks += 1) await rounds.tick();
+	await eventually(() => happened("file.repaired").includes("wx11"), {
+		what: "the repair",
+	});
+});
+
+test("a few accounts are all looked at in each tick, and nobody is let go", async () => {
+	const { accounts, rounds, happened, awake } = newScene(3);
+	await rounds.first(0);
+	expect(awake()).toHaveLength(3);
+	const one = accounts[1] as KeptAccount;
+	fs.rmSync(one.path);
+	await rounds.tick();
+	await eventually(() => happened("file.repaired").includes("wx1"), {
+		what: "the repair",
+	});
+});
