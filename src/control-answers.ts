@@ -51,12 +51,17 @@ export function createAnswers(
 ): (request: ControlRequest) => Promise<ControlAnswer> {
 	const { clock, stopping } = parts;
 
-	const statusNow = ({ account, path, store }: KeptAccount): AccountStatus =>
+	const statusNow = ({
+		account,
+		path,
+		store,
+		keeper,
+	}: KeptAccount): AccountStatus =>
 		statusOf({
 			account,
 			path,
 			reading: store.read(),
-			state: store.recall(),
+			state: keeper.recall(),
 			now: clock.now(),
 		});
 

@@ -151,7 +151,10 @@ export function createControl(parts: ControlParts): Control {
 				await ensure();
 			}),
 		tend: () => {
-			if (clock.monotonic() - triedAt < retryMs || stopped) return;
+			const isGone = open !== undefined && !isInPlace();
+			if (isGone) lastTold = "";
+			const isTooSoon = clock.monotonic() - triedAt < retryMs;
+			if (stopped || (isTooSoon && !isGone)) return;
 			triedAt = clock.monotonic();
 			void inTurn(ensure);
 		},

@@ -249,9 +249,9 @@ function summaryOf(
 			fresh += 1;
 			continue;
 		}
-		const { account, store } = one;
+		const { account, store, keeper } = one;
 		const reading = store.read();
-		const { failure } = store.recall().pause ?? {};
+		const { failure } = keeper.recall().pause ?? {};
 		const lives = reading.kind === "token" && reading.token.expiresAt > now;
 		if (lives) fresh += 1;
 		if (trouble !== "" || (lives && failure === undefined)) continue;

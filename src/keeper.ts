@@ -33,6 +33,7 @@ import {
 	type KnownToken,
 	mayForceStable,
 	type Plan,
+	type Reading,
 	type Reason,
 	type Rules,
 	refreshAt,
@@ -63,6 +64,8 @@ export interface KeeperParts {
 	readonly count: (event: KeeperEvent) => void;
 	/** An error that no class of errors.ts stands for. */
 	readonly onBug: (error: unknown) => void;
+	/** Kinds of failures whose pauses the first look keeps, too; by default none. */
+	readonly patientWith?: readonly string[] | undefined;
 	/** What the last keeper of the account knew when it was let go; undefined: this is the first one. */
 	readonly known?: KnownToken | undefined;
 }
@@ -131,6 +134,8 @@ export interface Keeper {
 	report(stale: string): Promise<WishAnswer>;
 	/** The newest token known, if it lives. */
 	current(): Token | undefined;
+	/** What all keepers of the account know, and what this one could not write there. */
+	recall(): AccountState;
 	/** Resolves when nothing is under way any more; who waits is told so. */
 	settle(): Promise<void>;
 }
@@ -164,6 +169,8 @@ export function createKeeper(parts: KeeperParts): Keeper {
 	let settling = false;
 	let lastLogged = "";
 	let foreignNamedAt: number | undefined;
+	/** The `tokenId` of a token that was seen alive, and not yet seen at its end. */
+	let lived: string | undefined;
 	let lastExceededAt: number | undefined;
 
 	const look = (patienceMs = 0, urgent = false): Promise<Outcome> => {
@@ -231,15 +238,17 @@ export function createKeeper(parts: KeeperParts): Keeper {
 	};
 
 	const observe = (): Plan => {
+		const state = recall();
+		const { kind = "" } = state.pause?.failure ?? {};
 		const plan = decide({
 			now: clock.now(),
 			instance: self.instance,
 			rules,
 			memory,
 			disk: store.read(),
-			state: recall(),
+			state,
 			wish,
-			eager,
+			eager: eager && !parts.patientWith?.includes(kind),
 		});
 		const { current } = plan;
 		if (
@@ -255,6 +264,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
 			ownPause = undefined;
 		}
 		memory = current;
+		if (current !== undefined) noteEnd(current);
 		return plan;
 	};
 
@@ -276,7 +286,8 @@ export function createKeeper(parts: KeeperParts): Keeper {
 	const rest = ({ heldBack, current }: Plan): Outcome => {
 		if (heldBack !== undefined) {
 			if (heldBack.by === "cooldown") parts.wakeAt(heldBack.until);
-			if (heldBack.by === "budget") budgetUsedUp(heldBack.until);
+			if (heldBack.by === "budget")
+				budgetUsedUp(heldBack.until, heldBack.reason);
 			if (heldBack.by === "pause") answerWithFailure();
 			return { kind: "held-back", until: heldBack.until };
 		}
@@ -297,7 +308,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
 				event: "file.repaired",
 				appid,
 				...describe(current),
-				found: found.kind === "unusable" ? found.problem : found.kind,
+				found: whatIsWrong(found, current),
 			},
 			"the token file did not hold the current token; now it does, without a call to WeChat",
 		);
@@ -503,9 +514,9 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		failure: Failure | undefined,
 	): Outcome => {
 		const { message, code, hint, kind } = error;
-		// One line per change; the same again is told to who asks for more.
-		const level =
-			lastLogged === code ? "debug" : kind === "transient" ? "warn" : "error";
+		// One line per change, and per signal; the same again is told to who asks for more.
+		const isNews = lastLogged !== code || serving?.reason === "forced";
+		const level = !isNews ? "debug" : kind === "transient" ? "warn" : "error";
 		lastLogged = code;
 		log[level](
 			{
@@ -525,8 +536,11 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		return { kind: "failed", error };
 	};
 
-	const budgetUsedUp = (until: number) => {
+	const budgetUsedUp = (until: number, reason: Reason) => {
 		const { budget } = rules;
+		const whose = isForced(reason)
+			? `what signals and apps may use of its budget of ${budget} calls`
+			: `its budget of ${budget} calls`;
 		// It may last for days, with successes in between.
 		const isNews =
 			lastExceededAt === undefined ||
@@ -537,7 +551,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
 				"the calls of this token lifetime are used up; they go on at one per twelfth of a lifetime",
 			);
 		lastExceededAt = clock.now();
-		const message = `could not refresh the token of ${appid}: its budget of ${budget} calls is used up until ${iso(until)}`;
+		const message = `could not refresh the token of ${appid}: ${whose} is used up until ${iso(until)}`;
 		const hint = "find out who asks for so many refreshes, or raise `budget`";
 		wish?.answer({
 			outcome: "failed",
@@ -581,7 +595,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
 	};
 
 	const want = async (
-		wanted: Pick<Wish, "reason" | "stale">,
+		wanted: Pick<Wish, "reason" | "stale" | "isProved">,
 		urgent: boolean,
 	): Promise<WishAnswer> => {
 		if (settling) return { outcome: "failed", error: stopping };
@@ -600,8 +614,8 @@ export function createKeeper(parts: KeeperParts): Keeper {
 	};
 
 	/**
-	 * One probe per token and cooldown, whoever asks, and for at most half of the
-	 * budget: an app that reports for ever must not eat up the renewals.
+	 * One probe per token and cooldown, whoever asks, and for at most a quarter of
+	 * the budget: an app that reports for ever must not eat up the renewals.
 	 */
 	const verdictOn = ({ id, token, lifetimeMs }: KnownToken) => {
 		const now = clock.now();
@@ -613,7 +627,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
 			return last.verdict;
 		const recent = probeCalls.filter((at) => at > now - lifetimeMs);
 		const isUsedUp =
-			recent.length >= rules.budget / 2 ||
+			recent.length >= rules.budget / 4 ||
 			budgetFreeAt(recall(), rules.budget, lifetimeMs, now) !== undefined;
 		if (isUsedUp) return last?.verdict ?? "unsure";
 		probeCalls = countCall(probeCalls, now, lifetimeMs);
@@ -638,6 +652,18 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		return failure !== undefined && at <= now && now < at + waitMs;
 	};
 
+	const noteEnd = (current: KnownToken) => {
+		if (isAlive(current)) {
+			lived = current.id;
+		} else if (lived === current.id) {
+			lived = undefined;
+			log.error(
+				{ event: "token.expired", appid, ...describe(current) },
+				"the token has ended, and there is no new one: apps fail until there is",
+			);
+		}
+	};
+
 	/** … than its token: what it waits for, and what it must not say or ask twice. */
 	const knowsMore = () => {
 		const now = clock.now();
@@ -659,9 +685,11 @@ export function createKeeper(parts: KeeperParts): Keeper {
 	const isDead = (known: KnownToken | undefined): known is KnownToken =>
 		known !== undefined && probed?.id === known.id && probed.said === "dead";
 
-	/** With more than a minute to go. */
+	/** With more than a minute to go; or a tenth of its life, if that is short. */
 	const diesEarly = (known: KnownToken | undefined) =>
-		isDead(known) && known.token.expiresAt - clock.now() > 60_000;
+		isDead(known) &&
+		known.token.expiresAt - clock.now() >
+			Math.min(60_000, known.lifetimeMs / 10);
 
 	const describe = (known: KnownToken) => ({
 		token: known.id,
@@ -689,13 +717,15 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		report: async (stale) => {
 			const id = tokenId(stale);
 			const { current } = observe();
+			let isProved = false;
 			if (current !== undefined && isAlive(current)) {
 				const { token } = current;
 				if (current.id !== id) return { outcome: "already-fresh", token };
-				if (!isBroken() && (await verdictOn(current)) === "alive")
-					return { outcome: "alive", token };
+				const verdict = isBroken() ? "unsure" : await verdictOn(current);
+				if (verdict === "alive") return { outcome: "alive", token };
+				isProved = verdict === "dead";
 			}
-			return want({ reason: "reported", stale: id }, true);
+			return want({ reason: "reported", stale: id, isProved }, true);
 		},
 		current: () => {
 			const { current } = observe();
@@ -703,6 +733,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
 				? current.token
 				: undefined;
 		},
+		recall,
 		settle: async () => {
 			settling = true;
 			await running;
@@ -787,12 +818,29 @@ function afterAnswer(
 	return { ...settled, pause: afterSameToken(endsAt, now) };
 }
 
+/** Why the file had to be published again, in words. */
+function whatIsWrong(found: Reading, { token }: KnownToken): string {
+	switch (found.kind) {
+		case "absent":
+			return "nothing";
+		case "unusable":
+			return found.problem;
+		case "token":
+			if (found.token.value !== token.value) return "another token";
+			return found.token.expiresAt === token.expiresAt
+				? "another mode, owner, group or layout"
+				: "another end of the token";
+		default:
+			return found satisfies never;
+	}
+}
+
 function windowOf(known: KnownToken | undefined): number {
 	return known?.lifetimeMs ?? usualLifetimeMs;
 }
 
 function waiting(
-	wanted: Pick<Wish, "reason" | "requestedAt" | "stale">,
+	wanted: Pick<Wish, "reason" | "requestedAt" | "stale" | "isProved">,
 ): Waiting {
 	let answer: (answer: WishAnswer) => void = () => {};
 	const answered = new Promise<WishAnswer>((resolve) => {

@@ -29,6 +29,8 @@ export interface Surroundings {
 	readonly wakeAt: (at: number) => void;
 	readonly count: (appid: string, event: KeeperEvent) => void;
 	readonly onBug: (error: unknown) => void;
+	/** As in `KeeperParts`. */
+	readonly patientWith?: readonly string[];
 }
 
 /** How all token files of a configuration are. */
@@ -98,6 +100,7 @@ export class KeptAccount {
 		const { mode, gid } = this.#place;
 		const { clock, random, self, log, stopping } = this.#around;
 		const { http, witness, wakeAt, gate, count, onBug } = this.#around;
+		const { patientWith } = this.#around;
 		const { appid, timeoutMs } = account;
 		const { secret, interface: wire, baseUrls } = account;
 		// A living holder renews its lock every quarter of this.
@@ -138,6 +141,7 @@ export class KeptAccount {
 			gate,
 			count: (event) => count(appid, event),
 			onBug,
+			patientWith,
 			known: this.#known,
 		});
 		return { store, keeper };

@@ -122,8 +122,8 @@ export function createMetrics(parts: MetricsParts): Metrics {
 			await breathe();
 			since = performance.now();
 		};
-		for (const { account, path, store } of parts.kept().values()) {
-			const [reading, state] = [store.read(), store.recall()];
+		for (const { account, path, store, keeper } of parts.kept().values()) {
+			const [reading, state] = [store.read(), keeper.recall()];
 			const now = clock.now();
 			const status = statusOf({ account, path, reading, state, now });
 			accounts.push({ status, counts: counted.get(account.appid) ?? zero });

@@ -67,6 +67,8 @@ export interface Wish {
 	readonly requestedAt: number;
 	/** `tokenId` of the token that was found dead; only with `reported`. */
 	readonly stale?: string | undefined;
+	/** WeChat itself has called that token dead. */
+	readonly isProved?: boolean;
 	/** An attempt for it has failed already: from then on pauses are kept. */
 	readonly tried: boolean;
 }
@@ -96,6 +98,7 @@ export interface Plan {
 		| {
 				readonly by: "pause" | "cooldown" | "budget";
 				readonly until: number;
+				/** Why it would be fetched. */
 				readonly reason: Reason;
 		  }
 		| undefined;
@@ -125,7 +128,7 @@ const sameInstantMs = 2_000;
 const clockSlackMs = 1_000;
 
 export function decide(situation: Situation): Plan {
-	const { now, rules, state, wish } = situation;
+	const { now, wish } = situation;
 	const current = newest(situation);
 	const alive = current !== undefined && current.token.expiresAt > now;
 	const publish =
@@ -142,26 +145,33 @@ export function decide(situation: Situation): Plan {
 	const plan = { current, publish, granted };
 	const needed = whyNeeded(current, situation);
 
-	if (wish !== undefined && !granted) {
-		const coolAt = until(lastForceAt(state), cooldownOf(rules), now);
-		if (!isForced(wish.reason) || coolAt === undefined) {
-			const urgency = urgencyOf(wish);
-			const answer = gate(wish.reason, urgency, current, situation);
-			// A wish that has to wait does not hold up the renewal.
-			if (answer.fetch !== undefined || needed === undefined)
-				return { ...plan, ...answer };
-		} else if (needed === undefined) {
-			const heldBack = {
-				by: "cooldown",
-				until: coolAt,
-				reason: wish.reason,
-			} as const;
-			return { ...plan, fetch: undefined, heldBack };
-		}
-	}
-	if (needed === undefined)
-		return { ...plan, fetch: undefined, heldBack: undefined };
-	return { ...plan, ...gate(needed, "patient", current, situation) };
+	const renewal =
+		needed === undefined
+			? nothing
+			: gate(needed, "patient", current, situation);
+	if (wish === undefined || granted) return { ...plan, ...renewal };
+	const answer = gateForWish(wish, current, situation);
+	// A wish that has to wait does not hold up the renewal.
+	const isHeldUp = answer.fetch === undefined && renewal.fetch !== undefined;
+	return { ...plan, ...(isHeldUp ? renewal : answer) };
+}
+
+const nothing = { fetch: undefined, heldBack: undefined } as const;
+
+function gateForWish(
+	wish: Wish,
+	current: KnownToken | undefined,
+	situation: Situation,
+): Pick<Plan, "fetch" | "heldBack"> {
+	const { now, rules, state } = situation;
+	const { reason } = wish;
+	const coolAt = isForced(reason)
+		? until(lastForceAt(state), cooldownOf(rules), now)
+		: undefined;
+	if (coolAt === undefined)
+		return gate(reason, urgencyOf(wish), current, situation);
+	const heldBack = { by: "cooldown", until: coolAt, reason } as const;
+	return { fetch: undefined, heldBack };
 }
 
 /** The later of the last forced refresh, and the call with force in the midst of it. */
@@ -399,8 +409,9 @@ function gate(
 	reason: Reason,
 	urgency: Urgency,
 	current: KnownToken | undefined,
-	{ now, rules, state, eager }: Situation,
+	situation: Situation,
 ): Pick<Plan, "fetch" | "heldBack"> {
+	const { now, state, eager } = situation;
 	const { pause } = state;
 	const counts =
 		urgency === "patient" ||
@@ -411,7 +422,7 @@ function gate(
 		const heldBack = { by: "pause", until: paused, reason } as const;
 		return { fetch: undefined, heldBack };
 	}
-	const free = freeAt(reason, current, { now, rules, state });
+	const free = freeAt(reason, current, situation);
 	if (free !== undefined) {
 		const heldBack = { by: "budget", until: free, reason } as const;
 		return { fetch: undefined, heldBack };
@@ -423,10 +434,11 @@ function gate(
 function freeAt(
 	reason: Reason,
 	current: KnownToken | undefined,
-	{ now, rules, state }: Pick<Situation, "now" | "rules" | "state">,
+	{ now, rules, state, wish }: Situation,
 ): number | undefined {
 	const lifetimeMs = current?.lifetimeMs ?? usualLifetimeMs;
-	const share = shareOf(reason, rules.budget);
+	const isSuspicion = reason === "reported" && wish?.isProved !== true;
+	const share = shareOf(isSuspicion ? "suspicion" : reason, rules.budget);
 	const free = budgetFreeAt(state, share, lifetimeMs, now);
 	if (free === undefined || current === undefined || !isForced(reason))
 		return free;
@@ -436,10 +448,11 @@ function freeAt(
 }
 
 /** What people and apps ask for leaves something for the renewals. */
-function shareOf(reason: Reason, budget: number): number {
+export function shareOf(reason: Reason | "suspicion", budget: number): number {
 	switch (reason) {
-		case "reported":
+		case "suspicion":
 			return Math.ceil(budget / 2);
+		case "reported":
 		case "forced":
 			return budget - Math.floor(budget / 12);
 		default:

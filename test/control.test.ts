@@ -37,6 +37,20 @@ async function startAll(
 	return { wechat, config, daemon, socket: socketIn(config.directory) };
 }
 
+test("a socket that somebody removed, with its directory or alone, is there again after a tick", async () => {
+	const { config, daemon, socket } = await startAll();
+	for (const what of [socket, config.directory]) {
+		rmSync(what, { recursive: true });
+		await eventually(() => existsSync(socket), { what: "the socket" });
+		const { status } = await callSocket(socket, "/v1/accounts/wx1/token");
+		expect(status).toBe(200);
+	}
+	const opened = daemon
+		.events()
+		.filter(({ event }) => event === "control.opened");
+	expect(opened).toHaveLength(3);
+});
+
 test("an app reads state and token from the socket, and the state holds no token", async () => {
 	const { config, socket } = await startAll({ count: 2 });
 	const onDisk = readTokenFile(config.tokenFile("wx2"));

@@ -4,6 +4,7 @@
  * nothing. The waits are written down here once more, as they were promised.
  */
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { describe, expect, test } from "vitest";
 import {
@@ -13,6 +14,7 @@ import {
 } from "../src/errcode.ts";
 import type { IssuerErrorKind } from "../src/errors.ts";
 import { type FaultMode, faultModes } from "../src/simulator/faults.ts";
+import type { Knobs } from "../src/simulator/knobs.ts";
 import { certificate } from "./simulator/certificate.ts";
 import {
 	type Attempt,
@@ -158,7 +160,10 @@ describe.each(["classic", "stable"] as const)("%s:", (wire) => {
 		// With a tick of 5 s and a timeout on top it is still a minute at most.
 		expect(gaps.at(-1)).toBeLessThanOrEqual(55);
 		expect(gaps.at(-1)).toBeGreaterThanOrEqual(48);
-		const later = keeping.log.slice(lines).map(({ level }) => level);
+		const later = keeping.log
+			.slice(lines)
+			.filter(({ event }) => event !== "token.expired")
+			.map(({ level }) => level);
 		expect(new Set(later)).toEqual(new Set(["debug"]));
 		expect(JSON.parse(keeping.state()).pause.failure).toMatchObject({
 			attempts: 12,
@@ -169,6 +174,69 @@ describe.each(["classic", "stable"] as const)("%s:", (wire) => {
 		expect(back.kind).toBe("refreshed");
 		expect(keeping.log.at(-1)).toMatchObject({ afterFailures: 12 });
 	});
+});
+
+test("a token that ends while WeChat does not answer is one line more, at its end", async () => {
+	const { keeping, simulator } = await kept("classic", { random: () => 0.5 });
+	await simulator.addFault({ mode: "errcode", errcode: -1 });
+	await keeping.advance(dueAfter.classic);
+	const end = () =>
+		keeping.log.filter(({ event }) => event === "token.expired");
+	for (let seconds = 0; seconds < hour; seconds += 5) {
+		await keeping.tick();
+		const isOver =
+			keeping.now() >=
+			JSON.parse(readFileSync(keeping.path, "utf8")).expire * 1000;
+		if (!isOver) expect(end()).toEqual([]);
+		await keeping.advance(5);
+	}
+	expect(end()).toMatchObject([{ level: "error", appid: "wx1" }]);
+});
+
+test("a signal is answered in the log each time, also if nothing has changed", async () => {
+	const { keeping, simulator } = await kept("classic");
+	await simulator.addFault({ mode: "errcode", errcode: 40164 });
+	const failures = () =>
+		keeping.log.filter(
+			({ event, level }) => event === "fetch.failed" && level === "error",
+		);
+	for (let signals = 1; signals <= 3; signals += 1) {
+		await keeping.advance(60);
+		await keeping.keeper().force({ urgent: true });
+		expect(failures()).toHaveLength(signals);
+	}
+});
+
+test("a second signal within the cooldown, after a failure, is kept for its end", async () => {
+	const { keeping, simulator } = await kept("classic");
+	await keeping.advance(dueAfter.classic);
+	await simulator.addFault({ mode: "errcode", errcode: 40164 });
+	await keeping.keeper().force({ urgent: true });
+	await simulator.clearFaults();
+	await keeping.advance(2);
+	const answer = keeping.keeper().force({ urgent: true });
+	await keeping.advance(8.1);
+	expect(await keeping.tick()).toMatchObject({ kind: "refreshed" });
+	expect(await answer).toMatchObject({ outcome: "refreshed" });
+});
+
+test("an early death is one also in the life of a token of 20 s", async () => {
+	const { keeping, simulator } = await kept("classic", {
+		knobs: { tokenLifetimeSeconds: 20 },
+		cooldownMs: 0,
+	});
+	for (let deaths = 1; deaths <= 2; deaths += 1) {
+		const dead = keeping.value();
+		simulator.platform.kill("wx1", keeping.now());
+		expect(await keeping.keeper().report(dead)).toMatchObject({
+			outcome: "refreshed",
+		});
+		await keeping.advance(2);
+	}
+	const named = keeping.log.filter(
+		({ event }) => event === "token.overwritten",
+	);
+	expect(named).toHaveLength(1);
 });
 
 test("the day's forced refreshes used up holds up nothing but forced refreshes", async () => {
@@ -651,13 +719,18 @@ const dueAfter: Readonly<Record<Wire, number>> = {
 	stable: 6_880,
 };
 
-async function kept(wire: Wire, wishes: Partial<KeepingWishes> = {}) {
+async function kept(
+	wire: Wire,
+	given: Partial<KeepingWishes> & { readonly knobs?: Partial<Knobs> } = {},
+) {
+	const { knobs = {}, ...wishes } = given;
 	const { startAt = Date.UTC(2026, 0, 5, 2) } = wishes;
 	const account = { appid: "wx1", secret: newSecret() };
 	const simulator = await startWeChat({
 		accounts: [account],
 		startAtMs: startAt,
 		timeScale: 0,
+		knobs,
 	});
 	const keeping = keepInVirtualTime({
 		...account,

@@ -82,6 +82,23 @@ describe("once", () => {
 		expect(issuer.requests).toHaveLength(1);
 	});
 
+	test("keeps the rest that WeChat asked for, unless the account is named", async () => {
+		const issuer = await startIssuer({
+			twist: (_request, response) =>
+				response.end('{"errcode":89506,"errmsg":"refused for 24 h"}'),
+		});
+		const config = writeConfig(issuer);
+		expect((await once(config)).code).toBe(69);
+		const again = await once(config);
+		expect(again.code).toBe(69);
+		expect(again.stderr).toMatch(
+			/^wxtokend: wx1 is not tried before 2.*Z: .*89506.*; "wxtokend once wx1" tries at once\n$/,
+		);
+		expect(issuer.requests).toHaveLength(1);
+		expect((await once(config, "wx1")).code).toBe(69);
+		expect(issuer.requests).toHaveLength(2);
+	});
+
 	test("ends with 73 when the directory cannot be made", async () => {
 		const config = writeConfig({ url: "http://127.0.0.1:9" });
 		writeFileSync(config.directory, "a file in its place");

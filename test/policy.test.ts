@@ -340,6 +340,55 @@ describe("decide: what is known leads to", () => {
 			{ fetch: "due" },
 		],
 		[
+			"a forced fetch at the end of the cooldown, if a pause holds up the one that is due",
+			{
+				wish: forced(now),
+				state: {
+					...emptyState,
+					forced: { at: now - 3 * seconds, by: "me" },
+					pause: { at: now - 3 * seconds, waitMs: hour, failure: failure(1) },
+				},
+			},
+			{
+				fetch: undefined,
+				heldBack: {
+					by: "cooldown",
+					until: now + 7 * seconds,
+					reason: "forced",
+				},
+			},
+		],
+		[
+			"half of the budget at most for what apps suspect",
+			{
+				...settled,
+				wish: { ...forced(now), reason: "reported", stale: settled.memory?.id },
+				state: { ...settled.state, calls: Array(30).fill(now - 1) },
+			},
+			{
+				fetch: undefined,
+				heldBack: {
+					by: "budget",
+					until: now - 1 + 600 * seconds,
+					reason: "reported",
+				},
+			},
+		],
+		[
+			"a fetch beyond that for a token that WeChat has called dead",
+			{
+				...settled,
+				wish: {
+					...forced(now),
+					reason: "reported",
+					stale: settled.memory?.id,
+					isProved: true,
+				},
+				state: { ...settled.state, calls: Array(54).fill(now - 1) },
+			},
+			{ fetch: "reported" },
+		],
+		[
 			"no cooldown that lies in the future",
 			{
 				...settled,

@@ -22,7 +22,7 @@ export async function check(line: CommandLine): Promise<number> {
 		accounts.length === 1 ? "1 account" : `${accounts.length} accounts`;
 	process.stdout.write(`${source}: ${count}; ${directory} can be written\n`);
 	if (!line.has("online")) return exitCode.done;
-	return withKeepers(config, env, async ({ keeper }) => {
+	return withKeepers(config, env, {}, async ({ keeper }) => {
 		const answer = await keeper.verify();
 		if (answer.outcome === "failed") {
 			const { message, hint } = answer.error;

@@ -15,7 +15,11 @@ import { prepareDirectory, sweepLeftovers } from "../token-directory.ts";
 export async function once(line: CommandLine): Promise<number> {
 	const { env } = process;
 	const all = loadConfig({ file: line.value("config"), env, secrets: true });
-	return withKeepers(chosen(all, line.operands), env, async (one) => {
+	// A timer shall not knock each minute where WeChat asked for rest, or where a
+	// person has yet to act; who names the account may have done so.
+	const patientWith = line.operands.length === 0 ? ["limited", "admin"] : [];
+	const config = chosen(all, line.operands);
+	return withKeepers(config, env, { patientWith }, async (one) => {
 		// A living process at work may take as long as its request does.
 		const patienceMs = 2 * one.account.timeoutMs + 5_000;
 		let outcome = await one.keeper.look(patienceMs);
@@ -27,6 +31,7 @@ export async function once(line: CommandLine): Promise<number> {
 				`${one.keeper.appid}: a new token, valid until ${until}\n`,
 			);
 		}
+		if (outcome.kind === "held-back") tellWhy(one, outcome.until);
 		return codeFor(outcome, one);
 	});
 }
@@ -38,6 +43,7 @@ export async function once(line: CommandLine): Promise<number> {
 export async function withKeepers(
 	config: Config,
 	env: Readonly<Record<string, string | undefined>>,
+	{ patientWith = [] }: { readonly patientWith?: readonly string[] },
 	act: (one: KeptAccount) => Promise<number>,
 ): Promise<number> {
 	// Where nothing went wrong and nothing was due, cron shall have nothing to mail.
@@ -60,6 +66,7 @@ export async function withKeepers(
 		stopping: new AbortController().signal,
 		wakeAt: () => {},
 		count: () => {},
+		patientWith,
 		onBug: (error: unknown) => process.exit(explain(error)),
 	};
 	const kept = config.accounts.map(
@@ -71,6 +78,16 @@ export async function withKeepers(
 	} finally {
 		await http.close();
 	}
+}
+
+function tellWhy({ account, keeper }: KeptAccount, until: number): void {
+	const { appid } = account;
+	const cause =
+		keeper.recall().pause?.failure?.message ?? "its calls are used up";
+	const at = new Date(until).toISOString();
+	process.stderr.write(
+		`wxtokend: ${appid} is not tried before ${at}: ${cause}; "wxtokend once ${appid}" tries at once\n`,
+	);
 }
 
 function chosen(config: Config, appids: readonly string[]): Config {
