@@ -8,7 +8,7 @@ export class KeptAPI extends API {
 	constructor(appid, keeper = openWxtokend(appid), secret = undefined) {
 		// The SDK asks before every call; the reader looks after the expiry.
 		const getToken = async () => ({
-			accessToken: await keeper.token(),
+			accessToken: keeper.token(),
 			expireTime: Number.POSITIVE_INFINITY,
 		});
 		super(appid, secret, getToken, async () => {}, true);

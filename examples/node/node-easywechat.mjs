@@ -9,12 +9,13 @@ export function plugInto(
 	app,
 	keeper = openWxtokend(app.getAccount().getAppId()),
 ) {
+	const getToken = async () => keeper.token();
 	const refresh = async () => {
-		const stale = await keeper.token();
+		const stale = keeper.token();
 		return (await keeper.replacement(stale)) ?? stale;
 	};
-	const toQuery = async () => ({ access_token: await keeper.token() });
-	app.setAccessToken({ getToken: keeper.token, toQuery, refresh });
+	const toQuery = async () => ({ access_token: keeper.token() });
+	app.setAccessToken({ getToken, toQuery, refresh });
 
 	const client = app.getHttpClient();
 	const send = client.request.bind(client);

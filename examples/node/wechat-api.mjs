@@ -32,7 +32,9 @@ export function openWechatApi(appid, keeper = openWxtokend(appid), secret) {
 				else callback(error, content, response);
 			});
 
-		keeper.token().then(first, callback);
+		// An error of the reader's goes to the callback, too.
+		const token = Promise.resolve().then(() => keeper.token());
+		token.then(first, callback);
 	};
 
 	return api;

@@ -11,7 +11,7 @@ export function plugInto(
 	/** Calls again with another token, once, if WeChat refuses the first. */
 	const retrying = (call) => async (given) => {
 		// None is given if the SDK has swallowed the reader's error: this tells it again.
-		const token = given ?? (await keeper.token());
+		const token = given ?? keeper.token();
 		try {
 			return await call(token);
 		} catch (answer) {
@@ -23,10 +23,10 @@ export function plugInto(
 	};
 
 	const { jssdk, card } = wechat;
-	jssdk.getAccessToken = async () => ({ access_token: await keeper.token() });
+	jssdk.getAccessToken = async () => ({ access_token: keeper.token() });
 	jssdk.getJsApiTicket = retrying(jssdk.getJsApiTicket.bind(jssdk));
 	if (card) {
-		card.getGlobalToken = async () => ({ accessToken: await keeper.token() });
+		card.getGlobalToken = async () => ({ accessToken: keeper.token() });
 		card.getApiTicketRemotely = retrying(card.getApiTicketRemotely.bind(card));
 		const decode = card.sendDecodeRequest.bind(card);
 		card.sendDecodeRequest = (code, { access_token }) =>

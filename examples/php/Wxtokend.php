@@ -46,7 +46,7 @@ class Wxtokend {
     }
 
     private function read(): array {
-        $text = @file_get_contents($this->file);
+        $text = @file_get_contents($this->file, false, null, 0, 4096); // a length spares PHP a second read
         if ($text === false) throw new RuntimeException("could not read $this->file: see wxtokend status");
         return json_decode($text, true, 4, JSON_THROW_ON_ERROR);
     }

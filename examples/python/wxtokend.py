@@ -43,8 +43,8 @@ class Wxtokend:
         return self._send(path, body, query, other) if other else answer
 
     def _read(self):
-        with open(self.file, encoding="utf-8") as file:
-            return json.load(file)
+        with open(self.file, "rb", buffering=0) as file:  # read in one piece: a buffer only costs time
+            return json.loads(file.read().decode())
 
     def _send(self, path, body, query, token):
         url = f"{self.api}{path}?" + parse.urlencode({**query, "access_token": token})
