@@ -1,7 +1,9 @@
 /**
  * What an app pays for the token before each call: the documented reader of its
  * language, against the same language's bare open + read + close + parse, and
- * against what it would ask instead, on a connection that stays open.
+ * against what it would ask instead, on a connection that stays open. The bare
+ * one is what anybody would write first: the language's plain idiom to read a
+ * whole file and take its value, and no look at `expire`.
  */
 import { spawnSync } from "node:child_process";
 import { once } from "node:events";

@@ -8,12 +8,7 @@ $reader = new Wxtokend($appid);
 
 $openings = [
     'reader' => fn() => fn() => $reader->token(),
-    'bare' => fn() => function () use ($file) {
-        $opened = fopen($file, 'r');
-        $text = fread($opened, 4096);
-        fclose($opened);
-        return json_decode($text, true)['value'];
-    },
+    'bare' => fn() => fn() => json_decode(file_get_contents($file), true)['value'],
     'redis' => function () {
         $connection = connect('BENCH_REDIS');
         return function () use ($connection) {

@@ -11,10 +11,8 @@ reader = Wxtokend(appid)
 
 
 def bare():
-    opened = open(file, "rb", buffering=0)
-    text = opened.read()
-    opened.close()
-    return json.loads(text)["value"]
+    with open(file, "rb") as opened:
+        return json.loads(opened.read())["value"]
 
 
 def redis():
