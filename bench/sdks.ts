@@ -1,9 +1,17 @@
 /** The SDKs that the examples are tested with, as npm has them; not part of the program. */
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import {
+	copyFileSync,
+	existsSync,
+	mkdtempSync,
+	readFileSync,
+	renameSync,
+	rmSync,
+	writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
-import { root, type Scale } from "./scene.ts";
+import { root } from "./scene.ts";
 
 export const sdks = [
 	"co-wechat-api",
@@ -12,23 +20,47 @@ export const sdks = [
 	"wechat-jssdk",
 ] as const;
 
+/** Where the tests have them, with the lock file that names their versions. */
 export const sdksDirectory = join(root, "test/examples/sdks");
 
-/** Installs them where the tests have them, unless they are there; says why if it cannot. */
-export function installSdks(scale: Scale): boolean {
-	const lock = readFileSync(join(sdksDirectory, "package-lock.json"));
-	const wanted = createHash("sha256").update(lock).digest("hex");
-	const mark = join(sdksDirectory, "node_modules/.installed");
-	if (existsSync(mark) && readFileSync(mark, "utf8") === wanted) return true;
-	const quiet = ["--ignore-scripts", "--no-audit", "--no-fund"];
-	// Where there is no network, npm would try for minutes.
-	const argv = ["ci", ...quiet, "--fetch-retries=1", "--fetch-timeout=30000"];
+/** Unless they are there. Throws what npm says if it cannot. */
+export function installSdks(): void {
+	if (areInstalled()) return;
+	rmSync(installed, { recursive: true, force: true });
+	// A test and a bench may want them at the same moment: whoever is ready first
+	// puts all of them in place at once.
+	const beside = mkdtempSync(join(sdksDirectory, ".installing-"));
 	try {
-		execFileSync("npm", argv, { cwd: sdksDirectory, stdio: "pipe" });
-	} catch {
-		scale.say(`skipped: ${sdks.join(", ")}: npm could not install them`);
-		return false;
+		for (const name of ["package.json", lockFile])
+			copyFileSync(join(sdksDirectory, name), join(beside, name));
+		const quiet = ["--ignore-scripts", "--no-audit", "--no-fund"];
+		// Where there is no network, npm would try for minutes.
+		const patience = ["--fetch-retries=1", "--fetch-timeout=30000"];
+		execFileSync("npm", ["ci", ...quiet, ...patience], {
+			cwd: beside,
+			stdio: "pipe",
+		});
+		writeFileSync(join(beside, "node_modules", mark), wanted());
+		renameSync(join(beside, "node_modules"), installed);
+	} catch (error) {
+		if (!areInstalled()) throw error;
+	} finally {
+		rmSync(beside, { recursive: true, force: true });
 	}
-	writeFileSync(mark, wanted);
-	return true;
+}
+
+const installed = join(sdksDirectory, "node_modules");
+const lockFile = "package-lock.json";
+/** Beside the packages, so that it goes when they go. */
+const mark = ".installed";
+
+function areInstalled(): boolean {
+	const path = join(installed, mark);
+	return existsSync(path) && readFileSync(path, "utf8") === wanted();
+}
+
+/** Names the versions that the lock file asks for. */
+function wanted(): string {
+	const lock = readFileSync(join(sdksDirectory, lockFile));
+	return createHash("sha256").update(lock).digest("hex");
 }

@@ -1,8 +1,9 @@
 import { expect, onTestFinished, test } from "vitest";
+import { installSdks } from "../../bench/sdks.ts";
 import { testReader } from "./cases.ts";
 import { startDriver } from "./driver.ts";
 import { keep } from "./kept-account.ts";
-import { installSdks, npmReaders } from "./npm-sdks.ts";
+import { npmReaders } from "./npm-sdks.ts";
 import { environmentOf } from "./readers.ts";
 
 installSdks();

@@ -1,38 +1,19 @@
 /** The SDKs that npm has: the real packages, in the versions of `sdks/package-lock.json`. */
-import { execFileSync } from "node:child_process";
-import { createHash } from "node:crypto";
 import {
 	copyFileSync,
-	existsSync,
 	mkdirSync,
 	mkdtempSync,
 	readdirSync,
-	readFileSync,
 	rmSync,
 	symlinkSync,
-	writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { sdksDirectory } from "../../bench/sdks.ts";
 import { projectRoot } from "../support/program.ts";
 import { examples, type Reader } from "./readers.ts";
 
 const here = join(projectRoot, "test/examples");
-const sdks = join(here, "sdks");
-
-/**
- * Installs the packages beside their lock file, unless they are there; this is
- * for one test file alone, as two would get into each other's way.
- */
-export function installSdks(): void {
-	const lock = readFileSync(join(sdks, "package-lock.json"));
-	const wanted = createHash("sha256").update(lock).digest("hex");
-	const mark = join(sdks, "node_modules/.installed");
-	if (existsSync(mark) && readFileSync(mark, "utf8") === wanted) return;
-	const quiet = ["--ignore-scripts", "--no-audit", "--no-fund"];
-	execFileSync("npm", ["ci", ...quiet], { cwd: sdks, stdio: "pipe" });
-	writeFileSync(mark, wanted);
-}
 
 let place: string | undefined;
 
@@ -52,12 +33,15 @@ function app(): string {
 			copyFileSync(join(from, name), join(to, name));
 	};
 	copy(join(examples, "node"), directory);
-	copy(join(sdks, "drivers"), join(directory, "drivers"));
+	copy(join(sdksDirectory, "drivers"), join(directory, "drivers"));
 	copyFileSync(
 		join(here, "drivers/loop.mjs"),
 		join(directory, "drivers/loop.mjs"),
 	);
-	symlinkSync(join(sdks, "node_modules"), join(directory, "node_modules"));
+	symlinkSync(
+		join(sdksDirectory, "node_modules"),
+		join(directory, "node_modules"),
+	);
 	place = directory;
 	return directory;
 }
