@@ -3,12 +3,12 @@ import { errnoOf } from "./errors.ts";
 
 export interface FileWatch {
 	/**
-	 * Whether changes since the last call were heard of. False at first, after the
-	 * directory was replaced, and where watching does not work: look for yourself.
+	 * Listens from now on, if it did not. True: it has listened since the last call
+	 * without a gap. False: look for yourself, once.
 	 */
-	isReliable(): boolean;
-	/** Whether changes from now on will be heard of. */
-	isOpen(): boolean;
+	listen(): boolean;
+	/** The last try to listen did not work. */
+	isDeaf(): boolean;
 	stop(): void;
 }
 
@@ -23,6 +23,7 @@ export function watchFiles(
 ): FileWatch {
 	let watcher: FSWatcher | undefined;
 	let watched = "";
+	let deaf = false;
 
 	const stop = () => {
 		watcher?.close();
@@ -42,15 +43,16 @@ export function watchFiles(
 	};
 
 	return {
-		isReliable: () => {
+		listen: () => {
 			const found = identityOf(directory);
 			if (watcher !== undefined && found === watched) return true;
 			stop();
 			watched = found;
-			if (found !== "") open();
+			open();
+			deaf = watcher === undefined;
 			return false;
 		},
-		isOpen: () => watcher !== undefined,
+		isDeaf: () => deaf,
 		stop,
 	};
 }

@@ -693,8 +693,9 @@ export function createKeeper(parts: KeeperParts): Keeper {
 
 	const describe = (known: KnownToken) => ({
 		token: known.id,
-		expiresAt: iso(known.token.expiresAt),
-		dueAt: iso(refreshAt(known, rules)),
+		// As dates: they become text only if the line is written.
+		expiresAt: new Date(known.token.expiresAt),
+		dueAt: new Date(refreshAt(known, rules)),
 	});
 
 	return {

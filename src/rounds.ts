@@ -3,12 +3,15 @@
  *
  * A few hundred accounts are all looked at in each tick, which reads nothing but
  * the attributes of their files. Of more, a tick looks at those that are not at
- * rest, whose files somebody touched, and a few of the others in turn.
+ * rest, whose files somebody touched, and a few of the others in turn. While
+ * hundreds are at work nobody listens to the kernel, which would tell of each of
+ * their own writes; once they are done, all are looked at.
  */
 import { setImmediate as breathe } from "node:timers/promises";
 import { tokenFileOf } from "./account-state.ts";
 import type { Clock } from "./clock.ts";
 import { type FileWatch, watchFiles } from "./file-watch.ts";
+import { returnMemory } from "./heap.ts";
 import type { KeptAccount } from "./kept-account.ts";
 
 export interface Rounds {
@@ -32,6 +35,9 @@ const mostAtOnce = 256;
 /** Ticks in which each of them is looked at once, whatever was heard of its files. */
 const turns = 128;
 
+/** After a burst, and between two collections. */
+const calmMs = 4_000;
+
 /** A tick gives way to sockets and timers after so long. */
 const sliceMs = 10;
 
@@ -40,14 +46,21 @@ export function createRounds(parts: RoundsParts): Rounds {
 	const watch = accounts.length > mostAtOnce ? watchAccounts(parts) : undefined;
 	let turn = 0;
 	let lastAt = Number.NEGATIVE_INFINITY;
+	let isStorm = false;
+	// However many files there are at the start: reading them all is a burst.
+	let collections = 3;
+	let collectAt = clock.monotonic() + calmMs;
 
 	const walk = async (patienceMs: number) => {
 		const now = clock.now();
+		const hasHeardAll = isStorm || watch?.listen() === true;
 		// Instants of before say nothing once the clock was set back.
-		const atAll = watch?.isReliable() !== true || now < lastAt;
+		const atAll = !hasHeardAll || now < lastAt;
+		const mayRest = watch?.isDeaf() === false;
 		lastAt = now;
 		turn = (turn + 1) % turns;
 		const looks: Promise<unknown>[] = [];
+		let atWork = 0;
 		let since = performance.now();
 		for (const [index, one] of accounts.entries()) {
 			const isAwake = one.isStirred || now >= one.restsUntil;
@@ -55,12 +68,29 @@ export function createRounds(parts: RoundsParts): Rounds {
 			one.isStirred = false;
 			const { keeper } = one;
 			if (keeper.needsLook()) looks.push(keeper.look(patienceMs).catch(onBug));
-			else if (watch?.isOpen()) one.rest();
+			else if (mayRest) one.rest();
+			if (one.keeperAtWork !== undefined) atWork += 1;
 			if (performance.now() - since < sliceMs) continue;
 			await breathe();
 			since = performance.now();
 		}
+		if (watch !== undefined) weather(atWork > mostAtOnce);
 		return looks;
+	};
+
+	/** Collects once it has been calm for a while; more than once, for V8 frees first and gives back later. */
+	const weather = (storm: boolean) => {
+		if (storm) {
+			watch?.stop();
+			collections = 3;
+		}
+		if (storm || collections === 0) collectAt = clock.monotonic() + calmMs;
+		if (clock.monotonic() >= collectAt) {
+			collections -= 1;
+			collectAt = clock.monotonic() + calmMs;
+			returnMemory();
+		}
+		isStorm = storm;
 	};
 
 	return {

@@ -171,7 +171,8 @@ test("a request that another process was cut off from is noticed while the accou
 });
 
 test("all are renewed when they are due, and when the clock was set back", async () => {
-	const { rounds, advance, happened, fetches } = newScene(many);
+	const scene = newScene(many);
+	const { accounts, rounds, advance, awake, happened, fetches } = scene;
 	await rounds.first(0);
 	advance(hourMs);
 	await rounds.tick();
@@ -188,6 +189,13 @@ test("all are renewed when they are due, and when the clock was set back", async
 		what: "new tokens in place of those from the future",
 	});
 	expect(fetches()).toBe(2 * many);
+	// While hundreds were at work, nobody listened; now somebody does again.
+	await rounds.tick();
+	await rounds.tick();
+	expect(awake()).toEqual([]);
+	const one = accounts[9] as KeptAccount;
+	fs.rmSync(one.path);
+	await eventually(() => one.isStirred, { what: "the kernel's message" });
 });
 
 test("a directory that was removed, or replaced by another one, is noticed in the next tick", async () => {

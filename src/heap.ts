@@ -1,0 +1,15 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+
+/**
+ * Gives back what a burst of work has left of the heap. By itself V8 would keep
+ * it for as long as little happens: a hundred megabytes for a daemon at rest.
+ * Takes some tens of milliseconds.
+ */
+export function returnMemory(): void {
+	// The only way to ask for it from within.
+	setFlagsFromString("--expose-gc");
+	const collect = runInNewContext("gc") as () => void;
+	setFlagsFromString("--no-expose-gc");
+	collect();
+}
