@@ -40,9 +40,7 @@ export function parseCommandLine(
 		});
 	} catch (error) {
 		if (!(error instanceof TypeError)) throw error;
-		// The first sentence names the option; the rest is advice for programmers.
-		const [what] = error.message.split(/\. |\n/);
-		throw new UsageError(what ?? "unknown option", hint);
+		throw new UsageError(mistakeIn(error.message, usage), hint);
 	}
 	const { values, positionals } = parsed;
 	const help = values.help === true;
@@ -83,4 +81,16 @@ export function parseCommandLine(
 			);
 		},
 	};
+}
+
+/** Node.js says it in words for programmers. */
+function mistakeIn(message: string, { options }: CommandUsage): string {
+	const [option = "this option"] = /-[^\s<',]+/.exec(message) ?? [];
+	if (message.startsWith("Unknown option"))
+		return `there is no option ${option}`;
+	if (message.includes("does not take")) return `${option} takes no value`;
+	const value = options.find(({ flag }) => option === `--${flag}`)?.value;
+	return message.includes("ambiguous")
+		? `${option} has no value; one that begins with a dash is given as ${option}=${value}`
+		: `${option} has no value; expected ${option} ${value}`;
 }

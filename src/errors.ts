@@ -36,7 +36,13 @@ export interface ConfigProblem {
 export class ConfigError extends Error {
 	readonly source: string;
 	readonly problems: readonly ConfigProblem[];
-	constructor(source: string, problems: readonly ConfigProblem[]) {
+	/** What else is doubtful about it, in sentences. */
+	readonly warnings: readonly string[];
+	constructor(
+		source: string,
+		problems: readonly ConfigProblem[],
+		warnings: readonly string[] = [],
+	) {
 		super(
 			`could not use the configuration ${source}: ${problems
 				.map(({ path, message }) => `${path}: ${message}`)
@@ -45,6 +51,7 @@ export class ConfigError extends Error {
 		this.name = "ConfigError";
 		this.source = source;
 		this.problems = problems;
+		this.warnings = warnings;
 	}
 }
 
@@ -132,3 +139,43 @@ export function errnoOf(error: unknown): string | undefined {
 	}
 	return undefined;
 }
+
+/** The `code` of a system error in words: `no such file or directory (ENOENT)`. */
+export function inWords(code: string | undefined): string {
+	if (code === undefined) return "for an unknown reason";
+	const words = Object.hasOwn(systemErrors, code)
+		? systemErrors[code]
+		: undefined;
+	return words === undefined ? code : `${words} (${code})`;
+}
+
+/** As strerror(3) has them; Node.js has a table of its own, for which it loads much. */
+const systemErrors: Readonly<Record<string, string>> = {
+	EACCES: "permission denied",
+	EADDRINUSE: "the address is in use already",
+	EAGAIN: "it is busy",
+	EBUSY: "it is in use",
+	ECONNREFUSED: "nobody listens there",
+	ECONNRESET: "the connection was broken off",
+	EDQUOT: "the disk quota is used up",
+	EEXIST: "something lies there already",
+	EFBIG: "the file would become too large",
+	EINVAL: "the system does not take that",
+	EIO: "the disk reports an error",
+	EISDIR: "it is a directory",
+	ELOOP: "too many symbolic links",
+	EMFILE: "too many open files",
+	ENAMETOOLONG: "the name is too long",
+	ENFILE: "too many open files on this machine",
+	ENOENT: "no such file or directory",
+	ENOSPC: "no space left on the device",
+	ENOTDIR: "a part of the path is not a directory",
+	ENOTEMPTY: "the directory is not empty",
+	ENOTSOCK: "it is not a socket",
+	EPERM: "operation not permitted",
+	EPIPE: "nobody reads any more",
+	EROFS: "the file system is read-only",
+	ESTALE: "the network file system has lost it",
+	ETIMEDOUT: "no answer in time",
+	timeout: "no answer in time",
+};

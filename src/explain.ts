@@ -1,4 +1,11 @@
-import { ConfigError, exitCode, StoreError, UsageError } from "./errors.ts";
+import {
+	ConfigError,
+	errnoOf,
+	exitCode,
+	inWords,
+	StoreError,
+	UsageError,
+} from "./errors.ts";
 import { writesToJournal } from "./journal.ts";
 
 /** Says what is wrong on stderr; returns the exit code. */
@@ -11,20 +18,36 @@ export function explain(error: unknown): number {
 		return exitCode.usage;
 	}
 	if (error instanceof ConfigError) {
-		const { source, problems } = error;
+		const { source, problems, warnings } = error;
 		const where = source === "" ? "" : ` in ${source}`;
 		const count =
 			problems.length === 1 ? "1 problem" : `${problems.length} problems`;
 		say(`${count}${where}:`);
 		for (const { path, message } of problems)
 			process.stderr.write(`${mark}  ${path}: ${message}\n`);
+		for (const warning of warnings) say(`warning: ${warning}`);
 		return exitCode.configuration;
 	}
 	if (error instanceof StoreError) {
 		say(`${error.message}; ${error.hint}`);
 		return exitCode.cannotWrite;
 	}
+	if (isLostAnswer(error)) {
+		const cause = inWords(errnoOf(error));
+		say(`could not write the answer: ${cause}; write it to another place`);
+		return exitCode.cannotWrite;
+	}
 	const stack = error instanceof Error ? error.stack : String(error);
 	say(`this is a bug, please report it:\n${stack}`);
 	return exitCode.bug;
+}
+
+/** Whatever else we write to wraps its errors: this was stdout. */
+function isLostAnswer(error: unknown): boolean {
+	return (
+		error instanceof Error &&
+		"syscall" in error &&
+		error.syscall === "write" &&
+		/^(EDQUOT|EFBIG|EIO|ENOSPC)$/.test(errnoOf(error) ?? "")
+	);
 }

@@ -1,7 +1,7 @@
 /** Finds the command, and turns whatever it throws into words and an exit code. */
 import manifest from "../package.json" with { type: "json" };
 import { type CommandLine, parseCommandLine } from "./command-line.ts";
-import { exitCode, UsageError } from "./errors.ts";
+import { errnoOf, exitCode, UsageError } from "./errors.ts";
 import { explain } from "./explain.ts";
 import type { SignalInbox } from "./signals.ts";
 import { type CommandName, commands, helpFor, overview } from "./usage.ts";
@@ -12,23 +12,35 @@ export async function main(
 	argv: readonly string[],
 	signals: SignalInbox | undefined,
 ): Promise<void> {
+	const [name = ""] = argv;
 	// Making `process.stdout` takes longer than all that `get` does.
-	if (argv[0] !== "get") outliveClosedPipe();
+	if (name !== "get") followOutput(name);
 	process.on("uncaughtException", (error) => process.exit(explain(error)));
 	process.on("unhandledRejection", (error) => process.exit(explain(error)));
+	let code: number;
 	try {
-		process.exitCode = await dispatch(argv, signals);
+		code = await dispatch(argv, signals);
 	} catch (error) {
-		process.exitCode = explain(error);
+		code = explain(error);
 	}
+	// Perhaps it is known already that the answer was lost.
+	process.exitCode ||= code;
 }
 
-/** A closed pipe (`wxtokend status | head -1`) is no bug. */
-function outliveClosedPipe(): void {
+/**
+ * A closed pipe (`wxtokend status | head -1`) is no bug, and a full disk is none
+ * of ours. Who fetches goes on to the end all the same: a token would be lost.
+ */
+function followOutput(name: string): void {
+	const goesOn = ["run", "once", "check"].includes(name);
 	process.stdout.on("error", (error) => {
-		if ("code" in error && error.code === "EPIPE") process.exit(exitCode.done);
-		throw error;
+		const isClosed = errnoOf(error) === "EPIPE";
+		const code = isClosed ? exitCode.done : process.exitCode || explain(error);
+		if (!goesOn) process.exit(code);
+		process.exitCode ||= code;
 	});
+	// Who wrote to stderr has nowhere left to say so.
+	process.stderr.on("error", () => {});
 }
 
 async function dispatch(
@@ -40,9 +52,9 @@ async function dispatch(
 		return exitCode.done;
 	}
 	if (name === "--help" || name === "help" || name === "-h") {
-		const [about = ""] = rest;
+		const [about] = rest;
 		process.stdout.write(
-			isCommand(about) ? helpFor(commands[about]) : overview(version),
+			about === undefined ? overview(version) : helpFor(usageOf(about)),
 		);
 		return exitCode.done;
 	}
@@ -50,17 +62,21 @@ async function dispatch(
 		process.stderr.write(overview(version));
 		return exitCode.usage;
 	}
-	if (!isCommand(name))
-		throw new UsageError(
-			`there is no command ${JSON.stringify(name)}`,
-			`commands: ${Object.keys(commands).join(", ")}`,
-		);
-	const line = parseCommandLine(commands[name], rest);
+	const usage = usageOf(name);
+	const line = parseCommandLine(usage, rest);
 	if (line.help) {
-		process.stdout.write(helpFor(commands[name]));
+		process.stdout.write(helpFor(usage));
 		return exitCode.done;
 	}
-	return perform(name, line, signals);
+	return perform(usage.name, line, signals);
+}
+
+function usageOf(name: string): (typeof commands)[CommandName] {
+	if (isCommand(name)) return commands[name];
+	throw new UsageError(
+		`there is no command ${JSON.stringify(name)}`,
+		`commands: ${Object.keys(commands).join(", ")}`,
+	);
 }
 
 /** Each command is loaded when it is asked for: `get` needs no HTTP client. */

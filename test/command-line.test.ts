@@ -1,7 +1,12 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { parseCommandLine } from "../src/command-line.ts";
 import { UsageError } from "../src/errors.ts";
 import { type CommandUsage, commands } from "../src/usage.ts";
+import { newDirectory } from "./support/directory.ts";
+import { newToken } from "./support/issuer.ts";
+import { newSecret } from "./support/leaks.ts";
 import { type Finished, runProgram } from "./support/program.ts";
 
 describe("a wrong command line ends with 64 and one line that says what to do", () => {
@@ -10,31 +15,34 @@ describe("a wrong command line ends with 64 and one line that says what to do", 
 		["Run", 'there is no command "Run"'],
 		["--verbose", 'there is no command "--verbose"'],
 		["constructor", 'there is no command "constructor"'],
-		["run --verbose", "Unknown option '--verbose'"],
-		["run -x", "Unknown option '-x'"],
+		["run --verbose", "there is no option --verbose"],
+		["run -x", "there is no option -x"],
 		["run extra", 'unexpected argument "extra"'],
-		["run --config", "Option '--config <value>' argument missing"],
+		["run --config", "--config has no value; expected --config F"],
 		["run --config=", "--config is empty; expected F"],
-		["run --simulate=yes", "Option '--simulate' does not take an argument"],
-		["once --online", "Unknown option '--online'"],
+		["run --simulate=yes", "--simulate takes no value"],
+		["once --online", "there is no option --online"],
 		["get", "APPID is missing"],
 		["get wx1 wx2", 'unexpected argument "wx2"'],
 		[
 			"get wx1 --wait soon",
 			'--wait is "soon"; expected a number of at least 0',
 		],
+		["get wx1 --wait -1", "a dash is given as --wait=S"],
+		["refresh --stale -", "there is no token on stdin"],
+		["help no-such-command", 'there is no command "no-such-command"'],
 		["get wx1 --wait=-1", '--wait is "-1"; expected a number'],
 		["get wx1 --min-valid nan", '--min-valid is "nan"; expected a number'],
 		["get wx1 --min-valid=", "--min-valid is empty; expected S"],
 		["check everything", 'unexpected argument "everything"'],
 		["status wx1", 'unexpected argument "wx1"'],
-		["refresh --stale", "Option '--stale <value>' argument missing"],
+		["refresh --stale", "--stale has no value; expected --stale TOKEN"],
 		["simulate --port many", '--port is "many"'],
 	])("wxtokend %s", async (line, says) => {
 		const { code, stdout, stderr } = await wxtokend(line);
 		expect({ code, stdout }).toEqual({ code: 64, stdout: "" });
 		expect(stderr).toMatch(
-			/^wxtokend: .*; (see wxtokend \w+ --help|commands: .*)\n$/,
+			/^wxtokend: .*; (see wxtokend \w+ --help|commands: .*|write the token .*)\n$/,
 		);
 		expect(stderr).toContain(says);
 	});
@@ -44,6 +52,53 @@ describe("a wrong command line ends with 64 and one line that says what to do", 
 		expect({ code, stdout }).toEqual({ code: 64, stdout: "" });
 		for (const name of Object.keys(commands))
 			expect(stderr).toContain(`  ${name} `);
+	});
+});
+
+describe("an answer that cannot be written is no bug, and no success", () => {
+	const into = (target: string) => ["bash", "-c", `"$0" "$@" ${target}`];
+	test.each(["--help", "--version", "get --help", "status --help", "help get"])(
+		"wxtokend %s on a full disk ends with 73",
+		async (line) => {
+			const said = await runProgram(line.split(" "), {
+				launcher: into(">/dev/full"),
+			});
+			expect(said).toMatchObject({ code: 73, stdout: "" });
+			expect(said.stderr).toMatch(
+				/^wxtokend: could not write the answer: no space left .*\(ENOSPC\); .*\n$/,
+			);
+		},
+	);
+
+	test("check on a full disk tells it after the probe, and get keeps the token to itself", async () => {
+		const place = newDirectory();
+		const env = {
+			WECHAT_APPID: "wx1",
+			WECHAT_SECRET: newSecret(),
+			WXTOKEND_DIRECTORY: place,
+		};
+		const token = { value: newToken(), expire: Date.now() / 1_000 + 100 };
+		writeFileSync(join(place, "wx_access_token_wx1"), JSON.stringify(token));
+		for (const line of ["check", "get wx1", "status --json"]) {
+			const options = { env, launcher: into(">/dev/full") };
+			const said = await runProgram(line.split(" "), options);
+			expect(said.code, line).toBe(73);
+			expect(said.stderr.match(/could not write/g)?.length).toBe(1);
+			expect(said.stderr).not.toContain(token.value);
+		}
+	});
+
+	test("a pipe that nobody reads any more is left in silence, and so is a full stderr", async () => {
+		const pipe = `"$0" "$@" | true; exit "\${PIPESTATUS[0]}"`;
+		const closed = { launcher: ["bash", "-c", pipe] };
+		expect(await runProgram(["--help"], closed)).toMatchObject({
+			code: 0,
+			stderr: "",
+		});
+		const mute = await runProgram(["no-such-command"], {
+			launcher: into("2>/dev/full"),
+		});
+		expect(mute.code).toBe(64);
 	});
 });
 
