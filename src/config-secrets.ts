@@ -3,7 +3,7 @@ import { readFileSync, statSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import type { ConfigOptions } from "./config.ts";
 import type { ConfigSource } from "./config-source.ts";
-import { type ConfigProblem, errnoOf } from "./errors.ts";
+import { type ConfigProblem, errnoOf, inWords } from "./errors.ts";
 
 export interface FoundSecrets {
 	/** In the order of the accounts; "" where there is none to be had. */
@@ -26,9 +26,29 @@ export function findSecrets(
 		const isTable = typeof entry === "object" && !Array.isArray(entry);
 		if (!isTable || entry === null) return "";
 		const search = { source, env, problems, warnings };
-		return secretOf({ ...entry }, `account[${index}]`, search) ?? "";
+		const path = `account[${index}]`;
+		const secret = secretOf({ ...entry }, path, search) ?? "";
+		const problem = confusion({ ...entry }, secret);
+		// Neither is shown: each may be the other.
+		if (problem !== undefined)
+			problems.push({ path: `${path}.appid`, message: problem });
+		return secret;
 	});
 	return { secrets, problems, warnings };
+}
+
+/** An appid begins with wx, and an AppSecret has 32 hexadecimal digits. */
+function confusion({ appid }: Entry, secret: string): string | undefined {
+	if (typeof appid !== "string" || secret === "") return undefined;
+	if (appid === secret)
+		return "is the same as the AppSecret; expected the AppID beside it in the console";
+	return looksLikeSecret(appid) && secret.startsWith("wx")
+		? "looks like an AppSecret, and the secret like an appid; expected them the other way round"
+		: undefined;
+}
+
+export function looksLikeSecret(text: string): boolean {
+	return /^[0-9a-f]{32}$/i.test(text);
 }
 
 interface Search {
@@ -70,7 +90,10 @@ function secretOf(
 		// Its value is not shown: it may be the secret itself.
 		return isAbsolute(file) || source.isEnvironment
 			? readSecret(file, `${path}.secret_file`, search)
-			: wrong("secret_file", "is not an absolute path; expected one");
+			: wrong(
+					"secret_file",
+					"is not an absolute path (it is not shown here: it may be the AppSecret itself); expected one, or did you mean `secret`?",
+				);
 	}
 	if (file !== undefined) return undefined;
 	const known = typeof appid === "string" && /^[\w-]+$/.test(appid);
@@ -116,9 +139,14 @@ function readSecret(
 			warnings.push(
 				`secret file ${file} is readable by all users of this machine: chmod 0600 ${file}`,
 			);
-		return checked(text, path, `${file} `, problems);
+		const secret = checked(text, path, `${file} `, problems);
+		if (secret !== undefined && !looksLikeSecret(secret))
+			warnings.push(
+				`what stands in secret file ${file} does not look like an AppSecret, which has 32 characters of 0-9 a-f: compare it with the console`,
+			);
+		return secret;
 	} catch (error) {
-		return wrong(`could not be read: ${errnoOf(error)}`);
+		return wrong(`could not be read: ${inWords(errnoOf(error))}`);
 	}
 }
 
@@ -130,6 +158,11 @@ function checked(
 	problems: ConfigProblem[],
 ): string | undefined {
 	const secret = text.trim();
+	if (/^(["']).*\1$/.test(secret) && secret.length > 1) {
+		const message = `${where}holds the AppSecret in quotes; expected it without them`;
+		problems.push({ path, message });
+		return undefined;
+	}
 	if (/^[\x21-\x7e]{1,256}$/.test(secret)) return secret;
 	const message =
 		secret === ""

@@ -1,22 +1,40 @@
 /** The shape of the configuration file: its keys, and what each of them may be. */
 import { isAbsolute } from "node:path";
 import * as v from "valibot";
+import { looksLikeSecret } from "./config-secrets.ts";
 import type { ConfigProblem } from "./errors.ts";
 import { groupId } from "./group.ts";
 import { logLevels } from "./log-level.ts";
 import { cronProblem } from "./schedule-expression.ts";
 
-/** What is wrong with the shape, if anything; else the content, typed. */
-export function checkShape(content: unknown):
-	| { readonly content: ConfigContent; readonly problems: readonly [] }
-	| {
-			readonly content: undefined;
-			readonly problems: readonly ConfigProblem[];
-	  } {
+/**
+ * What is wrong with the shape, and the content, typed: without the keys that
+ * are wrong; undefined if it is none without them.
+ */
+export function checkShape(content: unknown): {
+	readonly content: ConfigContent | undefined;
+	readonly problems: readonly ConfigProblem[];
+} {
 	const parsed = v.safeParse(fileSchema, content);
-	return parsed.success
-		? { content: parsed.output, problems: [] }
-		: { content: undefined, problems: parsed.issues.map(problemOf) };
+	if (parsed.success) return { content: parsed.output, problems: [] };
+	const rest = structuredClone(content);
+	for (const { path } of parsed.issues)
+		removeAt(rest, path?.map(({ key }) => String(key)) ?? []);
+	const again = v.safeParse(fileSchema, rest);
+	return {
+		content: again.success ? again.output : undefined,
+		problems: parsed.issues.map(problemOf),
+	};
+}
+
+/** The key, or the list in which it is a part. */
+function removeAt(tree: unknown, [key = "", ...deeper]: readonly string[]) {
+	if (typeof tree !== "object" || tree === null) return;
+	const branch = (tree as Record<string, unknown>)[key];
+	const isLeaf =
+		deeper.length === 0 || (deeper.length === 1 && Array.isArray(branch));
+	if (isLeaf) Reflect.deleteProperty(tree, key);
+	else removeAt(branch, deeper);
 }
 
 /** A value as it stands in the file, short; never what might be a secret. */
@@ -41,6 +59,8 @@ function showText(text: string, key: string): string {
 	if (key === "account" || key === "wechat") return "a string";
 	// In place of the appid it may be both: "wx…:secret".
 	if (key === "appid") {
+		if (looksLikeSecret(text))
+			return "not shown, as it looks like an AppSecret";
 		const [name = ""] = text.split(/[^\w-]/, 1);
 		return quote(name === text ? text : `${name.slice(0, 24)}…`);
 	}
@@ -68,6 +88,8 @@ function seconds(least: number, most: number) {
 
 const urlRule =
 	"an https (or http) URL without user, query or fragment, such as https://api.weixin.qq.com";
+const bareUrlRule =
+	"only scheme, host and port, such as https://api.weixin.qq.com; the path is wxtokend's matter";
 
 const wechatKeys = {
 	interface: v.optional(
@@ -76,7 +98,11 @@ const wechatKeys = {
 	base_urls: v.optional(
 		v.pipe(
 			v.array(
-				v.pipe(v.string(urlRule), v.check(isBaseUrl, urlRule)),
+				v.pipe(
+					v.string(urlRule),
+					v.check(isBaseUrl, urlRule),
+					v.check(hasNoPath, bareUrlRule),
+				),
 				"an array of URLs",
 			),
 			v.minLength(1, "at least one URL"),
@@ -210,6 +236,10 @@ function isBaseUrl(value: string): boolean {
 		(protocol === "https:" || protocol === "http:") &&
 		username + password + search + hash === ""
 	);
+}
+
+function hasNoPath(value: string): boolean {
+	return !URL.canParse(value) || new URL(value).pathname === "/";
 }
 
 // --- Problems in words. ---

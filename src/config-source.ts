@@ -2,7 +2,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { parse, TomlError } from "smol-toml";
 import type { ConfigOptions } from "./config.ts";
-import { ConfigError, errnoOf } from "./errors.ts";
+import { ConfigError, errnoOf, inWords } from "./errors.ts";
 import { defaultConfigFile } from "./token-path.ts";
 
 export interface ConfigSource {
@@ -34,7 +34,10 @@ function readText(path: string, required: boolean): string | undefined {
 		const errno = errnoOf(error);
 		if (errno === "ENOENT" && !required) return undefined;
 		throw new ConfigError(path, [
-			{ path, message: `could not be read: ${errno}; ${readHint(errno)}` },
+			{
+				path,
+				message: `could not be read: ${inWords(errno)}; ${readHint(errno)}`,
+			},
 		]);
 	}
 }
@@ -71,10 +74,12 @@ function parseToml(source: string, text: string): Record<string, unknown> {
 		// Only the first line of the message: the rest quotes the file, and
 		// perhaps a secret in it.
 		const [what] = error.message.split("\n");
+		const isMode = /^\s*mode\s*=/.test(text.split("\n")[error.line - 1] ?? "");
+		const hint = isMode ? '; modes are strings: mode = "0640"' : "";
 		throw new ConfigError(source, [
 			{
 				path: `line ${error.line}, column ${error.column}`,
-				message: `is not TOML: ${what?.replace(/^Invalid TOML document: /, "")}`,
+				message: `is not TOML: ${what?.replace(/^Invalid TOML document: /, "")}${hint}`,
 			},
 		]);
 	}

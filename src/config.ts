@@ -3,8 +3,8 @@
  * are found in one run, each with its path, what stands there (never a secret)
  * and what was expected.
  */
-import { join, resolve } from "node:path";
-import { findSecrets } from "./config-secrets.ts";
+import { basename, join, resolve } from "node:path";
+import { findSecrets, looksLikeSecret } from "./config-secrets.ts";
 import { type ConfigContent, checkShape, show } from "./config-shape.ts";
 import { type ConfigSource, findConfig } from "./config-source.ts";
 import { ConfigError, type ConfigProblem } from "./errors.ts";
@@ -41,6 +41,8 @@ export interface Config {
 	/** For node_exporter's textfile collector; absolute path. */
 	readonly metricsFile: string | undefined;
 	readonly accounts: readonly Account[];
+	/** Its tokens are the simulator's. */
+	readonly isSimulated?: boolean;
 	/** Sentences for the operator: works, but should not stay so. */
 	readonly warnings: readonly string[];
 }
@@ -70,20 +72,39 @@ export function loadConfig(options: ConfigOptions): Config {
 		...findTwins(source),
 		...findSocketProblems(source, env),
 	];
-	if (shape.content === undefined || all.length > 0)
-		throw new ConfigError(source.name, inWordsOf(source, all));
-	return build(shape.content, source.name, env, secrets, warnings);
+	const { content } = shape;
+	const config = content && build(content, source.name, env, secrets, warnings);
+	if (config === undefined || all.length > 0)
+		throw new ConfigError(
+			source.name,
+			inWordsOf(source, all),
+			config?.warnings ?? warnings,
+		);
+	return config;
 }
 
 /** One problem per key is enough to mend it. */
 function inWordsOf(
-	{ nameOf }: ConfigSource,
+	{ nameOf, content, isEnvironment }: ConfigSource,
 	problems: readonly ConfigProblem[],
 ): readonly ConfigProblem[] {
 	const paths = problems.map(({ path }) => path);
+	const accounts = namesIn(content);
+	/** Nobody counts tables from 0, if there are many. */
+	const ownerOf = (path: string) => {
+		const [, index, key] = /^account\[(\d+)\]\.(.*)/.exec(path) ?? [];
+		const { appid = "" } = accounts[Number(index ?? -1)] ?? {};
+		const isClear = /^[\w-]{1,64}$/.test(appid) && !looksLikeSecret(appid);
+		return isClear && key !== "appid" && !isEnvironment
+			? ` (account ${appid})`
+			: "";
+	};
 	return problems
 		.filter(({ path }, index) => paths.indexOf(path) === index)
-		.map(({ path, message }) => ({ path: nameOf(path), message }));
+		.map(({ path, message }) => ({
+			path: nameOf(path),
+			message: message + ownerOf(path),
+		}));
 }
 
 // --- What no key can tell alone. The content may still be of any shape. ---
@@ -128,14 +149,21 @@ function findSocketProblems(
 			},
 		];
 	const files = namesIn(content).map(({ file = "" }) => join(directory, file));
-	return files.includes(path)
+	const index = files.indexOf(path);
+	if (index < 0) return [];
+	return socket === undefined
 		? [
 				{
-					path: "socket",
-					message: `is ${show(socket)}, the name of a token file; expected another name`,
+					path: `account[${index}].file`,
+					message: `is ${show(basename(path))}, the default name of the control socket (\`socket\`); expected another name`,
 				},
 			]
-		: [];
+		: [
+				{
+					path: "socket",
+					message: `is ${show(socket)}, the name of the token file of account[${index}]; expected another name`,
+				},
+			];
 }
 
 function socketPath(
@@ -208,6 +236,7 @@ function build(
 			...new Set(warnings),
 			...plainHttpWarnings(accounts),
 			...scheduleWarnings(schedule, accounts),
+			...cooldownWarnings(content),
 			...((mode & 0o004) === 0
 				? []
 				: [
@@ -231,6 +260,22 @@ function plainHttpWarnings(accounts: readonly Account[]): readonly string[] {
 			(url) =>
 				`base URL ${url} is not encrypted: the AppSecret can be read on the way (only right inside 微信云托管)`,
 		);
+}
+
+/** WeChat takes two forces 30 s apart; so `cooldown` is raised. */
+function cooldownWarnings({
+	wechat,
+	account,
+}: ConfigContent): readonly string[] {
+	const raised = account
+		.map((entry) => ({ ...wechat, ...entry }))
+		.filter((of) => of.interface === "stable" && (of.cooldown ?? 31) < 31);
+	const [first, ...others] = raised;
+	if (first === undefined) return [];
+	const more = others.length === 0 ? "" : ` and ${others.length} more`;
+	return [
+		`cooldown = ${first.cooldown} (account ${first.appid}${more}) is taken as 31, because interface = "stable" can be forced each 30 s only`,
+	];
 }
 
 /** A token that becomes due just after a slot must live until the next one. */

@@ -66,6 +66,12 @@ const errcodes: Readonly<Record<number, Meaning>> = {
 		hint: "compare `appid` with the console (设置与开发 → 基本配置); it begins with wx",
 		waitMs: 10 * minute,
 	},
+	40066: {
+		kind: "config",
+		meaning: "WeChat does not know this URL (invalid url)",
+		hint: "correct base_urls: only scheme, host and port, such as https://api.weixin.qq.com",
+		waitMs: 10 * minute,
+	},
 	40125: {
 		kind: "config",
 		meaning: "the AppSecret is wrong; it was probably reset (重置)",

@@ -1,8 +1,9 @@
+import { randomBytes } from "node:crypto";
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { newDirectory } from "./support/directory.ts";
-import { newSecret } from "./support/leaks.ts";
+import { newSecret, noteSecret } from "./support/leaks.ts";
 import { runProgram, type SpawnOptions } from "./support/program.ts";
 
 interface BadConfig {
@@ -105,7 +106,12 @@ describe("a configuration that is not there", () => {
 	test("a file that is missing is named, with what to do", async () => {
 		const path = join(newDirectory(), "absent.toml");
 		expect(await problemsOf(["check", "--config", path])).toEqual([
-			[path, expect.stringContaining("could not be read: ENOENT; create it")],
+			[
+				path,
+				expect.stringContaining(
+					"could not be read: no such file or directory (ENOENT); create it",
+				),
+			],
 		]);
 	});
 
@@ -113,7 +119,7 @@ describe("a configuration that is not there", () => {
 		const path = join(newDirectory(), "absent.toml");
 		const env = { WXTOKEND_CONFIG: path };
 		expect(await problemsOf(["check"], { env })).toEqual([
-			[path, expect.stringContaining("could not be read: ENOENT")],
+			[path, expect.stringContaining("no such file or directory (ENOENT)")],
 		]);
 	});
 
@@ -139,12 +145,17 @@ describe("a configuration that is not there", () => {
 			expect(await problemsOf(["check", "--config", config], nobody)).toEqual([
 				[
 					"account[0].secret_file",
-					expect.stringContaining("could not be read: EACCES"),
+					expect.stringContaining(
+						"could not be read: permission denied (EACCES)",
+					),
 				],
 			]);
 			chmodSync(config, 0o600);
 			expect(await problemsOf(["check", "--config", config], nobody)).toEqual([
-				[config, expect.stringContaining("EACCES; let the daemon's user read")],
+				[
+					config,
+					expect.stringContaining("(EACCES); let the daemon's user read"),
+				],
 			]);
 		},
 	);
@@ -162,6 +173,33 @@ describe("a configuration that is not there", () => {
 			]);
 		},
 	);
+
+	test("appid and secret in each other's place are told, and neither is shown", async () => {
+		const config = join(newDirectory(), "config.toml");
+		const secret = hexSecret();
+		writeFileSync(
+			config,
+			`[[account]]
+appid = "${secret}"
+secret = "wx0123456789abcdef"
+[[account]]
+appid = "${secret}"
+secret = "${secret}"
+[[account]]
+appid = "wx1"
+secret_file = "relative"
+`,
+			{ mode: 0o600 },
+		);
+		expect(await problemsOf(["check", "--config", config])).toEqual([
+			["account[0].appid", expect.stringContaining("the other way round")],
+			["account[1].appid", expect.stringContaining("same as the AppSecret")],
+			[
+				"account[2].secret_file",
+				expect.stringMatching(/did you mean `secret`\? \(account wx1\)$/),
+			],
+		]);
+	});
 
 	test("get, which needs no secret, is refused a broken file all the same", async () => {
 		const config = join(newDirectory(), "config.toml");
@@ -202,7 +240,7 @@ describe("one account from the environment: problems name the variables", () => 
 		[
 			"a secret file that is missing",
 			{ WECHAT_SECRET: "", WECHAT_SECRET_FILE: "/absent" },
-			[["WECHAT_SECRET_FILE", "/absent could not be read: ENOENT"]],
+			[["WECHAT_SECRET_FILE", "/absent could not be read: no such file"]],
 		],
 		[
 			"a relative directory",
@@ -281,7 +319,7 @@ describe("what looks wrong, but is right", () => {
 		expect(await runProgram(["check", "--config", config])).toEqual({
 			code: 0,
 			signal: null,
-			stdout: `${config}: 1 account; ${place}/tokens can be written\n`,
+			stdout: `created ${place}/tokens\n${config}: 1 account; ${place}/tokens can be written\n`,
 			stderr: "",
 		});
 	});
@@ -289,7 +327,7 @@ describe("what looks wrong, but is right", () => {
 	test("a secret comes from a systemd credential that has the appid's name", async () => {
 		const place = newDirectory();
 		mkdirSync(join(place, "credentials"));
-		writeFileSync(join(place, "credentials/wx1"), `${newSecret()}\n`, {
+		writeFileSync(join(place, "credentials/wx1"), `${hexSecret()}\n`, {
 			mode: 0o400,
 		});
 		const config = join(place, "config.toml");
@@ -332,9 +370,75 @@ describe("what looks wrong, but is right", () => {
 		},
 	);
 
+	test.each([
+		["stable", "cooldown = 5", "cooldown = 5 (account wx1) is taken as 31"],
+		["stable", "cooldown = 31", undefined],
+		["stable", "", undefined],
+		["classic", "cooldown = 5", undefined],
+	])(
+		"%s with %j: what is not taken as it stands is told",
+		async (wire, toml, says) => {
+			const place = newDirectory();
+			const config = join(place, "config.toml");
+			writeFileSync(
+				config,
+				`directory = "${place}/tokens"\n[wechat]\ninterface = "${wire}"\n${toml}${account}`.replace(
+					"SECRET",
+					newSecret(),
+				),
+				{ mode: 0o600 },
+			);
+			const { code, stderr } = await runProgram(["check", "--config", config]);
+			expect(code).toBe(0);
+			if (says === undefined) expect(stderr).toBe("");
+			else expect(stderr).toContain(says);
+		},
+	);
+
+	test("a secret file that holds something else than 32 hexadecimal digits is doubted, not refused", async () => {
+		const place = newDirectory();
+		writeFileSync(join(place, "secret"), newSecret(), { mode: 0o600 });
+		const config = join(place, "config.toml");
+		writeFileSync(
+			config,
+			`directory = "${place}/tokens"\n[[account]]\nappid = "wx1"\nsecret_file = "${place}/secret"`,
+		);
+		const { code, stderr } = await runProgram(["check", "--config", config]);
+		expect(code).toBe(0);
+		expect(stderr).toMatch(
+			/warning: what stands in secret file \S+ does not look/,
+		);
+	});
+
+	test("what is dangerous is told beside what is wrong, so that one run is enough", async () => {
+		const place = newDirectory();
+		const config = join(place, "config.toml");
+		writeFileSync(
+			config,
+			`directory = "tokens"
+colour = "red"
+[wechat]
+base_urls = ["http://api.weixin.qq.com"]
+timeout = "soon"
+[[account]]
+appid = "wx1"
+secret = "${newSecret()}"
+cooldown = -1
+`,
+		);
+		chmodSync(config, 0o644);
+		const { code, stderr } = await runProgram(["check", "--config", config]);
+		expect(code).toBe(78);
+		expect(stderr).toMatch(/^wxtokend: 4 problems/);
+		expect(stderr).toMatch(/warning: \S+ holds an AppSecret and is readable/);
+		expect(stderr).toContain(
+			"warning: base URL http://api.weixin.qq.com is not",
+		);
+	});
+
 	test("what is dangerous is done, with a warning", async () => {
 		const place = newDirectory();
-		writeFileSync(join(place, "secret"), newSecret());
+		writeFileSync(join(place, "secret"), hexSecret());
 		chmodSync(join(place, "secret"), 0o644);
 		const config = join(place, "config.toml");
 		writeFileSync(
@@ -367,7 +471,13 @@ secret = "${newSecret()}"
 	});
 });
 
+/** As WeChat has them. */
+function hexSecret(): string {
+	return noteSecret(randomBytes(16).toString("hex"));
+}
+
 function writeSecretFiles(place: string): void {
+	writeFileSync(join(place, "in-quotes"), `"${newSecret()}"\n`);
 	writeFileSync(join(place, "empty"), "");
 	writeFileSync(join(place, "two-lines"), `${newSecret()}\n${newSecret()}\n`);
 	writeFileSync(join(place, "long"), newSecret().padEnd(5_000, "x"));
@@ -379,7 +489,8 @@ async function problemsOf(
 	options?: SpawnOptions,
 ): Promise<readonly (readonly [path: string, what: string])[]> {
 	const { code, stdout, stderr } = await runProgram(args, options);
-	const [headline = "", ...lines] = stderr.trimEnd().split("\n");
+	const [headline = "", ...rest] = stderr.trimEnd().split("\n");
+	const lines = rest.filter((line) => !line.startsWith("wxtokend: warning: "));
 	expect(headline).toMatch(/^wxtokend: \d+ problems?( in .+)?:$/);
 	expect(headline).toContain(
 		lines.length === 1 ? " 1 problem" : ` ${lines.length} problems`,

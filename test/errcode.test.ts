@@ -60,6 +60,7 @@ const rows: Readonly<Record<number, Row>> = {
 	40001: secretRow,
 	40002: bugRow,
 	40013: { kind: "config", wait: 10 * minute, hint: /appid.*基本配置/ },
+	40066: { kind: "config", wait: 10 * minute, hint: /base_urls.*host/ },
 	40125: secretRow,
 	40164: { kind: "admin", wait: 5 * minute, hint: /API IP白名单/ },
 	40243: { kind: "admin", wait: 10 * minute, hint: /解冻/ },
