@@ -152,7 +152,7 @@ export function createAnswers(
 			: undefined;
 		if (methods === undefined) return unknownPath;
 		const one = appid === undefined ? undefined : parts.kept().get(appid);
-		if (appid !== undefined && one === undefined) return unknownAccount;
+		if (appid !== undefined && one === undefined) return unknownAccount(appid);
 		const method = request.method === "HEAD" ? "GET" : request.method;
 		const route = Object.hasOwn(methods, method) ? methods[method] : undefined;
 		return route === undefined
@@ -207,6 +207,8 @@ function wishIn(
 		);
 	if (stale !== undefined && typeof stale !== "string")
 		return badBody("stale is not a string");
+	// An app without a token at hand would turn its report into a forced refresh.
+	if (stale?.trim() === "") return badBody("stale is empty");
 	return { stale };
 }
 
@@ -342,14 +344,16 @@ const isStopping = failure(503, {
 const unknownPath = failure(404, {
 	code: "unknown-path",
 	message: "there is nothing at this path",
-	hint: "routes: GET /v1/accounts, GET /v1/accounts/{appid}, GET /v1/accounts/{appid}/token, POST /v1/accounts/{appid}/refresh, GET /healthz, GET /metrics",
+	hint: "routes: GET /v1/accounts, GET /v1/accounts/{appid}, GET /v1/accounts/{appid}/token, POST /v1/accounts/{appid}/refresh, POST /v1/reload, GET /healthz, GET /metrics",
 });
 
-const unknownAccount = failure(404, {
-	code: "unknown-account",
-	message: "there is no account with this appid",
-	hint: "GET /v1/accounts lists them; a new one comes with a reload (SIGHUP)",
-});
+function unknownAccount(appid: string): ControlAnswer {
+	return failure(404, {
+		code: "unknown-account",
+		message: `there is no account with this appid: ${JSON.stringify(appid.slice(0, 64))}`,
+		hint: "GET /v1/accounts lists them; a new one comes with a reload (SIGHUP)",
+	});
+}
 
 function wrongMethod(allowed: readonly string[]): ControlAnswer {
 	const all = allowed.includes("GET") ? [...allowed, "HEAD"] : allowed;

@@ -1,6 +1,7 @@
 /** Asks a running daemon through its control socket. */
 import { request } from "node:http";
-import { errnoOf } from "./errors.ts";
+import { errnoOf, inWords } from "./errors.ts";
+import { readersHint } from "./token-path.ts";
 
 /** No daemon answers there. */
 export class ControlUnreachable extends Error {
@@ -8,10 +9,11 @@ export class ControlUnreachable extends Error {
 	readonly code: string;
 	readonly hint: string;
 	constructor(path: string, code: string) {
-		super(`no daemon answers at ${path} (${code})`);
+		super(`no daemon answers at ${path}: ${inWords(code)}`);
 		this.name = "ControlUnreachable";
 		this.code = code;
-		this.hint = hints[code] ?? startIt;
+		this.hint =
+			code === "EACCES" ? readersHint(path) : (hints[code] ?? startIt);
 	}
 }
 
@@ -78,8 +80,6 @@ const startIt =
 	"start it (systemctl start wxtokend, or wxtokend run); without a daemon there is wxtokend once";
 
 const hints: Readonly<Record<string, string>> = {
-	EACCES:
-		"this user may not use the control socket: become a member of its group (ls -l shows which), then log in anew",
 	EAGAIN: "too many ask it at the same time: try again",
 	timeout: "it does not answer in time: look into its log",
 	interrupted: "it ended the connection: look into its log",

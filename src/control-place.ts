@@ -1,20 +1,22 @@
 /** Where a command finds the daemon that it wants to ask. */
-import { join } from "node:path";
 import { type Config, loadConfig } from "./config.ts";
-import { guessedDirectory, readConfigText } from "./token-path.ts";
+import { ConfigError } from "./errors.ts";
+import { likelySocket, readConfigText } from "./token-path.ts";
 
 export interface ControlPlace {
 	/** Undefined: it is turned off. */
 	readonly socket: string | undefined;
-	/** Without secrets. Undefined: this user sees no configuration. */
+	/** Without secrets. Undefined: this user sees none, or it is wrong. */
 	readonly config: Config | undefined;
-	/** Why not, in words. */
+	/** Why this user sees none, in words. */
 	readonly hidden?: string;
+	/** What is wrong with it. */
+	readonly wrong?: ConfigError;
 }
 
 /**
- * By the configuration. A user who may not read it, but use the socket, finds
- * that in the default place. Throws `ConfigError`.
+ * By the configuration. Who may not read it, but use the socket, finds that in
+ * the usual place; and while it is broken, the daemon may run by the former one.
  */
 export function findControl(
 	file: string | undefined,
@@ -23,10 +25,16 @@ export function findControl(
 	const text = readConfigText(file, env);
 	if (typeof text === "object")
 		return {
-			socket: join(guessedDirectory(env), "control.sock"),
+			socket: likelySocket(file, env),
 			config: undefined,
 			hidden: text.hidden,
 		};
-	const config = loadConfig({ file, env, secrets: false });
-	return { socket: config.socket, config };
+	try {
+		const config = loadConfig({ file, env, secrets: false });
+		return { socket: config.socket, config };
+	} catch (error) {
+		if (!(error instanceof ConfigError)) throw error;
+		const socket = likelySocket(file, env);
+		return { socket, config: undefined, wrong: error };
+	}
 }

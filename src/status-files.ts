@@ -4,10 +4,11 @@ import { join } from "node:path";
 import { decodeState, emptyState, statePathOf } from "./account-state.ts";
 import { systemClock } from "./clock.ts";
 import type { Config } from "./config.ts";
-import { errnoOf } from "./errors.ts";
+import { errnoOf, inWords } from "./errors.ts";
 import type { Reading } from "./policy.ts";
 import { type StatusReport, statusOf } from "./status.ts";
 import { decodeToken } from "./token.ts";
+import { readersHint } from "./token-path.ts";
 
 export function reportFromFiles({ directory, accounts }: Config): StatusReport {
 	const now = systemClock.now();
@@ -16,13 +17,18 @@ export function reportFromFiles({ directory, accounts }: Config): StatusReport {
 		accounts: accounts.map((account) => {
 			const path = join(directory, account.file);
 			const state = textOf(statePathOf(path));
-			return statusOf({
+			const reading = readingOf(path);
+			const status = statusOf({
 				account,
 				path,
-				reading: readingOf(path),
+				reading,
 				state: "text" in state ? decodeState(state.text) : emptyState,
 				now,
+				withoutDaemon: true,
 			});
+			const isShut =
+				reading.kind === "unusable" && reading.problem.includes("EACCES");
+			return isShut ? { ...status, hint: readersHint(path) } : status;
 		}),
 	};
 }
@@ -32,7 +38,7 @@ function readingOf(path: string): Reading {
 	if (!("text" in found))
 		return found.errno === "ENOENT"
 			? { kind: "absent" }
-			: { kind: "unusable", problem: `unreadable (${found.errno})` };
+			: { kind: "unusable", problem: `unreadable: ${inWords(found.errno)}` };
 	const token = decodeToken(found.text);
 	return token === undefined
 		? { kind: "unusable", problem: "not a token file" }

@@ -5,6 +5,8 @@ export interface TableOptions {
 	/** A bar for the time left. */
 	readonly bars: boolean;
 	readonly colors: boolean;
+	/** Of the terminal; what does not fit is left out, or goes into the next line. */
+	readonly width: number;
 	/** Epoch ms. */
 	readonly now: number;
 }
@@ -12,51 +14,94 @@ export interface TableOptions {
 /** Lines without line ends: a head, one line for each account, and under it what is wrong. */
 export function tableOf(
 	{ accounts }: StatusReport,
-	{ bars, colors, now }: TableOptions,
+	options: TableOptions,
 ): readonly string[] {
+	const { colors, now, width } = options;
 	const paint = colors ? painted : (text: string) => text;
-	const rows = accounts.map((account) => ({
-		account,
-		cells: [
-			account.appid,
-			account.state,
-			account.valid ? inWords(account.secondsLeft) : "-",
-			...(bars ? [barOf(account)] : []),
-			lastOf(account, now),
-			nextOf(account, now),
-		],
-	}));
-	const head = [
-		"APPID",
-		"STATE",
-		"LEFT",
-		...(bars ? [""] : []),
-		"REFRESHED",
-		"NEXT",
-	];
-	const widths = head.map((title, column) =>
-		Math.max(
-			title.length,
-			...rows.map(({ cells }) => cells[column]?.length ?? 0),
-		),
-	);
+	const columns = columnsThatFit(accounts, options);
 	const line = (cells: readonly string[], color?: Color) =>
 		cells
-			.map((cell, column) => {
-				const text = cell.padEnd(widths[column] ?? 0);
-				// The state, and the bar that shows it.
-				const tinted = column === 1 || (bars && column === 3);
-				return tinted && color !== undefined ? paint(text, color) : text;
+			.map((cell, index) => {
+				const { isTinted, width } = columns[index] as Column;
+				const text = cell.padEnd(width);
+				return isTinted && color !== undefined ? paint(text, color) : text;
 			})
-			.join("  ")
+			.join(gap)
 			.trimEnd();
 	return [
-		line(head),
-		...rows.flatMap(({ account, cells }) => [
-			line(cells, colorOf(account)),
-			...remarksOn(account, now).map((text) => `  ${text}`),
+		line(columns.map(({ title }) => title)),
+		...accounts.flatMap((account, row) => [
+			line(
+				columns.map(({ cells }) => cells[row] ?? ""),
+				colorOf(account),
+			),
+			...remarksOn(account, now).flatMap((text) => wrapped(text, width, "  ")),
 		]),
 	];
+}
+
+/** Lines of at most `width` characters, if its words are not longer. */
+export function wrapped(
+	text: string,
+	width: number,
+	indent = "",
+): readonly string[] {
+	const lines: string[] = [];
+	let line = indent;
+	for (const word of text.split(" ")) {
+		if (line.length + word.length > width && line.trim() !== "") {
+			lines.push(line.trimEnd());
+			line = indent;
+		}
+		line += `${word} `;
+	}
+	return [...lines, line.trimEnd()];
+}
+
+interface Column {
+	readonly title: string;
+	/** In the colour of the state. */
+	readonly isTinted: boolean;
+	/** In the order of the accounts. */
+	readonly cells: readonly string[];
+	/** Of the longest one. */
+	readonly width: number;
+}
+
+const gap = "  ";
+
+/** On a narrow terminal the least important ones are left out. */
+function columnsThatFit(
+	accounts: readonly AccountStatus[],
+	{ bars, now, width }: TableOptions,
+): readonly Column[] {
+	const column = (
+		title: string,
+		cellOf: (account: AccountStatus) => string,
+		isTinted = false,
+	): Column => {
+		const cells = accounts.map(cellOf);
+		const lengths = [title, ...cells].map((text) => text.length);
+		return { title, isTinted, cells, width: Math.max(...lengths) };
+	};
+	const bar = column("", barOf, true);
+	const last = column("REFRESHED", (account) => lastOf(account, now));
+	const next = column("NEXT", (account) => nextOf(account, now));
+	const needed = [
+		column("APPID", ({ appid }) => appid),
+		column("STATE", ({ state }) => state, true),
+		column("LEFT", ({ valid, secondsLeft }) =>
+			valid ? inWords(secondsLeft) : "-",
+		),
+	];
+	const choices = [
+		...(bars ? [[...needed, bar, last, next]] : []),
+		[...needed, last, next],
+		[...needed, next],
+	];
+	const widthOf = (columns: readonly Column[]) =>
+		columns.reduce((sum, one) => sum + one.width + gap.length, -gap.length);
+	return choices.find((columns) => widthOf(columns) <= width) ?? needed;
 }
 
 /** `1h52m`, `3m10s`, `45s`. */

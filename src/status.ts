@@ -68,6 +68,8 @@ export interface StatusInput {
 	readonly reading: Reading;
 	readonly state: AccountState;
 	readonly now: number;
+	/** Who asks is no daemon, and found none. */
+	readonly withoutDaemon?: boolean;
 }
 
 export function statusOf(input: StatusInput): AccountStatus {
@@ -92,7 +94,7 @@ export function statusOf(input: StatusInput): AccountStatus {
 		lastError: lastErrorOf(state),
 		budget: { used: calls.length, of: account.budget },
 		foreignFetcher,
-		hint: hintFor(reading, leftMs, foreignFetcher),
+		hint: hintFor(input, leftMs, foreignFetcher),
 	};
 }
 
@@ -129,19 +131,26 @@ function wordFor(
 }
 
 function hintFor(
-	reading: Reading,
+	{ reading, state, withoutDaemon = false }: StatusInput,
 	leftMs: number,
 	foreignFetcher: boolean,
 ): string | null {
 	if (foreignFetcher)
 		return 'tokens die long before their end: find the program that fetches by itself and let it read our file, or set interface = "stable"';
+	const isOver = reading.kind === "token" && leftMs <= 0;
+	// What failed has a hint of its own.
+	if ((isOver || reading.kind === "absent") && state.pause?.failure)
+		return null;
+	const remedy = withoutDaemon
+		? "is the daemon running?"
+		: "the daemon puts a good one in its place";
 	switch (reading.kind) {
 		case "absent":
-			return "there is no token file yet: is the daemon running?";
+			return `there is no token file yet: ${remedy}`;
 		case "unusable":
-			return `the token file is ${reading.problem}: the daemon puts a good one in its place`;
+			return `the token file is ${reading.problem}: ${remedy}`;
 		case "token":
-			return leftMs > 0 ? null : "the token has ended: is the daemon running?";
+			return isOver ? `the token has ended: ${remedy}` : null;
 		default:
 			return reading satisfies never;
 	}

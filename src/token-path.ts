@@ -2,10 +2,10 @@
  * Where an account's token file lies, for readers who want to know nothing
  * else: they may be in a hurry, and may not be allowed to read the configuration.
  */
-import { readFileSync } from "node:fs";
-import { isAbsolute, join } from "node:path";
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, isAbsolute, join, resolve } from "node:path";
 import { parse } from "smol-toml";
-import { errnoOf } from "./errors.ts";
+import { errnoOf, inWords } from "./errors.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -39,8 +39,28 @@ export function findToken(
 	const text = readConfigText(file, env);
 	if (typeof text === "string") return placeIn(text, appid, env);
 	if (text === undefined) return undefined;
-	const path = join(guessedDirectory(env), defaultTokenFile(appid));
-	return { path, guessed: text.hidden };
+	return { ...guessedToken(appid, env), guessed: text.hidden };
+}
+
+/** Where it is by default. */
+export function guessedToken(appid: string, env: Environment): TokenPlace {
+	return { path: join(guessedDirectory(env), defaultTokenFile(appid)) };
+}
+
+/** Where the control socket probably is, if the configuration is not to be had, or wrong. */
+export function likelySocket(
+	file: string | undefined,
+	env: Environment,
+): string {
+	const usual = join(guessedDirectory(env), "control.sock");
+	const text = readConfigText(file, env);
+	if (typeof text !== "string") return usual;
+	const { directory = guessedDirectory(env), socket = "control.sock" } =
+		parsed(text) ?? {};
+	if (typeof directory !== "string" || typeof socket !== "string") return usual;
+	const configured = resolve(directory, socket);
+	// The daemon may run by an older one, from before somebody broke it.
+	return socket === "" || !existsSync(configured) ? usual : configured;
 }
 
 /** Where the files are for a user who sees no configuration. */
@@ -64,8 +84,13 @@ export function readConfigText(
 		const errno = errnoOf(error);
 		const isAbsent = errno === "ENOENT" && named === undefined;
 		if (isAbsent ? env.WECHAT_APPID : errno !== "EACCES") return undefined;
-		return { hidden: `${source} could not be read (${errno})` };
+		return { hidden: `${source} could not be read: ${inWords(errno)}` };
 	}
+}
+
+/** For a user who may not read or use a file of ours. */
+export function readersHint(path: string): string {
+	return `add this user to the group of the files (ls -ld ${dirname(path)} shows it: usermod -aG GROUP USER), then log in again`;
 }
 
 /** Only what is plainly right; every doubt is left to the validation. */
@@ -74,12 +99,8 @@ function placeIn(
 	appid: string,
 	env: Environment,
 ): TokenPlace | undefined {
-	let content: Record<string, unknown>;
-	try {
-		content = parse(text);
-	} catch {
-		return undefined;
-	}
+	const content = parsed(text);
+	if (content === undefined) return undefined;
 	const { directory = defaultDirectory(env), account } = content;
 	if (typeof directory !== "string" || !isAbsolute(directory)) return undefined;
 	if (!Array.isArray(account)) return undefined;
@@ -88,4 +109,12 @@ function placeIn(
 	if (found.length !== 1 || typeof file !== "string" || /[/\0]/.test(file))
 		return undefined;
 	return { path: join(directory, file) };
+}
+
+function parsed(text: string): Record<string, unknown> | undefined {
+	try {
+		return parse(text);
+	} catch {
+		return undefined;
+	}
 }

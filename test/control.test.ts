@@ -222,6 +222,7 @@ test("whatever is wrong with a request, the answer is JSON with code, message an
 		["[]", "400 bad-body"],
 		["null", "400 bad-body"],
 		['{"stale":null}', "400 bad-body"],
+		['{"stale":""}', "400 bad-body"],
 		['{"stale":["a"]}', "400 bad-body"],
 		['{"token":"a"}', "400 bad-body"],
 		["x".repeat(4097), "413 body-too-large"],

@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from "node:child_process";
-import { readFileSync, rmSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { expect, onTestFinished, test } from "vitest";
 import { newAccounts, writeConfig } from "./support/config-file.ts";
 import {
@@ -44,7 +44,7 @@ test("status without a daemon tells the same from the files, and says so", async
 	const said = await runProgram(["status", "--json", ...flags]);
 	expect(said.code).toBe(0);
 	expect(said.stderr).toMatch(
-		/no daemon answers at .*control\.sock \(ENOENT\).*from the files/s,
+		/no daemon answers at .*control\.sock: no such file .*\(ENOENT\).*from the files/s,
 	);
 	const report = JSON.parse(said.stdout);
 	expect(report.source).toBe("files");
@@ -218,9 +218,49 @@ test("without a daemon refresh names the remedy, and the code tells whether apps
 	expect((await runProgram(["refresh", ...flags])).code).toBe(69);
 });
 
+test("while the configuration on disk is broken, the daemon is reached by where it was, and says so itself", async () => {
+	const { wechat, config, flags } = await startAll();
+	const good = readFileSync(config.file, "utf8");
+	writeFileSync(config.file, `${good}\ncolour = "red"\n`);
+	const seen = await runProgram(["status", "--json", ...flags]);
+	expect(seen.code).toBe(0);
+	expect(seen.stderr).toMatch(/colour: is not a key .*from the daemon/);
+	expect(JSON.parse(seen.stdout).source).toBe("daemon");
+	const one = await runProgram(["refresh", "wx1", ...flags]);
+	expect(one.stdout).toMatch(/^wx1: refreshed/);
+	const all = await runProgram(["refresh", "--reload", ...flags]);
+	expect(all).toMatchObject({ code: 78, stdout: "" });
+	expect(all.stderr).toMatch(/the old configuration stays: .*colour/);
+	expect(fetchesOf(wechat, "wx1")).toBe(3);
+
+	// Where not even the directory can be read, the usual places are tried.
+	writeFileSync(config.file, `${good}\ncolour = [`);
+	const env = { WXTOKEND_DIRECTORY: config.directory };
+	const { value } = readTokenFile(config.tokenFile("wx1"));
+	const got = await runProgram(["get", "wx1", ...flags], { env });
+	expect(got).toMatchObject({ code: 0, stdout: `${value}\n` });
+	expect((await runProgram(["status", ...flags], { env })).code).toBe(0);
+	const reloaded = await runProgram(["refresh", "--reload", ...flags], { env });
+	expect(reloaded.stderr).toMatch(/the old configuration stays: .*is not TOML/);
+	for (const command of ["status", "refresh"]) {
+		const lost = await runProgram([command, ...flags]);
+		expect(lost).toMatchObject({ code: 78, stdout: "" });
+		expect(lost.stderr).toMatch(/no daemon answers.*is not TOML/s);
+	}
+});
+
+test("a report without a token is wrong usage, and no forced refresh", async () => {
+	const { wechat, flags } = await startAll();
+	const before = fetchesOf(wechat, "wx1");
+	const said = await runProgram(["refresh", "--stale", "-", ...flags]);
+	expect(said).toMatchObject({ code: 64, stdout: "" });
+	expect(said.stderr).toContain("no token on stdin");
+	expect(fetchesOf(wechat, "wx1")).toBe(before);
+});
+
 test.for([
 	[["refresh", "../etc/passwd"], "is no appid"],
-	[["refresh", "wx7"], "no account with this appid"],
+	[["refresh", "wx7"], 'no account with this appid: "wx7"'],
 	[["refresh", "--stale", "70_a"], "one account"],
 	[["refresh", "--now"], "--now"],
 	[["status", "wx1"], "unexpected argument"],

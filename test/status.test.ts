@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { type AccountState, emptyState } from "../src/account-state.ts";
 import type { Reading } from "../src/policy.ts";
 import { type AccountStatus, statusOf } from "../src/status.ts";
-import { inWords, tableOf } from "../src/status-table.ts";
+import { inWords, type TableOptions, tableOf } from "../src/status-table.ts";
 import { tokenId } from "../src/token.ts";
 
 const now = Date.parse("2026-03-01T12:00:00Z");
@@ -89,7 +89,20 @@ test.for([
 	expect(status.state).toBe(word);
 	expect(status.valid).toBe(valid);
 	expect(status.secondsLeft).toBe(valid ? 10 : 0);
-	if (!valid) expect(status.hint).toEqual(expect.any(String));
+	if (!valid)
+		expect(status.hint ?? status.lastError?.hint).toEqual(expect.any(String));
+});
+
+test("who is asked about the daemon is nobody whom the daemon answers, nor who is told what failed", () => {
+	const pause = { at: now - 1_000, waitMs: 300_000, failure };
+	for (const reading of [onDisk(-10), { kind: "absent" }] as const) {
+		expect(statusFor(reading).hint).toContain("the daemon puts a good one");
+		expect(statusFor(reading, { pause }).hint).toBeNull();
+		const asked = { account, path: "", reading, state: emptyState, now };
+		expect(statusOf({ ...asked, withoutDaemon: true }).hint).toContain(
+			"is the daemon running?",
+		);
+	}
 });
 
 test("a failure stands there with what to do, its rid, and when it is tried again", () => {
@@ -141,9 +154,9 @@ test("no status holds a token, or a part of it", () => {
 
 function linesFor(
 	accounts: readonly AccountStatus[],
-	look: { readonly bars?: boolean; readonly colors?: boolean } = {},
+	look: Partial<TableOptions> = {},
 ): readonly string[] {
-	const options = { bars: false, colors: false, now, ...look };
+	const options = { bars: false, width: 200, colors: false, now, ...look };
 	return tableOf({ source: "files", accounts }, options);
 }
 
@@ -162,7 +175,10 @@ test("the table has a line for each account, and under it what is wrong and what
 		["", "failed 3 times since 1m0s ago, next try in 4m59s"],
 		["", `hint: ${failure.hint}`],
 		["wx1", "missing", "-", "never", "now"],
-		["", "hint: there is no token file yet: is the daemon running?"],
+		[
+			"",
+			"hint: there is no token file yet: the daemon puts a good one in its place",
+		],
 	]);
 	// Columns stand under their heads.
 	const column = lines[0]?.indexOf("NEXT") ?? -1;
@@ -183,6 +199,26 @@ test("a bar shows what is left of the token's life, in ASCII", () => {
 		"[#-------------------]",
 		"[--------------------]",
 	]);
+});
+
+test.for([
+	[200, "APPID STATE LEFT REFRESHED NEXT", true],
+	[70, "APPID STATE LEFT REFRESHED NEXT", false],
+	[40, "APPID STATE LEFT NEXT", false],
+	[20, "APPID STATE LEFT", false],
+] as const)("in %d columns: %s, with a bar: %s", ([width, head, hasBar]) => {
+	const pause = { at: now - 1_000, waitMs: 300_000, failure };
+	const state = { pause, published: published(3_600) };
+	const lines = linesFor([statusFor(onDisk(3_600), state)], {
+		bars: true,
+		width,
+	});
+	expect(lines[0]?.split(/ +/).join(" ")).toBe(head);
+	expect(lines[1]?.includes("[#")).toBe(hasBar);
+	const longest = Math.max(...lines.map((line) => line.length));
+	if (width >= 40) expect(longest).toBeLessThanOrEqual(width);
+	const said = lines.slice(2).join(" ").replace(/ +/g, " ");
+	expect(said).toContain(failure.hint);
 });
 
 test("colours are only there when they are asked for", () => {

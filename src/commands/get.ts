@@ -2,9 +2,20 @@ import { readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { CommandLine } from "../command-line.ts";
-import { errnoOf, exitCode, UsageError } from "../errors.ts";
+import {
+	ConfigError,
+	errnoOf,
+	exitCode,
+	inWords,
+	UsageError,
+} from "../errors.ts";
 import { decodeToken } from "../token.ts";
-import { findToken, type TokenPlace } from "../token-path.ts";
+import {
+	findToken,
+	guessedToken,
+	readersHint,
+	type TokenPlace,
+} from "../token-path.ts";
 
 const pollMs = 100;
 
@@ -13,7 +24,8 @@ export async function get(line: CommandLine): Promise<number> {
 	const [appid = ""] = line.operands;
 	const file = line.value("config");
 	const { env } = process;
-	const place = findToken(appid, file, env) ?? (await configured(appid, file));
+	const place: FoundPlace =
+		findToken(appid, file, env) ?? (await configuredOrGuessed(appid, file));
 	const waitMs = (line.number("wait") ?? 0) * 1000;
 	const leastMs = (line.number("min-valid") ?? 0) * 1000;
 	const giveUpAt = performance.now() + waitMs;
@@ -23,11 +35,30 @@ export async function get(line: CommandLine): Promise<number> {
 			print(`${found.value}\n`);
 			return exitCode.done;
 		}
+		if (place.wrong !== undefined) throw place.wrong;
 		if (performance.now() >= giveUpAt) {
 			await complain(appid, place, found.problem);
 			return waitMs > 0 ? exitCode.temporary : exitCode.noToken;
 		}
 		await sleep(Math.min(pollMs, giveUpAt - performance.now()));
+	}
+}
+
+interface FoundPlace extends TokenPlace {
+	/** The configuration does not tell the place, because this is wrong with it. */
+	readonly wrong?: ConfigError;
+}
+
+/** The daemon may run by a configuration from before somebody broke it. */
+async function configuredOrGuessed(
+	appid: string,
+	file: string | undefined,
+): Promise<FoundPlace> {
+	try {
+		return await configured(appid, file);
+	} catch (error) {
+		if (!(error instanceof ConfigError)) throw error;
+		return { ...guessedToken(appid, process.env), wrong: error };
 	}
 }
 
@@ -53,7 +84,7 @@ async function configured(
 
 async function complain(
 	appid: string,
-	{ guessed }: TokenPlace,
+	{ path, guessed }: TokenPlace,
 	problem: string,
 ): Promise<void> {
 	const { WXTOKEND_DIRECTORY } = process.env;
@@ -61,9 +92,12 @@ async function complain(
 	if (guessed?.includes("ENOENT") && !WXTOKEND_DIRECTORY)
 		await configured(appid, undefined);
 	const why =
-		guessed === undefined ? "" : `; ${guessed}, so this path is a guess`;
+		guessed === undefined ? "" : ` (${guessed}, so this path is a guess)`;
+	const hint = problem.includes("EACCES")
+		? readersHint(path)
+		: "is the daemon running? see wxtokend status";
 	process.stderr.write(
-		`wxtokend: could not get a token for ${appid}: ${problem}${why}; is the daemon running? see wxtokend status\n`,
+		`wxtokend: could not get a token for ${appid}: ${problem}${why}; ${hint}\n`,
 	);
 }
 
@@ -75,7 +109,7 @@ function readToken(
 	try {
 		text = readFileSync(path, "utf8");
 	} catch (error) {
-		return { problem: `${path} could not be read (${errnoOf(error)})` };
+		return { problem: `${path} could not be read: ${inWords(errnoOf(error))}` };
 	}
 	const token = decodeToken(text);
 	if (token === undefined) return { problem: `${path} holds no token` };
@@ -92,6 +126,7 @@ function print(text: string): void {
 		writeSync(1, text);
 	} catch (error) {
 		if (errnoOf(error) === "EPIPE") return; // Nobody wants it any more.
+		if (errnoOf(error) !== "EAGAIN") throw error;
 		process.stdout.write(text);
 	}
 }

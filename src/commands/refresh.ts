@@ -6,7 +6,7 @@ import {
 	callControl,
 } from "../control-client.ts";
 import { type ControlPlace, findControl } from "../control-place.ts";
-import { ConfigError, exitCode, UsageError } from "../errors.ts";
+import { exitCode, UsageError } from "../errors.ts";
 import type { StatusReport } from "../status.ts";
 import { reportFromFiles } from "../status-files.ts";
 import { guessedDirectory } from "../token-path.ts";
@@ -19,6 +19,7 @@ const atATime = 32;
 export async function refresh(line: CommandLine): Promise<number> {
 	const mainPid = Number(process.env.MAINPID);
 	if (line.has("reload") && mainPid > 0) return reloadMain(mainPid, line);
+	if (line.has("reload")) mustBeAboutAll(line);
 	const place = findControl(line.value("config"), process.env);
 	for (const appid of line.operands) mustBeAppid(appid);
 	const stale = await staleToken(line.value("stale"));
@@ -29,7 +30,9 @@ export async function refresh(line: CommandLine): Promise<number> {
 			"set `socket`, or send the daemon a SIGHUP",
 		);
 	try {
-		if (line.has("reload")) return await reload(socket, line);
+		if (line.has("reload")) return await reload(socket);
+		if (place.wrong !== undefined)
+			process.stderr.write(`wxtokend: warning: ${place.wrong.message}\n`);
 		const appids =
 			line.operands.length > 0
 				? [...new Set(line.operands)]
@@ -48,6 +51,7 @@ export async function refresh(line: CommandLine): Promise<number> {
 		process.stderr.write(
 			`wxtokend: could not refresh: ${error.message}; ${error.hint}\n`,
 		);
+		if (place.wrong !== undefined) throw place.wrong;
 		return withoutDaemon(place, line.operands);
 	}
 }
@@ -58,10 +62,12 @@ export async function refresh(line: CommandLine): Promise<number> {
  * the usual socket is tried as well, and without any the process is signalled.
  */
 async function reloadMain(mainPid: number, line: CommandLine): Promise<number> {
+	mustBeAboutAll(line);
+	const { socket: configured } = findControl(line.value("config"), process.env);
 	const usual = join(guessedDirectory(process.env), "control.sock");
-	for (const socket of new Set([configuredSocket(line), usual])) {
+	for (const socket of new Set([configured, usual])) {
 		try {
-			if (socket !== undefined) return await reload(socket, line);
+			if (socket !== undefined) return await reload(socket);
 		} catch (error) {
 			if (!(error instanceof ControlUnreachable)) throw error;
 		}
@@ -73,21 +79,15 @@ async function reloadMain(mainPid: number, line: CommandLine): Promise<number> {
 	return exitCode.done;
 }
 
-function configuredSocket(line: CommandLine): string | undefined {
-	try {
-		return findControl(line.value("config"), process.env).socket;
-	} catch (error) {
-		if (error instanceof ConfigError) return undefined;
-		throw error;
-	}
-}
-
-async function reload(socket: string, line: CommandLine): Promise<number> {
+function mustBeAboutAll(line: CommandLine): void {
 	if (line.operands.length > 0 || line.value("stale") !== undefined)
 		throw new UsageError(
 			"--reload is about all accounts",
 			"give neither an APPID nor --stale with it",
 		);
+}
+
+async function reload(socket: string): Promise<number> {
 	const reply = await callControl(socket, {
 		method: "POST",
 		path: "/v1/reload",
@@ -129,7 +129,12 @@ async function staleToken(
 			throw new UsageError("there is no token on stdin", "it is too long");
 		chunks.push(chunk);
 	}
-	return Buffer.concat(chunks).toString("utf8").trim();
+	const token = Buffer.concat(chunks).toString("utf8").trim();
+	if (token !== "") return token;
+	throw new UsageError(
+		"there is no token on stdin",
+		"write the token that WeChat refused to it, or leave --stale out for a forced refresh",
+	);
 }
 
 function mustBeAppid(appid: string): void {

@@ -6,7 +6,7 @@ import { type ControlPlace, findControl } from "../control-place.ts";
 import { ConfigError, exitCode } from "../errors.ts";
 import type { StatusReport } from "../status.ts";
 import { reportFromFiles } from "../status-files.ts";
-import { tableOf } from "../status-table.ts";
+import { tableOf, wrapped } from "../status-table.ts";
 
 /** A daemon answers in milliseconds; one that stands still is not waited for. */
 const patienceMs = 5_000;
@@ -17,8 +17,7 @@ export async function status(line: CommandLine): Promise<number> {
 	const print = line.has("json") ? printJson : printTable;
 	if (line.has("watch")) return watch(place, print);
 	const seen = await look(place);
-	if (seen.note !== undefined)
-		process.stderr.write(`wxtokend: ${seen.note}: this is from the files\n`);
+	tell(seen.note);
 	print(seen.report);
 	return codeFor(seen.report);
 }
@@ -29,8 +28,16 @@ interface Seen {
 	readonly note?: string;
 }
 
-/** From the daemon, else from the files. */
-async function look({ socket, config, hidden }: ControlPlace): Promise<Seen> {
+function tell(note: string | undefined): void {
+	if (note !== undefined) process.stderr.write(`wxtokend: ${note}\n`);
+}
+
+/**
+ * From the daemon, else from the files. Throws what is wrong with the
+ * configuration if both are out of reach.
+ */
+async function look(place: ControlPlace): Promise<Seen> {
+	const { socket, config, hidden, wrong } = place;
 	let note = "the control socket is turned off";
 	try {
 		if (socket !== undefined) {
@@ -40,20 +47,33 @@ async function look({ socket, config, hidden }: ControlPlace): Promise<Seen> {
 				timeoutMs: patienceMs,
 			});
 			if (reply.status === 200)
-				return { report: reply.content as StatusReport };
+				return {
+					report: reply.content as StatusReport,
+					...(wrong === undefined
+						? {}
+						: { note: `${wrong.message}: this is from the daemon` }),
+				};
 			note = `the daemon at ${socket} answers with ${reply.status}`;
 		}
 	} catch (error) {
 		if (!(error instanceof ControlUnreachable)) throw error;
 		note = `${error.message}; ${error.hint}`;
 	}
-	if (config !== undefined) return { report: reportFromFiles(config), note };
-	throw new ConfigError("", [
-		{
-			path: hidden ?? "",
-			message: `and ${note}; give a configuration with --config, or the directory in $WXTOKEND_DIRECTORY`,
-		},
-	]);
+	if (config !== undefined)
+		return {
+			report: reportFromFiles(config),
+			note: `${note}: this is from the files`,
+		};
+	tell(note);
+	throw (
+		wrong ??
+		new ConfigError("", [
+			{
+				path: "status",
+				message: `could not be told: ${hidden}; give a configuration with --config, or the directory in $WXTOKEND_DIRECTORY`,
+			},
+		])
+	);
 }
 
 /** Looks each second until SIGINT or SIGTERM. */
@@ -64,14 +84,13 @@ async function watch(
 	const stop = new AbortController();
 	for (const signal of ["SIGINT", "SIGTERM"] as const)
 		process.once(signal, () => stop.abort());
-	const redraws = process.stdout.isTTY === true && print === printTable;
+	const redraws = isScreen() && print === printTable;
 	let lastNote: string | undefined;
 	while (!stop.signal.aborted) {
 		const { report, note } = await look(place);
 		if (redraws) redraw(report, note);
 		else print(report);
-		if (!redraws && note !== undefined && note !== lastNote)
-			process.stderr.write(`wxtokend: ${note}: this is from the files\n`);
+		if (!redraws && note !== lastNote) tell(note);
 		lastNote = note;
 		await sleep(everyMs, undefined, { signal: stop.signal }).catch(() => {});
 	}
@@ -87,23 +106,30 @@ function printTable(report: StatusReport): void {
 }
 
 function linesOf(report: StatusReport): readonly string[] {
-	const { NO_COLOR, TERM } = process.env;
-	const bars = process.stdout.isTTY === true;
-	const colors = bars && !NO_COLOR && TERM !== "dumb";
-	return tableOf(report, { bars, colors, now: systemClock.now() });
+	const bars = isScreen();
+	const colors = bars && !process.env.NO_COLOR;
+	const { isTTY, columns } = process.stdout;
+	const width = isTTY ? columns || 80 : Number.POSITIVE_INFINITY;
+	return tableOf(report, { bars, colors, width, now: systemClock.now() });
+}
+
+/** A terminal that can more than print line after line. */
+function isScreen(): boolean {
+	return process.stdout.isTTY === true && process.env.TERM !== "dumb";
 }
 
 /** Over what stands there, so that nothing flickers; as much as fits. */
 function redraw(report: StatusReport, note: string | undefined): void {
 	const rows = process.stdout.rows || 24; // Some terminals say 0.
-	const remark = note === undefined ? [] : [`${note}: this is from the files`];
+	const remark =
+		note === undefined ? [] : wrapped(note, process.stdout.columns || 80);
 	const lines = [...remark, ...linesOf(report)];
 	const shown =
 		lines.length < rows
 			? lines
 			: [
 					...lines.slice(0, rows - 2),
-					`… ${lines.length - rows + 2} more lines`,
+					`... ${lines.length - rows + 2} more lines`,
 				];
 	const toEnd = "\u001b[K\n";
 	process.stdout.write(`\u001b[H${shown.join(toEnd)}${toEnd}\u001b[J`);
