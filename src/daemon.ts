@@ -212,7 +212,9 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 	await around.http.close();
 	log.info(
 		{ event: "daemon.stopped" },
-		"the token files stay for their readers",
+		config.isSimulated
+			? "the simulated tokens are removed: nobody has a use for them"
+			: "the token files stay for their readers",
 	);
 	return exitCode.done;
 }

@@ -1,18 +1,26 @@
 /** The directory that the keepers of a configuration share: fit for tokens, and swept. */
-import { readdirSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { refuseUnsafeDirectory, storeError } from "./atomic-write.ts";
+import type { Config } from "./config.ts";
 import { StoreError } from "./errors.ts";
-import type { KeptAccount, Place } from "./kept-account.ts";
+import type { KeptAccount } from "./kept-account.ts";
 import type { Log } from "./log.ts";
+import { removeSimulation } from "./simulated-directory.ts";
 import { isLeftover, makeDirectory, sweep } from "./token-file.ts";
 
-/** Makes the directory if it is missing; throws `StoreError` if it is not fit for tokens. */
-export async function prepareDirectory({
-	directory,
-	gid,
-}: Place): Promise<void> {
-	makeDirectory(directory, gid);
+/**
+ * Makes the directory if it is missing. Throws `StoreError` if it is not fit for
+ * tokens, `ConfigError` if a simulation runs there.
+ */
+export async function prepareDirectory(config: Config): Promise<void> {
+	const { directory, gid, isSimulated = false } = config;
+	// A file in its place would be told as a failure to make it.
+	if (!existsSync(directory)) makeDirectory(directory, gid);
 	refuseUnsafeDirectory(directory);
+	if (!isSimulated)
+		removeSimulation(config, (message) => {
+			process.stderr.write(`wxtokend: ${message}\n`);
+		});
 }
 
 /**

@@ -1,10 +1,11 @@
-import { existsSync, readdirSync } from "node:fs";
+import { readdirSync, rmSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { newAccounts, writeConfig } from "./support/config-file.ts";
 import { newDirectory } from "./support/directory.ts";
 import { noteToken } from "./support/leaks.ts";
-import { startProgram } from "./support/program.ts";
+import { runProgram, startDaemon, startProgram } from "./support/program.ts";
 import { readTokenFile, tokenOtherThan } from "./support/token-file.ts";
+import { fetchesOf, startWeChat } from "./support/wechat.ts";
 
 describe("run --simulate", () => {
 	test("needs nothing at all: it makes up an account, and tidies up behind itself", async () => {
@@ -15,6 +16,8 @@ describe("run --simulate", () => {
 		const [, url, directory] = await daemon.output(
 			/simulating WeChat at (http:\S+); tokens in (\S+)\n/,
 		);
+		const started = await daemon.event("daemon.started");
+		expect(started.config).toMatch(/^none/);
 		await daemon.event("daemon.ready");
 		const path = `${directory}/wx_access_token_wx0123456789abcdef`;
 		const { value } = readTokenFile(path);
@@ -27,7 +30,7 @@ describe("run --simulate", () => {
 		expect(readdirSync(temporary)).toEqual([]);
 	});
 
-	test("knows the accounts of a configuration, calls nobody else, and leaves its directory", async () => {
+	test("knows the accounts of a configuration, calls nobody else, and leaves its directory empty", async () => {
 		const config = writeConfig({
 			url: "https://192.0.2.1",
 			accounts: newAccounts(2),
@@ -38,7 +41,84 @@ describe("run --simulate", () => {
 		for (const { appid } of config.accounts)
 			noteToken(readTokenFile(config.tokenFile(appid)).value);
 		expect((await daemon.stop()).code).toBe(0);
-		expect(existsSync(config.tokenFile("wx2"))).toBe(true);
+		await daemon.event("daemon.stopped", ({ msg }) => /removed/.test(msg));
+		expect(readdirSync(config.directory)).toEqual([]);
+	});
+
+	test("refuses the directory of a real server: with live tokens, or a daemon that answers", async () => {
+		const accounts = newAccounts(1);
+		const wechat = await startWeChat({ accounts });
+		// It looks at its files at the start, and then only at New Year.
+		const top = { schedule: "0 0 0 1 1 *" };
+		const config = writeConfig({ url: wechat.url, accounts, top });
+		const args = ["run", "--simulate", "--config", config.file];
+		const real = await startDaemon(config.file);
+		const token = readTokenFile(config.tokenFile("wx1"));
+		const refused = await runProgram(args);
+		expect(refused.code).toBe(78);
+		expect(refused.stderr).toMatch(
+			/directory: is \S+, where a live token of wx1 lies; expected another one/,
+		);
+		expect(readTokenFile(config.tokenFile("wx1"))).toEqual(token);
+		rmSync(config.tokenFile("wx1"));
+		const again = await runProgram(args);
+		expect(again.code).toBe(78);
+		expect(again.stderr).toContain("where a daemon answers");
+		expect(readdirSync(config.directory)).not.toContain(".simulated");
+		await real.stop();
+		const daemon = startProgram(args);
+		await daemon.event("daemon.ready");
+		noteToken(readTokenFile(config.tokenFile("wx1")).value);
+	});
+
+	test.each([
+		["run", /"event":"simulation.removed"/],
+		["once", /removed the tokens of a simulation that was killed/],
+		["check --online", /removed the tokens of a simulation that was killed/],
+	])(
+		"what a killed one left is never taken for WeChat's by %s, which says so",
+		async (command, says) => {
+			const accounts = newAccounts(1);
+			const wechat = await startWeChat({ accounts });
+			const config = writeConfig({ url: wechat.url, accounts });
+			const flags = ["--config", config.file];
+			const daemon = startProgram(["run", "--simulate", ...flags]);
+			await daemon.event("daemon.ready");
+			const path = config.tokenFile("wx1");
+			const { value } = readTokenFile(path);
+			noteToken(value);
+			const beside = await runProgram(["once", ...flags]);
+			expect(beside.code).toBe(78);
+			expect(beside.stderr).toContain("where a simulation runs");
+			daemon.kill("SIGKILL");
+			await daemon.exited;
+			expect(readTokenFile(path).value).toBe(value);
+
+			const real = startProgram([...command.split(" "), ...flags]);
+			const renewed = await tokenOtherThan(value, path);
+			noteToken(renewed.value);
+			expect(fetchesOf(wechat, "wx1")).toBe(1);
+			await real.output(says);
+			expect(real.stderr().match(new RegExp(says, "g"))?.length).toBe(1);
+			expect(readdirSync(config.directory)).not.toContain(".simulated");
+		},
+	);
+
+	test("another simulation takes over what a killed one left", async () => {
+		const config = writeConfig({ url: "https://192.0.2.1" });
+		const args = ["run", "--simulate", "--config", config.file];
+		const killed = startProgram(args);
+		await killed.event("daemon.ready");
+		const { value } = readTokenFile(config.tokenFile("wx1"));
+		noteToken(value);
+		killed.kill("SIGKILL");
+		await killed.exited;
+		const next = startProgram(args);
+		await next.event("daemon.ready");
+		const renewed = readTokenFile(config.tokenFile("wx1"));
+		expect(noteToken(renewed.value)).not.toBe(value);
+		await next.stop();
+		expect(readdirSync(config.directory)).toEqual([]);
 	});
 });
 

@@ -6,9 +6,16 @@ import { systemClock } from "../clock.ts";
 import type { CommandLine } from "../command-line.ts";
 import { type Config, loadConfig } from "../config.ts";
 import { runDaemon } from "../daemon.ts";
+import { ConfigError } from "../errors.ts";
 import { explain } from "../explain.ts";
 import { openLog } from "../log.ts";
 import type { SignalInbox } from "../signals.ts";
+import {
+	beginSimulation,
+	endSimulation,
+	removeSimulation,
+} from "../simulated-directory.ts";
+import { prepareDirectory } from "../token-directory.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -28,11 +35,19 @@ function runWith(
 	signals: SignalInbox,
 ): Promise<number> {
 	const config = read();
+	const log = openLog(config.logLevel, env);
+	const cleaned = (config: Config): Config => {
+		if (config.isSimulated) return config;
+		removeSimulation(config, (message) =>
+			log.warn({ event: "simulation.removed" }, message),
+		);
+		return config;
+	};
 	return runDaemon({
-		config,
-		reload: read,
+		config: cleaned(config),
+		reload: () => cleaned(read()),
 		signals,
-		log: openLog(config.logLevel, env),
+		log,
 		clock: systemClock,
 		env,
 		onBug: (error) => process.exit(explain(error)),
@@ -77,37 +92,54 @@ async function keepSimulated(
 				WECHAT_SECRET_FILE: undefined,
 				WXTOKEND_DIRECTORY: directory,
 			};
-	const first = loadSimulated(given, settings, undefined);
+	const source =
+		given || env.WECHAT_APPID ? undefined : "none (an account is made up)";
+	const first = loadSimulated(given, settings);
+	await prepareDirectory(first);
+	const simulation = await beginSimulation(first);
 	const simulator = await startSimulator({ accounts: first.accounts });
 	process.stderr.write(
 		`wxtokend: simulating WeChat at ${simulator.url}; tokens in ${first.directory}\n`,
 	);
+	const read = () => {
+		const config = loadSimulated(given, settings);
+		const known = first.accounts.map(({ file }) => file);
+		if (
+			config.directory !== first.directory ||
+			config.accounts.some(({ file }) => !known.includes(file))
+		)
+			throw new ConfigError(config.source, [
+				{
+					path: "directory, account",
+					message:
+						"are others, but a simulation keeps those that it began with; end it, and start it anew",
+				},
+			]);
+		const accounts = config.accounts.map((account) => ({
+			...account,
+			baseUrls: [simulator.url],
+		}));
+		return {
+			...config,
+			source: source ?? config.source,
+			accounts,
+			warnings: [],
+		};
+	};
 	try {
-		return await runWith(
-			() => loadSimulated(given, settings, simulator.url),
-			env,
-			signals,
-		);
+		return await runWith(read, env, signals);
 	} finally {
+		endSimulation(simulation);
 		await simulator.close();
 	}
 }
 
-function loadSimulated(
-	file: string | undefined,
-	env: Environment,
-	url: string | undefined,
-): Config {
+function loadSimulated(file: string | undefined, env: Environment): Config {
 	const config = loadConfig({
 		file,
 		env,
 		secrets: true,
 		ignoreDefaultFile: true,
 	});
-	if (url === undefined) return config;
-	const accounts = config.accounts.map((account) => ({
-		...account,
-		baseUrls: [url],
-	}));
-	return { ...config, accounts, warnings: [] };
+	return { ...config, isSimulated: true };
 }
