@@ -46,7 +46,11 @@ export const commands = {
 		summary: "keep the tokens: the daemon, in the foreground",
 		about: `Fetches each account's token ahead of its end and publishes it as a small file.
 SIGHUP reads the configuration again and refreshes every account at once;
-SIGTERM and SIGINT finish what is under way and leave the files.`,
+SIGTERM and SIGINT finish what is under way and leave the files.
+
+With --simulate and a configuration, simulated tokens lie in its directory while
+it runs. It refuses one with live tokens, or where a daemon answers; at the end
+they are removed, also by the next real run if the simulation was killed.`,
 		options: [
 			config,
 			{
@@ -59,7 +63,10 @@ SIGTERM and SIGINT finish what is under way and leave the files.`,
 			[0, "ended by SIGTERM or SIGINT"],
 			usageCode,
 			[70, "a bug: please report it"],
-			[73, "the directory cannot be written"],
+			[
+				73,
+				"the directory is not safe or cannot be made; later troubles with it are waited out",
+			],
 			configCode,
 		],
 		example: "wxtokend run --config /etc/wxtokend/config.toml",
@@ -91,7 +98,8 @@ second takes over the token of the first.`,
 		summary: "print a token and nothing else",
 		about: `Reads the token file; never asks WeChat. Works for every user who may read the
 directory: one who may not read the configuration gets the token from
-$WXTOKEND_DIRECTORY, else /run/wxtokend, under its default name.`,
+$WXTOKEND_DIRECTORY, else /run/wxtokend, under its default name. In a script, keep
+it out of other programs' arguments, which every user can see: as in the example.`,
 		options: [
 			config,
 			{
@@ -111,11 +119,12 @@ $WXTOKEND_DIRECTORY, else /run/wxtokend, under its default name.`,
 			[0, "printed"],
 			usageCode,
 			[69, "there is no valid token"],
+			[73, "the answer cannot be written"],
 			[75, "the wait ran out"],
 			configCode,
 		],
-		example:
-			'curl "https://api.weixin.qq.com/cgi-bin/get_api_domain_ip?access_token=$(wxtokend get wx0123456789abcdef)"',
+		example: `printf 'url = "https://api.weixin.qq.com/cgi-bin/get_api_domain_ip?access_token=%s"\\n' \\
+    "$(wxtokend get wx0123456789abcdef)" | curl --config -`,
 	},
 	status: {
 		name: "status",
@@ -124,7 +133,8 @@ $WXTOKEND_DIRECTORY, else /run/wxtokend, under its default name.`,
 		maxOperands: 0,
 		summary: "every account: state, time left, last error with its hint",
 		about: `Asks the daemon through the control socket. Without one it reads the files, and
-says so. On a terminal with bars, and colours unless $NO_COLOR is set. States:
+says so. On a terminal with bars, as far as they fit, and colours unless $NO_COLOR
+is set; on a dumb one neither. States:
 valid; failing (the token lives, but its last refresh failed); expired; missing;
 unusable (the file is none of ours).`,
 		options: [
@@ -139,6 +149,7 @@ unusable (the file is none of ours).`,
 			[0, "every account has a valid token; with --watch: ended"],
 			usageCode,
 			[69, "an account has no valid token"],
+			[73, "the answer cannot be written"],
 			configCode,
 		],
 		example: "wxtokend status --watch",
@@ -181,7 +192,7 @@ refuses it, a new one is fetched.`,
 		maxOperands: 0,
 		summary: "validate the configuration and probe the directory",
 		about: `Reports every problem of the configuration at once, and writes a file into the
-directory to see that it can.`,
+directory (made if it is missing) and beside metrics_file to see that it can.`,
 		options: [
 			config,
 			{
@@ -194,7 +205,7 @@ directory to see that it can.`,
 			[0, "all is well"],
 			usageCode,
 			[69, "--online: an account got no token"],
-			[73, "the directory cannot be written"],
+			[73, "the directory or metrics_file cannot be written"],
 			[75, "--online: no token, but the one on disk is still valid"],
 			configCode,
 		],
@@ -219,9 +230,16 @@ runs, it is controlled by JSON over HTTP on the same port:
   POST /sim/accounts {"appid", …}      adds one (secret, kind), or changes it:
        secret, frozen, state, whitelist, ipConfirmation, approve, refuse, limits
   POST /sim/faults {"mode", …}         what goes wrong: endpoint, host, appid,
-       count or forSeconds, processed; {"clear":true} ends all
+       count or forSeconds, processed; {"clear":true} ends all. Modes:
+       refuse reset hang cut delay drip status redirect html empty big gzip-big
+       body truncated bom no-fields empty-token expires-absent expires-zero
+       expires-negative expires-text expires-huge errcode errcode-text; some take
+       status, errcode, errmsg, seconds, location or body
   POST /sim/knobs {…}                  what is uncertain about WeChat; GET lists
-  POST /sim/advance {"seconds"}        skips time`,
+       all of them with their values
+  POST /sim/advance {"seconds"}        skips time
+
+  curl -d '{"mode":"errcode","errcode":45009,"count":3}' localhost:8090/sim/faults`,
 		options: [
 			{
 				flag: "port",

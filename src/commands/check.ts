@@ -1,9 +1,10 @@
+import { existsSync } from "node:fs";
 import { unlink } from "node:fs/promises";
-import { join } from "node:path";
-import { publishFile } from "../atomic-write.ts";
+import { dirname, join } from "node:path";
+import { type FileAttributes, publishFile } from "../atomic-write.ts";
 import type { CommandLine } from "../command-line.ts";
 import { loadConfig } from "../config.ts";
-import { exitCode } from "../errors.ts";
+import { exitCode, inWords, StoreError } from "../errors.ts";
 import { prepareDirectory } from "../token-directory.ts";
 import { codeWithoutRefresh, withKeepers } from "./once.ts";
 
@@ -12,12 +13,13 @@ export async function check(line: CommandLine): Promise<number> {
 	const config = loadConfig({ file: line.value("config"), env, secrets: true });
 	for (const warning of config.warnings)
 		process.stderr.write(`wxtokend: warning: ${warning}\n`);
+	const { source, accounts, directory, metricsFile } = config;
+	const isNew = !existsSync(directory);
 	await prepareDirectory(config);
-	// Not only permissions: a full disk or a wrong group shows at a real write.
-	const probe = join(config.directory, `.wxtokend-check-${process.pid}`);
-	await publishFile(probe, "wxtokend check\n", config);
-	await unlink(probe);
-	const { source, accounts, directory } = config;
+	// Perhaps it is misspelt, and nobody wanted one there.
+	if (isNew) process.stdout.write(`created ${directory}\n`);
+	await probe(directory, config);
+	if (metricsFile !== undefined) await probeMetrics(metricsFile);
 	const count =
 		accounts.length === 1 ? "1 account" : `${accounts.length} accounts`;
 	process.stdout.write(`${source}: ${count}; ${directory} can be written\n`);
@@ -34,4 +36,28 @@ export async function check(line: CommandLine): Promise<number> {
 		);
 		return exitCode.done;
 	});
+}
+
+/** Not only permissions: a full disk or a wrong group shows at a real write. */
+async function probe(
+	directory: string,
+	attributes: FileAttributes,
+): Promise<void> {
+	const path = join(directory, `.wxtokend-check-${process.pid}`);
+	await publishFile(path, "wxtokend check\n", attributes);
+	await unlink(path);
+}
+
+async function probeMetrics(path: string): Promise<void> {
+	try {
+		await probe(dirname(path), { mode: 0o644, gid: undefined });
+	} catch (error) {
+		if (!(error instanceof StoreError)) throw error;
+		throw new StoreError(
+			error.kind,
+			`could not write metrics_file ${path}: ${inWords(error.code)}`,
+			"let the daemon's user write in its directory (under systemd also ReadWritePaths=), or set another `metrics_file`",
+			error.cause,
+		);
+	}
 }
