@@ -58,6 +58,26 @@ export function testReader(reader: Reader): void {
 			expect(wechat.reports).toEqual([]);
 		});
 
+		test.each([
+			[
+				"with spaces and no end",
+				(value: string, expire: number) =>
+					`{"value": "${value}", "expire": ${expire}}`,
+			],
+			[
+				"with its keys the other way round",
+				(value: string, expire: number) =>
+					`{"expire": ${expire}, "value": "${value}"}\n`,
+			],
+		])(
+			"a file as another program left it, %s, is read until the next renewal",
+			async (_what, write) => {
+				wechat.publish(write(wechat.token(), 4e9));
+				expect(await driver.call()).toEqual(works);
+				expect(usedTokens()).toEqual([wechat.token()]);
+			},
+		);
+
 		const deaths = [
 			[40001, "application/json; encoding=utf-8"],
 			[40014, "application/json"],
