@@ -1,5 +1,11 @@
 import { randomBytes } from "node:crypto";
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+	chmodSync,
+	mkdirSync,
+	readdirSync,
+	readFileSync,
+	writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { newDirectory } from "./support/directory.ts";
@@ -468,6 +474,43 @@ secret = "${newSecret()}"
 			expect.stringContaining("lets up to 60 minutes pass between two looks"),
 			expect.stringContaining("every user of this machine can read the tokens"),
 		]);
+	});
+});
+
+describe("what check finds out by writing", () => {
+	test.each([
+		[
+			"metrics_file in a directory that is not there",
+			(place: string) => `metrics_file = "${place}/absent/a.prom"`,
+			/could not write metrics_file \S+a\.prom: no such file .*\(ENOENT\); .*another `metrics_file`$/,
+		],
+		[
+			"a file in place of the directory",
+			(place: string) => `directory = "${place}/config.toml"`,
+			/could not use \S+config\.toml: it is not a directory; set `directory`/,
+		],
+	])("%s", async (_why, key, says) => {
+		const place = newDirectory();
+		const config = join(place, "config.toml");
+		const others = key(place).startsWith("directory")
+			? ""
+			: `directory = "${place}/tokens"\n`;
+		const toml = `${others}${key(place)}${account}`;
+		writeFileSync(config, toml.replace("SECRET", newSecret()), { mode: 0o600 });
+		const { code, stderr } = await runProgram(["check", "--config", config]);
+		expect(code).toBe(73);
+		expect(stderr.trimEnd()).toMatch(says);
+		expect(stderr).not.toContain("    at ");
+	});
+
+	test("metrics_file beside other files is left as it is", async () => {
+		const place = newDirectory();
+		const config = join(place, "config.toml");
+		const toml = `directory = "${place}/tokens"\nmetrics_file = "${place}/a.prom"${account}`;
+		writeFileSync(config, toml.replace("SECRET", newSecret()), { mode: 0o600 });
+		expect((await runProgram(["check", "--config", config])).code).toBe(0);
+		expect(readdirSync(place).sort()).toEqual(["config.toml", "tokens"]);
+		expect(readdirSync(join(place, "tokens"))).toEqual([]);
 	});
 });
 

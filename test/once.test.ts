@@ -148,7 +148,11 @@ describe("get", () => {
 	});
 
 	test.each([
-		["there is no file", undefined, "could not be read (ENOENT)"],
+		[
+			"there is no file",
+			undefined,
+			"could not be read: no such file or directory (ENOENT)",
+		],
 		["the token has ended", -1, "has ended"],
 		["the token ends too soon", 5, "lives for another"],
 	])("ends with 69 when %s", async (_why, left, says) => {
@@ -204,7 +208,7 @@ describe("check", () => {
 		expect(await check(config)).toEqual({
 			code: 0,
 			signal: null,
-			stdout: `${config.file}: 1 account; ${config.directory} can be written\n`,
+			stdout: `created ${config.directory}\n${config.file}: 1 account; ${config.directory} can be written\n`,
 			stderr: "",
 		});
 		expect(readdirSync(config.directory)).toEqual([]);
