@@ -57,7 +57,10 @@ try {
 		copy(name, `${documents}/${name}`);
 	tree("docs", `${documents}/docs`);
 	tree("examples", `${documents}/examples`);
-	copy("systemd/README.md", `${documents}/systemd/README.md`);
+	// It is for the tree: it starts the program from ../dist.
+	rmSync(join(stage, documents, "examples/demo.mjs"));
+	for (const name of ["README.md", "README.zh-CN.md"])
+		copy(`systemd/${name}`, `${documents}/systemd/${name}`);
 	tree("systemd/polkit", `${documents}/systemd/polkit`);
 	write(`${documents}/copyright`, copyright());
 	compressed("CHANGELOG.md", `${documents}/changelog.gz`);

@@ -28,7 +28,7 @@ export const forceLimit = "force-limit";
 export const thisAddress = "this server's public IP";
 
 const needsSecret =
-	"copy the AppSecret again from the console (设置与开发 → 基本配置) into the secret file, then reload";
+	"copy the AppSecret again from the console (公众号: 设置与开发 → 基本配置; 小程序: 开发管理 → 开发设置) into the secret file, then reload";
 const bug =
 	"this is a mistake of wxtokend or of a proxy on the way: check base_urls, then report it with the rid";
 const confirmation =
@@ -63,7 +63,7 @@ const errcodes: Readonly<Record<number, Meaning>> = {
 	40013: {
 		kind: "config",
 		meaning: "WeChat does not know this appid (AppID 无效)",
-		hint: "compare `appid` with the console (设置与开发 → 基本配置); it begins with wx",
+		hint: "compare `appid` with the console (公众号: 设置与开发 → 基本配置; 小程序: 开发管理 → 开发设置); it begins with wx",
 		waitMs: 10 * minute,
 	},
 	40066: {
@@ -81,7 +81,7 @@ const errcodes: Readonly<Record<number, Meaning>> = {
 	40164: {
 		kind: "admin",
 		meaning: "this server's IP is not in the account's IP whitelist (IP白名单)",
-		hint: `add ${thisAddress} to the API IP whitelist (API IP白名单) in the console; it takes effect after some minutes`,
+		hint: `add ${thisAddress} to the API IP whitelist (API IP白名单) in the console (公众号: 基本配置; 小程序: 开发设置); it takes effect after some minutes`,
 		waitMs: 5 * minute,
 	},
 	40243: {

@@ -6,6 +6,7 @@ import { describe, expect, test } from "vitest";
 import { configKeys } from "../src/config-shape.ts";
 import { knownErrcodes } from "../src/errcode.ts";
 import { exitCode } from "../src/errors.ts";
+import { faultModes } from "../src/simulator/faults.ts";
 import { type CommandUsage, commands } from "../src/usage.ts";
 import { programPath, projectRoot } from "./support/program.ts";
 
@@ -114,14 +115,48 @@ describe.each(readmes)("%s", (name) => {
 	});
 });
 
-test("both READMEs have the same sections, tables and examples", () => {
+test.each([
+	["README.md", "README.zh-CN.md"],
+	["systemd/README.md", "systemd/README.zh-CN.md"],
+	["docs/readers.md", "docs/readers.zh-CN.md"],
+])("%s and %s have the same sections, tables and examples", (one, other) => {
 	const shape = (text: string) => ({
-		sections: text.match(/^## /gm)?.length,
+		sections: text.match(/^###? /gm)?.length,
 		rows: text.match(/^\|/gm)?.length,
 		points: text.match(/^(- |\d\. )/gm)?.length,
 		blocks: text.match(/^ {4}\S|^```/gm)?.length,
 	});
-	expect(shape(read(readmes[0]))).toEqual(shape(read(readmes[1])));
+	expect(shape(read(one))).toEqual(shape(read(other)));
+	const name = (path: string) => path.split("/").at(-1);
+	expect(read(one)).toContain(`](${name(other)})`);
+	expect(read(other)).toContain(`](${name(one)})`);
+});
+
+test("commands for systemd are the same in both languages", () => {
+	const commandsIn = (name: string) =>
+		found(read(name), /^ {4}\S.*/gm).map((line) =>
+			line.replace(/ {2,}# .*/, "").trim(),
+		);
+	expect(commandsIn("systemd/README.zh-CN.md").sort()).toEqual(
+		[...commandsIn("systemd/README.md")].sort(),
+	);
+});
+
+test("no example puts a token into the arguments of a program, where every user can see it", () => {
+	const texts = [
+		...readmes.map(read),
+		read("docs/readers.md"),
+		read("docs/readers.zh-CN.md"),
+		...all.map(({ example, about }) => `${about}\n${example}`),
+	];
+	const inArguments =
+		/curl[^\n|]*access_token=\$|curl[^\n|]*\{"stale"|--stale (?!-|TOKEN)\S/;
+	for (const text of texts) expect(text).not.toMatch(inArguments);
+});
+
+test("simulate --help names every way in which the simulator can fail", () => {
+	const words = commands.simulate.about.split(/[\s,;.]+/);
+	expect(words).toEqual(expect.arrayContaining([...faultModes]));
 });
 
 test.each(Object.keys(commands))("%s --help is what the usage says", (name) => {
