@@ -9,7 +9,9 @@ export class ControlUnreachable extends Error {
 	readonly code: string;
 	readonly hint: string;
 	constructor(path: string, code: string) {
-		super(`no daemon answers at ${path}: ${inWords(code)}`);
+		super(
+			`${code === "EACCES" ? "this user cannot reach the daemon" : "no daemon answers"} at ${path}: ${inWords(code)}`,
+		);
 		this.name = "ControlUnreachable";
 		this.code = code;
 		this.hint =

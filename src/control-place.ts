@@ -1,6 +1,6 @@
 /** Where a command finds the daemon that it wants to ask. */
 import { type Config, loadConfig } from "./config.ts";
-import { ConfigError } from "./errors.ts";
+import { ConfigError, type ConfigProblem } from "./errors.ts";
 import { likelySocket, readConfigText } from "./token-path.ts";
 
 export interface ControlPlace {
@@ -8,8 +8,8 @@ export interface ControlPlace {
 	readonly socket: string | undefined;
 	/** Without secrets. Undefined: this user sees none, or it is wrong. */
 	readonly config: Config | undefined;
-	/** Why this user sees none, in words. */
-	readonly hidden?: string;
+	/** Why this user sees none. */
+	readonly hidden?: ConfigProblem;
 	/** What is wrong with it. */
 	readonly wrong?: ConfigError;
 }

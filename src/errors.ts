@@ -152,7 +152,7 @@ export function inWords(code: string | undefined): string {
 /** As strerror(3) has them; Node.js has a table of its own, for which it loads much. */
 const systemErrors: Readonly<Record<string, string>> = {
 	EACCES: "permission denied",
-	EADDRINUSE: "the address is in use already",
+	EADDRINUSE: "address already in use",
 	EAGAIN: "it is busy",
 	EBUSY: "it is in use",
 	ECONNREFUSED: "nobody listens there",

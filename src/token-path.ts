@@ -5,7 +5,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, isAbsolute, join, resolve } from "node:path";
 import { parse } from "smol-toml";
-import { errnoOf, inWords } from "./errors.ts";
+import { type ConfigProblem, errnoOf, inWords } from "./errors.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -22,8 +22,8 @@ export function defaultTokenFile(appid: string): string {
 
 export interface TokenPlace {
 	readonly path: string;
-	/** If the path is a guess: why, in words. */
-	readonly guessed?: string;
+	/** If the path is a guess: why. */
+	readonly guessed?: ConfigProblem;
 }
 
 /**
@@ -69,13 +69,13 @@ export function guessedDirectory(env: Environment): string {
 }
 
 /**
- * The text of the configuration file; or `hidden`, why this user sees none (in
- * words); undefined if it is in the environment, or cannot be what was meant.
+ * The text of the configuration file; or `hidden`, why this user sees none;
+ * undefined if it is in the environment, or cannot be what was meant.
  */
 export function readConfigText(
 	file: string | undefined,
 	env: Environment,
-): string | { readonly hidden: string } | undefined {
+): string | { readonly hidden: ConfigProblem } | undefined {
 	const named = file ?? (env.WXTOKEND_CONFIG || undefined);
 	const source = named ?? defaultConfigFile;
 	try {
@@ -84,7 +84,8 @@ export function readConfigText(
 		const errno = errnoOf(error);
 		const isAbsent = errno === "ENOENT" && named === undefined;
 		if (isAbsent ? env.WECHAT_APPID : errno !== "EACCES") return undefined;
-		return { hidden: `${source} could not be read: ${inWords(errno)}` };
+		const message = `could not be read: ${inWords(errno)}`;
+		return { hidden: { path: source, message } };
 	}
 }
 

@@ -89,10 +89,12 @@ async function complain(
 ): Promise<void> {
 	const { WXTOKEND_DIRECTORY } = process.env;
 	// With nothing to go by at all, what is missing is a configuration.
-	if (guessed?.includes("ENOENT") && !WXTOKEND_DIRECTORY)
+	if (guessed?.message.includes("ENOENT") && !WXTOKEND_DIRECTORY)
 		await configured(appid, undefined);
 	const why =
-		guessed === undefined ? "" : ` (${guessed}, so this path is a guess)`;
+		guessed === undefined
+			? ""
+			: ` (${guessed.path} ${guessed.message}, so this path is a guess)`;
 	const hint = problem.includes("EACCES")
 		? readersHint(path)
 		: "is the daemon running? see wxtokend status";

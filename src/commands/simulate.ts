@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import type { CommandLine } from "../command-line.ts";
-import { errnoOf, exitCode, UsageError } from "../errors.ts";
+import { errnoOf, exitCode, inWords, UsageError } from "../errors.ts";
 import type { SimulatedAccount } from "../simulator/account.ts";
 import { apiHosts } from "../simulator/answer.ts";
 import { lineOf } from "../simulator/journal.ts";
@@ -29,7 +29,7 @@ export async function simulate(line: CommandLine): Promise<number> {
 		const code = errnoOf(error);
 		if (code === undefined) throw error;
 		process.stderr.write(
-			`wxtokend: could not start the simulator: ${(error as Error).message}; ${
+			`wxtokend: could not start the simulator on port ${options.port}: ${inWords(code)}; ${
 				code === "EADDRINUSE"
 					? "another program has this port: choose one with --port N, or --port 0 for any"
 					: "choose another port with --port N"

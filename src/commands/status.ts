@@ -51,7 +51,7 @@ async function look(place: ControlPlace): Promise<Seen> {
 					report: reply.content as StatusReport,
 					...(wrong === undefined
 						? {}
-						: { note: `${wrong.message}: this is from the daemon` }),
+						: { note: `${wrong.message}; this is from the daemon` }),
 				};
 			note = `the daemon at ${socket} answers with ${reply.status}`;
 		}
@@ -62,15 +62,15 @@ async function look(place: ControlPlace): Promise<Seen> {
 	if (config !== undefined)
 		return {
 			report: reportFromFiles(config),
-			note: `${note}: this is from the files`,
+			note: `${note}; this is from the files`,
 		};
 	tell(note);
 	throw (
 		wrong ??
 		new ConfigError("", [
 			{
-				path: "status",
-				message: `could not be told: ${hidden}; give a configuration with --config, or the directory in $WXTOKEND_DIRECTORY`,
+				path: hidden?.path ?? "",
+				message: `${hidden?.message}; give a configuration with --config, or the directory in $WXTOKEND_DIRECTORY`,
 			},
 		])
 	);
