@@ -8,10 +8,10 @@ import {
 	failure,
 } from "./control-http.ts";
 import type { ConfigError, StoreError } from "./errors.ts";
-import type { WishAnswer } from "./keeper.ts";
 import type { KeptAccount } from "./kept-account.ts";
 import { type AccountStatus, type StatusReport, statusOf } from "./status.ts";
 import type { Token } from "./token.ts";
+import type { WishAnswer } from "./wish.ts";
 
 export interface AnswerParts {
 	/** The accounts of now: a reload changes them. */

@@ -8,6 +8,7 @@
  * It never sleeps and never retries by itself: a failed attempt only moves the
  * time of the next one, and the next look takes it from there.
  */
+import { createAccountLog } from "./account-log.ts";
 import type {
 	AccountState,
 	Failure,
@@ -21,9 +22,6 @@ import type { Gate } from "./gate.ts";
 import type { Log } from "./log.ts";
 import {
 	afterFailure,
-	afterSameToken,
-	budgetFreeAt,
-	cooldownOf,
 	countCall,
 	countEarlyDeath,
 	countForce,
@@ -33,17 +31,30 @@ import {
 	type KnownToken,
 	mayForceStable,
 	type Plan,
-	type Reading,
 	type Reason,
 	type Rules,
 	refreshAt,
 	stableForceGapMs,
-	usualLifetimeMs,
 	type Wish,
 } from "./policy.ts";
+import {
+	afterAnswer,
+	generationAfter,
+	knownFromGrant,
+	vouch,
+	windowOf,
+} from "./publication.ts";
+import { createSuspicion } from "./suspicion.ts";
 import { type Token, tokenId } from "./token.ts";
 import type { LockedStore, TokenStore } from "./token-file.ts";
 import type { Grant, Issuer, Verdict } from "./wechat.ts";
+import {
+	failedBy,
+	type Waiting,
+	type WishAnswer,
+	type WishError,
+	waiting,
+} from "./wish.ts";
 
 export interface KeeperParts {
 	readonly appid: string;
@@ -95,20 +106,6 @@ export type Outcome =
 	| { readonly kind: "held-back"; readonly until: number }
 	| { readonly kind: "failed"; readonly error: IssuerError | StoreError };
 
-/** The answer to somebody who wants another token. */
-export type WishAnswer =
-	| {
-			readonly outcome: "refreshed" | "already-fresh" | "alive";
-			readonly token: Token;
-	  }
-	| { readonly outcome: "failed"; readonly error: WishError };
-
-export interface WishError {
-	readonly code: string;
-	readonly message: string;
-	readonly hint: string;
-}
-
 export interface Keeper {
 	readonly appid: string;
 	/** Whether `look` would do anything; cheap, for each tick. */
@@ -147,14 +144,8 @@ export interface Rest {
 	readonly until: number;
 }
 
-/** A wish, and those who wait for it. */
-interface Waiting extends Wish {
-	readonly answer: (answer: WishAnswer) => void;
-	readonly answered: Promise<WishAnswer>;
-}
-
 export function createKeeper(parts: KeeperParts): Keeper {
-	const { appid, rules, store, issuer, clock, random, self, log } = parts;
+	const { appid, rules, store, issuer, clock, random, self } = parts;
 	let memory = parts.known;
 	/** Not begun yet. */
 	let wish: Waiting | undefined;
@@ -163,15 +154,9 @@ export function createKeeper(parts: KeeperParts): Keeper {
 	let running: Promise<Outcome> | undefined;
 	/** A pause that could not be written to disk counts all the same. */
 	let ownPause: Pause | undefined;
-	let probed: Probe | undefined;
-	let probeCalls: readonly number[] = [];
 	let eager = memory === undefined;
 	let settling = false;
-	let lastLogged = "";
-	let foreignNamedAt: number | undefined;
-	/** The `tokenId` of a token that was seen alive, and not yet seen at its end. */
-	let lived: string | undefined;
-	let lastExceededAt: number | undefined;
+	const told = createAccountLog(parts, clock, parts.log);
 
 	const look = (patienceMs = 0, urgent = false): Promise<Outcome> => {
 		if (running !== undefined) return running;
@@ -256,35 +241,34 @@ export function createKeeper(parts: KeeperParts): Keeper {
 			current.id !== memory?.id &&
 			isAlive(current)
 		) {
-			log.info(
-				{ event: "token.adopted", appid, ...describe(current) },
-				"took over the valid token on disk",
-			);
+			told.adopted(current);
 			parts.count({ kind: "adopted" });
 			ownPause = undefined;
 		}
 		memory = current;
-		if (current !== undefined) noteEnd(current);
+		if (current !== undefined && isAlive(current)) told.seen(current);
 		return plan;
 	};
 
 	const recall = (): AccountState => {
 		const state = store.recall();
-		if (ownPause === undefined && probeCalls.length === 0) return state;
+		const probes = suspicion.calls();
+		if (ownPause === undefined && probes.length === 0) return state;
 		const pause =
 			ownPause !== undefined && ownPause.at >= (state.pause?.at ?? 0)
 				? ownPause
 				: state.pause;
 		const calls =
-			probeCalls.length === 0
+			probes.length === 0
 				? state.calls
-				: [...new Set([...state.calls, ...probeCalls])].sort((a, b) => a - b);
+				: [...new Set([...state.calls, ...probes])].sort((a, b) => a - b);
 		return { ...state, calls, ...(pause === undefined ? {} : { pause }) };
 	};
 
 	/** Nothing to do, or nothing that may be done now. */
 	const rest = ({ heldBack, current }: Plan): Outcome => {
 		if (heldBack !== undefined) {
+			if (current !== undefined) told.seen(current);
 			if (heldBack.by === "cooldown") parts.wakeAt(heldBack.until);
 			if (heldBack.by === "budget")
 				budgetUsedUp(heldBack.until, heldBack.reason);
@@ -301,17 +285,8 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		if (state.published?.id !== current.id)
 			await lock.remember(vouch(current, state));
 		await lock.publish(current.token);
-		lastLogged = "";
 		parts.count({ kind: "published" });
-		log.warn(
-			{
-				event: "file.repaired",
-				appid,
-				...describe(current),
-				found: whatIsWrong(found, current),
-			},
-			"the token file did not hold the current token; now it does, without a call to WeChat",
-		);
+		told.repaired(current, found);
 	};
 
 	const refresh = async (
@@ -336,16 +311,19 @@ export function createKeeper(parts: KeeperParts): Keeper {
 			},
 			calls: countCall(before.calls, startedAt, windowOf(current)),
 			...(forced ? { forced: { at: startedAt, by: self.instance } } : {}),
-			...(reason === "reported" && diesEarly(current)
+			...(reason === "reported" && current && suspicion.diedEarly(current)
 				? { diedEarly: countEarlyDeath(before.diedEarly, startedAt) }
 				: {}),
 		};
 		await lock.remember(marked);
 		if (forced) parts.count({ kind: "forced" });
-		if (reason === "reported") nameForeignFetcher(marked);
+		if (reason === "reported" && hasForeignFetcher(marked, startedAt))
+			told.overwritten(marked.diedEarly.length);
 		let granted: Grant;
 		try {
-			const isUnwanted = reason === "forced" || (forced && isDead(current));
+			const isUnwanted =
+				current !== undefined &&
+				(reason === "forced" || (forced && suspicion.isDead(current)));
 			granted = await ask(lock, marked, isUnwanted ? current : undefined);
 		} catch (error) {
 			if (!(error instanceof IssuerError)) throw error;
@@ -412,22 +390,14 @@ export function createKeeper(parts: KeeperParts): Keeper {
 			if (isLost(error)) fetchAgainAfterLoss(answeredAt);
 			throw error;
 		}
-		lastLogged = "";
 		parts.count({ kind: "fetch", outcome: "ok" });
 		parts.count({ kind: "published" });
-		log.info(
-			{
-				event: confirmed ? "token.confirmed" : "token.refreshed",
-				appid,
-				reason,
-				...describe(known),
-				replaces: confirmed ? undefined : before?.id,
-				afterFailures: failures,
-			},
-			confirmed
-				? "WeChat still gives the same token"
-				: "a new token is on disk",
-		);
+		told.refreshed(known, {
+			reason,
+			isSame: confirmed,
+			replaces: before?.id,
+			afterFailures: failures,
+		});
 		const outcome = confirmed && reason === "reported" ? "alive" : "refreshed";
 		serving?.answer({ outcome, token: known.token });
 		serving = undefined;
@@ -477,7 +447,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
 
 	const storeFailed = (error: StoreError): Outcome => {
 		if (error.kind === "lost") {
-			log.warn({ event: "lock.lost", appid, hint: error.hint }, error.message);
+			told.lockLost(error);
 			keepWish(error);
 			return { kind: "failed", error };
 		}
@@ -513,25 +483,13 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		error: IssuerError | StoreError,
 		failure: Failure | undefined,
 	): Outcome => {
-		const { message, code, hint, kind } = error;
-		// One line per change, and per signal; the same again is told to who asks for more.
-		const isNews = lastLogged !== code || serving?.reason === "forced";
-		const level = !isNews ? "debug" : kind === "transient" ? "warn" : "error";
-		lastLogged = code;
-		log[level](
-			{
-				event: error instanceof StoreError ? "store.failed" : "fetch.failed",
-				appid,
-				kind,
-				code,
-				hint,
-				rid: failure?.rid,
-				attempts: failure?.attempts,
-				notBefore: ownPause && iso(ownPause.at + ownPause.waitMs),
-				...(memory === undefined ? {} : describe(memory)),
-			},
-			message,
-		);
+		told.failed(error, {
+			failure,
+			notBefore: ownPause && ownPause.at + ownPause.waitMs,
+			current: memory,
+			isAsked: serving?.reason === "forced",
+		});
+		if (memory !== undefined) told.seen(memory);
 		keepWish(error);
 		return { kind: "failed", error };
 	};
@@ -541,56 +499,26 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		const whose = isForced(reason)
 			? `what signals and apps may use of its budget of ${budget} calls`
 			: `its budget of ${budget} calls`;
-		// It may last for days, with successes in between.
-		const isNews =
-			lastExceededAt === undefined ||
-			clock.now() - lastExceededAt > windowOf(memory);
-		if (isNews)
-			log.warn(
-				{ event: "budget.exceeded", appid, budget, until: iso(until) },
-				"the calls of this token lifetime are used up; they go on at one per twelfth of a lifetime",
-			);
-		lastExceededAt = clock.now();
+		told.budgetExceeded(until, windowOf(memory));
 		const message = `could not refresh the token of ${appid}: ${whose} is used up until ${iso(until)}`;
 		const hint = "find out who asks for so many refreshes, or raise `budget`";
-		wish?.answer({
-			outcome: "failed",
-			error: { code: "budget", message, hint },
-		});
+		wish?.answer(failedBy({ code: "budget", message, hint }));
 	};
 
 	/** Who reports during a pause is not kept waiting for its end; the wish stays. */
 	const answerWithFailure = () => {
 		const { failure } = recall().pause ?? {};
 		if (wish === undefined || failure === undefined) return;
-		const { code, message, hint } = failure;
-		wish.answer({ outcome: "failed", error: { code, message, hint } });
+		wish.answer(failedBy(failure));
 		wish = { ...wish, tried: true };
 	};
 
-	const nameForeignFetcher = (state: AccountState) => {
-		const now = clock.now();
-		const namedToday =
-			foreignNamedAt !== undefined && now - foreignNamedAt < dayMs;
-		if (namedToday || !hasForeignFetcher(state, now)) return;
-		foreignNamedAt = now;
-		log.error(
-			{
-				event: "token.overwritten",
-				appid,
-				deaths: state.diedEarly.length,
-				hint: 'find the program that fetches by itself (an SDK with the AppSecret, a second server, the online debugging tool) and let it read our file, or set interface = "stable"',
-			},
-			"tokens die long before their end: somebody else fetches with this AppSecret",
-		);
-	};
-
 	/** Answers who waits; the next success still counts for the wish itself. */
-	const keepWish = ({ code, message, hint }: IssuerError | StoreError) => {
+	const keepWish = (error: IssuerError | StoreError) => {
 		if (serving === undefined) return;
-		serving.answer({ outcome: "failed", error: { code, message, hint } });
+		serving.answer(failedBy(error));
 		// What may not be forced today would be asked for in vain all day long.
-		if (code !== forceLimit) wish ??= { ...serving, tried: true };
+		if (error.code !== forceLimit) wish ??= { ...serving, tried: true };
 		serving = undefined;
 	};
 
@@ -598,12 +526,13 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		wanted: Pick<Wish, "reason" | "stale" | "isProved">,
 		urgent: boolean,
 	): Promise<WishAnswer> => {
-		if (settling) return { outcome: "failed", error: stopping };
+		if (settling) return failedBy(stopping);
 		if (wish === undefined || wish.tried || !isForced(wish.reason))
 			wish = waiting({ ...wanted, requestedAt: clock.now() });
 		else if (wanted.reason === "forced")
 			// The stronger wish carries those along who reported a dead token.
 			wish = { ...wish, reason: "forced", stale: undefined };
+		else if (wanted.isProved) wish = { ...wish, isProved: true };
 		const { answered } = wish;
 		if (running === undefined) void serve(urgent);
 		return answered;
@@ -613,37 +542,16 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		await look(parts.patienceMs, urgent).catch(parts.onBug);
 	};
 
-	/**
-	 * One probe per token and cooldown, whoever asks, and for at most a quarter of
-	 * the budget: an app that reports for ever must not eat up the renewals.
-	 */
-	const verdictOn = ({ id, token, lifetimeMs }: KnownToken) => {
-		const now = clock.now();
-		const last = probed?.id === id ? probed : undefined;
-		const age = last === undefined ? 0 : now - last.at;
-		const isFresh = age >= 0 && age < Math.max(1_000, cooldownOf(rules));
-		// Dead tokens do not come back to life.
-		if (last !== undefined && (isFresh || last.said === "dead"))
-			return last.verdict;
-		const recent = probeCalls.filter((at) => at > now - lifetimeMs);
-		const isUsedUp =
-			recent.length >= rules.budget / 4 ||
-			budgetFreeAt(recall(), rules.budget, lifetimeMs, now) !== undefined;
-		if (isUsedUp) return last?.verdict ?? "unsure";
-		probeCalls = countCall(probeCalls, now, lifetimeMs);
-		const verdict = issuer.probe(token.value).then((said) => {
-			probe.said = said;
-			parts.count({ kind: "probe", verdict: said });
-			log.info(
-				{ event: "token.probed", appid, token: id, verdict: said },
-				"an app reported the token as refused, so it was tried",
-			);
-			return said;
-		});
-		const probe: Probe = { id, at: now, verdict, said: undefined };
-		probed = probe;
-		return verdict;
-	};
+	const suspicion = createSuspicion({
+		rules,
+		issuer,
+		clock,
+		recall,
+		onVerdict: (known, verdict) => {
+			parts.count({ kind: "probe", verdict });
+			told.probed(known, verdict);
+		},
+	});
 
 	/** WeChat could not be asked lately: a probe would fail as well. */
 	const isBroken = () => {
@@ -652,51 +560,13 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		return failure !== undefined && at <= now && now < at + waitMs;
 	};
 
-	const noteEnd = (current: KnownToken) => {
-		if (isAlive(current)) {
-			lived = current.id;
-		} else if (lived === current.id) {
-			lived = undefined;
-			log.error(
-				{ event: "token.expired", appid, ...describe(current) },
-				"the token has ended, and there is no new one: apps fail until there is",
-			);
-		}
-	};
-
 	/** … than its token: what it waits for, and what it must not say or ask twice. */
-	const knowsMore = () => {
-		const now = clock.now();
-		const since = (at: number | undefined, ms: number) =>
-			at !== undefined && now - at < ms;
-		return (
-			[running, wish, serving, ownPause].some((one) => one !== undefined) ||
-			lastLogged !== "" ||
-			probed?.id === memory?.id ||
-			probeCalls.some((at) => since(at, windowOf(memory))) ||
-			since(lastExceededAt, windowOf(memory)) ||
-			since(foreignNamedAt, dayMs)
-		);
-	};
+	const knowsMore = () =>
+		[running, wish, serving, ownPause].some((one) => one !== undefined) ||
+		!told.isSilent() ||
+		!suspicion.isBlank(memory);
 
 	const isAlive = ({ token }: KnownToken) => token.expiresAt > clock.now();
-
-	/** By WeChat's own word. */
-	const isDead = (known: KnownToken | undefined): known is KnownToken =>
-		known !== undefined && probed?.id === known.id && probed.said === "dead";
-
-	/** With more than a minute to go; or a tenth of its life, if that is short. */
-	const diesEarly = (known: KnownToken | undefined) =>
-		isDead(known) &&
-		known.token.expiresAt - clock.now() >
-			Math.min(60_000, known.lifetimeMs / 10);
-
-	const describe = (known: KnownToken) => ({
-		token: known.id,
-		// As dates: they become text only if the line is written.
-		expiresAt: new Date(known.token.expiresAt),
-		dueAt: new Date(refreshAt(known, rules)),
-	});
 
 	return {
 		appid,
@@ -722,7 +592,9 @@ export function createKeeper(parts: KeeperParts): Keeper {
 			if (current !== undefined && isAlive(current)) {
 				const { token } = current;
 				if (current.id !== id) return { outcome: "already-fresh", token };
-				const verdict = isBroken() ? "unsure" : await verdictOn(current);
+				const verdict = isBroken()
+					? "unsure"
+					: await suspicion.verdictOn(current);
 				if (verdict === "alive") return { outcome: "alive", token };
 				isProved = verdict === "dead";
 			}
@@ -738,19 +610,9 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		settle: async () => {
 			settling = true;
 			await running;
-			wish?.answer({ outcome: "failed", error: stopping });
+			wish?.answer(failedBy(stopping));
 		},
 	};
-}
-
-const dayMs = 86_400_000;
-
-interface Probe {
-	readonly id: string;
-	readonly at: number;
-	readonly verdict: Promise<Verdict>;
-	/** As soon as it is known. */
-	said: Verdict | undefined;
 }
 
 const stopping: WishError = {
@@ -758,97 +620,6 @@ const stopping: WishError = {
 	message: "could not refresh: wxtokend is stopping",
 	hint: "ask again when it is back",
 };
-
-function knownFromGrant(
-	{ value, lifetimeMs, requestedAt }: Grant,
-	generation: number,
-	reason: Reason,
-	before: KnownToken | undefined,
-): KnownToken {
-	const id = tokenId(value);
-	const expiresAt = Math.floor(requestedAt / 1000) * 1000 + lifetimeMs;
-	const fresh = { value, expiresAt };
-	if (id !== before?.id)
-		return {
-			token: fresh,
-			id,
-			generation,
-			lifetimeMs,
-			fetchedAt: requestedAt,
-			reason,
-		};
-	// The stable interface gave the same one: what is left of it comes in whole
-	// seconds, so the end that was known already is the better one.
-	const unchanged = Math.abs(before.token.expiresAt - expiresAt) <= 2_000;
-	return {
-		...before,
-		token: unchanged ? before.token : fresh,
-		generation,
-		lifetimeMs: Math.max(lifetimeMs, before.lifetimeMs),
-	};
-}
-
-/** Above all that is known; and above what is forgotten, should the state be lost. */
-function generationAfter(
-	state: AccountState,
-	before: KnownToken | undefined,
-	now: number,
-): number {
-	return Math.max(state.generation, before?.generation ?? 0, now - 1) + 1;
-}
-
-/** The state that vouches for `known` as the published token. */
-function vouch(
-	{ id, token, lifetimeMs, fetchedAt, generation, reason }: KnownToken,
-	state: AccountState,
-): AccountState {
-	const { expiresAt } = token;
-	const published = { id, expiresAt, lifetimeMs, fetchedAt, reason };
-	return { ...state, generation, published };
-}
-
-function afterAnswer(
-	{ pause: _, ...state }: AccountState,
-	confirmed: boolean,
-	now: number,
-): AccountState {
-	// A new token makes the mark void once it is on disk, and not before.
-	if (!confirmed) return state;
-	const { inFlight: __, ...settled } = state;
-	const endsAt = state.published?.expiresAt ?? now;
-	return { ...settled, pause: afterSameToken(endsAt, now) };
-}
-
-/** Why the file had to be published again, in words. */
-function whatIsWrong(found: Reading, { token }: KnownToken): string {
-	switch (found.kind) {
-		case "absent":
-			return "nothing";
-		case "unusable":
-			return found.problem;
-		case "token":
-			if (found.token.value !== token.value) return "another token";
-			return found.token.expiresAt === token.expiresAt
-				? "another mode, owner, group or layout"
-				: "another end of the token";
-		default:
-			return found satisfies never;
-	}
-}
-
-function windowOf(known: KnownToken | undefined): number {
-	return known?.lifetimeMs ?? usualLifetimeMs;
-}
-
-function waiting(
-	wanted: Pick<Wish, "reason" | "requestedAt" | "stale" | "isProved">,
-): Waiting {
-	let answer: (answer: WishAnswer) => void = () => {};
-	const answered = new Promise<WishAnswer>((resolve) => {
-		answer = resolve;
-	});
-	return { ...wanted, tried: false, answer, answered };
-}
 
 function lost(appid: string): StoreError {
 	return new StoreError(

@@ -35,8 +35,10 @@ const pure = [
 	"errors.ts",
 	"log-level.ts",
 	"policy.ts",
+	"publication.ts",
 	"token.ts",
 	"usage.ts",
+	"wish.ts",
 ];
 
 test("the graph was read", () => {

@@ -1,0 +1,98 @@
+import type { AccountState } from "./account-state.ts";
+import type { Clock } from "./clock.ts";
+import {
+	budgetFreeAt,
+	cooldownOf,
+	countCall,
+	type KnownToken,
+	type Rules,
+	usualLifetimeMs,
+} from "./policy.ts";
+import type { Issuer, Verdict } from "./wechat.ts";
+
+/** Whether a token that an app calls dead is so, by WeChat's own word. */
+export interface Suspicion {
+	/**
+	 * One probe per token and cooldown, whoever asks, and for at most a quarter of
+	 * the budget: an app that reports for ever must not eat up the renewals.
+	 */
+	verdictOn(known: KnownToken): Promise<Verdict>;
+	isDead(known: KnownToken): boolean;
+	/** Dead with more than a minute to go; or a tenth of its life, if that is short. */
+	diedEarly(known: KnownToken): boolean;
+	/** The calls that it made, as in `AccountState`. */
+	calls(): readonly number[];
+	/** Nothing is known that would be asked for again. */
+	isBlank(known: KnownToken | undefined): boolean;
+}
+
+export interface SuspicionParts {
+	readonly rules: Rules;
+	readonly issuer: Issuer;
+	readonly clock: Clock;
+	readonly recall: () => AccountState;
+	readonly onVerdict: (known: KnownToken, verdict: Verdict) => void;
+}
+
+interface Probe {
+	readonly id: string;
+	readonly at: number;
+	readonly verdict: Promise<Verdict>;
+	/** As soon as it is known. */
+	said: Verdict | undefined;
+}
+
+export function createSuspicion(parts: SuspicionParts): Suspicion {
+	const { rules, clock } = parts;
+	let probed: Probe | undefined;
+	let calls: readonly number[] = [];
+
+	const probe = (known: KnownToken): Promise<Verdict> => {
+		const { id, token } = known;
+		const verdict = parts.issuer.probe(token.value).then((said) => {
+			asked.said = said;
+			parts.onVerdict(known, said);
+			return said;
+		});
+		const asked: Probe = { id, at: clock.now(), verdict, said: undefined };
+		probed = asked;
+		return verdict;
+	};
+
+	const isDead = ({ id }: KnownToken) =>
+		probed?.id === id && probed.said === "dead";
+
+	return {
+		verdictOn: async (known) => {
+			const { id, lifetimeMs } = known;
+			const now = clock.now();
+			const last = probed?.id === id ? probed : undefined;
+			const age = last === undefined ? 0 : now - last.at;
+			const isFresh = age >= 0 && age < Math.max(1_000, cooldownOf(rules));
+			// Dead tokens do not come back to life.
+			if (last !== undefined && (isFresh || last.said === "dead"))
+				return last.verdict;
+			const recent = calls.filter((at) => at > now - lifetimeMs);
+			const isUsedUp =
+				recent.length >= rules.budget / 4 ||
+				budgetFreeAt(parts.recall(), rules.budget, lifetimeMs, now) !==
+					undefined;
+			if (isUsedUp) return last?.verdict ?? "unsure";
+			calls = countCall(calls, now, lifetimeMs);
+			return probe(known);
+		},
+		isDead,
+		diedEarly: (known) =>
+			isDead(known) &&
+			known.token.expiresAt - clock.now() >
+				Math.min(60_000, known.lifetimeMs / 10),
+		calls: () => calls,
+		isBlank: (known) => {
+			const windowMs = known?.lifetimeMs ?? usualLifetimeMs;
+			return (
+				probed?.id !== known?.id &&
+				!calls.some((at) => clock.now() - at < windowMs)
+			);
+		},
+	};
+}

@@ -1,0 +1,36 @@
+import type { Wish } from "./policy.ts";
+import type { Token } from "./token.ts";
+
+/** A wish, and those who wait for it. */
+export interface Waiting extends Wish {
+	readonly answer: (answer: WishAnswer) => void;
+	readonly answered: Promise<WishAnswer>;
+}
+
+/** The answer to somebody who wants another token. */
+export type WishAnswer =
+	| {
+			readonly outcome: "refreshed" | "already-fresh" | "alive";
+			readonly token: Token;
+	  }
+	| { readonly outcome: "failed"; readonly error: WishError };
+
+export interface WishError {
+	readonly code: string;
+	readonly message: string;
+	readonly hint: string;
+}
+
+/** A wish that nobody has tried to grant yet. */
+export function waiting(wanted: Omit<Wish, "tried">): Waiting {
+	let answer: (answer: WishAnswer) => void = () => {};
+	const answered = new Promise<WishAnswer>((resolve) => {
+		answer = resolve;
+	});
+	return { ...wanted, tried: false, answer, answered };
+}
+
+/** The answer that it failed, and why. */
+export function failedBy({ code, message, hint }: WishError): WishAnswer {
+	return { outcome: "failed", error: { code, message, hint } };
+}
