@@ -6,6 +6,7 @@ import {
 	type ControlFailure,
 	type ControlRequest,
 	failure,
+	seeRoutes,
 } from "./control-http.ts";
 import type { ConfigError, StoreError } from "./errors.ts";
 import type { KeptAccount } from "./kept-account.ts";
@@ -344,7 +345,7 @@ const isStopping = failure(503, {
 const unknownPath = failure(404, {
 	code: "unknown-path",
 	message: "there is nothing at this path",
-	hint: "routes: GET /v1/accounts, GET /v1/accounts/{appid}, GET /v1/accounts/{appid}/token, POST /v1/accounts/{appid}/refresh, POST /v1/reload, GET /healthz, GET /metrics",
+	hint: seeRoutes,
 });
 
 function unknownAccount(appid: string): ControlAnswer {

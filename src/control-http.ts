@@ -210,8 +210,9 @@ function bytesOf(content: unknown): Buffer {
 	);
 }
 
-const seeRoutes =
-	"routes: GET /v1/accounts, GET /v1/accounts/{appid}, GET /v1/accounts/{appid}/token, POST /v1/accounts/{appid}/refresh, GET /healthz, GET /metrics";
+/** The hint for who asks for something else. */
+export const seeRoutes =
+	"routes: GET /v1/accounts, GET /v1/accounts/{appid}, GET /v1/accounts/{appid}/token, POST /v1/accounts/{appid}/refresh, POST /v1/reload, GET /healthz, GET /metrics";
 
 /** Undefined: nothing can be said, as nobody listens. */
 function malformed(errno: string | undefined): ControlAnswer | undefined {

@@ -91,7 +91,7 @@ export function readConfigText(
 
 /** For a user who may not read or use a file of ours. */
 export function readersHint(path: string): string {
-	return `add this user to the group of the files (ls -ld ${dirname(path)} shows it: usermod -aG GROUP USER), then log in again`;
+	return `add this user to the group of the files (ls -ld ${dirname(path)} shows it: usermod -aG GROUP USER), then log in again, or restart the service that runs as it`;
 }
 
 /** Only what is plainly right; every doubt is left to the validation. */

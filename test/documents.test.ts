@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { configKeys } from "../src/config-shape.ts";
+import { seeRoutes } from "../src/control-http.ts";
 import { knownErrcodes } from "../src/errcode.ts";
 import { exitCode } from "../src/errors.ts";
 import { faultModes } from "../src/simulator/faults.ts";
@@ -78,6 +79,14 @@ describe.each(readmes)("%s", (name) => {
 		);
 		const named = found(text, /\b(WXTOKEND|WECHAT)_[A-Z_]+\b/g);
 		expect(named).toEqual([...new Set(used)].sort());
+	});
+
+	test("has a row for every route that the socket names, and no other", () => {
+		const rows = text.split("\n").filter((row) => /^\| `(GET|POST) /.test(row));
+		const named = rows.flatMap((row) =>
+			found(row, /(?<=`)(GET|POST) \/[^`]+/g),
+		);
+		expect(named.sort()).toEqual(found(seeRoutes, /(GET|POST) [^,]+/g));
 	});
 
 	test("has a row for every errcode of the table, and no other", () => {

@@ -129,6 +129,7 @@ function print(text: string): void {
 	} catch (error) {
 		if (errnoOf(error) === "EPIPE") return; // Nobody wants it any more.
 		if (errnoOf(error) !== "EAGAIN") throw error;
+		process.stdout.on("error", () => {}); // It may be closed meanwhile.
 		process.stdout.write(text);
 	}
 }
