@@ -239,6 +239,7 @@ test("while the configuration on disk is broken, the daemon is reached by where 
 	const { value } = readTokenFile(config.tokenFile("wx1"));
 	const got = await runProgram(["get", "wx1", ...flags], { env });
 	expect(got).toMatchObject({ code: 0, stdout: `${value}\n` });
+	expect(got.stderr).toMatch(/^wxtokend: warning: .*is not TOML/);
 	expect((await runProgram(["status", ...flags], { env })).code).toBe(0);
 	const reloaded = await runProgram(["refresh", "--reload", ...flags], { env });
 	expect(reloaded.stderr).toMatch(/the old configuration stays: .*is not TOML/);

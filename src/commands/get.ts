@@ -32,6 +32,8 @@ export async function get(line: CommandLine): Promise<number> {
 	for (;;) {
 		const found = readToken(place.path, leastMs);
 		if (found.value !== undefined) {
+			if (place.wrong !== undefined)
+				process.stderr.write(`wxtokend: warning: ${place.wrong.message}\n`);
 			print(`${found.value}\n`);
 			return exitCode.done;
 		}
