@@ -18,7 +18,7 @@ import { randomBytes, randomUUID } from "node:crypto";
 import fs from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { promisify } from "node:util";
-import { errnoOf, StoreError } from "./errors.ts";
+import { errnoOf, inWords, StoreError } from "./errors.ts";
 
 export interface FileAttributes {
 	/** Permission bits, for example 0o640. */
@@ -120,7 +120,7 @@ export function storeError(
 	const errno = errnoOf(cause) ?? String(cause);
 	return new StoreError(
 		"io",
-		`could not ${operation} ${path}: ${errno}`,
+		`could not ${operation} ${path}: ${inWords(errno)}`,
 		hints[errno] ?? "see errno(3) for what the system says",
 		cause,
 	);
@@ -136,6 +136,8 @@ const hints: Readonly<Record<string, string>> = {
 	EDQUOT: "the disk quota is used up: free some space",
 	ENOENT: "the directory is missing: create it, or set another `directory`",
 	ENOTDIR: "a part of the path is not a directory",
+	EEXIST: "set another `directory`: something else lies there",
+	EFBIG: "raise the limit on file sizes (LimitFSIZE=)",
 	EIO: "the disk reports an error: look at the kernel log",
 	EBUSY:
 		"something is mounted on the file itself: mount the directory instead, a mounted file cannot be replaced",

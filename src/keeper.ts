@@ -487,7 +487,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
 			failure,
 			notBefore: ownPause && ownPause.at + ownPause.waitMs,
 			current: memory,
-			isAsked: serving?.reason === "forced",
+			isAsked: serving?.reason === "forced" && !serving.tried,
 		});
 		if (memory !== undefined) told.seen(memory);
 		keepWish(error);

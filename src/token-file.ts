@@ -34,7 +34,7 @@ import {
 	storeError,
 } from "./atomic-write.ts";
 import type { Clock } from "./clock.ts";
-import { errnoOf, StoreError } from "./errors.ts";
+import { errnoOf, inWords, StoreError } from "./errors.ts";
 import { createLock, type HeldLock, isRightToBreak } from "./lock.ts";
 import type { Reading } from "./policy.ts";
 import { decodeToken, encodeToken, type Token } from "./token.ts";
@@ -300,7 +300,10 @@ function signatureOf(stat: fs.BigIntStats | undefined): string {
 }
 
 function unreadable(error: unknown): Partial<FileRead> {
-	return { problem: `unreadable (${errnoOf(error)})`, unreadable: true };
+	return {
+		problem: `unreadable: ${inWords(errnoOf(error))}`,
+		unreadable: true,
+	};
 }
 
 function readFile(path: string, maxBytes: number): Partial<FileRead> {

@@ -114,7 +114,7 @@ test.each([
 		await expect(publishFile(path, "new\n", attributes)).rejects.toMatchObject({
 			kind: "io",
 			code: "EIO",
-			message: `could not ${verb} ${path}: EIO`,
+			message: `could not ${verb} ${path}: the disk reports an error (EIO)`,
 		});
 		expect(fs.readFileSync(path, "utf8")).toBe("old\n");
 		expect(fs.readdirSync(directory)).toEqual(["token"]);
@@ -169,7 +169,7 @@ test("a file system that cannot sync directories is no failure, a disk error is 
 	await publishFile(path, "new\n", attributes);
 	code = "EIO";
 	await expect(publishFile(path, "newer\n", attributes)).rejects.toMatchObject({
-		message: `could not sync the directory of ${path}: EIO`,
+		message: `could not sync the directory of ${path}: the disk reports an error (EIO)`,
 	});
 	expect(fs.readFileSync(path, "utf8")).toBe("newer\n");
 });

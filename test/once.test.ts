@@ -218,7 +218,9 @@ describe("check", () => {
 		const config = writeConfig({ url: "http://127.0.0.1:9" });
 		const { code, stderr } = await check(config, withoutSpace);
 		expect(code).toBe(73);
-		expect(stderr).toMatch(/^wxtokend: could not write .*: EFBIG; .*\n$/);
+		expect(stderr).toMatch(
+			/^wxtokend: could not write .*: .* \(EFBIG\); .*\n$/,
+		);
 		expect(readdirSync(config.directory)).toEqual([]);
 	});
 

@@ -207,7 +207,7 @@ test("a token file that cannot be read for a moment is read again at the next lo
 	});
 	expect(store.read()).toEqual({
 		kind: "unusable",
-		problem: "unreadable (EMFILE)",
+		problem: "unreadable: too many open files (EMFILE)",
 	});
 	expect(store.read()).toEqual({ kind: "token", token, exact: true });
 });

@@ -56,7 +56,9 @@ async function whileItFails([
 	});
 	request.give();
 	const { msg, code, hint } = await daemon.event("store.failed");
-	expect(msg).toMatch(new RegExp(`^could not ${operation} .*: ${errno}$`));
+	expect(msg).toMatch(
+		new RegExp(`^could not ${operation} .*: .* \\(${errno}\\)$`),
+	);
 	expect(code).toBe(errno);
 	expect(hint).toMatch(/(\S+ ){3}/);
 	await eventually(() => told(daemon).length >= 3, { what: "more attempts" });
@@ -89,7 +91,7 @@ test.skipIf(noStrace !== undefined).each([
 		});
 		request.give();
 		const { msg } = await daemon.event("store.failed");
-		expect(msg).toMatch(/^could not write .*: ENOSPC$/);
+		expect(msg).toMatch(/^could not write .*: .* \(ENOSPC\)$/);
 		const fresh = await tokenOtherThan(JSON.parse(old).value, tokenFile);
 		expect(fresh.value).toBe(issuer.issued.at(-1)?.value);
 		expect(issuer.requests.length).toBe(2);
@@ -111,7 +113,7 @@ test.skipIf(noStrace !== undefined)(
 			});
 			daemon.kill("SIGHUP");
 			const { msg } = await daemon.event("store.failed");
-			expect(msg).toMatch(new RegExp(`^could not lock .*: ${errno}$`));
+			expect(msg).toMatch(new RegExp(`^could not lock .*: .* \\(${errno}\\)$`));
 			expect(issuer.requests.length).toBe(2);
 
 			await strace.detach();
