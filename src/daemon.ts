@@ -212,9 +212,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 	await around.http.close();
 	log.info(
 		{ event: "daemon.stopped" },
-		config.isSimulated
-			? "the simulated tokens are removed: nobody has a use for them"
-			: "the token files stay for their readers",
+		"the token files stay for their readers",
 	);
 	return exitCode.done;
 }

@@ -413,7 +413,15 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		memory = undefined;
 		const { published } = store.recall();
 		if (published !== undefined && published.fetchedAt > answeredAt) return;
-		wish ??= waiting({ reason: "cut-off", requestedAt: clock.now() + 1 });
+		const requestedAt = clock.now() + 1;
+		// An older wish would be content with the token of the other process.
+		wish = {
+			...(wish ?? waiting({ reason: "cut-off", requestedAt })),
+			reason: "cut-off",
+			requestedAt,
+			stale: undefined,
+			tried: false,
+		};
 	};
 
 	const fetchFailed = async (

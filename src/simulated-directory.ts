@@ -19,41 +19,25 @@ interface Mark {
 	readonly files: readonly string[];
 }
 
-/** Of this process, as long as it simulates: two names would be two processes. */
-export interface Simulation {
-	readonly config: Config;
-	readonly self: ProcessName;
-}
-
 /**
- * Marks the directory; what a killed simulation left there is gone then. Throws
+ * Marks the directory; what an earlier simulation left there is gone then. Throws
  * `ConfigError` if it is the directory of a real server, or in use.
  */
-export async function beginSimulation(config: Config): Promise<Simulation> {
+export async function beginSimulation(config: Config): Promise<void> {
 	const { directory, accounts } = config;
 	if (!removeSimulation(config, () => {})) await refuseRealServer(config);
-	const self = nameThisProcess();
 	const files = accounts.map(({ file }) => file);
-	const mark: Mark = { process: self, files };
+	const mark: Mark = { process: nameThisProcess(), files };
 	await publishFile(
 		markIn(directory),
 		`${JSON.stringify(mark)}\n`,
 		// The real daemon may run as another user.
 		{ mode: 0o644, gid: undefined },
 	);
-	return { config, self };
-}
-
-/** Removes simulated tokens, and the mark last. */
-export function endSimulation({ config, self }: Simulation): void {
-	const mark = readMark(config.directory);
-	if (mark?.process.instance === self.instance)
-		removeAll(config.directory, mark);
 }
 
 /**
- * Removes what a killed simulation left in the directory of a real daemon, and
- * tells so; whether there was something. Throws `ConfigError` if it still runs.
+ * Removes what a simulation left in the directory of a real daemon, and tells so; whether there was something. Throws `ConfigError` if it still runs.
  */
 export function removeSimulation(
 	{ directory, source }: Pick<Config, "directory" | "source">,
@@ -70,7 +54,7 @@ export function removeSimulation(
 		]);
 	removeAll(directory, mark);
 	tell(
-		`removed the tokens of a simulation that was killed in ${directory}; WeChat never gave them`,
+		`removed the tokens of a simulation in ${directory}; WeChat never gave them`,
 	);
 	return true;
 }

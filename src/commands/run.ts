@@ -10,11 +10,7 @@ import { ConfigError } from "../errors.ts";
 import { explain } from "../explain.ts";
 import { openLog } from "../log.ts";
 import type { SignalInbox } from "../signals.ts";
-import {
-	beginSimulation,
-	endSimulation,
-	removeSimulation,
-} from "../simulated-directory.ts";
+import { beginSimulation, removeSimulation } from "../simulated-directory.ts";
 import { prepareDirectory } from "../token-directory.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -70,8 +66,9 @@ async function runSimulated(
 	try {
 		return await keepSimulated(given, passing, env, signals);
 	} finally {
-		// Its tokens end with the simulator: nobody has a use for them.
+		// Nobody knew of it but for this run.
 		rmSync(passing, { recursive: true, force: true });
+		process.stderr.write(`wxtokend: removed ${passing}\n`);
 	}
 }
 
@@ -96,7 +93,7 @@ async function keepSimulated(
 		given || env.WECHAT_APPID ? undefined : "none (an account is made up)";
 	const first = loadSimulated(given, settings);
 	await prepareDirectory(first);
-	const simulation = await beginSimulation(first);
+	await beginSimulation(first);
 	const simulator = await startSimulator({ accounts: first.accounts });
 	process.stderr.write(
 		`wxtokend: simulating WeChat at ${simulator.url}; tokens in ${first.directory}\n`,
@@ -129,7 +126,6 @@ async function keepSimulated(
 	try {
 		return await runWith(read, env, signals);
 	} finally {
-		endSimulation(simulation);
 		await simulator.close();
 	}
 }

@@ -58,20 +58,22 @@ test("a start after such a loss fetches, and a start after that adopts", () =>
 		const daemon = await startDaemon(config.file);
 		lose(loss);
 		daemon.kill("SIGHUP");
-		await eventually(() => issuer.requests.length === 2, {
+		await eventually(() => issuer.requests.length > 1, {
 			what: "the request whose answer is lost",
 		});
 		daemon.kill("SIGKILL");
 		await daemon.exited;
+		// One, unless it has tried again before it died.
+		const lost = issuer.requests.length;
 		const old = readTokenFile(config.tokenFile("wx1")).value;
 		expect(old).not.toBe(issuer.last());
 
 		expect((await once(config.file)).code).toBe(0);
-		expect(issuer.requests.length).toBe(3);
+		expect(issuer.requests.length).toBe(lost + 1);
 		expect(readTokenFile(config.tokenFile("wx1")).value).toBe(issuer.last());
 
 		expect((await once(config.file)).code).toBe(0);
-		expect(issuer.requests.length).toBe(3);
+		expect(issuer.requests.length).toBe(lost + 1);
 	}));
 
 test("fifty processes that find the lock of a dead one make one request, and all end well", async () => {
