@@ -7,26 +7,42 @@ export type Gate = <T>(
 	options: { readonly urgent: boolean },
 ) => Promise<T>;
 
+/**
+ * One task is begun per turn of the event loop: under /run a whole refresh takes
+ * no turn but for its answer, and fifty in a row would hold up a socket's client.
+ */
 export function createGate(limit: number): Gate {
 	let running = 0;
-	const queue: (() => void)[] = [];
+	let queue: (() => void)[] = [];
 	let head = 0;
+	let isPumping = false;
 
-	const next = () => {
+	const pump = () => {
+		isPumping = false;
 		const start = queue[head];
-		if (start === undefined) return;
+		if (start === undefined || running >= limit) return;
 		head += 1;
 		if (head > 1024 && head * 2 > queue.length) {
-			queue.splice(0, head);
+			queue = queue.slice(head);
 			head = 0;
 		}
+		running += 1;
 		start();
+		next();
+	};
+
+	const next = () => {
+		if (isPumping || head >= queue.length || running >= limit) return;
+		isPumping = true;
+		setImmediate(pump);
 	};
 
 	return async (task, { urgent }) => {
 		if (urgent) return task();
-		if (running >= limit) await new Promise<void>((start) => queue.push(start));
-		running += 1;
+		await new Promise<void>((start) => {
+			queue.push(start);
+			next();
+		});
 		try {
 			return await task();
 		} finally {

@@ -312,14 +312,16 @@ function systemError(code: string): Error {
 
 /** An inode number may be used again; together with its birth it is unique. */
 function inspect(path: string): FoundLock | undefined {
+	let found: fs.BigIntStats | undefined;
 	try {
-		const { ino, birthtimeNs, mtimeMs } = fs.lstatSync(path, { bigint: true });
-		return {
-			instance: `${ino.toString(36)}-${birthtimeNs.toString(36)}`,
-			mtimeMs: Number(mtimeMs),
-		};
+		found = fs.lstatSync(path, { bigint: true, throwIfNoEntry: false });
 	} catch (error) {
-		if (errnoOf(error) === "ENOENT") return undefined;
 		throw storeError("look at the lock", path, error);
 	}
+	if (found === undefined) return undefined;
+	const { ino, birthtimeNs, mtimeMs } = found;
+	return {
+		instance: `${ino.toString(36)}-${birthtimeNs.toString(36)}`,
+		mtimeMs: Number(mtimeMs),
+	};
 }

@@ -211,11 +211,10 @@ test("a holder is robbed also where an inode has no birth time and its number is
 	const lstat = fs.lstatSync;
 	vi.spyOn(fs, "lstatSync").mockImplementation(((
 		...args: Parameters<typeof lstat>
-	) =>
-		Object.assign(lstat(...args) as fs.BigIntStats, {
-			ino: 7n,
-			birthtimeNs: 0n,
-		})) as never);
+	) => {
+		const found = lstat(...args);
+		return found && Object.assign(found, { ino: 7n, birthtimeNs: 0n });
+	}) as never);
 	onTestFinished(() => {
 		vi.restoreAllMocks();
 	});
