@@ -42,11 +42,12 @@ const parts: Readonly<
 const { values } = parseArgs({
 	options: {
 		quick: { type: "boolean", default: false },
-		only: { type: "string", default: Object.keys(parts).join(",") },
+		only: { type: "string" },
 		out: { type: "string" },
 	},
 });
-const chosen = values.only.split(",").map((name) => {
+const names = values.only?.split(",") ?? Object.keys(parts);
+const chosen = names.map((name) => {
 	const run = parts[name];
 	if (run === undefined)
 		throw new Error(
@@ -66,7 +67,9 @@ const rows = await onScene(values.quick, async (scale) => {
 });
 console.log(tableOf(rows));
 if (values.quick) console.log("\n--quick: these figures mean nothing");
-const out = values.out ?? (values.quick ? undefined : "bench/results");
+// A part alone does not take the place of a whole run.
+const isWhole = !values.quick && values.only === undefined;
+const out = values.out ?? (isWhole ? "bench/results" : undefined);
 if (out !== undefined) {
 	const run = {
 		at: new Date(),
