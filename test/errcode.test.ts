@@ -240,6 +240,50 @@ test("an early death is one also in the life of a token of 20 s", async () => {
 	expect(named).toHaveLength(1);
 });
 
+test("another interface takes effect at the next refresh, there and back, and the token of the other one lives on", async () => {
+	const { keeping, simulator } = await kept("classic");
+	const endpoints = () => simulator.requests.map(({ endpoint }) => endpoint);
+	for (const [wire, endpoint] of [
+		["stable", "stable_token"],
+		["classic", "token"],
+	] as const) {
+		const before = keeping.file();
+		const value = keeping.value();
+		keeping.restart({ interface: wire });
+		expect(await keeping.tick()).toBeUndefined();
+		expect(keeping.file()).toBe(before);
+		const sent = endpoints().length;
+		await keeping.advance(dueAfter[wire]);
+		expect((await keeping.nextAttempt(30 * minute)).kind).toBe("refreshed");
+		expect(endpoints().slice(sent)).toEqual([endpoint]);
+		expect(keeping.value()).not.toBe(value);
+		expect(simulator.platform.isAlive("wx1", value, keeping.now())).toBe(true);
+	}
+});
+
+test("the limits of force_refresh hold across restarts: a crash loop cannot use up the day's", async () => {
+	const { keeping, simulator } = await kept("stable");
+	const forced = () =>
+		simulator.requests.filter(({ body }) => /"force_refresh":true/.test(body))
+			.length;
+	await keeping.advance(1);
+	await keeping.keeper().force({ urgent: true });
+	expect(forced()).toBe(1);
+	for (let crashes = 0; crashes < 10; crashes += 1) {
+		keeping.restart();
+		await keeping.advance(1);
+		void keeping.keeper().force({ urgent: true });
+		await keeping.tick();
+	}
+	expect(forced()).toBe(1);
+	for (let crashes = 0; crashes < 60; crashes += 1) {
+		keeping.restart();
+		await keeping.advance(60);
+		await keeping.keeper().force({ urgent: true });
+	}
+	expect(forced()).toBe(20);
+});
+
 test("the day's forced refreshes used up holds up nothing but forced refreshes", async () => {
 	const { keeping, simulator } = await kept("stable");
 	const first = keeping.value();
