@@ -10,7 +10,7 @@ import {
 } from "./control-http.ts";
 import type { ConfigError, StoreError } from "./errors.ts";
 import type { KeptAccount } from "./kept-account.ts";
-import { type AccountStatus, type StatusReport, statusOf } from "./status.ts";
+import type { AccountStatus, StatusReport } from "./status.ts";
 import type { Token } from "./token.ts";
 import type { WishAnswer } from "./wish.ts";
 
@@ -52,19 +52,7 @@ export function createAnswers(
 ): (request: ControlRequest) => Promise<ControlAnswer> {
 	const { clock, stopping } = parts;
 
-	const statusNow = ({
-		account,
-		path,
-		store,
-		keeper,
-	}: KeptAccount): AccountStatus =>
-		statusOf({
-			account,
-			path,
-			reading: store.read(),
-			state: keeper.recall(),
-			now: clock.now(),
-		});
+	const statusNow = (one: KeptAccount) => one.status(clock.now());
 
 	/** Who asks while another answer of the kind is being made gets the same one. */
 	const report = shared(async (): Promise<ControlAnswer> => {

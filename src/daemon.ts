@@ -126,11 +126,14 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 		return control.follow(path === undefined ? undefined : { path, gid });
 	};
 
+	const tellRemoved = (message: string) =>
+		log.warn({ event: "simulation.removed" }, message);
+
 	/** Takes over the new configuration; undefined, or why it was refused. */
 	const followNewConfig = async () => {
 		try {
 			const wanted = options.reload();
-			await prepareDirectory(wanted);
+			await prepareDirectory(wanted, tellRemoved);
 			// Meanwhile the end may have begun: then nothing new is started.
 			if (stopping.signal.aborted) return undefined;
 			rounds.stop();
@@ -165,7 +168,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 		return { refused, answers };
 	});
 
-	await prepareDirectory(config);
+	await prepareDirectory(config, tellRemoved);
 	let rounds = keepAll(config, undefined);
 	await sweepLeftovers(config.directory, [...kept.values()], log);
 	const stopped = new Promise<string>((resolve) => {

@@ -36,13 +36,13 @@ import {
 	refreshAt,
 	stableForceGapMs,
 	type Wish,
+	windowOf,
 } from "./policy.ts";
 import {
 	afterAnswer,
 	generationAfter,
 	knownFromGrant,
 	vouch,
-	windowOf,
 } from "./publication.ts";
 import { createSuspicion } from "./suspicion.ts";
 import { type Token, tokenId } from "./token.ts";

@@ -8,6 +8,7 @@ import { createKeeper, type Keeper, type KeeperEvent } from "./keeper.ts";
 import type { LinkWitness } from "./link-witness.ts";
 import type { Log } from "./log.ts";
 import type { KnownToken } from "./policy.ts";
+import { type AccountStatus, statusOf } from "./status.ts";
 import {
 	createTokenFile,
 	type FileOwner,
@@ -75,6 +76,12 @@ export class KeptAccount {
 	/** The keeper, unless it was let go. */
 	get keeperAtWork(): Keeper | undefined {
 		return this.#working?.keeper;
+	}
+
+	status(now: number): AccountStatus {
+		const { account, path, store, keeper } = this;
+		const [reading, state] = [store.read(), keeper.recall()];
+		return statusOf({ account, path, reading, state, now });
 	}
 
 	/** Lets the keeper go, if it has nothing to do. */

@@ -10,7 +10,7 @@ import type { KeeperEvent } from "./keeper.ts";
 import type { KeptAccount } from "./kept-account.ts";
 import type { Log } from "./log.ts";
 import { type Family, renderFamily, type Sample } from "./metrics-text.ts";
-import { type AccountStatus, statusOf } from "./status.ts";
+import type { AccountStatus } from "./status.ts";
 
 export interface MetricsParts {
 	readonly version: string;
@@ -122,11 +122,9 @@ export function createMetrics(parts: MetricsParts): Metrics {
 			await breathe();
 			since = performance.now();
 		};
-		for (const { account, path, store, keeper } of parts.kept().values()) {
-			const [reading, state] = [store.read(), keeper.recall()];
-			const now = clock.now();
-			const status = statusOf({ account, path, reading, state, now });
-			accounts.push({ status, counts: counted.get(account.appid) ?? zero });
+		for (const one of parts.kept().values()) {
+			const status = one.status(clock.now());
+			accounts.push({ status, counts: counted.get(status.appid) ?? zero });
 			await pause();
 		}
 		for (const { family, samples } of families) {

@@ -156,13 +156,23 @@ export function decide(situation: Situation): Plan {
 	return { ...plan, ...(isHeldUp ? renewal : answer) };
 }
 
-const nothing = { fetch: undefined, heldBack: undefined } as const;
+type Passage = Pick<Plan, "fetch" | "heldBack">;
+
+const nothing: Passage = { fetch: undefined, heldBack: undefined };
+
+function heldBack(
+	by: NonNullable<Plan["heldBack"]>["by"],
+	until: number,
+	reason: Reason,
+): Passage {
+	return { fetch: undefined, heldBack: { by, until, reason } };
+}
 
 function gateForWish(
 	wish: Wish,
 	current: KnownToken | undefined,
 	situation: Situation,
-): Pick<Plan, "fetch" | "heldBack"> {
+): Passage {
 	const { now, rules, state } = situation;
 	const { reason } = wish;
 	const coolAt = isForced(reason)
@@ -170,8 +180,7 @@ function gateForWish(
 		: undefined;
 	if (coolAt === undefined)
 		return gate(reason, urgencyOf(wish), current, situation);
-	const heldBack = { by: "cooldown", until: coolAt, reason } as const;
-	return { fetch: undefined, heldBack };
+	return heldBack("cooldown", coolAt, reason);
 }
 
 /** The later of the last forced refresh, and the call with force in the midst of it. */
@@ -284,6 +293,11 @@ export function countForce(
 	now: number,
 ): readonly number[] {
 	return countCall(calls, now, dayMs);
+}
+
+/** For how long calls count against the budget. */
+export function windowOf(known: KnownToken | undefined): number {
+	return known?.lifetimeMs ?? usualLifetimeMs;
 }
 
 /** When the budget allows the next call; undefined: now. */
@@ -410,7 +424,7 @@ function gate(
 	urgency: Urgency,
 	current: KnownToken | undefined,
 	situation: Situation,
-): Pick<Plan, "fetch" | "heldBack"> {
+): Passage {
 	const { now, state, eager } = situation;
 	const { pause } = state;
 	const counts =
@@ -418,15 +432,9 @@ function gate(
 		(urgency === "after-failures" && pause?.failure !== undefined);
 	const paused =
 		counts && !eager ? until(pause?.at, pause?.waitMs ?? 0, now) : undefined;
-	if (paused !== undefined) {
-		const heldBack = { by: "pause", until: paused, reason } as const;
-		return { fetch: undefined, heldBack };
-	}
+	if (paused !== undefined) return heldBack("pause", paused, reason);
 	const free = freeAt(reason, current, situation);
-	if (free !== undefined) {
-		const heldBack = { by: "budget", until: free, reason } as const;
-		return { fetch: undefined, heldBack };
-	}
+	if (free !== undefined) return heldBack("budget", free, reason);
 	return { fetch: reason, heldBack: undefined };
 }
 
@@ -436,7 +444,7 @@ function freeAt(
 	current: KnownToken | undefined,
 	{ now, rules, state, wish }: Situation,
 ): number | undefined {
-	const lifetimeMs = current?.lifetimeMs ?? usualLifetimeMs;
+	const lifetimeMs = windowOf(current);
 	const isSuspicion = reason === "reported" && wish?.isProved !== true;
 	const share = shareOf(isSuspicion ? "suspicion" : reason, rules.budget);
 	const free = budgetFreeAt(state, share, lifetimeMs, now);

@@ -1,11 +1,6 @@
 /** From WeChat's answer to what is published, and to what is remembered of it. */
 import type { AccountState } from "./account-state.ts";
-import {
-	afterSameToken,
-	type KnownToken,
-	type Reason,
-	usualLifetimeMs,
-} from "./policy.ts";
+import { afterSameToken, type KnownToken, type Reason } from "./policy.ts";
 import { tokenId } from "./token.ts";
 import type { Grant } from "./wechat.ts";
 
@@ -69,9 +64,4 @@ export function afterAnswer(
 	const { inFlight: __, ...settled } = state;
 	const endsAt = state.published?.expiresAt ?? now;
 	return { ...settled, pause: afterSameToken(endsAt, now) };
-}
-
-/** For how long calls count. */
-export function windowOf(known: KnownToken | undefined): number {
-	return known?.lifetimeMs ?? usualLifetimeMs;
 }

@@ -8,7 +8,7 @@ import {
 	type Reading,
 	type Rules,
 	refreshAt,
-	usualLifetimeMs,
+	windowOf,
 } from "./policy.ts";
 import { tokenId } from "./token.ts";
 
@@ -76,7 +76,7 @@ export function statusOf(input: StatusInput): AccountStatus {
 	const { account, path, reading, state, now } = input;
 	const known = knownOf(reading, state);
 	const leftMs = known === undefined ? 0 : known.token.expiresAt - now;
-	const windowMs = known?.lifetimeMs ?? usualLifetimeMs;
+	const windowMs = windowOf(known);
 	const calls = state.calls.filter((at) => at > now - windowMs && at <= now);
 	const foreignFetcher = hasForeignFetcher(state, now);
 	return {
@@ -175,7 +175,7 @@ function nextAt(
 	const due = known === undefined ? now : refreshAt(known, account);
 	const { pause } = state;
 	const pausedUntil = pause === undefined ? 0 : pause.at + pause.waitMs;
-	const lifetimeMs = known?.lifetimeMs ?? usualLifetimeMs;
+	const lifetimeMs = windowOf(known);
 	const freeAt = budgetFreeAt(state, account.budget, lifetimeMs, now) ?? 0;
 	return Math.max(due, pausedUntil, freeAt, now);
 }

@@ -6,7 +6,7 @@ import {
 	countCall,
 	type KnownToken,
 	type Rules,
-	usualLifetimeMs,
+	windowOf,
 } from "./policy.ts";
 import type { Issuer, Verdict } from "./wechat.ts";
 
@@ -88,7 +88,7 @@ export function createSuspicion(parts: SuspicionParts): Suspicion {
 				Math.min(60_000, known.lifetimeMs / 10),
 		calls: () => calls,
 		isBlank: (known) => {
-			const windowMs = known?.lifetimeMs ?? usualLifetimeMs;
+			const windowMs = windowOf(known);
 			return (
 				probed?.id !== known?.id &&
 				!calls.some((at) => clock.now() - at < windowMs)

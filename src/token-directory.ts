@@ -9,18 +9,21 @@ import { removeSimulation } from "./simulated-directory.ts";
 import { isLeftover, makeDirectory, sweep } from "./token-file.ts";
 
 /**
- * Makes the directory if it is missing. Throws `StoreError` if it is not fit for
+ * Makes the directory if it is missing, and frees it of a simulation's tokens,
+ * which it tells. Throws `StoreError` if it is not fit for
  * tokens, `ConfigError` if a simulation runs there.
  */
-export async function prepareDirectory(config: Config): Promise<void> {
+export async function prepareDirectory(
+	config: Config,
+	tell = (message: string): void => {
+		process.stderr.write(`wxtokend: ${message}\n`);
+	},
+): Promise<void> {
 	const { directory, gid, isSimulated = false } = config;
 	// A file in its place would be told as a failure to make it.
 	if (!existsSync(directory)) makeDirectory(directory, gid);
 	refuseUnsafeDirectory(directory);
-	if (!isSimulated)
-		removeSimulation(config, (message) => {
-			process.stderr.write(`wxtokend: ${message}\n`);
-		});
+	if (!isSimulated) removeSimulation(config, tell);
 }
 
 /**

@@ -10,7 +10,7 @@ import { ConfigError } from "../errors.ts";
 import { explain } from "../explain.ts";
 import { openLog } from "../log.ts";
 import type { SignalInbox } from "../signals.ts";
-import { beginSimulation, removeSimulation } from "../simulated-directory.ts";
+import { beginSimulation } from "../simulated-directory.ts";
 import { prepareDirectory } from "../token-directory.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -31,19 +31,11 @@ function runWith(
 	signals: SignalInbox,
 ): Promise<number> {
 	const config = read();
-	const log = openLog(config.logLevel, env);
-	const cleaned = (config: Config): Config => {
-		if (config.isSimulated) return config;
-		removeSimulation(config, (message) =>
-			log.warn({ event: "simulation.removed" }, message),
-		);
-		return config;
-	};
 	return runDaemon({
-		config: cleaned(config),
-		reload: () => cleaned(read()),
+		config,
+		reload: read,
 		signals,
-		log,
+		log: openLog(config.logLevel, env),
 		clock: systemClock,
 		env,
 		onBug: (error) => process.exit(explain(error)),
