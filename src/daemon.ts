@@ -1,5 +1,6 @@
 /** The daemon: wires the parts, and lives from start to stop. */
 import { setTimeout as sleep } from "node:timers/promises";
+import { isDeepStrictEqual } from "node:util";
 import manifest from "../package.json" with { type: "json" };
 import type { Clock } from "./clock.ts";
 import type { Account, Config } from "./config.ts";
@@ -113,6 +114,11 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 		if (ticking === undefined) systemd.alive();
 	};
 
+	const warn = ({ warnings }: Config) => {
+		for (const warning of warnings)
+			log.warn({ event: "config.doubtful" }, warning);
+	};
+
 	const follow = (wanted: Config) => {
 		schedule?.stop();
 		schedule = startSchedule(wanted.schedule, tick, clock, {
@@ -120,8 +126,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 			everyMs: systemd.aliveEveryMs,
 		});
 		log.setLevel(wanted.logLevel);
-		for (const warning of wanted.warnings)
-			log.warn({ event: "config.doubtful" }, warning);
+		warn(wanted);
 		const { socket: path, gid } = wanted;
 		return control.follow(path === undefined ? undefined : { path, gid });
 	};
@@ -133,6 +138,11 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 	const followNewConfig = async () => {
 		try {
 			const wanted = options.reload();
+			// The usual signal asks for tokens, and nothing else is to be done first.
+			if (isDeepStrictEqual(wanted, config)) {
+				warn(wanted);
+				return undefined;
+			}
 			await prepareDirectory(wanted, tellRemoved);
 			// Meanwhile the end may have begun: then nothing new is started.
 			if (stopping.signal.aborted) return undefined;
