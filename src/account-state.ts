@@ -2,8 +2,9 @@ import { basename, dirname, join } from "node:path";
 
 /**
  * What the keepers of one account, in any number of processes, tell each other.
- * It lies beside the token file as `.<file>.state` and holds no secret. Without
- * it (deleted, garbled) everything still works, with a fetch more than needed.
+ * It lies beside the token file as `.<file>.state` and holds no secret: a record
+ * per line, of which the last one counts. Without it (deleted, garbled)
+ * everything still works, with a fetch more than needed.
  */
 export interface AccountState {
 	/**
@@ -100,19 +101,35 @@ export function tokenFileOf(name: string): string {
 	return isState ? name.slice(1, -".state".length) : name;
 }
 
+/** A record of the state file: one line. */
 export function encodeState(state: AccountState): string {
-	return `${JSON.stringify(state)}\n`;
+	return JSON.stringify(state);
 }
 
-/** Anything that is not a state is the empty one: it is a memory, not a truth. */
+/**
+ * The last record among the lines. Anything else, such as half a record, is
+ * passed over; without any the state is the empty one: it is a memory, not a truth.
+ */
 export function decodeState(text: string): AccountState {
+	for (let end = text.length; end > 0; ) {
+		const start = text.lastIndexOf("\n", end - 1) + 1;
+		const state = stateIn(text.slice(start, end));
+		if (state !== undefined) return state;
+		end = start - 1;
+	}
+	return emptyState;
+}
+
+function stateIn(line: string): AccountState | undefined {
+	// A record is never that short.
+	if (line.length < 2) return undefined;
 	let content: unknown;
 	try {
-		content = JSON.parse(text);
+		content = JSON.parse(line);
 	} catch {
-		return emptyState;
+		return undefined;
 	}
-	return isState(content) ? content : emptyState;
+	return isState(content) ? content : undefined;
 }
 
 function isState(content: unknown): content is AccountState {

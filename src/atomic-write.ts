@@ -17,8 +17,9 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import fs from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { promisify } from "node:util";
-import { errnoOf, inWords, StoreError } from "./errors.ts";
+import { errnoOf, StoreError } from "./errors.ts";
+import { createOutputDirectory } from "./output-directory.ts";
+import { storeError } from "./store-error.ts";
 
 export interface FileAttributes {
 	/** Permission bits, for example 0o640. */
@@ -27,37 +28,58 @@ export interface FileAttributes {
 	readonly gid: number | undefined;
 }
 
+/**
+ * Throws `StoreError`. Resolves with the file as it lies there then; undefined if
+ * somebody has touched it already.
+ */
 export async function publishFile(
 	path: string,
 	content: string,
 	attributes: FileAttributes,
 	stillOurs: () => void = () => {},
-): Promise<void> {
-	const directory = dirname(path);
+	directory = createOutputDirectory(dirname(path)),
+): Promise<fs.BigIntStats | undefined> {
 	const temporary = join(
-		directory,
+		directory.path,
 		// The last twelve digits are random, and made in advance for many.
 		`.${basename(path)}.${randomUUID().slice(24)}.tmp`,
 	);
 	const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = fs.constants;
-	const step = stepsOf(path);
-	const sync = await step("look at the file system of", () =>
-		syncIn(directory),
-	);
-	const file = await step("create a file beside", () =>
-		fs.openSync(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600),
-	);
+	let verb = "create a file beside";
 	try {
-		await fill(file, content, attributes, step, sync);
-		stillOurs();
-		// Not by a worker thread: what we saw of the lock ages while that is busy.
-		await step("rename into place", () => replace(temporary, path));
+		const file = fs.openSync(
+			temporary,
+			O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW,
+			0o600,
+		);
+		let written: fs.BigIntStats;
+		try {
+			written = await fill(
+				file,
+				content,
+				attributes,
+				directory.sync,
+				(next) => {
+					verb = next;
+				},
+			);
+			stillOurs();
+			verb = "rename into place";
+			// Not by a worker thread: what we saw of the lock ages while that is busy.
+			replace(temporary, path);
+		} catch (error) {
+			// The error that counts is the first one.
+			quietly(() => fs.unlinkSync(temporary));
+			throw error;
+		}
+		verb = "sync the directory of";
+		await directory.syncNames();
+		verb = "look at";
+		const found = fs.lstatSync(path, { bigint: true, throwIfNoEntry: false });
+		return found !== undefined && isSame(found, written) ? found : undefined;
 	} catch (error) {
-		// The error that counts is the first one.
-		quietly(() => fs.unlinkSync(temporary));
-		throw error;
+		throw error instanceof StoreError ? error : storeError(verb, path, error);
 	}
-	await step("sync the directory of", () => syncDirectory(directory, sync));
 }
 
 /** Content on the medium, group and mode set, closed. */
@@ -65,96 +87,44 @@ async function fill(
 	file: number,
 	content: string,
 	{ mode, gid }: FileAttributes,
-	step: Step,
-	sync: Sync,
-): Promise<void> {
+	sync: (file: number) => void | Promise<void>,
+	begin: (verb: string) => void,
+): Promise<fs.BigIntStats> {
+	let written: fs.BigIntStats;
 	try {
 		// Group and mode come before the content, through the descriptor: the
 		// content is never there with other rights than the final ones.
 		// Not if it has that group by itself: a sandbox may forbid to change any.
+		begin("set the group of");
 		if (gid !== undefined && fs.fstatSync(file).gid !== gid)
-			await step("set the group of", () => fs.fchownSync(file, -1, gid));
-		await step("set the mode of", () => fs.fchmodSync(file, mode));
-		await step("write", () => fs.writeFileSync(file, content));
+			fs.fchownSync(file, -1, gid);
+		begin("set the mode of");
+		fs.fchmodSync(file, mode);
+		begin("write");
+		fs.writeFileSync(file, content);
 		// A failed fsync is not repeated: the kernel may have dropped the pages.
-		await step("sync", () => sync(file));
+		begin("sync");
+		await sync(file);
+		written = fs.fstatSync(file, { bigint: true });
 	} catch (error) {
 		quietly(() => fs.closeSync(file));
 		throw error;
 	}
-	await step("close", () => fs.closeSync(file));
+	begin("close");
+	fs.closeSync(file);
+	return written;
 }
 
-/** Fails unless the directory is one in which nobody can swap our files. */
-export function refuseUnsafeDirectory(directory: string): void {
-	let found: fs.Stats;
-	try {
-		found = fs.statSync(directory);
-	} catch (error) {
-		throw storeError("read the directory", directory, error);
-	}
-	if (!found.isDirectory()) {
-		throw new StoreError(
-			"refused",
-			`could not use ${directory}: it is not a directory`,
-			"set `directory` to a directory",
-		);
-	}
-	const openToAll = (found.mode & 0o002) !== 0;
-	const sticky = (found.mode & 0o1000) !== 0;
-	if (openToAll && !sticky) {
-		throw new StoreError(
-			"refused",
-			`could not use ${directory}: everybody may write there, and delete or replace the token files`,
-			`take that right away: chmod o-w ${directory}`,
-		);
-	}
-}
-
-/** A `StoreError` that names operation, path and errno, with what to do. */
-export function storeError(
-	operation: string,
-	path: string,
-	cause: unknown,
-): StoreError {
-	const errno = errnoOf(cause) ?? String(cause);
-	return new StoreError(
-		"io",
-		`could not ${operation} ${path}: ${inWords(errno)}`,
-		hints[errno] ?? "see errno(3) for what the system says",
-		cause,
+/** But for the time of its rename. */
+function isSame(one: fs.BigIntStats, other: fs.BigIntStats): boolean {
+	return (
+		one.ino === other.ino &&
+		one.mtimeNs === other.mtimeNs &&
+		one.size === other.size &&
+		one.mode === other.mode &&
+		one.uid === other.uid &&
+		one.gid === other.gid
 	);
-}
-
-const hints: Readonly<Record<string, string>> = {
-	EACCES:
-		"give the daemon's user the right to write in that directory (owner or group, mode 0750)",
-	EPERM:
-		"the daemon's user must own the file, and be a member of the configured group (`group`; under systemd set Group= of the unit instead)",
-	EROFS: "the file system is read-only: remount it, or set another `directory`",
-	ENOSPC: "the file system is full: free some space",
-	EDQUOT: "the disk quota is used up: free some space",
-	ENOENT: "the directory is missing: create it, or set another `directory`",
-	ENOTDIR: "a part of the path is not a directory",
-	EEXIST: "set another `directory`: something else lies there",
-	EFBIG: "raise the limit on file sizes (LimitFSIZE=)",
-	EIO: "the disk reports an error: look at the kernel log",
-	EBUSY:
-		"something is mounted on the file itself: mount the directory instead, a mounted file cannot be replaced",
-	EMFILE: "too many open files: raise the limit (LimitNOFILE=)",
-	ENFILE: "too many open files on this machine",
-};
-
-type Step = <T>(verb: string, call: () => T | Promise<T>) => Promise<T>;
-
-function stepsOf(path: string): Step {
-	return async (verb, call) => {
-		try {
-			return await call();
-		} catch (error) {
-			throw error instanceof StoreError ? error : storeError(verb, path, error);
-		}
-	};
 }
 
 function replace(temporary: string, path: string): void {
@@ -167,36 +137,6 @@ function replace(temporary: string, path: string): void {
 		fs.renameSync(temporary, path);
 	}
 }
-
-type Sync = (file: number) => void | Promise<void>;
-
-/**
- * How to fsync in a directory. A disk may take its time: that is for a worker
- * thread. In memory it is nothing, and the way to another thread and back takes
- * longer than all the rest of the publishing; under /run, that is the usual case.
- */
-function syncIn(directory: string): Sync {
-	const { type } = fs.statfsSync(directory);
-	return inMemory.has(type) ? fs.fsyncSync : promisify(fs.fsync);
-}
-
-/** tmpfs and ramfs, by what statfs(2) calls their type. */
-const inMemory = new Set([0x01021994, 0x858458f6]);
-
-async function syncDirectory(directory: string, sync: Sync): Promise<void> {
-	const { O_RDONLY, O_DIRECTORY } = fs.constants;
-	const file = fs.openSync(directory, O_RDONLY | O_DIRECTORY);
-	try {
-		await sync(file);
-	} catch (error) {
-		if (!cannotSyncDirectories.has(errnoOf(error) ?? "")) throw error;
-	} finally {
-		fs.closeSync(file);
-	}
-}
-
-/** What file systems say that keep their directories safe by themselves, or cannot. */
-const cannotSyncDirectories = new Set(["EINVAL", "ENOTSUP", "EOPNOTSUPP"]);
 
 function quietly(act: () => void): void {
 	try {

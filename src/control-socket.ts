@@ -13,10 +13,11 @@ import { connect } from "node:net";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ProcessName } from "./account-state.ts";
-import { refuseUnsafeDirectory, storeError } from "./atomic-write.ts";
 import type { Clock } from "./clock.ts";
 import { errnoOf, StoreError } from "./errors.ts";
 import { createLock, type HeldLock } from "./lock.ts";
+import { refuseUnsafeDirectory } from "./output-directory.ts";
+import { storeError } from "./store-error.ts";
 
 export interface SocketPlace {
 	/** Absolute. */

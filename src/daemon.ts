@@ -9,7 +9,7 @@ import type { Reloaded } from "./control-answers.ts";
 import { ConfigError, exitCode, StoreError } from "./errors.ts";
 import { createGate } from "./gate.ts";
 import { createHttp } from "./http.ts";
-import { KeptAccount, type Surroundings } from "./kept-account.ts";
+import { KeptAccount, placeOf, type Surroundings } from "./kept-account.ts";
 import { createLinkWitness } from "./link-witness.ts";
 import type { AdjustableLog } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
@@ -78,6 +78,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 
 	const keepAll = (wanted: Config, before: Config | undefined): Rounds => {
 		const next = new Map<string, KeptAccount>();
+		const place = placeOf(wanted);
 		for (const account of wanted.accounts) {
 			const known = kept.get(account.appid);
 			next.set(
@@ -87,7 +88,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 					sameAccount(known.account, account) &&
 					sameFiles(before, wanted)
 					? known
-					: new KeptAccount(account, wanted, around),
+					: new KeptAccount(account, place, around),
 			);
 		}
 		for (const [appid, one] of kept)

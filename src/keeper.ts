@@ -282,9 +282,11 @@ export function createKeeper(parts: KeeperParts): Keeper {
 	const republish = async (lock: LockedStore, current: KnownToken) => {
 		const found = store.read();
 		const state = recall();
-		if (state.published?.id !== current.id)
-			await lock.remember(vouch(current, state));
-		await lock.publish(current.token);
+		const isVouchedFor = state.published?.id === current.id;
+		await lock.publish(
+			current.token,
+			isVouchedFor ? undefined : vouch(current, state),
+		);
 		parts.count({ kind: "published" });
 		told.repaired(current, found);
 	};
@@ -319,11 +321,11 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		if (forced) parts.count({ kind: "forced" });
 		if (reason === "reported" && hasForeignFetcher(marked, startedAt))
 			told.overwritten(marked.diedEarly.length);
+		const isUnwanted =
+			current !== undefined &&
+			(reason === "forced" || (forced && suspicion.isDead(current)));
 		let granted: Grant;
 		try {
-			const isUnwanted =
-				current !== undefined &&
-				(reason === "forced" || (forced && suspicion.isDead(current)));
 			granted = await ask(lock, marked, isUnwanted ? current : undefined);
 		} catch (error) {
 			if (!(error instanceof IssuerError)) throw error;
@@ -342,8 +344,6 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		marked: AccountState,
 		unwanted: KnownToken | undefined,
 	): Promise<Grant> => {
-		// A process that was suspended until here must not ask on top of another.
-		if (!lock.isHeld()) throw lost(appid);
 		const granted = await issuer.fetch({ force: false });
 		if (
 			rules.interface === "classic" ||
@@ -378,14 +378,13 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		const known = knownFromGrant(granted, generation, reason, before);
 		const confirmed = known.id === before?.id;
 		try {
-			if (!lock.isHeld()) throw lost(appid);
 			// From here on the token is known, and published later if not now.
 			memory = known;
 			ownPause = undefined;
-			await lock.remember(
+			await lock.publish(
+				known.token,
 				afterAnswer(vouch(known, state), confirmed, answeredAt),
 			);
-			await lock.publish(known.token);
 		} catch (error) {
 			if (isLost(error)) fetchAgainAfterLoss(answeredAt);
 			throw error;
@@ -628,14 +627,6 @@ const stopping: WishError = {
 	message: "could not refresh: wxtokend is stopping",
 	hint: "ask again when it is back",
 };
-
-function lost(appid: string): StoreError {
-	return new StoreError(
-		"lost",
-		`could not publish the token of ${appid}: another process took the lock over meanwhile`,
-		"nothing to do: the refresh starts over",
-	);
-}
 
 function isLost(error: unknown): boolean {
 	return error instanceof StoreError && error.kind === "lost";

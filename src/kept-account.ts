@@ -7,6 +7,10 @@ import type { Http } from "./http.ts";
 import { createKeeper, type Keeper, type KeeperEvent } from "./keeper.ts";
 import type { LinkWitness } from "./link-witness.ts";
 import type { Log } from "./log.ts";
+import {
+	createOutputDirectory,
+	type OutputDirectory,
+} from "./output-directory.ts";
 import type { KnownToken } from "./policy.ts";
 import { type AccountStatus, statusOf } from "./status.ts";
 import {
@@ -34,8 +38,18 @@ export interface Surroundings {
 	readonly patientWith?: readonly string[];
 }
 
-/** How all token files of a configuration are. */
-export type Place = Pick<Config, "directory" | "mode" | "gid">;
+/** Where all token files of a configuration are, and how. */
+export interface Place extends Pick<Config, "mode" | "gid"> {
+	readonly directory: OutputDirectory;
+}
+
+export function placeOf({
+	directory,
+	mode,
+	gid,
+}: Pick<Config, "directory" | "mode" | "gid">): Place {
+	return { directory: createOutputDirectory(directory), mode, gid };
+}
 
 /**
  * An account and its keeper, which is made when somebody needs it, and let go
@@ -62,7 +76,7 @@ export class KeptAccount {
 	}
 
 	get path(): string {
-		return join(this.#place.directory, this.account.file);
+		return join(this.#place.directory.path, this.account.file);
 	}
 
 	get store(): TokenStore {
@@ -104,7 +118,7 @@ export class KeptAccount {
 	// No spreads here: a start makes ten thousand of these, and copying costs most.
 	#build() {
 		const { account } = this;
-		const { mode, gid } = this.#place;
+		const { directory, mode, gid } = this.#place;
 		const { clock, random, self, log, stopping } = this.#around;
 		const { http, witness, wakeAt, gate, count, onBug } = this.#around;
 		const { patientWith } = this.#around;
@@ -113,7 +127,8 @@ export class KeptAccount {
 		// A living holder renews its lock every quarter of this.
 		const staleMs = Math.max(5_000, 2 * timeoutMs + 2_000);
 		const store = createTokenFile({
-			path: this.path,
+			directory,
+			file: account.file,
 			mode,
 			gid,
 			staleMs,

@@ -25,10 +25,10 @@ import fs from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { lock as lockDirectory } from "proper-lockfile";
 import type { InFlight, ProcessName } from "./account-state.ts";
-import { storeError } from "./atomic-write.ts";
 import type { Clock } from "./clock.ts";
 import { errnoOf } from "./errors.ts";
 import { fateOf } from "./process-name.ts";
+import { storeError } from "./store-error.ts";
 
 export interface LockOptions {
 	/** `<file>.lock`. */
@@ -241,6 +241,10 @@ async function makeLock(
  */
 function ownDirectory({ path, staleMs, clock }: LockOptions) {
 	let own: FoundLock | undefined;
+	/** The last sign of life, by the library's word. */
+	let signOfLife: Date | undefined;
+	/** In the same breath the library tries how exact times are: only it would care. */
+	let isNew = false;
 	const isThere = () => {
 		const found = inspect(path);
 		// Where files have no birth time, an inode's number alone tells too little;
@@ -257,8 +261,12 @@ function ownDirectory({ path, staleMs, clock }: LockOptions) {
 		fs: {
 			// Not by a worker thread: the way there takes longer than all the rest.
 			stat: (_path: string, done: Done) =>
-				answer(done, () => fs.statSync(path)),
-			mkdir: (_path: string, done: Done) =>
+				answer(done, () => {
+					if (own === undefined) return fs.statSync(path);
+					if (!isNew && !isThere()) throw systemError("ENOENT");
+					return { mtime: signOfLife };
+				}),
+			mkdir: (_path: string, done: Done) => {
 				answer(done, () => {
 					const since = clock.monotonic();
 					fs.mkdirSync(path);
@@ -268,18 +276,24 @@ function ownDirectory({ path, staleMs, clock }: LockOptions) {
 					if (clock.monotonic() - since > staleMs / 2)
 						throw systemError("EEXIST");
 					own = made;
-				}),
+					isNew = true;
+				});
+				isNew = false;
+			},
 			utimes: (_path: string, atime: Date, mtime: Date, done: Done) =>
-				answer(done, () =>
+				answer(done, () => {
+					signOfLife = mtime;
+					if (isNew) return;
 					ifThere(() => {
 						fs.utimesSync(path, atime, mtime);
 						const touched = inspect(path);
 						if (own !== undefined && touched !== undefined)
 							own = { ...own, mtimeMs: touched.mtimeMs };
-					}),
-				),
+					});
+				}),
+			/** Only `release` asks for it, which has just looked. */
 			rmdir: (_path: string, done: Done) =>
-				answer(done, () => ifThere(() => fs.rmdirSync(path))),
+				answer(done, () => fs.rmdirSync(path)),
 			/** At the end of the process. */
 			rmdirSync: () => ifThere(() => fs.rmdirSync(path)),
 		},

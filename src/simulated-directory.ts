@@ -5,11 +5,12 @@
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { type ProcessName, statePathOf } from "./account-state.ts";
-import { publishFile, storeError } from "./atomic-write.ts";
+import { publishFile } from "./atomic-write.ts";
 import type { Config } from "./config.ts";
 import { ControlUnreachable, callControl } from "./control-client.ts";
 import { ConfigError, errnoOf } from "./errors.ts";
 import { fateOf, nameThisProcess } from "./process-name.ts";
+import { storeError } from "./store-error.ts";
 import { decodeToken } from "./token.ts";
 
 interface Mark {

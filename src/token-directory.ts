@@ -1,12 +1,13 @@
 /** The directory that the keepers of a configuration share: fit for tokens, and swept. */
 import { existsSync, readdirSync } from "node:fs";
-import { refuseUnsafeDirectory, storeError } from "./atomic-write.ts";
 import type { Config } from "./config.ts";
 import { StoreError } from "./errors.ts";
 import type { KeptAccount } from "./kept-account.ts";
 import type { Log } from "./log.ts";
+import { makeDirectory, refuseUnsafeDirectory } from "./output-directory.ts";
 import { removeSimulation } from "./simulated-directory.ts";
-import { isLeftover, makeDirectory, sweep } from "./token-file.ts";
+import { storeError } from "./store-error.ts";
+import { isLeftover, sweep } from "./token-file.ts";
 
 /**
  * Makes the directory if it is missing, and frees it of a simulation's tokens,

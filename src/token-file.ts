@@ -13,8 +13,9 @@
  * - `publish` is atomic and durable; when it throws anything but a late `lost`,
  *   readers still see what they saw before, or (if only the sync of the directory
  *   failed) the new token, which a crash of the machine may take back.
- * - `remember` comes before `publish`, so that a published token is vouched for
- *   from its first instant.
+ * - A token is vouched for from its first instant.
+ * - `remember` needs all that `publish` needs (space, rights): so a mark that was
+ *   left before a request shows that the answer can be published.
  */
 import fs from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -27,16 +28,14 @@ import {
 	type ProcessName,
 	statePathOf,
 } from "./account-state.ts";
-import {
-	type FileAttributes,
-	publishFile,
-	refuseUnsafeDirectory,
-	storeError,
-} from "./atomic-write.ts";
+import { type FileAttributes, publishFile } from "./atomic-write.ts";
 import type { Clock } from "./clock.ts";
 import { errnoOf, inWords, StoreError } from "./errors.ts";
 import { createLock, type HeldLock, isRightToBreak } from "./lock.ts";
+import { makeDirectory, type OutputDirectory } from "./output-directory.ts";
 import type { Reading } from "./policy.ts";
+import { addRecord } from "./state-file.ts";
+import { storeError } from "./store-error.ts";
 import { decodeToken, encodeToken, type Token } from "./token.ts";
 
 export interface TokenStore {
@@ -58,15 +57,16 @@ export interface FileOwner {
 export interface LockedStore {
 	/** Names this hold of the lock, for the mark of a request. */
 	readonly lock: string;
-	isHeld(): boolean;
 	remember(state: AccountState): Promise<void>;
-	publish(token: Token): Promise<void>;
+	/** `voucher`: the state that vouches for the token, if it is not remembered yet. */
+	publish(token: Token, voucher?: AccountState): Promise<void>;
 	release(): Promise<void>;
 }
 
 export interface TokenFileOptions extends FileAttributes {
-	/** The token file. */
-	readonly path: string;
+	readonly directory: OutputDirectory;
+	/** The token file's name there. */
+	readonly file: string;
 	readonly staleMs: number;
 	readonly self: ProcessName;
 	readonly clock: Clock;
@@ -83,37 +83,79 @@ export interface TokenFile extends TokenStore {
 }
 
 export function createTokenFile(options: TokenFileOptions): TokenFile {
-	const { path, random } = options;
+	const { directory, file, random } = options;
+	const path = join(directory.path, file);
+	const statePath = statePathOf(path);
 	let { owner } = options;
-	const readToken = cachedRead<Reading>(path, maxTokenBytes, (file) => {
-		owner = ownerOf(file, owner);
-		return readingOf(file, options, owner);
-	});
-	const readState = cachedRead<AccountState>(
-		statePathOf(path),
+	const readingOf = (file: FileRead): Reading => {
+		owner = ownerOf(file.stat, owner);
+		return readingIn(file, options, owner);
+	};
+	const token = cachedRead(path, maxTokenBytes, readingOf);
+	const state = cachedRead<AccountState>(
+		statePath,
 		maxStateBytes,
 		({ text, unreadable }, before = emptyState) => {
 			if (unreadable) return before;
 			return text === undefined ? emptyState : decodeState(text);
 		},
 	);
-	const recall = () => readState();
 	const tryLock = createLock({
 		...options,
 		path: lockPathOf(path),
-		lastMark: () => recall().inFlight,
+		lastMark: () => state.read().inFlight,
 	});
 
+	const lockedStore = (lock: HeldLock): LockedStore => {
+		const stillOurs = () => {
+			if (!lock.isHeld()) throw lost(path);
+		};
+		const publish = async (target: string, text: string) => {
+			const stat = await publishFile(
+				target,
+				text,
+				options,
+				stillOurs,
+				directory,
+			);
+			stillOurs();
+			return stat;
+		};
+		const remember = async (content: AccountState) => {
+			const stat = await publish(statePath, encodeState(content));
+			if (stat !== undefined) state.learn(stat, content);
+		};
+		const add = async (content: AccountState) => {
+			const stat = state.wasThere()
+				? addRecord(statePath, content, options, stillOurs)
+				: undefined;
+			if (stat === undefined) await remember(content);
+			else state.learn(stat, content);
+		};
+		return {
+			lock: lock.instance,
+			remember,
+			publish: async (content, voucher) => {
+				if (voucher !== undefined) await add(voucher);
+				const text = encodeToken(content);
+				const stat = await publish(path, text);
+				if (stat !== undefined)
+					token.learn(stat, readingOf({ ...nothing, stat, text }));
+			},
+			release: lock.release,
+		};
+	};
+
 	return {
-		read: () => readToken(),
+		read: token.read,
 		owner: () => owner,
-		recall,
+		recall: state.read,
 		acquire: async (patienceMs) => {
 			const { clock } = options;
 			const giveUpAt = clock.monotonic() + patienceMs;
 			for (let waits = 0; ; waits++) {
 				const lock = await inDirectory(options, tryLock);
-				if (lock !== undefined) return lockedStore(lock, options, readToken);
+				if (lock !== undefined) return lockedStore(lock);
 				const leftMs = giveUpAt - clock.monotonic();
 				if (leftMs <= 0 || options.stopping.aborted) return undefined;
 				await sleep(Math.min(leftMs, betweenLooksMs(waits) * (0.5 + random())));
@@ -180,32 +222,6 @@ const isForeign = new Set([
 	"EEXIST",
 ]);
 
-function lockedStore(
-	lock: HeldLock,
-	{ path, mode, gid }: TokenFileOptions,
-	read: () => Reading,
-): LockedStore {
-	const mustBeHeld = () => {
-		if (!lock.isHeld()) throw lost(path);
-	};
-	const write = async (target: string, content: string) => {
-		refuseUnsafeDirectory(dirname(path));
-		await publishFile(target, content, { mode, gid }, mustBeHeld);
-		mustBeHeld();
-	};
-	return {
-		lock: lock.instance,
-		isHeld: lock.isHeld,
-		remember: (state) => write(statePathOf(path), encodeState(state)),
-		publish: async (token) => {
-			await write(path, encodeToken(token));
-			// Seen as it was published, so that a new owner is noticed later on.
-			read();
-		},
-		release: lock.release,
-	};
-}
-
 function lost(path: string): StoreError {
 	return new StoreError(
 		"lost",
@@ -216,31 +232,19 @@ function lost(path: string): StoreError {
 
 /** Makes the directory if it is gone, with rights like those of the unit's RuntimeDirectory=. */
 async function inDirectory<T>(
-	{ path, gid }: TokenFileOptions,
+	{ directory, gid }: TokenFileOptions,
 	call: () => Promise<T>,
 ): Promise<T> {
+	const callSafely = () => {
+		directory.mustBeSafe();
+		return call();
+	};
 	try {
-		return await call();
+		return await callSafely();
 	} catch (error) {
 		if (!(error instanceof StoreError) || error.code !== "ENOENT") throw error;
-		makeDirectory(dirname(path), gid);
-		return call();
-	}
-}
-
-/** Creates the directory of token files (mode 0750) unless it is there. */
-export function makeDirectory(
-	directory: string,
-	gid: number | undefined,
-): void {
-	try {
-		const made = fs.mkdirSync(directory, { recursive: true, mode: 0o750 });
-		if (made === undefined) return;
-		if (gid !== undefined) fs.chownSync(directory, -1, gid);
-		// A strict umask would keep the readers out.
-		fs.chmodSync(directory, 0o750);
-	} catch (error) {
-		throw storeError("create the directory", directory, error);
+		makeDirectory(directory.path, gid);
+		return callSafely();
 	}
 }
 
@@ -260,29 +264,44 @@ interface FileRead {
 const maxTokenBytes = 65_536;
 const maxStateBytes = 1_048_576;
 
+interface CachedRead<T> {
+	read(): T;
+	/** What lies there, without reading it. */
+	learn(stat: fs.BigIntStats, known: T): void;
+	/** Whether anything lay there at the last look. */
+	wasThere(): boolean;
+}
+
 /** Reads a file again only when its inode, times, size, mode or owner changed. */
 function cachedRead<T>(
 	path: string,
 	maxBytes: number,
 	interpret: (file: FileRead, before: T | undefined) => T,
-): () => T {
+): CachedRead<T> {
 	let seen: string | undefined;
 	let result: T | undefined;
-	return () => {
-		let stat: fs.BigIntStats | undefined;
-		try {
-			stat = fs.lstatSync(path, { bigint: true, throwIfNoEntry: false });
-		} catch (error) {
-			result = interpret({ ...nothing, ...unreadable(error) }, result);
-			seen = undefined;
+	return {
+		read: () => {
+			let stat: fs.BigIntStats | undefined;
+			try {
+				stat = fs.lstatSync(path, { bigint: true, throwIfNoEntry: false });
+			} catch (error) {
+				result = interpret({ ...nothing, ...unreadable(error) }, result);
+				seen = undefined;
+				return result;
+			}
+			const signature = signatureOf(stat);
+			if (result !== undefined && signature === seen) return result;
+			const file = { ...nothing, ...(stat && readFile(path, maxBytes)) };
+			result = interpret(file, result);
+			seen = file.unreadable ? undefined : signature;
 			return result;
-		}
-		const signature = signatureOf(stat);
-		if (result !== undefined && signature === seen) return result;
-		const file = { ...nothing, ...(stat && readFile(path, maxBytes)) };
-		result = interpret(file, result);
-		seen = file.unreadable ? undefined : signature;
-		return result;
+		},
+		wasThere: () => seen !== undefined && seen !== "",
+		learn: (stat, known) => {
+			result = known;
+			seen = signatureOf(stat);
+		},
 	};
 }
 
@@ -333,7 +352,7 @@ function readFile(path: string, maxBytes: number): Partial<FileRead> {
 }
 
 function ownerOf(
-	{ stat }: FileRead,
+	stat: fs.BigIntStats | undefined,
 	before: FileOwner | undefined,
 ): FileOwner | undefined {
 	if (stat === undefined) return before;
@@ -344,7 +363,7 @@ function ownerOf(
 		: { inode, bornAt, uid: Number(stat.uid), gid: Number(stat.gid) };
 }
 
-function readingOf(
+function readingIn(
 	{ stat, text, problem }: FileRead,
 	{ mode, gid }: FileAttributes,
 	owner: FileOwner | undefined,

@@ -2,8 +2,9 @@ import fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { publishFile, refuseUnsafeDirectory } from "../src/atomic-write.ts";
+import { publishFile } from "../src/atomic-write.ts";
 import { StoreError } from "../src/errors.ts";
+import { refuseUnsafeDirectory } from "../src/output-directory.ts";
 import { failOnce, insteadOf, watchSyncs } from "./faults/spy.ts";
 import { newDirectory } from "./support/directory.ts";
 

@@ -7,6 +7,7 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { describe, expect, test } from "vitest";
+import { decodeState } from "../src/account-state.ts";
 import {
 	knownErrcodes,
 	type LinkTrouble,
@@ -166,7 +167,7 @@ describe.each(["classic", "stable"] as const)("%s:", (wire) => {
 			.filter(({ event }) => event !== "token.expired")
 			.map(({ level }) => level);
 		expect(new Set(later)).toEqual(new Set(["debug"]));
-		expect(JSON.parse(keeping.state()).pause.failure).toMatchObject({
+		expect(decodeState(keeping.state()).pause?.failure).toMatchObject({
 			attempts: 12,
 			since: attempts[0]?.at,
 		});

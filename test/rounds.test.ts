@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { statePathOf } from "../src/account-state.ts";
 import type { Account } from "../src/config.ts";
-import { KeptAccount } from "../src/kept-account.ts";
+import { KeptAccount, placeOf } from "../src/kept-account.ts";
 import { nameThisProcess } from "../src/process-name.ts";
 import { createRounds } from "../src/rounds.ts";
 import { encodeToken } from "../src/token.ts";
@@ -37,7 +37,7 @@ function newScene(count: number) {
 			cooldownMs: 10_000,
 			budget: 60,
 		};
-		const place = { directory, mode: 0o640, gid: undefined };
+		const place = placeOf({ directory, mode: 0o640, gid: undefined });
 		return new KeptAccount(account, place, {
 			http: {
 				send: async () => {

@@ -5,7 +5,6 @@
 import { spawn } from "node:child_process";
 import { getEventListeners } from "node:events";
 import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { join } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { expect, onTestFinished, test } from "vitest";
@@ -13,6 +12,7 @@ import { systemClock } from "../src/clock.ts";
 import { createGate } from "../src/gate.ts";
 import { createHttp } from "../src/http.ts";
 import { createKeeper } from "../src/keeper.ts";
+import { createOutputDirectory } from "../src/output-directory.ts";
 import { nameThisProcess } from "../src/process-name.ts";
 import { createTokenFile } from "../src/token-file.ts";
 import { createIssuer } from "../src/wechat.ts";
@@ -63,7 +63,8 @@ async function startKeeper() {
 		appid: "wx1",
 		rules,
 		store: createTokenFile({
-			path: join(inMemory(), "token"),
+			directory: createOutputDirectory(inMemory()),
+			file: "token",
 			mode: 0o640,
 			gid: undefined,
 			staleMs: 22_000,

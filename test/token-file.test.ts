@@ -1,9 +1,10 @@
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { emptyState, statePathOf } from "../src/account-state.ts";
 import { systemClock } from "../src/clock.ts";
+import { createOutputDirectory } from "../src/output-directory.ts";
 import { nameThisProcess } from "../src/process-name.ts";
 import {
 	createTokenFile,
@@ -19,9 +20,9 @@ const text = '{"value":"a-token","expire":2000000000}\n';
 const isRoot = process.getuid?.() === 0;
 
 function newStore(wishes: Partial<TokenFileOptions> = {}) {
-	const path = join(newDirectory(), "token");
 	const options = {
-		path,
+		directory: createOutputDirectory(newDirectory()),
+		file: "token",
 		mode: 0o640,
 		gid: undefined,
 		staleMs: 5_000,
@@ -31,7 +32,14 @@ function newStore(wishes: Partial<TokenFileOptions> = {}) {
 		stopping: new AbortController().signal,
 		...wishes,
 	};
-	return { path: options.path, store: createTokenFile(options) };
+	const path = join(options.directory.path, options.file);
+	return { path, store: createTokenFile(options) };
+}
+
+/** As another process has it. */
+function newStoreAt(path: string) {
+	const directory = createOutputDirectory(dirname(path));
+	return newStore({ directory }).store;
 }
 
 async function published(wishes: Partial<TokenFileOptions> = {}) {
@@ -169,8 +177,9 @@ test.skipIf(!isRoot)(
 );
 
 test("a state that cannot be read for a moment is not taken for an empty one", async () => {
-	const { store } = newStore();
-	const lock = await store.acquire(0);
+	const directory = createOutputDirectory(newDirectory());
+	const { store } = newStore({ directory });
+	const lock = await newStore({ directory }).store.acquire(0);
 	await lock?.remember({ ...emptyState, generation: 7 });
 	expect(store.recall().generation).toBe(7);
 	await lock?.remember({ ...emptyState, generation: 8 });
@@ -188,17 +197,21 @@ test("a state that cannot be read for a moment is not taken for an empty one", a
 });
 
 test("the state of an account with the largest budget is read to its end", async () => {
-	const { store } = newStore();
+	const directory = createOutputDirectory(newDirectory());
+	const { store } = newStore({ directory });
 	const lock = await store.acquire(0);
 	const calls = Array.from({ length: 10_020 }, (_, index) => 1.8e12 + index);
 	await lock?.remember({ ...emptyState, generation: 7, calls });
-	expect(store.recall()).toMatchObject({ generation: 7, calls });
+	expect(newStore({ directory }).store.recall()).toMatchObject({
+		generation: 7,
+		calls,
+	});
 	await lock?.release();
 });
 
 test("a token file that cannot be read for a moment is read again at the next look", async () => {
 	const { path, store } = await published();
-	fs.chmodSync(path, 0o640);
+	fs.utimesSync(path, 1, 1);
 	vi.spyOn(fs, "openSync").mockImplementationOnce(() => {
 		throw Object.assign(new Error("EMFILE"), { code: "EMFILE" });
 	});
@@ -213,16 +226,17 @@ test("a token file that cannot be read for a moment is read again at the next lo
 });
 
 test("a directory that was removed is made again, open to the group in spite of a strict umask", async () => {
-	const path = join(newDirectory(), "tokens", "token");
+	const directory = join(newDirectory(), "tokens");
 	const umask = process.umask(0o077);
 	onTestFinished(() => {
 		process.umask(umask);
 	});
-	const { store } = newStore({ path });
+	const made = createOutputDirectory(directory);
+	const { path, store } = newStore({ directory: made });
 	const lock = await store.acquire(0);
 	await lock?.publish(token);
-	expect(fs.statSync(join(path, "..")).mode & 0o7777).toBe(0o750);
-	fs.rmSync(join(path, ".."), { recursive: true });
+	expect(fs.statSync(directory).mode & 0o7777).toBe(0o750);
+	fs.rmSync(directory, { recursive: true });
 
 	await expect(lock?.publish(token)).rejects.toMatchObject({ kind: "io" });
 	await lock?.release();
@@ -264,6 +278,40 @@ test("a lock that is lost in the instant of the rename is told, so that nobody t
 	).rejects.toMatchObject({
 		kind: "lost",
 	});
+});
+
+test("a mark is a file of its own, as the token will be, and a voucher is added to it", async () => {
+	const { path, store } = newStore();
+	const inode = () => fs.statSync(statePathOf(path)).ino;
+	const lock = await store.acquire(0);
+	await lock?.remember({ ...emptyState, generation: 1 });
+	const first = inode();
+	await lock?.remember({ ...emptyState, generation: 2 });
+	const second = inode();
+	expect(second).not.toBe(first);
+	await lock?.publish(token, { ...emptyState, generation: 3 });
+	expect(inode()).toBe(second);
+	expect(store.recall().generation).toBe(3);
+	expect(store.read()).toEqual({ kind: "token", token, exact: true });
+	await lock?.release();
+	expect(newStoreAt(path).recall().generation).toBe(3);
+});
+
+test("the voucher comes before its token, also when there is no state to add it to", async () => {
+	const { path, store } = newStore();
+	const lock = await store.acquire(0);
+	const rename = fs.renameSync;
+	const seen: number[] = [];
+	insteadOf("renameSync", (from, to) => {
+		if (to === path) seen.push(newStoreAt(path).recall().generation);
+		rename(from, to);
+	});
+	await lock?.publish(token, { ...emptyState, generation: 1 });
+	await lock?.publish(token, { ...emptyState, generation: 2 });
+	fs.rmSync(statePathOf(path));
+	await lock?.publish(token, { ...emptyState, generation: 3 });
+	expect(seen).toEqual([1, 2, 3]);
+	await lock?.release();
 });
 
 test("the sweep takes what dead writers left, and nothing that only looks like it", () => {

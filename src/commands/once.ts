@@ -6,7 +6,7 @@ import { explain } from "../explain.ts";
 import { createGate } from "../gate.ts";
 import { createHttp } from "../http.ts";
 import type { Outcome } from "../keeper.ts";
-import { KeptAccount } from "../kept-account.ts";
+import { KeptAccount, placeOf } from "../kept-account.ts";
 import { createLinkWitness } from "../link-witness.ts";
 import { openLog } from "../log.ts";
 import { nameThisProcess } from "../process-name.ts";
@@ -69,8 +69,9 @@ export async function withKeepers(
 		patientWith,
 		onBug: (error: unknown) => process.exit(explain(error)),
 	};
+	const place = placeOf(config);
 	const kept = config.accounts.map(
-		(account) => new KeptAccount(account, config, around),
+		(account) => new KeptAccount(account, place, around),
 	);
 	await sweepLeftovers(config.directory, kept, log);
 	try {

@@ -9,6 +9,7 @@ import { statePathOf } from "../../src/account-state.ts";
 import { type Clock, systemClock } from "../../src/clock.ts";
 import { createGate } from "../../src/gate.ts";
 import { createKeeper, type Keeper } from "../../src/keeper.ts";
+import { createOutputDirectory } from "../../src/output-directory.ts";
 import type { Rules } from "../../src/policy.ts";
 import { nameThisProcess } from "../../src/process-name.ts";
 import { createTokenFile, type TokenStore } from "../../src/token-file.ts";
@@ -83,7 +84,8 @@ export function newScene({
 					events.push({ event: "", ...fields, level, message });
 				};
 			const store = createTokenFile({
-				path,
+				directory: createOutputDirectory(directory),
+				file: "token",
 				mode: 0o640,
 				gid: undefined,
 				staleMs,

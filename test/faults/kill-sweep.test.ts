@@ -14,7 +14,7 @@ import {
 } from "node:fs";
 import { dirname } from "node:path";
 import { expect, test } from "vitest";
-import { statePathOf } from "../../src/account-state.ts";
+import { decodeState, statePathOf } from "../../src/account-state.ts";
 import { writeConfig } from "../support/config-file.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Running, startProgram } from "../support/program.ts";
@@ -171,7 +171,7 @@ async function recovered(
 /** Or a SIGHUP would be answered by the forced refresh of the dead process. */
 function forgetForced({ tokenFile }: Chain): void {
 	const path = statePathOf(tokenFile);
-	const { forced: _, ...state } = JSON.parse(readFileSync(path, "utf8"));
+	const { forced: _, ...state } = decodeState(readFileSync(path, "utf8"));
 	writeFileSync(`${path}.new`, JSON.stringify(state));
 	renameSync(`${path}.new`, path);
 }

@@ -206,12 +206,13 @@ export async function live(plan: Plan): Promise<Story> {
 			await later(1);
 			return {
 				lock: "1",
-				isHeld: () => true,
 				remember: async (state) => {
 					await later(5);
 					disk.state = encodeState(state);
 				},
-				publish: async (token) => {
+				publish: async (token, voucher) => {
+					await later(5);
+					if (voucher !== undefined) disk.state = encodeState(voucher);
 					await later(5);
 					watch();
 					if (tokenOnDisk()?.value !== token.value)

@@ -269,12 +269,17 @@ export async function play(scenario: Scenario): Promise<History> {
 						};
 						const locked: LockedStore = {
 							lock: String(lock.instance),
-							isHeld,
 							remember: (state) =>
 								write("remember", () => {
 									disk.state = encodeState(state);
 								}),
-							publish: (token) => write("publish", () => published(who, token)),
+							publish: async (token, voucher) => {
+								if (voucher !== undefined)
+									await write("remember", () => {
+										disk.state = encodeState(voucher);
+									});
+								await write("publish", () => published(who, token));
+							},
 							release: () =>
 								effect(who, "unlock", () => {
 									if (isHeld()) disk.lock = undefined;

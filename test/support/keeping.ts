@@ -10,7 +10,7 @@ import type { Account } from "../../src/config.ts";
 import type { IssuerError, StoreError } from "../../src/errors.ts";
 import { createHttp } from "../../src/http.ts";
 import type { Outcome } from "../../src/keeper.ts";
-import { KeptAccount } from "../../src/kept-account.ts";
+import { KeptAccount, placeOf } from "../../src/kept-account.ts";
 import { createLinkWitness } from "../../src/link-witness.ts";
 import { nameThisProcess } from "../../src/process-name.ts";
 import { newDirectory } from "./directory.ts";
@@ -103,7 +103,7 @@ export function keepInVirtualTime(wishes: KeepingWishes): Keeping {
 	const keep = (account: Account) =>
 		new KeptAccount(
 			account,
-			{ directory, mode: 0o640, gid: undefined },
+			placeOf({ directory, mode: 0o640, gid: undefined }),
 			{
 				http,
 				witness: createLinkWitness(clock, levels),

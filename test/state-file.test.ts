@@ -1,0 +1,130 @@
+import fs from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import {
+	type AccountState,
+	decodeState,
+	emptyState,
+	encodeState,
+} from "../src/account-state.ts";
+import { StoreError } from "../src/errors.ts";
+import { addRecord } from "../src/state-file.ts";
+import { failOnce } from "./faults/spy.ts";
+import { newDirectory } from "./support/directory.ts";
+
+const attributes = { mode: 0o640, gid: undefined };
+const isOurs = () => {};
+
+const numbered = (generation: number): AccountState => ({
+	...emptyState,
+	generation,
+});
+
+function stateFile(text = encodeState(numbered(1))): string {
+	const path = join(newDirectory(), "state");
+	fs.writeFileSync(path, text);
+	fs.chmodSync(path, 0o640);
+	return path;
+}
+
+const generationIn = (path: string) =>
+	decodeState(fs.readFileSync(path, "utf8")).generation;
+
+test.each([
+	["one record", encodeState(numbered(7))],
+	["with the end of its line", `${encodeState(numbered(7))}\n`],
+	["the last of many", [1, 2, 7].map(numbered).map(encodeState).join("\n")],
+	["before half a record", `${encodeState(numbered(7))}\n{"generation":8,"ca`],
+	["between halves", `{"gen\n${encodeState(numbered(7))}\n{"generat`],
+	["before zeros of a crash", `${encodeState(numbered(7))}\n\0\0\0\0\0`],
+	["before what is no state", `${encodeState(numbered(7))}\n{"generation":8}`],
+])("the last whole record counts: %s", (_, text) => {
+	expect(decodeState(text)).toEqual(numbered(7));
+});
+
+test.each(["", "\n", "\n\n\n", "null", "{}", "[]\n{", "not a state\n"])(
+	"without a record it is the empty one: %j",
+	(text) => {
+		expect(decodeState(text)).toBe(emptyState);
+	},
+);
+
+test("a record is added behind the others, and the file is the same one", () => {
+	const path = stateFile();
+	const { ino } = fs.statSync(path);
+	const stat = addRecord(path, numbered(2), attributes, isOurs);
+	expect(stat).toEqual(fs.lstatSync(path, { bigint: true }));
+	expect(fs.statSync(path).ino).toBe(ino);
+	expect(generationIn(path)).toBe(2);
+});
+
+test("a record behind a torn one is read all the same", () => {
+	const path = stateFile(`${encodeState(numbered(1))}\n{"generat`);
+	addRecord(path, numbered(2), attributes, isOurs);
+	expect(generationIn(path)).toBe(2);
+});
+
+test("a file grows to a page, and not beyond", () => {
+	const path = stateFile();
+	let generation = 1;
+	while (addRecord(path, numbered(generation + 1), attributes, isOurs))
+		generation += 1;
+	expect(generationIn(path)).toBe(generation);
+	const { size } = fs.statSync(path);
+	expect(size).toBeLessThanOrEqual(4_096);
+	expect(size).toBeGreaterThan(4_000);
+});
+
+test.each<readonly [string, (path: string) => void]>([
+	["is gone", (path) => fs.unlinkSync(path)],
+	["is open to all", (path) => fs.chmodSync(path, 0o666)],
+	["has another name, too", (path) => fs.linkSync(path, `${path}.twin`)],
+	[
+		"is a link",
+		(path) => {
+			fs.renameSync(path, `${path}.real`);
+			fs.symlinkSync(`${path}.real`, path);
+		},
+	],
+	[
+		"is a folder",
+		(path) => {
+			fs.unlinkSync(path);
+			fs.mkdirSync(path);
+		},
+	],
+])("nothing is added to a file that %s", (_, alter) => {
+	const path = stateFile();
+	alter(path);
+	expect(addRecord(path, numbered(2), attributes, isOurs)).toBeUndefined();
+	const left = fs.readdirSync(join(path, ".."), { withFileTypes: true });
+	for (const file of left.filter((one) => one.isFile()))
+		expect(generationIn(join(file.parentPath, file.name))).toBe(1);
+});
+
+test("nothing is added to a file of another group", () => {
+	const path = stateFile();
+	const other = { mode: 0o640, gid: fs.statSync(path).gid + 1 };
+	expect(addRecord(path, numbered(2), other, isOurs)).toBeUndefined();
+	expect(generationIn(path)).toBe(1);
+});
+
+test("what goes wrong is no failure yet: the file is to be written anew", () => {
+	const path = stateFile();
+	const open = fs.readdirSync("/proc/self/fd").length;
+	failOnce("writeFileSync", "ENOSPC");
+	expect(addRecord(path, numbered(2), attributes, isOurs)).toBeUndefined();
+	expect(generationIn(path)).toBe(1);
+	expect(fs.readdirSync("/proc/self/fd").length).toBe(open);
+});
+
+test("who has lost the lock adds nothing", () => {
+	const path = stateFile();
+	const lost = new StoreError("lost", "lost", "nothing to do");
+	expect(() =>
+		addRecord(path, numbered(2), attributes, () => {
+			throw lost;
+		}),
+	).toThrow(lost);
+	expect(generationIn(path)).toBe(1);
+});
