@@ -1,6 +1,6 @@
-/** Groups by name: Node.js has no call for it. */
+/** Groups by name, for which Node.js has no call; and the one of a directory. */
 import { execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 
 /** The id of a group given by name or id; undefined if there is none. */
 export function groupId(group: string | number): number | undefined {
@@ -10,6 +10,25 @@ export function groupId(group: string | number): number | undefined {
 		? (idIn(readGroups(), group) ?? idIn(askSystem(group), group))
 		: undefined;
 }
+
+/**
+ * The group for files in a directory if none is configured: for root that of the
+ * directory, as nobody who may enter it is in root's own. undefined: that of the
+ * process, or if the directory does not exist yet.
+ */
+export function groupOfDirectory(directory: string): number | undefined {
+	if (process.geteuid?.() !== 0) return undefined;
+	try {
+		const gid = statSync(directory, { throwIfNoEntry: false })?.gid;
+		return gid === unmappedGid ? undefined : gid;
+	} catch {
+		// What is wrong with it is told when it is used.
+		return undefined;
+	}
+}
+
+/** What a container sees of groups that it does not have, and cannot give to anything. */
+const unmappedGid = 65_534;
 
 function idIn(lines: string, name: string): number | undefined {
 	for (const line of lines.split("\n")) {

@@ -1,4 +1,11 @@
-import { chmodSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import {
+	chmodSync,
+	chownSync,
+	mkdirSync,
+	readdirSync,
+	statSync,
+	writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import {
@@ -39,6 +46,21 @@ describe("once", () => {
 			readdirSync(config.directory).filter((name) => !name.startsWith(".")),
 		).toEqual(["wx_access_token_wx1", "wx_access_token_wx2"]);
 	});
+
+	test.skipIf(process.getuid?.() !== 0)(
+		"started by root it leaves files for the group of the directory, whose members would else be shut out",
+		async () => {
+			const issuer = await startIssuer();
+			const config = writeConfig({ ...issuer });
+			mkdirSync(config.directory, 0o750);
+			chownSync(config.directory, 4_000, 4_001);
+			expect((await once(config)).code).toBe(0);
+			const groups = readdirSync(config.directory).map(
+				(name) => statSync(join(config.directory, name)).gid,
+			);
+			expect(groups).toEqual([4_001, 4_001]);
+		},
+	);
 
 	test("refreshes only the accounts that are named", async () => {
 		const issuer = await startIssuer();
