@@ -1,5 +1,4 @@
 /** What the control socket answers: its routes. */
-import { setImmediate as breathe } from "node:timers/promises";
 import type { Clock } from "./clock.ts";
 import {
 	type ControlAnswer,
@@ -10,6 +9,7 @@ import {
 } from "./control-http.ts";
 import type { ConfigError, StoreError } from "./errors.ts";
 import type { KeptAccount } from "./kept-account.ts";
+import { createSlices } from "./slices.ts";
 import type { AccountStatus, StatusReport } from "./status.ts";
 import type { Token } from "./token.ts";
 import type { WishAnswer } from "./wish.ts";
@@ -279,12 +279,10 @@ async function inSlices<T, R>(
 	make: (item: T) => R,
 ): Promise<readonly R[]> {
 	const made: R[] = [];
-	let since = performance.now();
+	const slices = createSlices(sliceMs);
 	for (const item of items) {
 		made.push(make(item));
-		if (performance.now() - since < sliceMs) continue;
-		await breathe();
-		since = performance.now();
+		if (slices.isOver()) await slices.next();
 	}
 	return made;
 }

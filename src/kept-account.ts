@@ -93,9 +93,11 @@ export class KeptAccount {
 	}
 
 	status(now: number): AccountStatus {
-		const { account, path, store, keeper } = this;
-		const [reading, state] = [store.read(), keeper.recall()];
-		return statusOf({ account, path, reading, state, now });
+		const { account, path } = this;
+		// To be looked at is nothing to do for one that rests.
+		const store = this.#working?.store ?? this.#openStore();
+		const state = this.#working?.keeper.recall() ?? store.recall();
+		return statusOf({ account, path, reading: store.read(), state, now });
 	}
 
 	/** Lets the keeper go, if it has nothing to do. */
@@ -115,29 +117,37 @@ export class KeptAccount {
 		return this.#working;
 	}
 
+	/** A living holder of its lock renews it every quarter of this. */
+	get #staleMs(): number {
+		return Math.max(5_000, 2 * this.account.timeoutMs + 2_000);
+	}
+
 	// No spreads here: a start makes ten thousand of these, and copying costs most.
-	#build() {
-		const { account } = this;
+	#openStore(): TokenFile {
 		const { directory, mode, gid } = this.#place;
-		const { clock, random, self, log, stopping } = this.#around;
-		const { http, witness, wakeAt, gate, count, onBug } = this.#around;
-		const { patientWith } = this.#around;
-		const { appid, timeoutMs } = account;
-		const { secret, interface: wire, baseUrls } = account;
-		// A living holder renews its lock every quarter of this.
-		const staleMs = Math.max(5_000, 2 * timeoutMs + 2_000);
-		const store = createTokenFile({
+		const { clock, random, self, stopping } = this.#around;
+		return createTokenFile({
 			directory,
-			file: account.file,
+			file: this.account.file,
 			mode,
 			gid,
-			staleMs,
+			staleMs: this.#staleMs,
 			self,
 			clock,
 			random,
 			stopping,
 			owner: this.#owner,
 		});
+	}
+
+	#build() {
+		const { account } = this;
+		const { clock, random, self, log, stopping } = this.#around;
+		const { http, witness, wakeAt, gate, count, onBug } = this.#around;
+		const { patientWith } = this.#around;
+		const { appid, timeoutMs } = account;
+		const { secret, interface: wire, baseUrls } = account;
+		const store = this.#openStore();
 		const issuer = createIssuer({
 			appid,
 			secret,
@@ -158,7 +168,7 @@ export class KeptAccount {
 			random,
 			self,
 			log,
-			patienceMs: staleMs + timeoutMs,
+			patienceMs: this.#staleMs + timeoutMs,
 			wakeAt,
 			gate,
 			count: (event) => count(appid, event),

@@ -2,7 +2,6 @@
  * Metrics in Prometheus' text format 0.0.4: counters of what this process did,
  * and instants from the files, which all daemons of the directory share.
  */
-import { setImmediate as breathe } from "node:timers/promises";
 import { publishFile } from "./atomic-write.ts";
 import type { Clock } from "./clock.ts";
 import { StoreError } from "./errors.ts";
@@ -10,6 +9,7 @@ import type { KeeperEvent } from "./keeper.ts";
 import type { KeptAccount } from "./kept-account.ts";
 import type { Log } from "./log.ts";
 import { type Family, renderFamily, type Sample } from "./metrics-text.ts";
+import { createSlices } from "./slices.ts";
 import type { AccountStatus } from "./status.ts";
 
 export interface MetricsParts {
@@ -116,16 +116,11 @@ export function createMetrics(parts: MetricsParts): Metrics {
 			renderFamily(started, [{ labels: {}, value: startedAt / 1000 }]),
 		];
 		const accounts: Seen[] = [];
-		let since = performance.now();
-		const pause = async () => {
-			if (performance.now() - since < sliceMs) return;
-			await breathe();
-			since = performance.now();
-		};
+		const slices = createSlices(sliceMs);
 		for (const one of parts.kept().values()) {
 			const status = one.status(clock.now());
 			accounts.push({ status, counts: counted.get(status.appid) ?? zero });
-			await pause();
+			if (slices.isOver()) await slices.next();
 		}
 		for (const { family, samples } of families) {
 			const rows: Sample[] = [];
@@ -133,7 +128,7 @@ export function createMetrics(parts: MetricsParts): Metrics {
 				const labels = { appid: status.appid };
 				for (const sample of samples(status, counts))
 					rows.push({ ...sample, labels: { ...labels, ...sample.labels } });
-				await pause();
+				if (slices.isOver()) await slices.next();
 			}
 			lines.push(renderFamily(family, rows));
 		}

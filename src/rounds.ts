@@ -7,12 +7,12 @@
  * hundreds are at work nobody listens to the kernel, which would tell of each of
  * their own writes; once they are done, all are looked at.
  */
-import { setImmediate as breathe } from "node:timers/promises";
 import { tokenFileOf } from "./account-state.ts";
 import type { Clock } from "./clock.ts";
 import { type FileWatch, watchFiles } from "./file-watch.ts";
 import { returnMemory } from "./heap.ts";
 import type { KeptAccount } from "./kept-account.ts";
+import { createSlices } from "./slices.ts";
 
 export interface Rounds {
 	/** Looks at all accounts; resolves when what there was to do is done. `patienceMs`: as in `Keeper.look`. */
@@ -61,7 +61,7 @@ export function createRounds(parts: RoundsParts): Rounds {
 		turn = (turn + 1) % turns;
 		const looks: Promise<unknown>[] = [];
 		let atWork = 0;
-		let since = performance.now();
+		const slices = createSlices(sliceMs);
 		for (const [index, one] of accounts.entries()) {
 			const isAwake = one.isStirred || now >= one.restsUntil;
 			if (!isAwake && !atAll && index % turns !== turn) continue;
@@ -70,9 +70,7 @@ export function createRounds(parts: RoundsParts): Rounds {
 			if (keeper.needsLook()) looks.push(keeper.look(patienceMs).catch(onBug));
 			else if (mayRest) one.rest();
 			if (one.keeperAtWork !== undefined) atWork += 1;
-			if (performance.now() - since < sliceMs) continue;
-			await breathe();
-			since = performance.now();
+			if (slices.isOver()) await slices.next();
 		}
 		if (watch !== undefined) weather(atWork > mostAtOnce);
 		return looks;

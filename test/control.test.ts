@@ -150,7 +150,7 @@ test("a refresh whose lock cannot be made is answered, too", async () => {
 	writeFileSync(config.directory, "");
 	const answer = await refreshOver(socket, "wx1");
 	expect(answer.status).toBe(500);
-	expect(answer.json()).toMatchObject({ code: "ENOTDIR" });
+	expect(answer.json()).toMatchObject({ code: "refused" });
 	expect(fetchesOf(wechat, "wx1")).toBe(1);
 });
 
