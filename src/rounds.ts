@@ -33,7 +33,7 @@ export interface RoundsParts {
 const mostAtOnce = 256;
 
 /** Ticks in which each of them is looked at once, whatever was heard of its files. */
-const turns = 128;
+const turns = 256;
 
 /** After a burst, and between two collections. */
 const calmMs = 4_000;

@@ -226,7 +226,7 @@ test("where no messages come, each file is looked at in its turn all the same", 
 	await eventually(() => one.isStirred, { what: "the kernel's message" });
 	// As if it had been lost.
 	one.isStirred = false;
-	for (let ticks = 0; ticks < 128; ticks += 1) await rounds.tick();
+	for (let ticks = 0; ticks < 256; ticks += 1) await rounds.tick();
 	await eventually(() => happened("file.repaired").includes("wx11"), {
 		what: "the repair",
 	});
