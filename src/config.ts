@@ -8,7 +8,7 @@ import { findSecrets, looksLikeSecret } from "./config-secrets.ts";
 import { type ConfigContent, checkShape, show } from "./config-shape.ts";
 import { type ConfigSource, findConfig } from "./config-source.ts";
 import { ConfigError, type ConfigProblem } from "./errors.ts";
-import { groupId, groupOfDirectory } from "./group.ts";
+import { groupId } from "./group.ts";
 import type { LogLevel } from "./log-level.ts";
 import { longestGapMs } from "./schedule-expression.ts";
 import { defaultDirectory, defaultTokenFile } from "./token-path.ts";
@@ -34,7 +34,7 @@ export interface Config {
 	readonly schedule: string;
 	/** Permission bits of token files. */
 	readonly mode: number;
-	/** undefined: as the process makes files. */
+	/** undefined: none is configured; see `groupFor`. */
 	readonly gid: number | undefined;
 	/** Absolute path; undefined: no control socket. */
 	readonly socket: string | undefined;
@@ -228,10 +228,7 @@ function build(
 		directory,
 		schedule,
 		mode,
-		gid:
-			content.group === undefined
-				? groupOfDirectory(directory)
-				: groupId(content.group),
+		gid: content.group === undefined ? undefined : groupId(content.group),
 		socket: socketPath(directory, content.socket),
 		logLevel: content.log_level ?? "info",
 		metricsFile: content.metrics_file,

@@ -8,6 +8,7 @@ import { createControl } from "./control.ts";
 import type { Reloaded } from "./control-answers.ts";
 import { ConfigError, exitCode, StoreError } from "./errors.ts";
 import { createGate } from "./gate.ts";
+import { groupFor } from "./group.ts";
 import { createHttp } from "./http.ts";
 import { KeptAccount, placeOf, type Surroundings } from "./kept-account.ts";
 import { createLinkWitness } from "./link-witness.ts";
@@ -128,7 +129,8 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 		});
 		log.setLevel(wanted.logLevel);
 		warn(wanted);
-		const { socket: path, gid } = wanted;
+		const { socket: path } = wanted;
+		const gid = groupFor(wanted);
 		return control.follow(path === undefined ? undefined : { path, gid });
 	};
 

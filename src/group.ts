@@ -12,12 +12,18 @@ export function groupId(group: string | number): number | undefined {
 }
 
 /**
- * The group for files in a directory if none is configured: for root that of the
- * directory, as nobody who may enter it is in root's own. undefined: that of the
- * process, or if the directory does not exist yet.
+ * The group for files in a directory that is there. If none is configured, root
+ * takes that of the directory, as nobody who may enter it is in root's own.
+ * undefined: as the process makes files.
  */
-export function groupOfDirectory(directory: string): number | undefined {
-	if (process.geteuid?.() !== 0) return undefined;
+export function groupFor({
+	directory,
+	gid: configured,
+}: {
+	readonly directory: string;
+	readonly gid: number | undefined;
+}): number | undefined {
+	if (configured !== undefined || process.geteuid?.() !== 0) return configured;
 	try {
 		const gid = statSync(directory, { throwIfNoEntry: false })?.gid;
 		return gid === unmappedGid ? undefined : gid;

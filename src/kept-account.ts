@@ -3,6 +3,7 @@ import type { ProcessName } from "./account-state.ts";
 import type { Clock } from "./clock.ts";
 import type { Account, Config } from "./config.ts";
 import type { Gate } from "./gate.ts";
+import { groupFor } from "./group.ts";
 import type { Http } from "./http.ts";
 import { createKeeper, type Keeper, type KeeperEvent } from "./keeper.ts";
 import type { LinkWitness } from "./link-witness.ts";
@@ -43,12 +44,15 @@ export interface Place extends Pick<Config, "mode" | "gid"> {
 	readonly directory: OutputDirectory;
 }
 
-export function placeOf({
-	directory,
-	mode,
-	gid,
-}: Pick<Config, "directory" | "mode" | "gid">): Place {
-	return { directory: createOutputDirectory(directory), mode, gid };
+/** The directory must be there. */
+export function placeOf(
+	config: Pick<Config, "directory" | "mode" | "gid">,
+): Place {
+	return {
+		directory: createOutputDirectory(config.directory),
+		mode: config.mode,
+		gid: groupFor(config),
+	};
 }
 
 /**
