@@ -251,9 +251,8 @@ function ownDirectory({ path, staleMs, clock }: LockOptions) {
 		// with the mtime of the last sign of life it is enough.
 		return found !== undefined && isSame(found, own);
 	};
-	const ifThere = (act: () => void) => {
+	const mustBeThere = () => {
 		if (!isThere()) throw systemError("ENOENT");
-		act();
 	};
 	return {
 		isThere,
@@ -263,7 +262,7 @@ function ownDirectory({ path, staleMs, clock }: LockOptions) {
 			stat: (_path: string, done: Done) =>
 				answer(done, () => {
 					if (own === undefined) return fs.statSync(path);
-					if (!isNew && !isThere()) throw systemError("ENOENT");
+					if (!isNew) mustBeThere();
 					return { mtime: signOfLife };
 				}),
 			mkdir: (_path: string, done: Done) => {
@@ -282,20 +281,24 @@ function ownDirectory({ path, staleMs, clock }: LockOptions) {
 			},
 			utimes: (_path: string, atime: Date, mtime: Date, done: Done) =>
 				answer(done, () => {
-					signOfLife = mtime;
-					if (isNew) return;
-					ifThere(() => {
+					if (!isNew) {
+						mustBeThere();
 						fs.utimesSync(path, atime, mtime);
 						const touched = inspect(path);
 						if (own !== undefined && touched !== undefined)
 							own = { ...own, mtimeMs: touched.mtimeMs };
-					});
+					}
+					// The library takes it for said only if all of that went well.
+					signOfLife = mtime;
 				}),
 			/** Only `release` asks for it, which has just looked. */
 			rmdir: (_path: string, done: Done) =>
 				answer(done, () => fs.rmdirSync(path)),
 			/** At the end of the process. */
-			rmdirSync: () => ifThere(() => fs.rmdirSync(path)),
+			rmdirSync: () => {
+				mustBeThere();
+				fs.rmdirSync(path);
+			},
 		},
 	};
 }

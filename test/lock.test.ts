@@ -302,3 +302,21 @@ test("a held lock gives signs of life, so that the watchers of a long request do
 	await held?.release();
 	expect(fs.existsSync(path)).toBe(false);
 });
+
+test("a sign of life that fails for a moment is tried again: the lock is still ours", async () => {
+	const { path, tryLock } = lockIn(newDirectory(), { staleMs: 2_000 });
+	const held = await tryLock();
+	const first = fs.lstatSync(path).mtimeMs;
+	const touch = vi.spyOn(fs, "utimesSync").mockImplementationOnce(() => {
+		throw Object.assign(new Error("EIO"), { code: "EIO" });
+	});
+	onTestFinished(() => {
+		vi.restoreAllMocks();
+	});
+	await eventually(() => fs.lstatSync(path).mtimeMs !== first, {
+		what: "a sign of life after the one that failed",
+	});
+	expect(touch.mock.calls.length).toBeGreaterThan(1);
+	expect(held?.isHeld()).toBe(true);
+	await held?.release();
+});
