@@ -30,7 +30,7 @@ export interface FileAttributes {
 
 /**
  * Throws `StoreError`. Resolves with the file as it lies there then; undefined if
- * somebody has touched it already.
+ * somebody has touched it already, or if it cannot be looked at.
  */
 export async function publishFile(
 	path: string,
@@ -74,9 +74,7 @@ export async function publishFile(
 		}
 		verb = "sync the directory of";
 		await directory.syncNames();
-		verb = "look at";
-		const found = fs.lstatSync(path, { bigint: true, throwIfNoEntry: false });
-		return found !== undefined && isSame(found, written) ? found : undefined;
+		return asItLies(path, written);
 	} catch (error) {
 		throw error instanceof StoreError ? error : storeError(verb, path, error);
 	}
@@ -113,6 +111,19 @@ async function fill(
 	begin("close");
 	fs.closeSync(file);
 	return written;
+}
+
+function asItLies(
+	path: string,
+	written: fs.BigIntStats,
+): fs.BigIntStats | undefined {
+	try {
+		const found = fs.lstatSync(path, { bigint: true });
+		return isSame(found, written) ? found : undefined;
+	} catch {
+		// It is published: no later trouble makes that a failure.
+		return undefined;
+	}
 }
 
 /** But for the time of its rename. */
