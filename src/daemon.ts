@@ -3,14 +3,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import manifest from "../package.json" with { type: "json" };
 import type { Clock } from "./clock.ts";
-import type { Account, Config } from "./config.ts";
+import type { Config } from "./config.ts";
 import { createControl } from "./control.ts";
 import type { Reloaded } from "./control-answers.ts";
 import { ConfigError, exitCode, StoreError } from "./errors.ts";
 import { createGate } from "./gate.ts";
-import { groupFor } from "./group.ts";
 import { createHttp } from "./http.ts";
-import { KeptAccount, placeOf, type Surroundings } from "./kept-account.ts";
+import { KeptAccount, type Place, type Surroundings } from "./kept-account.ts";
 import { createLinkWitness } from "./link-witness.ts";
 import type { AdjustableLog } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
@@ -77,16 +76,19 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 		onBug,
 	};
 
-	const keepAll = (wanted: Config, before: Config | undefined): Rounds => {
+	const keepAll = (
+		wanted: Config,
+		place: Place,
+		before: Config | undefined,
+	): Rounds => {
 		const next = new Map<string, KeptAccount>();
-		const place = placeOf(wanted);
 		for (const account of wanted.accounts) {
 			const known = kept.get(account.appid);
 			next.set(
 				account.appid,
 				known !== undefined &&
 					before !== undefined &&
-					sameAccount(known.account, account) &&
+					isDeepStrictEqual(known.account, account) &&
 					sameFiles(before, wanted)
 					? known
 					: new KeptAccount(account, place, around),
@@ -121,7 +123,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 			log.warn({ event: "config.doubtful" }, warning);
 	};
 
-	const follow = (wanted: Config) => {
+	const follow = (wanted: Config, { gid }: Place) => {
 		schedule?.stop();
 		schedule = startSchedule(wanted.schedule, tick, clock, {
 			beat,
@@ -130,7 +132,6 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 		log.setLevel(wanted.logLevel);
 		warn(wanted);
 		const { socket: path } = wanted;
-		const gid = groupFor(wanted);
 		return control.follow(path === undefined ? undefined : { path, gid });
 	};
 
@@ -146,13 +147,13 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 				warn(wanted);
 				return undefined;
 			}
-			await prepareDirectory(wanted, tellRemoved);
+			const place = await prepareDirectory(wanted, tellRemoved);
 			// Meanwhile the end may have begun: then nothing new is started.
 			if (stopping.signal.aborted) return undefined;
 			rounds.stop();
-			rounds = keepAll(wanted, config);
+			rounds = keepAll(wanted, place, config);
 			config = wanted;
-			void follow(wanted).catch(onBug);
+			void follow(wanted, place).catch(onBug);
 			return undefined;
 		} catch (error) {
 			if (!(error instanceof ConfigError || error instanceof StoreError))
@@ -181,8 +182,8 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 		return { refused, answers };
 	});
 
-	await prepareDirectory(config, tellRemoved);
-	let rounds = keepAll(config, undefined);
+	const place = await prepareDirectory(config, tellRemoved);
+	let rounds = keepAll(config, place, undefined);
 	await sweepLeftovers(config.directory, [...kept.values()], log);
 	const stopped = new Promise<string>((resolve) => {
 		signals.onStop((signal) => {
@@ -200,7 +201,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 		},
 		"wxtokend keeps the tokens",
 	);
-	const opened = follow(config);
+	const opened = follow(config, place);
 	// At start another process may be fetching the same token: worth the wait.
 	const patienceMs = longestTimeoutMs(config);
 	const looked = rounds.first(patienceMs);
@@ -278,10 +279,6 @@ function summaryOf(
 
 function longestTimeoutMs({ accounts }: Config): number {
 	return Math.max(...accounts.map(({ timeoutMs }) => timeoutMs));
-}
-
-function sameAccount(one: Account, other: Account): boolean {
-	return JSON.stringify(one) === JSON.stringify(other);
 }
 
 function sameFiles(one: Config, other: Config): boolean {

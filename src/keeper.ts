@@ -321,11 +321,11 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		if (forced) parts.count({ kind: "forced" });
 		if (reason === "reported" && hasForeignFetcher(marked, startedAt))
 			told.overwritten(marked.diedEarly.length);
-		const isUnwanted =
-			current !== undefined &&
-			(reason === "forced" || (forced && suspicion.isDead(current)));
 		let granted: Grant;
 		try {
+			const isUnwanted =
+				current !== undefined &&
+				(reason === "forced" || (forced && suspicion.isDead(current)));
 			granted = await ask(lock, marked, isUnwanted ? current : undefined);
 		} catch (error) {
 			if (!(error instanceof IssuerError)) throw error;

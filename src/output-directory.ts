@@ -43,7 +43,7 @@ export function createOutputDirectory(path: string): OutputDirectory {
 	return {
 		path,
 		mustBeSafe: () => {
-			const { dev } = statSafe(path);
+			const { dev } = refuseUnsafeDirectory(path);
 			if (dev !== device) inMemory = undefined;
 			device = dev;
 		},
@@ -95,12 +95,8 @@ export function makeDirectory(
 	}
 }
 
-/** Fails unless the directory is one in which nobody can swap our files. */
-export function refuseUnsafeDirectory(directory: string): void {
-	statSafe(directory);
-}
-
-function statSafe(directory: string): fs.Stats {
+/** Throws `StoreError` unless the directory is one in which nobody can swap our files. */
+export function refuseUnsafeDirectory(directory: string): fs.Stats {
 	let found: fs.Stats;
 	try {
 		found = fs.statSync(directory);

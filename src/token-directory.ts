@@ -2,7 +2,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import type { Config } from "./config.ts";
 import { StoreError } from "./errors.ts";
-import type { KeptAccount } from "./kept-account.ts";
+import { type KeptAccount, type Place, placeOf } from "./kept-account.ts";
 import type { Log } from "./log.ts";
 import { makeDirectory, refuseUnsafeDirectory } from "./output-directory.ts";
 import { removeSimulation } from "./simulated-directory.ts";
@@ -11,7 +11,7 @@ import { isLeftover, sweep } from "./token-file.ts";
 
 /**
  * Makes the directory if it is missing, and frees it of a simulation's tokens,
- * which it tells. Throws `StoreError` if it is not fit for
+ * which it tells. Resolves with where and how files are there. Throws `StoreError` if it is not fit for
  * tokens, `ConfigError` if a simulation runs there.
  */
 export async function prepareDirectory(
@@ -19,12 +19,13 @@ export async function prepareDirectory(
 	tell = (message: string): void => {
 		process.stderr.write(`wxtokend: ${message}\n`);
 	},
-): Promise<void> {
+): Promise<Place> {
 	const { directory, gid, isSimulated = false } = config;
 	// A file in its place would be told as a failure to make it.
 	if (!existsSync(directory)) makeDirectory(directory, gid);
 	refuseUnsafeDirectory(directory);
 	if (!isSimulated) removeSimulation(config, tell);
+	return placeOf(config);
 }
 
 /**

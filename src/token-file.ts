@@ -57,6 +57,7 @@ export interface FileOwner {
 export interface LockedStore {
 	/** Names this hold of the lock, for the mark of a request. */
 	readonly lock: string;
+	/** It looks at the lock last: a mark that was left is one of the holder. */
 	remember(state: AccountState): Promise<void>;
 	/** `voucher`: the state that vouches for the token, if it is not remembered yet. */
 	publish(token: Token, voucher?: AccountState): Promise<void>;
@@ -87,9 +88,9 @@ export function createTokenFile(options: TokenFileOptions): TokenFile {
 	const path = join(directory.path, file);
 	const statePath = statePathOf(path);
 	let { owner } = options;
-	const readingOf = (file: FileRead): Reading => {
-		owner = ownerOf(file.stat, owner);
-		return readingIn(file, options, owner);
+	const readingOf = (found: FileRead): Reading => {
+		owner = ownerOf(found.stat, owner);
+		return readingIn(found, options, owner);
 	};
 	const token = cachedRead(path, maxTokenBytes, readingOf);
 	const state = cachedRead<AccountState>(
@@ -126,6 +127,7 @@ export function createTokenFile(options: TokenFileOptions): TokenFile {
 			if (stat !== undefined) state.learn(stat, content);
 		};
 		const add = async (content: AccountState) => {
+			// Not tried in vain: an error costs more than all the rest.
 			const stat = state.wasThere()
 				? addRecord(statePath, content, options, stillOurs)
 				: undefined;

@@ -15,10 +15,10 @@ export async function check(line: CommandLine): Promise<number> {
 		process.stderr.write(`wxtokend: warning: ${warning}\n`);
 	const { source, accounts, directory, metricsFile } = config;
 	const isNew = !existsSync(directory);
-	await prepareDirectory(config);
+	const place = await prepareDirectory(config);
 	// Perhaps it is misspelt, and nobody wanted one there.
 	if (isNew) process.stdout.write(`created ${directory}\n`);
-	await probe(directory, config);
+	await probe(directory, place);
 	if (metricsFile !== undefined) await probeMetrics(metricsFile);
 	const count =
 		accounts.length === 1 ? "1 account" : `${accounts.length} accounts`;

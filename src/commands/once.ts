@@ -6,7 +6,7 @@ import { explain } from "../explain.ts";
 import { createGate } from "../gate.ts";
 import { createHttp } from "../http.ts";
 import type { Outcome } from "../keeper.ts";
-import { KeptAccount, placeOf } from "../kept-account.ts";
+import { KeptAccount } from "../kept-account.ts";
 import { createLinkWitness } from "../link-witness.ts";
 import { openLog } from "../log.ts";
 import { nameThisProcess } from "../process-name.ts";
@@ -54,7 +54,7 @@ export async function withKeepers(
 	const timeoutMs = Math.max(...config.accounts.map((a) => a.timeoutMs));
 	const http = createHttp({ connectTimeoutMs: timeoutMs / 2, env });
 	const gate = createGate(48);
-	await prepareDirectory(config);
+	const place = await prepareDirectory(config);
 	const around = {
 		http,
 		witness: createLinkWitness(systemClock, log),
@@ -69,7 +69,6 @@ export async function withKeepers(
 		patientWith,
 		onBug: (error: unknown) => process.exit(explain(error)),
 	};
-	const place = placeOf(config);
 	const kept = config.accounts.map(
 		(account) => new KeptAccount(account, place, around),
 	);

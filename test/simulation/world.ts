@@ -267,17 +267,15 @@ export async function play(scenario: Scenario): Promise<History> {
 								if (!isHeld()) throw lost();
 							});
 						};
+						const remember = (state: AccountState) =>
+							write("remember", () => {
+								disk.state = encodeState(state);
+							});
 						const locked: LockedStore = {
 							lock: String(lock.instance),
-							remember: (state) =>
-								write("remember", () => {
-									disk.state = encodeState(state);
-								}),
+							remember,
 							publish: async (token, voucher) => {
-								if (voucher !== undefined)
-									await write("remember", () => {
-										disk.state = encodeState(voucher);
-									});
+								if (voucher !== undefined) await remember(voucher);
 								await write("publish", () => published(who, token));
 							},
 							release: () =>
