@@ -20,7 +20,7 @@ check() { # NAME COMMAND...: its last line of output is the reason, 77 means: ca
 	elif [ $? = 77 ]; then
 		echo "skip $name - $(tail -n 1 <<<"$output")"
 	else
-		echo "not ok $name - $(tail -n 1 <<<"$output") $(journalctl -u wxtokend -n 2 -o cat --no-pager | tail -n 2 | tr '\n' ' ')"
+		echo "not ok $name - $(tail -n 1 <<<"$output") $(journalctl -u wxtokend -n 8 -o cat --no-pager | tr '\n' ' ')"
 	fi
 }
 within() { # SECONDS COMMAND...: until it succeeds
@@ -33,7 +33,7 @@ within() { # SECONDS COMMAND...: until it succeeds
 is() { [ "$1" = "$2" ] || { echo "$1 is not $2"; return 1; }; }
 denied() { if "$@" >/dev/null 2>&1; then echo "allowed: $*"; return 1; fi; }
 as() { runuser -u "$1" -- "${@:2}"; }
-log() { journalctl -u wxtokend -o cat --no-pager "$@"; }
+log() { journalctl --sync; journalctl -u wxtokend -o cat --no-pager "$@"; }
 token() { sed 's/.*"value":"\([^"]*\)".*/\1/' $file; }
 changes() { # COMMAND...: another token is on disk when it is over
 	local before result=0
@@ -52,7 +52,11 @@ main_pid() { # Never 0, which to kill means all of us.
 	pid=$(property MainPID)
 	if [ "$pid" -gt 0 ]; then echo "$pid"; else echo none; fi
 }
-has_new_pid() { is_active && [ "$(main_pid)" != "$1" ] && [ "$(main_pid)" != none ]; }
+has_new_pid() { # OLD: asked once for both, or they might be those of two processes
+	local ActiveState MainPID
+	eval "$(systemctl show -p ActiveState,MainPID wxtokend)"
+	[ "$ActiveState" = active ] && [ "$MainPID" != "$1" ]
+}
 settle() { systemctl reset-failed wxtokend 2>/dev/null; systemctl restart wxtokend; }
 unit() { # NAME: a drop-in for wxtokend.service, from stdin
 	cat >$drop/"$1".conf
