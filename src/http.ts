@@ -70,20 +70,21 @@ export function createHttp({ connectTimeoutMs, env }: HttpOptions) {
 
 	const exchangeWithin = async (
 		request: HttpRequest,
-		deadline: AbortSignal,
+		deadline: Deadline,
 	): Promise<Received> => {
-		const { origin } = new URL(request.baseUrl);
+		const base = new URL(request.baseUrl);
+		const { origin } = base;
 		const idleMs = performance.now() - (answeredAt.get(origin) ?? -Infinity);
 		const progress: Progress = { sent: false, answered: false };
 		try {
-			return await exchange(reusing, request, deadline, progress);
+			return await exchange(reusing, base, request, deadline, progress);
 		} catch (error) {
 			const isInterrupted =
 				error instanceof LinkError && error.trouble === "interrupted";
 			const isStale =
 				isInterrupted && !progress.answered && idleMs < 3 * keepAliveMs;
 			if (!isStale || request.onlyOnce) throw error;
-			return await exchange(fresh, request, deadline, progress);
+			return await exchange(fresh, base, request, deadline, progress);
 		} finally {
 			if (progress.answered) answeredAt.set(origin, performance.now());
 		}
@@ -92,10 +93,13 @@ export function createHttp({ connectTimeoutMs, env }: HttpOptions) {
 	return {
 		/** @throws LinkError */
 		send: async (request: HttpRequest): Promise<HttpAnswer> => {
-			const deadline = new AbortController();
-			const timer = setTimeout(() => deadline.abort(), request.timeoutMs);
+			const deadline: Deadline = { isOver: false, onOver: () => {} };
+			const timer = setTimeout(() => {
+				deadline.isOver = true;
+				deadline.onOver();
+			}, request.timeoutMs);
 			try {
-				return answerIn(await exchangeWithin(request, deadline.signal));
+				return answerIn(await exchangeWithin(request, deadline));
 			} finally {
 				clearTimeout(timer);
 			}
@@ -117,6 +121,12 @@ interface Received {
 	readonly body: Buffer;
 }
 
+/** Of a request with all its tries, of which one is under way at a time. */
+interface Deadline {
+	isOver: boolean;
+	onOver: () => void;
+}
+
 /** How far a request has come; over a second try both stay true. */
 interface Progress {
 	sent: boolean;
@@ -125,11 +135,11 @@ interface Progress {
 
 function exchange(
 	dispatcher: Dispatcher,
-	{ baseUrl, path, body }: HttpRequest,
-	deadline: AbortSignal,
+	base: URL,
+	{ path, body }: HttpRequest,
+	deadline: Deadline,
 	progress: Progress,
 ): Promise<Received> {
-	const base = new URL(baseUrl);
 	const options: Dispatcher.DispatchOptions = {
 		origin: base.origin,
 		path: base.pathname.replace(/\/+$/, "") + path,
@@ -148,23 +158,17 @@ function exchange(
 		let size = 0;
 		const chunks: Buffer[] = [];
 
-		const settle = (act: () => void) => {
-			deadline.removeEventListener("abort", expire);
-			act();
-		};
 		/** Enough is known: the connection is of no more use. */
 		const breakOff = (act: () => void) => {
-			settle(act);
+			act();
 			connection?.abort(new Error("broken off"));
 		};
 		// Also while there is no connection yet, which undici would wait for.
-		const expire = () => breakOff(() => reject(expired(progress)));
-
-		deadline.addEventListener("abort", expire);
+		deadline.onOver = () => breakOff(() => reject(expired(progress)));
 		dispatcher.dispatch(options, {
 			onRequestStart: (controller) => {
 				connection = controller;
-				if (deadline.aborted) controller.abort(new Error("too late"));
+				if (deadline.isOver) controller.abort(new Error("too late"));
 				else progress.sent = true;
 			},
 			onResponseStart: (_, status, headers) => {
@@ -179,10 +183,9 @@ function exchange(
 				if (size > maxBodyBytes) breakOff(() => reject(tooLarge()));
 				else chunks.push(chunk);
 			},
-			onResponseEnd: () =>
-				settle(() => resolve({ ...head, body: Buffer.concat(chunks) })),
+			onResponseEnd: () => resolve({ ...head, body: Buffer.concat(chunks) }),
 			onResponseError: (_, error) =>
-				settle(() => reject(exchangeError(error, progress.sent))),
+				reject(exchangeError(error, progress.sent)),
 		});
 	});
 }
