@@ -1,9 +1,10 @@
 /** The AppSecrets: in the configuration, in files of their own, or from systemd. */
-import { readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import type { ConfigOptions } from "./config.ts";
 import type { ConfigSource } from "./config-source.ts";
 import { type ConfigProblem, errnoOf, inWords } from "./errors.ts";
+import type { Input } from "./inputs.ts";
 
 export interface FoundSecrets {
 	/** In the order of the accounts; "" where there is none to be had. */
@@ -17,6 +18,7 @@ export interface FoundSecrets {
 export function findSecrets(
 	source: ConfigSource,
 	env: ConfigOptions["env"],
+	input: Input,
 ): FoundSecrets {
 	const problems: ConfigProblem[] = [];
 	const warnings: string[] = [];
@@ -25,7 +27,7 @@ export function findSecrets(
 	const secrets = entries.map((entry: unknown, index) => {
 		const isTable = typeof entry === "object" && !Array.isArray(entry);
 		if (!isTable || entry === null) return "";
-		const search = { source, env, problems, warnings };
+		const search = { source, env, input, problems, warnings };
 		const path = `account[${index}]`;
 		const secret = secretOf({ ...entry }, path, search) ?? "";
 		const problem = confusion({ ...entry }, secret);
@@ -54,6 +56,7 @@ export function looksLikeSecret(text: string): boolean {
 interface Search {
 	readonly source: ConfigSource;
 	readonly env: ConfigOptions["env"];
+	readonly input: Input;
 	readonly problems: ConfigProblem[];
 	readonly warnings: string[];
 }
@@ -69,7 +72,7 @@ function secretOf(
 	path: string,
 	search: Search,
 ): string | undefined {
-	const { source, env, problems, warnings } = search;
+	const { source, env, input, problems, warnings } = search;
 	const wrong = (key: string, message: string) => {
 		problems.push({ path: `${path}.${key}`, message });
 		return undefined;
@@ -102,7 +105,7 @@ function secretOf(
 		// `LoadCredential=secret:DIRECTORY` names each file in it like this.
 		for (const name of [appid, `secret_${appid}`]) {
 			const file = join(directory, name);
-			if (statSync(file, { throwIfNoEntry: false }) !== undefined)
+			if (input(() => existsSync(file)))
 				return readSecret(file, `credential ${name}`, search);
 		}
 	}
@@ -121,7 +124,7 @@ const maxBytes = 4_096;
 function readSecret(
 	file: string,
 	path: string,
-	{ problems, warnings }: Search,
+	{ input, problems, warnings }: Search,
 ): string | undefined {
 	const wrong = (what: string) => {
 		const message = `${file} ${what}; expected a file with the AppSecret that the daemon's user can read`;
@@ -129,13 +132,12 @@ function readSecret(
 		return undefined;
 	};
 	try {
-		const stat = statSync(file);
+		const { mode, size, isReadable } = input(() => lookAt(file));
 		// A fifo or device would be read for ever.
-		if (!stat.isFile() && !stat.isDirectory())
-			return wrong("is not a plain file");
-		if (stat.size > maxBytes) return wrong(`is ${stat.size} bytes long`);
-		const text = readFileSync(file, "utf8");
-		if ((stat.mode & 0o004) !== 0)
+		if (!isReadable) return wrong("is not a plain file");
+		if (size > maxBytes) return wrong(`is ${size} bytes long`);
+		const text = input(() => readFileSync(file, "utf8"));
+		if ((mode & 0o004) !== 0)
 			warnings.push(
 				`secret file ${file} is readable by all users of this machine: chmod 0600 ${file}`,
 			);
@@ -148,6 +150,13 @@ function readSecret(
 	} catch (error) {
 		return wrong(`could not be read: ${inWords(errnoOf(error))}`);
 	}
+}
+
+function lookAt(file: string) {
+	const stat = statSync(file);
+	const { mode, size } = stat;
+	// To read a directory is an error that says so.
+	return { mode, size, isReadable: stat.isFile() || stat.isDirectory() };
 }
 
 /** Blanks and line ends around it come from editors and `echo`. */

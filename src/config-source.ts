@@ -3,6 +3,7 @@ import { readFileSync, statSync } from "node:fs";
 import { parse, TomlError } from "smol-toml";
 import type { ConfigOptions } from "./config.ts";
 import { ConfigError, errnoOf, inWords } from "./errors.ts";
+import type { Input } from "./inputs.ts";
 import { defaultConfigFile } from "./token-path.ts";
 
 export interface ConfigSource {
@@ -18,13 +19,15 @@ export interface ConfigSource {
 }
 
 /** Throws `ConfigError`. */
-export function findConfig(options: ConfigOptions): ConfigSource {
+export function findConfig(options: ConfigOptions, input: Input): ConfigSource {
 	const { env, ignoreDefaultFile = false } = options;
 	const named = options.file ?? (env.WXTOKEND_CONFIG || undefined);
 	if (named === undefined && ignoreDefaultFile) return fromEnvironment(env);
 	const path = named ?? defaultConfigFile;
-	const text = readText(path, named !== undefined);
-	return text === undefined ? fromEnvironment(env) : fromFile(path, text);
+	const text = input(() => readText(path, named !== undefined));
+	return text === undefined
+		? fromEnvironment(env)
+		: fromFile(path, text, input);
 }
 
 function readText(path: string, required: boolean): string | undefined {
@@ -55,13 +58,13 @@ function readHint(errno: string | undefined): string {
 	}
 }
 
-function fromFile(path: string, text: string): ConfigSource {
-	const stat = statSync(path, { throwIfNoEntry: false });
+function fromFile(path: string, text: string, input: Input): ConfigSource {
+	const mode = input(() => statSync(path, { throwIfNoEntry: false })?.mode);
 	return {
 		name: path,
 		content: parseToml(path, text),
 		isEnvironment: false,
-		isOpenToAll: ((stat?.mode ?? 0) & 0o004) !== 0,
+		isOpenToAll: ((mode ?? 0) & 0o004) !== 0,
 		nameOf: (key) => key,
 	};
 }

@@ -9,6 +9,7 @@ import { type ConfigContent, checkShape, show } from "./config-shape.ts";
 import { type ConfigSource, findConfig } from "./config-source.ts";
 import { ConfigError, type ConfigProblem } from "./errors.ts";
 import { groupId } from "./group.ts";
+import { type Input, rememberInputs } from "./inputs.ts";
 import type { LogLevel } from "./log-level.ts";
 import { longestGapMs } from "./schedule-expression.ts";
 import { defaultDirectory, defaultTokenFile } from "./token-path.ts";
@@ -58,14 +59,26 @@ export interface ConfigOptions {
 	readonly ignoreDefaultFile?: boolean;
 }
 
+/**
+ * Loads it each time it is called; as long as nothing has changed of what it was
+ * made from, that is the very same object. Throws `ConfigError`.
+ */
+export function createConfigLoader(options: ConfigOptions): () => Config {
+	return rememberInputs((input) => loadFrom(options, input));
+}
+
 /** Throws `ConfigError` with every problem found. */
 export function loadConfig(options: ConfigOptions): Config {
+	return loadFrom(options, (take) => take());
+}
+
+function loadFrom(options: ConfigOptions, input: Input): Config {
 	const { env } = options;
-	const source = findConfig(options);
+	const source = findConfig(options, input);
 	const shape = checkShape(source.content);
 	// What else is wrong shall not wait until the shape is right.
 	const { secrets, problems, warnings } = options.secrets
-		? findSecrets(source, env)
+		? findSecrets(source, env, input)
 		: { secrets: [], problems: [], warnings: [] };
 	const all = [
 		...shape.problems,
@@ -74,7 +87,10 @@ export function loadConfig(options: ConfigOptions): Config {
 		...findSocketProblems(source, env),
 	];
 	const { content } = shape;
-	const config = content && build(content, source.name, env, secrets, warnings);
+	const group = content?.group;
+	const gid = input(() => (group === undefined ? group : groupId(group)));
+	const config =
+		content && build(content, source.name, env, gid, secrets, warnings);
 	if (config === undefined || all.length > 0)
 		throw new ConfigError(
 			source.name,
@@ -203,6 +219,7 @@ function build(
 	content: ConfigContent,
 	source: string,
 	env: ConfigOptions["env"],
+	gid: number | undefined,
 	secrets: readonly string[],
 	warnings: readonly string[],
 ): Config {
@@ -228,7 +245,7 @@ function build(
 		directory,
 		schedule,
 		mode,
-		gid: content.group === undefined ? undefined : groupId(content.group),
+		gid,
 		socket: socketPath(directory, content.socket),
 		logLevel: content.log_level ?? "info",
 		metricsFile: content.metrics_file,

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../clock.ts";
 import type { CommandLine } from "../command-line.ts";
-import { type Config, loadConfig } from "../config.ts";
+import { type Config, createConfigLoader, loadConfig } from "../config.ts";
 import { runDaemon } from "../daemon.ts";
 import { ConfigError } from "../errors.ts";
 import { explain } from "../explain.ts";
@@ -22,7 +22,8 @@ export async function run(
 	const { env } = process;
 	const file = line.value("config");
 	if (line.has("simulate")) return runSimulated(file, env, signals);
-	return runWith(() => loadConfig({ file, env, secrets: true }), env, signals);
+	const read = createConfigLoader({ file, env, secrets: true });
+	return runWith(read, env, signals);
 }
 
 function runWith(
