@@ -38,6 +38,9 @@ const turns = 256;
 /** After a burst, and between two collections. */
 const calmMs = 4_000;
 
+/** V8 frees at the first, and gives back at the next. */
+const collectionsPerBurst = 2;
+
 /** A tick gives way to sockets and timers after so long. */
 const sliceMs = 10;
 
@@ -48,7 +51,7 @@ export function createRounds(parts: RoundsParts): Rounds {
 	let lastAt = Number.NEGATIVE_INFINITY;
 	let isStorm = false;
 	// However many files there are at the start: reading them all is a burst.
-	let collections = 3;
+	let collections = collectionsPerBurst;
 	let collectAt = clock.monotonic() + calmMs;
 
 	const walk = async (patienceMs: number) => {
@@ -76,11 +79,11 @@ export function createRounds(parts: RoundsParts): Rounds {
 		return looks;
 	};
 
-	/** Collects once it has been calm for a while; more than once, for V8 frees first and gives back later. */
+	/** Collects once it has been calm for a while. */
 	const weather = (storm: boolean) => {
 		if (storm) {
 			watch?.stop();
-			collections = 3;
+			collections = collectionsPerBurst;
 		}
 		if (storm || collections === 0) collectAt = clock.monotonic() + calmMs;
 		if (clock.monotonic() >= collectAt) {
