@@ -36,8 +36,8 @@ read_file() { # its line may lack an end, if somebody else wrote it
 	read -r line <"$file" || [ "$line" ] && parse "$line"
 }
 
-# Read it before every call: it may be another one at any moment.
-read_file && token=$value && [ "${expire:-0}" -gt "$(date +%s)" ] || {
+# Read it before every call: it may be another one at any moment. (bash 5 knows the time without a process.)
+read_file && token=$value && [ "${expire:-0}" -gt "${EPOCHSECONDS:-$(date +%s)}" ] || {
 	echo "could not use $file: there is none, or its token has expired; see wxtokend status" >&2
 	exit 1
 }
