@@ -2,8 +2,8 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { setFlagsFromString } from "node:v8";
 import { brotliDecompressSync, gunzipSync, inflateSync } from "node:zlib";
-import type { Dispatcher } from "undici";
-import Agent from "undici/lib/dispatcher/agent.js";
+import type { Dispatcher, Pool as PoolOfOrigin } from "undici";
+import Pool from "undici/lib/dispatcher/pool.js";
 import { connectThrough } from "./connect.ts";
 import { errnoOf } from "./errors.ts";
 import { exchangeError, LinkError } from "./link-error.ts";
@@ -63,8 +63,15 @@ export function createHttp({ connectTimeoutMs, env }: HttpOptions) {
 		headersTimeout: 0,
 		bodyTimeout: 0,
 	};
-	const reusing = new Agent({ ...options, pipelining: 1 });
-	const fresh = new Agent({ ...options, pipelining: 0 });
+	const pools = new Map<string, PoolOfOrigin>();
+	// undici's Agent would let a pool go with its last connection, and make it
+	// anew for each refresh. `pipelining` 0: no connection is used twice.
+	const poolFor = (origin: string, pipelining: 0 | 1): PoolOfOrigin => {
+		const key = `${pipelining} ${origin}`;
+		const pool = pools.get(key) ?? new Pool(origin, { ...options, pipelining });
+		pools.set(key, pool);
+		return pool;
+	};
 	/** When each origin answered last, by a clock that nobody sets. */
 	const answeredAt = new Map<string, number>();
 
@@ -77,13 +84,15 @@ export function createHttp({ connectTimeoutMs, env }: HttpOptions) {
 		const idleMs = performance.now() - (answeredAt.get(origin) ?? -Infinity);
 		const progress: Progress = { sent: false, answered: false };
 		try {
-			return await exchange(reusing, base, request, deadline, progress);
+			const pool = poolFor(origin, 1);
+			return await exchange(pool, base, request, deadline, progress);
 		} catch (error) {
 			const isInterrupted =
 				error instanceof LinkError && error.trouble === "interrupted";
 			const isStale =
 				isInterrupted && !progress.answered && idleMs < 3 * keepAliveMs;
 			if (!isStale || request.onlyOnce) throw error;
+			const fresh = poolFor(origin, 0);
 			return await exchange(fresh, base, request, deadline, progress);
 		} finally {
 			if (progress.answered) answeredAt.set(origin, performance.now());
@@ -105,7 +114,7 @@ export function createHttp({ connectTimeoutMs, env }: HttpOptions) {
 			}
 		},
 		close: async () => {
-			await Promise.all([reusing.destroy(), fresh.destroy()]);
+			await Promise.all([...pools.values()].map((pool) => pool.destroy()));
 		},
 	};
 }
