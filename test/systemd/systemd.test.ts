@@ -40,19 +40,23 @@ describe.skipIf(reason !== "")(`under a real systemd ${reason}`, () => {
 				recursive: true,
 			});
 		cpSync(checks, join(place, "checks.sh"));
-		output = await runInMachine(
-			["--bind", place, ...nodeWhereUnitsFindIt()],
-			["bash", join(place, "checks.sh")],
-			[debOf("0.1.0", place), debOf("0.1.1", place)],
-			place,
-		);
-		for (const line of output.split("\n")) {
-			const [, verdict, name = "", why = ""] =
-				/^(ok|not ok|skip) (.*?)(?: - (.*))?$/.exec(line) ?? [];
-			if (verdict !== undefined)
-				results.set(name, verdict === "ok" ? verdict : `${verdict}: ${why}`);
+		const packages = [debOf("0.1.0", place), debOf("0.1.1", place)];
+		// All checks share one boot. So it is that, which is tried again on CI, as
+		// single tests are elsewhere.
+		for (let boots = 0; boots < (isCi ? 2 : 1); boots += 1) {
+			output = await runInMachine(
+				["--bind", place, ...nodeWhereUnitsFindIt()],
+				["bash", join(place, "checks.sh")],
+				packages,
+				place,
+			);
+			for (const [name, result] of resultsIn(output))
+				if (results.get(name) !== "ok") results.set(name, result);
+			const failed = names.filter((name) => results.get(name) !== "ok");
+			if (failed.length === 0) break;
+			for (const name of failed) console.warn(`${name}: ${results.get(name)}`);
 		}
-	}, 600_000);
+	}, 1_200_000);
 
 	afterAll(() => rmSync(place, { recursive: true, force: true }));
 
@@ -62,6 +66,14 @@ describe.skipIf(reason !== "")(`under a real systemd ${reason}`, () => {
 		expect(result).toBe("ok");
 	});
 });
+
+/** By the names of the checks: "ok", or what else and why. */
+function resultsIn(lines: string): readonly (readonly [string, string])[] {
+	return [...lines.matchAll(/^(ok|not ok|skip) (.*?)(?: - (.*))?$/gm)].map(
+		([, verdict = "", name = "", why = ""]) =>
+			[name, verdict === "ok" ? verdict : `${verdict}: ${why}`] as const,
+	);
+}
 
 function whyNot(): string {
 	const { status, stderr, error } = spawnSync(machine, ["--", "true"], {
