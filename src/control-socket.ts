@@ -39,7 +39,7 @@ export interface PlacingParts {
 }
 
 /** `sockaddr_un` has 108 bytes, one of them for the NUL at the end. */
-export const maxSocketPathBytes = 107;
+const maxSocketPathBytes = 107;
 
 /** How many may wait to be accepted; the kernel caps it at `net.core.somaxconn`. */
 const backlog = 2048;

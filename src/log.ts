@@ -30,7 +30,7 @@ export interface LogOptions {
 	readonly forJournal: boolean;
 }
 
-export function createLog(options: LogOptions): AdjustableLog {
+function createLog(options: LogOptions): AdjustableLog {
 	const stderr = destination({ dest: 2, sync: true });
 	// Who listened is gone (a closed pipe): no reason to leave the tokens alone.
 	stderr.on("error", () => {});
@@ -64,7 +64,7 @@ export function createLog(options: LogOptions): AdjustableLog {
 }
 
 /** The last line of defence: whatever looks like a credential in a URL or JSON. */
-export function withoutSecrets(text: string): string {
+function withoutSecrets(text: string): string {
 	return text.replace(
 		/\b(access_token|secret|appsecret|corpsecret)(=|\\?":\s*\\?")[^&\s"\\]+/gi,
 		"$1$2***",

@@ -115,7 +115,7 @@ const stableWindowMs = 285_000;
 /** The platform ignores a second `force_refresh` within 30 s; one more for the way there. */
 export const stableForceGapMs = 31_000;
 /** … and the 21st of a day. */
-export const stableForcesPerDay = 20;
+const stableForcesPerDay = 20;
 const dayMs = 86_400_000;
 
 /**

@@ -15,7 +15,7 @@ export function cronProblem(expression: string): string | undefined {
 }
 
 /** The next instant (epoch ms) of the expression, by the local time zone. */
-export function nextSlot(expression: string): number {
+function nextSlot(expression: string): number {
 	return cronSlots(expression)();
 }
 

@@ -171,7 +171,7 @@ function betweenLooksMs(waits: number): number {
 	return Math.min(400, 20 * 1.5 ** waits);
 }
 
-export function lockPathOf(path: string): string {
+function lockPathOf(path: string): string {
 	return `${path}.lock`;
 }
 

@@ -7,7 +7,7 @@ export interface Token {
 }
 
 /** The longest token that is believed; WeChat asks to reserve 512 characters. */
-export const maxTokenLength = 1024;
+const maxTokenLength = 1024;
 
 /** Visible ASCII, 1 to 1024 characters. */
 export function isTokenValue(value: unknown): value is string {

@@ -122,7 +122,7 @@ const dayMs = 86_400_000;
 const beijingMs = 8 * 3_600_000;
 
 /** The number of the day in UTC+8, where WeChat's days begin. */
-export function beijingDay(nowMs: number): number {
+function beijingDay(nowMs: number): number {
 	return Math.floor((nowMs + beijingMs) / dayMs);
 }
 
