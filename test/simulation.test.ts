@@ -6,11 +6,8 @@
  */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import {
-	play,
-	type Scenario,
-	type SimulatedEvent,
-} from "./simulation/world.ts";
+import { play } from "./simulation/machine.ts";
+import type { Scenario, SimulatedEvent } from "./simulation/scenario.ts";
 
 const runs = Number(process.env.SIMULATION_RUNS ?? 10_000);
 const { SIMULATION_SEED: seed, SIMULATION_PATH: path } = process.env;

@@ -8,15 +8,18 @@ import { decodeState, encodeState } from "../../src/account-state.ts";
 import type { HttpAnswer, HttpRequest } from "../../src/http.ts";
 import { createKeeper, type Keeper } from "../../src/keeper.ts";
 import { LinkError } from "../../src/link-error.ts";
-import type { Log } from "../../src/log.ts";
 import type { KnownToken, Rules } from "../../src/policy.ts";
 import type { SimulatedAccount } from "../../src/simulator/account.ts";
 import type { Knobs } from "../../src/simulator/knobs.ts";
 import { createPlatform, type Platform } from "../../src/simulator/platform.ts";
+import { createRandom } from "../../src/simulator/random.ts";
 import { decodeToken, encodeToken } from "../../src/token.ts";
 import type { LockedStore, TokenStore } from "../../src/token-file.ts";
 import { createIssuer } from "../../src/wechat.ts";
-import { createAgenda, createRandom, lastResult } from "./world.ts";
+import { keepLog, type LogLine } from "../support/kept-log.ts";
+import { createAgenda } from "./agenda.ts";
+import { ask, isProbe } from "./ask.ts";
+import { lastResult } from "./last-result.ts";
 
 /** What is wrong with the way to a host. */
 export interface BrokenLink {
@@ -123,10 +126,8 @@ export interface Story {
 	/** The app's calls, and how many of them were refused for a dead token. */
 	readonly appCalls: number;
 	readonly refusedCalls: number;
-	readonly log: readonly (Readonly<Record<string, unknown>> & {
-		readonly level: string;
-		readonly at: number;
-	})[];
+	/** `at`: in seconds. */
+	readonly log: readonly (LogLine & { readonly at: number })[];
 	readonly state: AccountState;
 }
 
@@ -135,7 +136,7 @@ const startAt = Date.UTC(2026, 0, 4, 16); // Midnight in Beijing.
 const onItsWayMs = 1_000;
 
 export async function live(plan: Plan): Promise<Story> {
-	const random = createRandom(plan.seed ?? 1);
+	const { next: random } = createRandom(plan.seed ?? 1);
 	const agenda = createAgenda(startAt);
 	const account = { appid: "wx1", secret: "a-secret-of-the-week" };
 	const platform = createPlatform({
@@ -227,11 +228,15 @@ export async function live(plan: Plan): Promise<Story> {
 
 	const send = async (request: HttpRequest): Promise<HttpAnswer> => {
 		const { host } = new URL(request.baseUrl);
-		const url = new URL(request.path, request.baseUrl);
-		const isProbe = url.pathname.endsWith("domain_ip");
 		const isForce = request.body?.includes('"force_refresh":true') ?? false;
 		const note = (outcome: string | undefined) =>
-			calls.push({ at: agenda.now(), host, isProbe, isForce, outcome });
+			calls.push({
+				at: agenda.now(),
+				host,
+				isProbe: isProbe(request),
+				isForce,
+				outcome,
+			});
 		const link = links.get(host);
 		await later(10 + 40 * random());
 		if (link !== undefined && !link.isProcessed) {
@@ -239,16 +244,7 @@ export async function live(plan: Plan): Promise<Story> {
 			await later(link.takesMs);
 			throw link.error();
 		}
-		const said = platform.answer(
-			{
-				method: request.body === undefined ? "GET" : "POST",
-				host,
-				path: url.pathname,
-				query: Object.fromEntries(url.searchParams),
-				...(request.body === undefined ? {} : { body: request.body }),
-			},
-			agenda.now(),
-		);
+		const said = ask(platform, request, agenda.now());
 		note(said.outcome);
 		watch();
 		await later(link?.takesMs ?? 10 + 40 * random());
@@ -260,11 +256,6 @@ export async function live(plan: Plan): Promise<Story> {
 		};
 	};
 
-	const logAt =
-		(level: string): Log["info"] =>
-		(fields, message) => {
-			log.push({ ...fields, level, message, at: secondsAt(agenda.now()) });
-		};
 	let instances = 0;
 	const restart = (known?: KnownToken) => {
 		if (known === undefined) instances += 1;
@@ -305,12 +296,9 @@ export async function live(plan: Plan): Promise<Story> {
 				startTicks: "",
 				realm: "",
 			},
-			log: {
-				debug: logAt("debug"),
-				info: logAt("info"),
-				warn: logAt("warn"),
-				error: logAt("error"),
-			},
+			log: keepLog((line) =>
+				log.push({ ...line, at: secondsAt(agenda.now()) }),
+			),
 			patienceMs: 0,
 			wakeAt: (at) => agenda.at(at, look),
 			gate: (task) => task(),

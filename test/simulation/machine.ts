@@ -4,66 +4,19 @@
  * and issuer are the real ones; the disk, the lock, the clock and the network
  * are models of what their contracts promise. One seed, one history.
  */
-import type { AccountState, ProcessName } from "../../src/account-state.ts";
-import { decodeState, encodeState } from "../../src/account-state.ts";
-import { StoreError } from "../../src/errors.ts";
+import type { ProcessName } from "../../src/account-state.ts";
 import type { HttpRequest } from "../../src/http.ts";
 import { createKeeper, type Keeper } from "../../src/keeper.ts";
 import { LinkError } from "../../src/link-error.ts";
 import type { KnownToken, Rules } from "../../src/policy.ts";
 import { createPlatform } from "../../src/simulator/platform.ts";
-import { decodeToken, encodeToken, type Token } from "../../src/token.ts";
-import type { LockedStore, TokenStore } from "../../src/token-file.ts";
+import { createRandom } from "../../src/simulator/random.ts";
+import { encodeToken } from "../../src/token.ts";
 import { createIssuer } from "../../src/wechat.ts";
-
-export interface Scenario {
-	readonly seed: number;
-	readonly interface: "classic" | "stable";
-	readonly daemons: number;
-	/** Times the token's lifetime. */
-	readonly lifetimes: number;
-	readonly events: readonly SimulatedEvent[];
-}
-
-/** `at`: share of the scenario's length, 0 to 1; `who`: index of a daemon. */
-export type SimulatedEvent = { readonly at: number; readonly who: number } & (
-	| { readonly kind: "kill" | "hup" | "hup-all" | "foreign-fetch" }
-	| { readonly kind: "hup-storm"; readonly seconds: number }
-	/** A forced refresh whose answer is lost, and death some seconds later. */
-	| { readonly kind: "hup-lost-kill"; readonly seconds: number }
-	/** A forced refresh in the middle of a token's life, cut off at its n-th effect. */
-	| {
-			readonly kind: "hup-and-die";
-			readonly effect: number;
-			readonly acted: boolean;
-	  }
-	/** Dies at its n-th effect from now on, before or after the effect acts. */
-	| {
-			readonly kind: "die-at";
-			readonly effect: number;
-			readonly acted: boolean;
-	  }
-	| { readonly kind: "suspend"; readonly seconds: number }
-	| {
-			readonly kind: "suspend-at";
-			readonly effect: number;
-			readonly seconds: number;
-	  }
-	| { readonly kind: "clock-step"; readonly seconds: number }
-	| {
-			readonly kind: "fault";
-			readonly mode: FaultMode;
-			readonly seconds: number;
-	  }
-	| {
-			readonly kind: "tamper";
-			readonly how: "delete" | "empty" | "garble" | "forge";
-	  }
-	| { readonly kind: "disk-full"; readonly seconds: number }
-);
-
-/** `lost`: the platform does the work, and the answer never arrives. */
-export type FaultMode = "refused" | "lost" | "unsent" | "busy" | "gateway";
+import { createAgenda } from "./agenda.ts";
+import { ask, isProbe } from "./ask.ts";
+import { createDisk, staleMs } from "./disk.ts";
+import type { FaultMode, Scenario, SimulatedEvent } from "./scenario.ts";
 
 export interface History {
 	/** What broke a law, in words; empty: all is well. */
@@ -75,9 +28,8 @@ export interface History {
 
 const appid = "wx0123456789abcdef";
 const secret = "0123456789abcdef0123456789abcdef";
-export const lifetimeMs = 1_200_000;
+const lifetimeMs = 1_200_000;
 const tickMs = 10_000;
-const staleMs = 22_000;
 const startAt = Date.UTC(2026, 10, 23);
 /** After the last trouble a keeper may need a backoff, a stale lock, a cooldown and a budget's twelfth. */
 const recoveryMs = 60_000 + staleMs + 30_000 + lifetimeMs / 12 + 4 * tickMs;
@@ -89,7 +41,7 @@ interface Process {
 	readonly name: ProcessName;
 	alive: boolean;
 	suspendedUntil: number;
-	/** When it last was able to renew its lock. */
+	/** Dies, or is suspended, at that effect from now on. */
 	doom: { effects: number; acted: boolean; suspendMs: number } | undefined;
 	keeper: Keeper;
 	build: (known: KnownToken | undefined) => Keeper;
@@ -99,7 +51,7 @@ interface Process {
 }
 
 export async function play(scenario: Scenario): Promise<History> {
-	const random = createRandom(scenario.seed);
+	const { next: random } = createRandom(scenario.seed);
 	const platform = createPlatform({
 		accounts: [{ appid, secret }],
 		seed: scenario.seed + 1,
@@ -116,12 +68,6 @@ export async function play(scenario: Scenario): Promise<History> {
 	const patienceMs = isStormy ? recoveryAfterStormMs : recoveryMs;
 	const violations: string[] = [];
 	const agenda = createAgenda(startAt);
-	const disk: {
-		token: string | undefined;
-		state: string | undefined;
-		lock: { owner: Process; instance: number; sign: number } | undefined;
-		fullUntil: number;
-	} = { token: undefined, state: undefined, lock: undefined, fullUntil: 0 };
 	let processes: Process[] = [];
 	let wallOffset = 0;
 	let fault: { mode: FaultMode; until: number } | undefined;
@@ -132,7 +78,6 @@ export async function play(scenario: Scenario): Promise<History> {
 	/** What stood on disk then. */
 	let replacedByHup: string | undefined;
 	const issuedAt: number[] = [];
-	let instances = 0;
 	let inFlight = 0;
 	let publications = 0;
 	let forces: readonly number[] = [];
@@ -213,106 +158,21 @@ export async function play(scenario: Scenario): Promise<History> {
 	const canRun = (who: Process) =>
 		who.alive && who.suspendedUntil <= agenda.now();
 
-	const tokenOnDisk = lastResult(
-		() => disk.token,
-		(text) => (text === undefined ? undefined : decodeToken(text)),
-	);
-	const recall = lastResult(
-		() => disk.state,
-		(text): AccountState => decodeState(text ?? ""),
-	);
-
-	// --- The store, as token-file.ts promises it. ---
-
-	const storeOf = (who: Process): TokenStore => {
-		const mustFit = () => {
-			if (disk.fullUntil > agenda.now())
-				throw new StoreError(
-					"io",
-					"could not write: ENOSPC",
-					"free some space",
-				);
-		};
-		const lost = () => new StoreError("lost", "lost", "");
-		return {
-			read: () => {
-				if (disk.token === undefined) return { kind: "absent" };
-				const token = tokenOnDisk();
-				return token === undefined
-					? { kind: "unusable", problem: "not a token file" }
-					: { kind: "token", token, exact: disk.token === encodeToken(token) };
-			},
-			recall,
-			acquire: async (patienceMs) => {
-				const giveUpAt = agenda.now() + patienceMs;
-				for (;;) {
-					const lock = await effect(who, "lock", () => {
-						const { lock: held } = disk;
-						if (held !== undefined && !isAbandoned(held)) return undefined;
-						instances += 1;
-						disk.lock = { owner: who, instance: instances, sign: agenda.now() };
-						who.tainted = false;
-						return disk.lock;
-					});
-					if (lock !== undefined) {
-						const isHeld = () => disk.lock?.instance === lock.instance;
-						const write = async (name: string, act: () => void) => {
-							await effect(who, `${name}: temporary file`, mustFit);
-							await effect(who, `${name}: rename`, () => {
-								mustFit();
-								if (!isHeld()) throw lost();
-								act();
-							});
-							await effect(who, `${name}: after`, () => {
-								if (!isHeld()) throw lost();
-							});
-						};
-						const remember = (state: AccountState) =>
-							write("remember", () => {
-								disk.state = encodeState(state);
-							});
-						const locked: LockedStore = {
-							lock: String(lock.instance),
-							remember,
-							publish: async (token, voucher) => {
-								if (voucher !== undefined) await remember(voucher);
-								await write("publish", () => published(who, token));
-							},
-							release: () =>
-								effect(who, "unlock", () => {
-									if (isHeld()) disk.lock = undefined;
-								}),
-						};
-						return locked;
-					}
-					if (agenda.now() >= giveUpAt) return undefined;
-					await effect(who, "wait for the lock", () => {}, 50);
-				}
-			},
-		};
-	};
-
-	/** Gone, or without a sign of life for `staleMs`. */
-	const isAbandoned = (lock: NonNullable<typeof disk.lock>) => {
-		if (canRun(lock.owner)) {
-			lock.sign = agenda.now();
-			return false;
-		}
-		return !lock.owner.alive || agenda.now() - lock.sign > staleMs;
-	};
-
-	const published = (who: Process, token: Token) => {
-		const before = tokenOnDisk();
-		disk.token = encodeToken(token);
-		publications += 1;
-		everPublished = true;
-		note(`${who.index} publishes ${issued.indexOf(token.value)}`);
-		const isOlder =
-			before !== undefined &&
-			issued.indexOf(token.value) < issued.indexOf(before.value);
-		if (isOlder && !who.tainted)
-			violate("an older token was put over a newer one");
-	};
+	const disk = createDisk<Process>({
+		agenda,
+		effect,
+		canRun,
+		onPublication: (who, token, before) => {
+			publications += 1;
+			everPublished = true;
+			note(`${who.index} publishes ${issued.indexOf(token.value)}`);
+			const isOlder =
+				before !== undefined &&
+				issued.indexOf(token.value) < issued.indexOf(before.value);
+			if (isOlder && !who.tainted)
+				violate("an older token was put over a newer one");
+		},
+	});
 
 	// --- The network: the real issuer on the platform's state machine. ---
 
@@ -326,9 +186,8 @@ export async function play(scenario: Scenario): Promise<History> {
 			await effect(who, "connect", () => {});
 			throw new LinkError("unreachable", "ECONNREFUSED", false);
 		}
-		const url = new URL(request.path, "http://platform");
-		const isProbe = url.pathname.endsWith("domain_ip");
-		if (!isProbe) {
+		const asksForToken = !isProbe(request);
+		if (asksForToken) {
 			if (
 				inFlight > 0 &&
 				processes.some((p) => p.requests > 0 && canRun(p) && !p.tainted)
@@ -353,22 +212,14 @@ export async function play(scenario: Scenario): Promise<History> {
 						status: 200,
 						body: '{"errcode":-1,"errmsg":"system error"}',
 					};
-				const said = platform.answer(
-					{
-						method: request.body === undefined ? "GET" : "POST",
-						path: url.pathname,
-						query: Object.fromEntries(url.searchParams),
-						...(request.body === undefined ? {} : { body: request.body }),
-					},
-					agenda.now(),
-				);
+				const said = ask(platform, request, agenda.now());
 				const value = /"access_token":"([^"]+)"/.exec(said.body)?.[1];
 				if (value !== undefined && !issued.includes(value)) {
 					issuedAt.push(agenda.now());
 					issued.push(value);
 				}
 				note(
-					`${who.index} ${url.pathname} ${said.outcome} ${value === undefined ? "" : issued.indexOf(value)}`,
+					`${who.index} ${said.endpoint} ${said.outcome} ${value === undefined ? "" : issued.indexOf(value)}`,
 				);
 				return said;
 			});
@@ -391,7 +242,7 @@ export async function play(scenario: Scenario): Promise<History> {
 				mode === "lost" ? 10_000 : undefined,
 			);
 		} finally {
-			if (!isProbe) {
+			if (asksForToken) {
 				inFlight -= 1;
 				who.requests -= 1;
 			}
@@ -424,7 +275,7 @@ export async function play(scenario: Scenario): Promise<History> {
 				known,
 				appid,
 				rules,
-				store: storeOf(who),
+				store: disk.storeOf(who),
 				issuer: createIssuer({
 					appid,
 					secret,
@@ -485,7 +336,7 @@ export async function play(scenario: Scenario): Promise<History> {
 	const read = () => {
 		if (agenda.now() >= endAt) return;
 		agenda.at(agenda.now() + 5_000, read);
-		const token = tokenOnDisk();
+		const token = disk.readToken();
 		const calm = agenda.now() - troubleAt > patienceMs;
 		if (token === undefined) {
 			if (
@@ -545,7 +396,7 @@ export async function play(scenario: Scenario): Promise<History> {
 				if (!canRun(who)) break;
 				void who.keeper.force({ urgent: true });
 				hupAt = agenda.now();
-				replacedByHup = tokenOnDisk()?.value;
+				replacedByHup = disk.readToken()?.value;
 				break;
 			case "hup-and-die":
 				if (!canRun(who)) break;
@@ -649,101 +500,4 @@ export async function play(scenario: Scenario): Promise<History> {
 	};
 }
 
-/** Most looks find what the last one found. */
-export function lastResult<T>(
-	input: () => string | undefined,
-	convert: (text: string | undefined) => T,
-): () => T {
-	let seen: string | undefined;
-	let result = convert(undefined);
-	return () => {
-		const text = input();
-		if (text !== seen) {
-			seen = text;
-			result = convert(text);
-		}
-		return result;
-	};
-}
-
 const silent = { debug() {}, info() {}, warn() {}, error() {} };
-
-export interface Agenda {
-	now(): number;
-	at(instant: number, run: () => void): void;
-	/** What runs now has woken a promise. */
-	stir(): void;
-	run(endAt: number): Promise<void>;
-}
-
-/** A binary heap of what happens when; equal instants in the order of their making. */
-export function createAgenda(start: number): Agenda {
-	let now = start;
-	let made = 0;
-	let stirred = false;
-	const heap: { at: number; order: number; run: () => void }[] = [];
-	const before = (one: number, other: number) => {
-		const a = heap[one];
-		const b = heap[other];
-		if (a === undefined || b === undefined) return false;
-		return a.at < b.at || (a.at === b.at && a.order < b.order);
-	};
-	const swap = (one: number, other: number) => {
-		const a = heap[one];
-		const b = heap[other];
-		if (a === undefined || b === undefined) return;
-		heap[one] = b;
-		heap[other] = a;
-	};
-	const pop = () => {
-		swap(0, heap.length - 1);
-		const first = heap.pop();
-		for (let at = 0; ; ) {
-			const child = before(2 * at + 2, 2 * at + 1) ? 2 * at + 2 : 2 * at + 1;
-			if (!before(child, at)) break;
-			swap(child, at);
-			at = child;
-		}
-		return first;
-	};
-	return {
-		now: () => now,
-		stir: () => {
-			stirred = true;
-		},
-		at: (instant, run) => {
-			made += 1;
-			heap.push({ at: Math.max(instant, now), order: made, run });
-			for (let at = heap.length - 1; at > 0; ) {
-				const parent = (at - 1) >> 1;
-				if (!before(at, parent)) break;
-				swap(at, parent);
-				at = parent;
-			}
-		},
-		run: async (endAt) => {
-			for (
-				let next = pop();
-				next !== undefined && next.at <= endAt;
-				next = pop()
-			) {
-				now = next.at;
-				stirred = false;
-				next.run();
-				// Everything that follows from it, promise by promise, happens now.
-				if (stirred) await new Promise(setImmediate);
-			}
-		},
-	};
-}
-
-/** mulberry32: small, seeded, good enough for chance. */
-export function createRandom(seed: number): () => number {
-	let state = seed >>> 0;
-	return () => {
-		state = (state + 0x6d2b79f5) >>> 0;
-		let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-		mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-		return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-	};
-}

@@ -1,0 +1,69 @@
+/** Virtual time: it jumps from what happens to what happens next. Epoch ms. */
+export interface Agenda {
+	now(): number;
+	at(instant: number, run: () => void): void;
+	/** What runs now has woken a promise. */
+	stir(): void;
+	run(endAt: number): Promise<void>;
+}
+
+/** A binary heap of what happens when; equal instants in the order of their making. */
+export function createAgenda(start: number): Agenda {
+	let now = start;
+	let made = 0;
+	let stirred = false;
+	const heap: { at: number; order: number; run: () => void }[] = [];
+	const before = (one: number, other: number) => {
+		const a = heap[one];
+		const b = heap[other];
+		if (a === undefined || b === undefined) return false;
+		return a.at < b.at || (a.at === b.at && a.order < b.order);
+	};
+	const swap = (one: number, other: number) => {
+		const a = heap[one];
+		const b = heap[other];
+		if (a === undefined || b === undefined) return;
+		heap[one] = b;
+		heap[other] = a;
+	};
+	const pop = () => {
+		swap(0, heap.length - 1);
+		const first = heap.pop();
+		for (let at = 0; ; ) {
+			const child = before(2 * at + 2, 2 * at + 1) ? 2 * at + 2 : 2 * at + 1;
+			if (!before(child, at)) break;
+			swap(child, at);
+			at = child;
+		}
+		return first;
+	};
+	return {
+		now: () => now,
+		stir: () => {
+			stirred = true;
+		},
+		at: (instant, run) => {
+			made += 1;
+			heap.push({ at: Math.max(instant, now), order: made, run });
+			for (let at = heap.length - 1; at > 0; ) {
+				const parent = (at - 1) >> 1;
+				if (!before(at, parent)) break;
+				swap(at, parent);
+				at = parent;
+			}
+		},
+		run: async (endAt) => {
+			for (
+				let next = pop();
+				next !== undefined && next.at <= endAt;
+				next = pop()
+			) {
+				now = next.at;
+				stirred = false;
+				next.run();
+				// Everything that follows from it, promise by promise, happens now.
+				if (stirred) await new Promise(setImmediate);
+			}
+		},
+	};
+}

@@ -1,0 +1,27 @@
+import type { HttpRequest } from "../../src/http.ts";
+import type { Answer } from "../../src/simulator/answer.ts";
+import type { Platform } from "../../src/simulator/platform.ts";
+
+/** What the platform answers to a request of ours, without a network in between. */
+export function ask(
+	platform: Platform,
+	{ baseUrl, path, body }: HttpRequest,
+	nowMs: number,
+): Answer {
+	const { host, pathname, searchParams } = new URL(path, baseUrl);
+	return platform.answer(
+		{
+			method: body === undefined ? "GET" : "POST",
+			host,
+			path: pathname,
+			query: Object.fromEntries(searchParams),
+			...(body === undefined ? {} : { body }),
+		},
+		nowMs,
+	);
+}
+
+/** Whether it tries a token, and asks for none. */
+export function isProbe({ path }: HttpRequest): boolean {
+	return path.startsWith("/cgi-bin/get_api_domain_ip");
+}
