@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { tokenId } from "../src/token.ts";
 import { newAccounts, writeConfig } from "./support/config-file.ts";
 import { eventually, type Patience } from "./support/eventually.ts";
+import { createHold } from "./support/hold.ts";
 import { newToken, startIssuer } from "./support/issuer.ts";
 import { noteToken } from "./support/leaks.ts";
 import {
@@ -123,7 +124,7 @@ async function startCountingIssuer() {
 	let mostInFlight = 0;
 	let lifetimeSeconds = 2;
 	const lasting = new Set<string>();
-	let held: (() => void)[] | undefined;
+	const answers = createHold();
 	const { url } = await startIssuer({
 		twist: ({ query: { appid = "" } }, response) => {
 			const count = (change: number) => {
@@ -140,9 +141,7 @@ async function startCountingIssuer() {
 				access_token: value,
 				expires_in: lifetimeSeconds,
 			});
-			const give = () => setTimeout(() => response.end(text), 30);
-			if (held === undefined) give();
-			else held.push(give);
+			answers.pass(() => setTimeout(() => response.end(text), 30));
 		},
 	});
 	return {
@@ -153,14 +152,7 @@ async function startCountingIssuer() {
 			lifetimeSeconds = 7200;
 		},
 		hasLasting: (appid: string) => lasting.has(appid),
-		hold: () => {
-			held = [];
-		},
-		held: () => held?.length,
-		release: () => {
-			for (const give of held ?? []) give();
-			held = undefined;
-		},
+		...answers,
 		mostInFlight: () => mostInFlight,
 	};
 }

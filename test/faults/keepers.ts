@@ -16,6 +16,7 @@ import { createTokenFile, type TokenStore } from "../../src/token-file.ts";
 import type { Issuer } from "../../src/wechat.ts";
 import { newDirectory } from "../support/directory.ts";
 import { newToken } from "../support/issuer.ts";
+import { keepLog, type LogLine } from "../support/kept-log.ts";
 
 export interface Scene {
 	readonly directory: string;
@@ -31,15 +32,8 @@ export interface Scene {
 export interface StartedKeeper {
 	readonly keeper: Keeper;
 	readonly store: TokenStore;
-	/** The log's event names, oldest first. */
-	readonly events: readonly LoggedEvent[];
-}
-
-export interface LoggedEvent {
-	readonly event: string;
-	readonly level: string;
-	readonly message: string;
-	readonly [field: string]: unknown;
+	/** What it logged, oldest first. */
+	readonly events: readonly LogLine[];
 }
 
 export interface SceneWishes {
@@ -77,12 +71,7 @@ export function newScene({
 		issued,
 		start: (rules = {}) => {
 			const self = nameProcess();
-			const events: LoggedEvent[] = [];
-			const logAs =
-				(level: string) =>
-				(fields: Readonly<Record<string, unknown>>, message: string) => {
-					events.push({ event: "", ...fields, level, message });
-				};
+			const events: LogLine[] = [];
 			const store = createTokenFile({
 				directory: createOutputDirectory(directory),
 				file: "token",
@@ -108,12 +97,7 @@ export function newScene({
 				clock,
 				random: Math.random,
 				self,
-				log: {
-					debug: logAs("debug"),
-					info: logAs("info"),
-					warn: logAs("warn"),
-					error: logAs("error"),
-				},
+				log: keepLog((line) => events.push(line)),
 				patienceMs: staleMs + 10_000,
 				wakeAt: () => {},
 				gate: createGate(48),

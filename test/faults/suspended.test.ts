@@ -6,6 +6,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { expect, onTestFinished, test } from "vitest";
 import { newAccounts, writeConfig } from "../support/config-file.ts";
 import { eventually } from "../support/eventually.ts";
+import { createHold } from "../support/hold.ts";
 import { newToken, startIssuer } from "../support/issuer.ts";
 import { noteToken } from "../support/leaks.ts";
 import { type Running, startDaemon } from "../support/program.ts";
@@ -87,17 +88,14 @@ test.skipIf(noStrace !== undefined)(
 
 async function startScene(count: number) {
 	const issued = new Map<string, string[]>();
-	let held: (() => void)[] | undefined;
+	const answers = createHold();
 	const issuer = await startIssuer({
-		twist: ({ query: { appid = "" } }, response) => {
-			const give = () => {
+		twist: ({ query: { appid = "" } }, response) =>
+			answers.pass(() => {
 				const value = noteToken(newToken());
 				issued.set(appid, [...(issued.get(appid) ?? []), value]);
 				response.end(JSON.stringify({ access_token: value, expires_in: 7200 }));
-			};
-			if (held === undefined) give();
-			else held.push(give);
-		},
+			}),
 	});
 	const accounts = newAccounts(count);
 	const appids = accounts.map(({ appid }) => appid);
@@ -115,14 +113,7 @@ async function startScene(count: number) {
 		config,
 		appids,
 		isUnpublished,
-		hold: () => {
-			held = [];
-		},
-		held: () => held?.length,
-		release: () => {
-			for (const give of held ?? []) give();
-			held = undefined;
-		},
+		...answers,
 		/** Until readers have the last token of each account. */
 		published: () =>
 			eventually(() => !appids.some(isUnpublished), {

@@ -14,14 +14,8 @@ import { KeptAccount, placeOf } from "../../src/kept-account.ts";
 import { createLinkWitness } from "../../src/link-witness.ts";
 import { nameThisProcess } from "../../src/process-name.ts";
 import { newDirectory } from "./directory.ts";
+import { keepLog, type LogLine } from "./kept-log.ts";
 import { leaksIn, newSecret } from "./leaks.ts";
-
-export interface LogLine {
-	readonly level: "debug" | "info" | "warn" | "error";
-	readonly message: string;
-	readonly event: string;
-	readonly [field: string]: unknown;
-}
 
 export interface KeepingWishes extends Partial<Account> {
 	readonly baseUrls: readonly string[];
@@ -81,41 +75,25 @@ export function keepInVirtualTime(wishes: KeepingWishes): Keeping {
 	});
 	onTestFinished(() => http.close());
 	const directory = newDirectory();
-	const log: LogLine[] = [];
-	const logAt =
-		(level: LogLine["level"]) =>
-		(fields: Readonly<Record<string, unknown>>, message: string) => {
-			const event = String(fields.event);
-			log.push({ ...fields, event, level, message });
-		};
+	const lines: LogLine[] = [];
+	const log = keepLog((line) => lines.push(line));
 	let now = startAt;
 	const bugs: unknown[] = [];
 	onTestFinished(() => {
 		if (bugs.length > 0) throw bugs[0];
 	});
 	const clock = { now: () => now, monotonic: () => performance.now() };
-	const levels = {
-		debug: logAt("debug"),
-		info: logAt("info"),
-		warn: logAt("warn"),
-		error: logAt("error"),
-	};
 	const keep = (account: Account) =>
 		new KeptAccount(
 			account,
 			placeOf({ directory, mode: 0o640, gid: undefined }),
 			{
 				http,
-				witness: createLinkWitness(clock, levels),
+				witness: createLinkWitness(clock, log),
 				clock,
 				random,
 				self: nameThisProcess(),
-				log: {
-					debug: logAt("debug"),
-					info: logAt("info"),
-					warn: logAt("warn"),
-					error: logAt("error"),
-				},
+				log,
 				gate: (task) => task(),
 				stopping: new AbortController().signal,
 				wakeAt: () => {},
@@ -144,7 +122,7 @@ export function keepInVirtualTime(wishes: KeepingWishes): Keeping {
 		},
 		keeper: () => kept.keeper,
 		path,
-		log,
+		log: lines,
 		now: () => now,
 		advance: async (seconds) => {
 			now += seconds * 1000;
@@ -175,7 +153,7 @@ export function keepInVirtualTime(wishes: KeepingWishes): Keeping {
 			account = { ...account, ...changes };
 			kept = keep(account);
 		},
-		leaks: () => leaksIn(JSON.stringify(log) + keeping.state(), false),
+		leaks: () => leaksIn(JSON.stringify(lines) + keeping.state(), false),
 	};
 	return keeping;
 }
