@@ -18,7 +18,7 @@ test("10,000 hostile requests are each answered in JSON or closed, while every r
 	const accounts = newAccounts(2);
 	const wechat = await startWeChat({
 		accounts,
-		tokenLifetimeSeconds: lifetimeSeconds,
+		knobs: { tokenLifetimeSeconds: lifetimeSeconds },
 	});
 	const config = writeConfig({
 		accounts,

@@ -526,7 +526,10 @@ test("clients that leave, tunnel or hang up in the middle do the daemon no harm"
 
 test("clients cannot use up the files that the keepers need", async () => {
 	const accounts = newAccounts();
-	const wechat = await startWeChat({ accounts, tokenLifetimeSeconds: 6 });
+	const wechat = await startWeChat({
+		accounts,
+		knobs: { tokenLifetimeSeconds: 6 },
+	});
 	const config = writeConfig({ accounts, url: wechat.url });
 	// The whole process may have 128 files open.
 	const daemon = await startDaemon(config.file, {

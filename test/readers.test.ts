@@ -39,7 +39,10 @@ describe("apps that only read", () => {
 		async () => {
 			const accounts = newAccounts(100);
 			const appids = accounts.map(({ appid }) => appid);
-			const wechat = await startWeChat({ accounts, tokenLifetimeSeconds: 24 });
+			const wechat = await startWeChat({
+				accounts,
+				knobs: { tokenLifetimeSeconds: 24 },
+			});
 			const config = writeConfig({ url: wechat.url, accounts });
 			const args = [config.directory, wechat.url, appids.join(",")];
 			const readers = Array.from({ length: 20 }, () =>

@@ -54,8 +54,10 @@ function optionsFrom(line: CommandLine): SimulatorOptions {
 		accounts: accountsOf(line.values("account")),
 		timeScale: line.number("time-scale", 0.001, 1e6) ?? 1,
 		latencyMs: line.number("latency", 0, 600_000) ?? 0,
-		...(lifetime === undefined ? {} : { tokenLifetimeSeconds: lifetime }),
-		...(overlap === undefined ? {} : { overlapSeconds: overlap }),
+		knobs: {
+			...(lifetime === undefined ? {} : { tokenLifetimeSeconds: lifetime }),
+			...(overlap === undefined ? {} : { overlapSeconds: overlap }),
+		},
 		...(seed === undefined ? {} : { seed }),
 		...(line.has("hosts") ? { hosts: nextPorts(port) } : {}),
 		...(line.has("quiet")

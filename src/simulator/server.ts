@@ -23,10 +23,6 @@ export interface SimulatorOptions {
 	/** Default 0: any free one. */
 	readonly port?: number;
 	readonly accounts: readonly SimulatedAccount[];
-	/** Default 7200. */
-	readonly tokenLifetimeSeconds?: number;
-	/** Default 300, but never more than a quarter of the lifetime. */
-	readonly overlapSeconds?: number;
 	/** Virtual seconds per real second; default 1. */
 	readonly timeScale?: number;
 	/** Virtual epoch ms at the start; default: the real time. */
@@ -84,9 +80,8 @@ export async function startSimulator(
 ): Promise<Simulator> {
 	const clock = createVirtualClock(options.startAtMs, options.timeScale ?? 1);
 	const journal = createJournal(journalLimit);
-	const { accounts, limits = {}, latencyMs = 0 } = options;
+	const { accounts, knobs = {}, limits = {}, latencyMs = 0 } = options;
 	const seed = options.seed ?? randomInt(2 ** 32);
-	const knobs = { ...lifetimeKnobs(options), ...options.knobs };
 	const platform = createPlatform({ accounts, seed, limits, knobs });
 
 	function answer(
@@ -121,16 +116,9 @@ export async function startSimulator(
 		});
 	}
 
-	const wanted = Object.entries({
-		[mainHost]: options.port ?? 0,
-		...options.hosts,
-	});
 	const listeners = await openAll(
-		wanted.map(
-			([host, port]) =>
-				() =>
-					open(host, port),
-		),
+		{ [mainHost]: options.port ?? 0, ...options.hosts },
+		open,
 	);
 	const outages = createOutages(listeners, platform.faults, clock);
 	const hosts = Object.fromEntries(
@@ -176,21 +164,15 @@ const bodyLimit = 64 * 1024;
 
 type ReceivedRequest = Required<PlatformRequest>;
 
-function lifetimeKnobs(options: SimulatorOptions): Partial<Knobs> {
-	const { tokenLifetimeSeconds, overlapSeconds } = options;
-	return {
-		...(tokenLifetimeSeconds === undefined ? {} : { tokenLifetimeSeconds }),
-		...(overlapSeconds === undefined ? {} : { overlapSeconds }),
-	};
-}
-
 /** All listeners, or none: what is open already is closed when one fails. */
 async function openAll(
-	opens: readonly (() => Promise<Listener>)[],
+	ports: Readonly<Record<string, number>>,
+	open: (host: string, port: number) => Promise<Listener>,
 ): Promise<readonly Listener[]> {
 	const listeners: Listener[] = [];
 	try {
-		for (const open of opens) listeners.push(await open());
+		for (const [host, port] of Object.entries(ports))
+			listeners.push(await open(host, port));
 	} catch (error) {
 		await Promise.all(listeners.map((listener) => listener.close()));
 		throw error;
