@@ -19,12 +19,11 @@
  */
 import type { SimulatedAccount } from "./account.ts";
 import { changeAccount } from "./account-changes.ts";
-import type { PlatformRequest } from "./answer.ts";
 import { checkFault } from "./faults.ts";
-import { parseBody } from "./issue-endpoints.ts";
 import { type Journal, masked } from "./journal.ts";
 import { isOutage, type Outages } from "./outages.ts";
 import type { Platform } from "./platform.ts";
+import { type PlatformRequest, parseBody } from "./request.ts";
 import { stateOf } from "./state.ts";
 import type { VirtualClock } from "./virtual-clock.ts";
 

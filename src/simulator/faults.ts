@@ -1,13 +1,15 @@
 import {
 	type Delivery,
-	type Endpoint,
-	endpointNames,
 	htmlHeaders,
 	jsonHeaders,
-	mainHost,
-	type PlatformRequest,
 	wholeDelivery,
 } from "./answer.ts";
+import {
+	type Endpoint,
+	endpointNames,
+	mainHost,
+	type PlatformRequest,
+} from "./request.ts";
 import { wordingOf } from "./wording.ts";
 
 /** How a scripted fault shows. */

@@ -1,23 +1,13 @@
-import {
-	type Answer,
-	type Endpoint,
-	htmlHeaders,
-	jsonHeaders,
-	type PlatformRequest,
-	wecomHost,
-} from "./answer.ts";
+import { type Answer, htmlHeaders, jsonHeaders } from "./answer.ts";
 import { classicToken, stableToken } from "./issue-endpoints.ts";
 import { clearQuota, clearQuotaBySecret, quotaGet } from "./quota-endpoints.ts";
+import { type Endpoint, type PlatformRequest, wecomHost } from "./request.ts";
 import { probe, ticket, useToken } from "./use-endpoints.ts";
 import { refused, type Verdict } from "./verdict.ts";
 import type { World } from "./world.ts";
 
 /** An answer without what delivery and onlookers need. */
 export type Draft = Pick<Answer, "status" | "headers" | "body" | "outcome">;
-
-export function endpointOf(path: string): Endpoint {
-	return endpointsByPath.get(path) ?? "other";
-}
 
 /** What WeChat answers when nothing goes wrong between it and the caller. */
 export function answerHonestly(
@@ -57,18 +47,6 @@ export function ridOf(world: World, nowMs: number): string {
 export function serverTime({ knobs }: World, nowMs: number): number {
 	return nowMs + knobs.clockOffsetSeconds * 1000;
 }
-
-const endpointsByPath: ReadonlyMap<string, Endpoint> = new Map([
-	["/cgi-bin/token", "token"],
-	["/cgi-bin/stable_token", "stable_token"],
-	["/cgi-bin/ticket/getticket", "getticket"],
-	["/cgi-bin/get_api_domain_ip", "get_api_domain_ip"],
-	["/cgi-bin/getcallbackip", "getcallbackip"],
-	["/cgi-bin/clear_quota", "clear_quota"],
-	["/cgi-bin/clear_quota/v2", "clear_quota/v2"],
-	["/cgi-bin/openapi/quota/get", "quota/get"],
-	["/sim/use", "use"],
-]);
 
 /** Keys that no document names; the first was seen on 企业微信. */
 const extraKeys = {

@@ -1,12 +1,12 @@
 /** The two endpoints that issue tokens. */
 import { type Account, meterOf } from "./account.ts";
-import { loopback, type PlatformRequest } from "./answer.ts";
-import { type Claim, secretGate } from "./gate.ts";
+import { type Claim, secretGate, withAccount } from "./gate.ts";
 import { countCall } from "./quotas.ts";
+import { loopback, type PlatformRequest, parseBody } from "./request.ts";
 import { fetchStable, forceStable } from "./stable.ts";
 import { fetchClassic, type IssuedToken } from "./tokens.ts";
 import { granted, refused, type Verdict } from "./verdict.ts";
-import { accountAt, counted, quotaRefusal, type World } from "./world.ts";
+import { counted, quotaRefusal, type World } from "./world.ts";
 
 /** `GET /cgi-bin/token`; reads the query only, also of a POST. */
 export function classicToken(
@@ -76,30 +76,6 @@ export function stableToken(
 		);
 		return counted(world, account, "stable_token", verdict, nowMs);
 	});
-}
-
-/** The body's fields, or undefined if it is not JSON; JSON of another kind has none. */
-export function parseBody(body: string): Record<string, unknown> | undefined {
-	try {
-		const content: unknown = JSON.parse(body);
-		return typeof content === "object" && content !== null
-			? (content as Record<string, unknown>)
-			: {};
-	} catch {
-		return undefined;
-	}
-}
-
-/** 41002 without an appid, 40013 for one that nobody has. */
-export function withAccount(
-	world: World,
-	{ appid }: Readonly<Record<string, unknown>>,
-	nowMs: number,
-	decide: (account: Account) => Verdict,
-): Verdict {
-	if (typeof appid !== "string" || appid === "") return refused(41002);
-	const account = accountAt(world, appid, nowMs);
-	return account === undefined ? refused(40013) : decide(account);
 }
 
 function stableVerdict(

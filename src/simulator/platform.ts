@@ -4,12 +4,7 @@
  * time, and the seed decides the rest.
  */
 import type { Account, SimulatedAccount } from "./account.ts";
-import {
-	type Answer,
-	jsonHeaders,
-	type PlatformRequest,
-	wholeDelivery,
-} from "./answer.ts";
+import { type Answer, jsonHeaders, wholeDelivery } from "./answer.ts";
 import {
 	createFaultScript,
 	type Fault,
@@ -17,18 +12,12 @@ import {
 	isProcessed,
 	spoil,
 } from "./faults.ts";
-import {
-	answerHonestly,
-	type Draft,
-	endpointOf,
-	ridOf,
-	serverTime,
-} from "./honest.ts";
-import { parseBody } from "./issue-endpoints.ts";
+import { answerHonestly, type Draft, ridOf, serverTime } from "./honest.ts";
 import { checkKnobs, defaultKnobs, type Knobs } from "./knobs.ts";
 import { createOperator, type Operator } from "./operator.ts";
 import type { LimitChanges } from "./quotas.ts";
 import { createRandom } from "./random.ts";
+import { endpointOf, type PlatformRequest, parseBody } from "./request.ts";
 import { isTicketAlive, type TicketType } from "./tickets.ts";
 import { createTokenBook, isLive } from "./tokens.ts";
 import { accountAt, type World } from "./world.ts";

@@ -1,10 +1,8 @@
 /** Looking at quotas and resetting them. */
 import { type Account, meterOf } from "./account.ts";
-import { loopback, type PlatformRequest } from "./answer.ts";
-import { secretGate } from "./gate.ts";
-import { parseBody, withAccount } from "./issue-endpoints.ts";
+import { secretGate, withAccount, withToken } from "./gate.ts";
 import { type Metered, usedThisMinute, usedToday } from "./quotas.ts";
-import { withToken } from "./use-endpoints.ts";
+import { loopback, type PlatformRequest, parseBody } from "./request.ts";
 import { granted, refused, type Verdict } from "./verdict.ts";
 import { counted, quotaRefusal, type World } from "./world.ts";
 

@@ -5,7 +5,7 @@
 import { randomInt } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { SimulatedAccount } from "./account.ts";
-import { type Answer, mainHost, type PlatformRequest } from "./answer.ts";
+import type { Answer } from "./answer.ts";
 import { type ControlAnswer, control } from "./control.ts";
 import { deliver } from "./deliver.ts";
 import type { Fault } from "./faults.ts";
@@ -15,6 +15,7 @@ import { type Listener, openListener, type TlsOptions } from "./listener.ts";
 import { createOutages } from "./outages.ts";
 import { createPlatform, type Platform } from "./platform.ts";
 import type { LimitChanges } from "./quotas.ts";
+import { mainHost, type PlatformRequest } from "./request.ts";
 import { createVirtualClock } from "./virtual-clock.ts";
 
 export interface SimulatorOptions {

@@ -1,11 +1,9 @@
 /** The endpoints that take an access_token: tickets, probes, business APIs. */
-import type { Account } from "./account.ts";
-import { loopback, type PlatformRequest } from "./answer.ts";
-import { ipRefusal } from "./gate.ts";
+import { withToken } from "./gate.ts";
+import type { PlatformRequest } from "./request.ts";
 import { fetchTicket, isTicketType, ticketLifetimeSeconds } from "./tickets.ts";
-import { type IssuedToken, isLive } from "./tokens.ts";
 import { granted, refused, type Verdict } from "./verdict.ts";
-import { accountAt, counted, quotaRefusal, type World } from "./world.ts";
+import { counted, quotaRefusal, type World } from "./world.ts";
 
 /** `get_api_domain_ip` and `getcallbackip`: cheap calls that tell whether a token lives. */
 export function probe(
@@ -69,39 +67,4 @@ export function ticket(
 		);
 		return counted(world, account, "getticket", verdict, nowMs);
 	});
-}
-
-/** Finds the account behind the token in the query, and refuses a dead one. */
-export function withToken(
-	world: World,
-	{ query = {}, ip = loopback }: PlatformRequest,
-	nowMs: number,
-	decide: (account: Account) => Verdict,
-): Verdict {
-	const value = query.access_token;
-	if (!value) return refused(41001);
-	const token = world.book.find(value);
-	// First the account: what fell due for it may have ended the token.
-	const account = token && accountAt(world, token.appid, nowMs);
-	if (token === undefined || account === undefined) return refused(40001);
-	// 公众号 check the address on every call, and before the token.
-	if (account.kind !== "mini") {
-		const refusal = ipRefusal(account, ip);
-		if (refusal !== undefined) return refusal;
-	}
-	if (!isLive(token, nowMs)) return refused(deathCode(world, token, nowMs));
-	if (account.state === "limited") return refused(50002);
-	return decide(account);
-}
-
-/** U8: an aged-out token says 42001, and may be forgotten later. */
-function deathCode(
-	{ knobs }: World,
-	token: IssuedToken,
-	nowMs: number,
-): number {
-	if (token.endsBy !== "age") return 40001;
-	if (knobs.agedOutCode !== 40001) return knobs.agedOutCode;
-	const isForgotten = nowMs - token.endsAt > knobs.forgetAfterSeconds * 1000;
-	return isForgotten ? 40001 : 42001;
 }

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from "vitest";
-import { apiHosts, wecomHost } from "../../src/simulator/answer.ts";
+import { apiHosts, wecomHost } from "../../src/simulator/request.ts";
 import {
 	type Simulator,
 	type SimulatorOptions,
