@@ -27,10 +27,10 @@ export function settle<Value>(
 	slot: Delayed<Value>,
 	nowMs: number,
 	acted?: (value: Value, at: number) => void,
-): Value {
+): void {
 	for (;;) {
 		const [next, ...later] = slot.changes;
-		if (next === undefined || next.at > nowMs) return slot.value;
+		if (next === undefined || next.at > nowMs) return;
 		slot.value = next.value;
 		slot.changes = later;
 		acted?.(next.value, next.at);

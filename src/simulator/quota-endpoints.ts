@@ -1,10 +1,15 @@
 /** Looking at quotas and resetting them. */
 import { type Account, meterOf } from "./account.ts";
 import { secretGate, withAccount, withToken } from "./gate.ts";
-import { type Metered, usedThisMinute, usedToday } from "./quotas.ts";
-import { loopback, type PlatformRequest, parseBody } from "./request.ts";
+import { isMetered, usedThisMinute, usedToday } from "./quotas.ts";
+import {
+	endpointOf,
+	loopback,
+	type PlatformRequest,
+	parseBody,
+} from "./request.ts";
 import { granted, refused, type Verdict } from "./verdict.ts";
-import { counted, quotaRefusal, type World } from "./world.ts";
+import { type World, withinLimit } from "./world.ts";
 
 const ok = granted({ errcode: 0, errmsg: "ok" });
 const clearsPerMonth = 10;
@@ -16,11 +21,11 @@ export function quotaGet(
 	nowMs: number,
 ): Verdict {
 	if (request.method !== "POST") return refused(43002);
-	return withToken(world, request, nowMs, (account) => {
-		const refusal = quotaRefusal(world, account, "quota/get", nowMs);
-		const verdict = refusal ?? quotaOf(world, account, request.body, nowMs);
-		return counted(world, account, "quota/get", verdict, nowMs);
-	});
+	return withToken(world, request, nowMs, (account) =>
+		withinLimit(world, account, "quota/get", nowMs, () =>
+			quotaOf(world, account, request.body, nowMs),
+		),
+	);
 }
 
 /** `POST /cgi-bin/clear_quota?access_token=` with `{"appid"}`. */
@@ -58,16 +63,6 @@ export function clearQuotaBySecret(
 	});
 }
 
-/** Which counter a path stands for. */
-const meteredPaths: Readonly<Record<string, Metered>> = {
-	"/cgi-bin/token": "token",
-	"/cgi-bin/stable_token": "stable_token",
-	"/cgi-bin/ticket/getticket": "getticket",
-	"/cgi-bin/get_api_domain_ip": "get_api_domain_ip",
-	"/cgi-bin/getcallbackip": "getcallbackip",
-	"/cgi-bin/openapi/quota/get": "quota/get",
-};
-
 function quotaOf(
 	{ knobs }: World,
 	account: Account,
@@ -76,8 +71,8 @@ function quotaOf(
 ): Verdict {
 	const path = parseBody(body ?? "")?.cgi_path;
 	if (typeof path !== "string" || !path.startsWith("/")) return refused(76003);
-	const metered = meteredPaths[path];
-	if (metered === undefined) return refused(76021);
+	const metered = endpointOf(path);
+	if (!isMetered(metered)) return refused(76021);
 	const meter = meterOf(account, metered);
 	const { perDay, perMinute } = account.limits[metered];
 	const used = usedToday(meter, knobs, nowMs);

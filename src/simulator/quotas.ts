@@ -11,6 +11,10 @@ export type Metered =
 	| "getcallbackip"
 	| "quota/get";
 
+export function isMetered(name: string): name is Metered {
+	return Object.hasOwn(limitsByKind.mp, name);
+}
+
 export interface Limit {
 	readonly perDay: number;
 	readonly perMinute: number;
@@ -59,13 +63,12 @@ export function limitsOf(
 export function withChanges(limits: Limits, changes: LimitChanges): Limits {
 	const changed: Record<Metered, Limit> = { ...limits };
 	for (const [name, limit] of Object.entries(changes)) {
-		const metered = name as Metered;
-		if (limits[metered] === undefined)
+		if (!isMetered(name))
 			throw new RangeError(`there is no limit for ${JSON.stringify(name)}`);
 		for (const [unit, value] of Object.entries(limit))
 			if (!["perDay", "perMinute"].includes(unit) || !(Number(value) >= 0))
 				throw new RangeError(`the limit ${name}.${unit} is not one`);
-		changed[metered] = { ...limits[metered], ...limit };
+		changed[name] = { ...limits[name], ...limit };
 	}
 	return changed;
 }

@@ -3,7 +3,7 @@ import { withToken } from "./gate.ts";
 import type { PlatformRequest } from "./request.ts";
 import { fetchTicket, isTicketType, ticketLifetimeSeconds } from "./tickets.ts";
 import { granted, refused, type Verdict } from "./verdict.ts";
-import { counted, quotaRefusal, type World } from "./world.ts";
+import { type World, withinLimit } from "./world.ts";
 
 /** `get_api_domain_ip` and `getcallbackip`: cheap calls that tell whether a token lives. */
 export function probe(
@@ -12,12 +12,11 @@ export function probe(
 	request: PlatformRequest,
 	nowMs: number,
 ): Verdict {
-	return withToken(world, request, nowMs, (account) => {
-		const refusal = quotaRefusal(world, account, endpoint, nowMs);
-		const verdict =
-			refusal ?? granted({ ip_list: ["101.226.212.27", "112.60.0.226"] });
-		return counted(world, account, endpoint, verdict, nowMs);
-	});
+	return withToken(world, request, nowMs, (account) =>
+		withinLimit(world, account, endpoint, nowMs, () =>
+			granted({ ip_list: ["101.226.212.27", "112.60.0.226"] }),
+		),
+	);
 }
 
 /** `/sim/use`, which stands for any business API; `for` names the kind it is made for. */
@@ -49,22 +48,20 @@ export function ticket(
 		if (account.kind === "mini") return refused(48001);
 		const type = request.query?.type;
 		if (!isTicketType(type)) return refused(40097);
-		const refusal = quotaRefusal(world, account, "getticket", nowMs);
-		if (refusal !== undefined)
-			return counted(world, account, "getticket", refusal, nowMs);
-		const before = account.tickets.get(type);
-		const line = fetchTicket(before, world.random, world.knobs, nowMs);
-		account.tickets.set(type, line);
-		const verdict = granted(
-			{
-				errcode: 0,
-				errmsg: "ok",
-				ticket: line.current.value,
-				// Not what is left: WeChat says the full lifetime every time.
-				expires_in: ticketLifetimeSeconds,
-			},
-			line === before ? "same" : "issued",
-		);
-		return counted(world, account, "getticket", verdict, nowMs);
+		return withinLimit(world, account, "getticket", nowMs, () => {
+			const before = account.tickets.get(type);
+			const line = fetchTicket(before, world.random, world.knobs, nowMs);
+			account.tickets.set(type, line);
+			return granted(
+				{
+					errcode: 0,
+					errmsg: "ok",
+					ticket: line.current.value,
+					// Not what is left: WeChat says the full lifetime every time.
+					expires_in: ticketLifetimeSeconds,
+				},
+				line === before ? "same" : "issued",
+			);
+		});
 	});
 }

@@ -58,6 +58,18 @@ export function quotaRefusal(
 		: refused(errcode);
 }
 
+/** Decides a call, unless its limit is reached, and counts it as `counted` does. */
+export function withinLimit(
+	world: World,
+	account: Account,
+	metered: Metered,
+	nowMs: number,
+	decide: () => Verdict,
+): Verdict {
+	const verdict = quotaRefusal(world, account, metered, nowMs) ?? decide();
+	return counted(world, account, metered, verdict, nowMs);
+}
+
 /** Counts the call against its limit: successes, and with U12 failures too. */
 export function counted(
 	{ knobs }: World,
