@@ -5,7 +5,7 @@
  */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { RequestRecord } from "../src/simulator/journal.ts";
+import type { RequestRecord } from "../src/simulator/request-log.ts";
 import { type Simulator, startSimulator } from "../src/simulator/server.ts";
 import { appidOf, startDaemon, writeConfig } from "./daemon.ts";
 import {

@@ -11,7 +11,7 @@ import {
 import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import type { RequestRecord } from "../src/simulator/journal.ts";
+import type { RequestRecord } from "../src/simulator/request-log.ts";
 import { newAccounts, writeConfig } from "./support/config-file.ts";
 import { newDirectory } from "./support/directory.ts";
 import { eventually } from "./support/eventually.ts";

@@ -20,17 +20,18 @@
 import type { SimulatedAccount } from "./account.ts";
 import { changeAccount } from "./account-changes.ts";
 import { checkFault } from "./faults.ts";
-import { type Journal, masked } from "./journal.ts";
+import { masked } from "./masking.ts";
 import { isOutage, type Outages } from "./outages.ts";
 import type { Platform } from "./platform.ts";
 import { type PlatformRequest, parseBody } from "./request.ts";
+import type { RequestLog } from "./request-log.ts";
 import { stateOf } from "./state.ts";
 import type { VirtualClock } from "./virtual-clock.ts";
 
 export interface Controlled {
 	readonly platform: Platform;
 	readonly clock: VirtualClock;
-	readonly journal: Journal;
+	readonly requestLog: RequestLog;
 	readonly outages: Outages;
 }
 
@@ -69,7 +70,7 @@ const mostRequests = 1000;
 function routesOf({
 	platform,
 	clock,
-	journal,
+	requestLog,
 	outages,
 }: Controlled): Readonly<Record<string, Route>> {
 	const now = clock.now();
@@ -80,8 +81,8 @@ function routesOf({
 			const since = query?.since;
 			const shown =
 				since === undefined
-					? journal.records.slice(-mostRequests)
-					: journal.records
+					? requestLog.records.slice(-mostRequests)
+					: requestLog.records
 							.filter(({ id }) => id > Number(since))
 							.slice(0, mostRequests);
 			return shown.map(masked);

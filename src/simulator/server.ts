@@ -9,13 +9,13 @@ import type { Answer } from "./answer.ts";
 import { type ControlAnswer, control } from "./control.ts";
 import { deliver } from "./deliver.ts";
 import type { Fault } from "./faults.ts";
-import { createJournal, type RequestRecord } from "./journal.ts";
 import type { Knobs } from "./knobs.ts";
 import { type Listener, openListener, type TlsOptions } from "./listener.ts";
 import { createOutages } from "./outages.ts";
 import { createPlatform, type Platform } from "./platform.ts";
 import type { LimitChanges } from "./quotas.ts";
 import { mainHost, type PlatformRequest } from "./request.ts";
+import { createRequestLog, type RequestRecord } from "./request-log.ts";
 import { createVirtualClock } from "./virtual-clock.ts";
 
 export interface SimulatorOptions {
@@ -80,7 +80,7 @@ export async function startSimulator(
 	options: SimulatorOptions,
 ): Promise<Simulator> {
 	const clock = createVirtualClock(options.startAtMs, options.timeScale ?? 1);
-	const journal = createJournal(journalLimit);
+	const requestLog = createRequestLog(requestLogLimit);
 	const { accounts, knobs = {}, limits = {}, latencyMs = 0 } = options;
 	const seed = options.seed ?? randomInt(2 ** 32);
 	const platform = createPlatform({ accounts, seed, limits, knobs });
@@ -92,7 +92,7 @@ export async function startSimulator(
 	): void {
 		const at = clock.now();
 		const given = platform.answer(request, at);
-		const record = journal.add(recordOf(message, request, given, at));
+		const record = requestLog.add(recordOf(message, request, given, at));
 		options.onRequest?.(record);
 		if (latencyMs > 0)
 			setTimeout(() => deliver(response, given, clock), latencyMs);
@@ -109,9 +109,10 @@ export async function startSimulator(
 				receive(message, (body) => {
 					const request = requestOf(message, body, host);
 					if (isControl(request.path))
-						void control({ platform, clock, journal, outages }, request).then(
-							(content) => sendControl(response, content),
-						);
+						void control(
+							{ platform, clock, requestLog, outages },
+							request,
+						).then((content) => sendControl(response, content));
 					else answer(request, message, response);
 				}),
 		});
@@ -133,7 +134,7 @@ export async function startSimulator(
 		hosts,
 		platform,
 		now: clock.now,
-		requests: journal.records,
+		requests: requestLog.records,
 		advance(seconds) {
 			clock.advance(seconds);
 			return outages.settle();
@@ -150,7 +151,7 @@ export async function startSimulator(
 			platform.faults.clear();
 			return outages.settle();
 		},
-		waitFor: journal.waitFor,
+		waitFor: requestLog.waitFor,
 		async close() {
 			outages.stop();
 			await Promise.all(listeners.map((listener) => listener.close()));
@@ -158,7 +159,7 @@ export async function startSimulator(
 	};
 }
 
-const journalLimit = 10_000;
+const requestLogLimit = 10_000;
 
 /** Enough for every real request; what is longer is cut, and so no JSON any more. */
 const bodyLimit = 64 * 1024;

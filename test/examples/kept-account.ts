@@ -2,7 +2,7 @@
 import { request } from "node:http";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
-import type { RequestRecord } from "../../src/simulator/journal.ts";
+import type { RequestRecord } from "../../src/simulator/request-log.ts";
 import { type Simulator, startSimulator } from "../../src/simulator/server.ts";
 import { newAccounts, writeConfig } from "../support/config-file.ts";
 import { type Running, startDaemon } from "../support/program.ts";

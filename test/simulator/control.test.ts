@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from "vitest";
-import { createJournal } from "../../src/simulator/journal.ts";
 import { defaultKnobs } from "../../src/simulator/knobs.ts";
+import { createRequestLog } from "../../src/simulator/request-log.ts";
 import {
 	type Simulator,
 	type SimulatorOptions,
@@ -257,7 +257,7 @@ describe("the simulator in the same process", () => {
 		await fetchToken();
 		const [record] = requests;
 		if (record === undefined) return expect.unreachable();
-		const { records, add } = createJournal(10);
+		const { records, add } = createRequestLog(10);
 		for (let count = 1; count <= 100; count += 1) {
 			add(record);
 			expect(records.length).toBeGreaterThanOrEqual(Math.min(count, 10));
