@@ -10,7 +10,6 @@ import {
 	type Fault,
 	type FaultScript,
 	isProcessed,
-	spoil,
 } from "./faults.ts";
 import { answerHonestly, type Draft, ridOf, serverTime } from "./honest.ts";
 import { checkKnobs, defaultKnobs, type Knobs } from "./knobs.ts";
@@ -18,6 +17,7 @@ import { createOperator, type Operator } from "./operator.ts";
 import type { LimitChanges } from "./quotas.ts";
 import { createRandom } from "./random.ts";
 import { endpointOf, type PlatformRequest, parseBody } from "./request.ts";
+import { spoil } from "./spoil.ts";
 import { isTicketAlive, type TicketType } from "./tickets.ts";
 import { createTokenBook, isLive } from "./tokens.ts";
 import { accountAt, type World } from "./world.ts";
