@@ -1,29 +1,22 @@
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { defaultKnobs } from "../../src/simulator/knobs.ts";
 import { createRequestLog } from "../../src/simulator/request-log.ts";
 import {
-	type Simulator,
 	type SimulatorOptions,
 	startSimulator,
 } from "../../src/simulator/server.ts";
+import { startWeChat } from "../support/wechat.ts";
 import { call } from "./call.ts";
 import { at, mp } from "./scene.ts";
 
-let simulator: Simulator | undefined;
-afterEach(async () => {
-	await simulator?.close();
-	simulator = undefined;
-});
-
 /** A simulator whose clock stands still, and the words to steer it over HTTP. */
 async function steered(options: Partial<SimulatorOptions> = {}) {
-	const started = await startSimulator({
+	const started = await startWeChat({
 		accounts: [mp],
 		startAtMs: at(0),
 		timeScale: 0,
 		...options,
 	});
-	simulator = started;
 	const ask = async (path: string) => {
 		const { status, body } = await call(`${started.url}${path}`);
 		return { status, content: JSON.parse(body) };

@@ -1,32 +1,23 @@
 import { once } from "node:events";
 import { createConnection } from "node:net";
 import { gunzipSync } from "node:zlib";
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import {
 	checkFault,
 	type Fault,
 	type FaultMode,
 	faultModes,
 } from "../../src/simulator/faults.ts";
-import {
-	type Simulator,
-	type SimulatorOptions,
-	startSimulator,
+import type {
+	Simulator,
+	SimulatorOptions,
 } from "../../src/simulator/server.ts";
+import { startWeChat } from "../support/wechat.ts";
 import { call } from "./call.ts";
 import { at, mini, mp, scene } from "./scene.ts";
 
-let simulator: Simulator | undefined;
-afterEach(async () => {
-	await simulator?.close();
-	simulator = undefined;
-});
-
-async function started(
-	options: Partial<SimulatorOptions> = {},
-): Promise<Simulator> {
-	simulator = await startSimulator({ accounts: [mp, mini], ...options });
-	return simulator;
+function started(options: Partial<SimulatorOptions> = {}): Promise<Simulator> {
+	return startWeChat({ accounts: [mp, mini], ...options });
 }
 
 const target = (account: { appid: string; secret: string } = mp) =>
@@ -211,7 +202,6 @@ describe("S45: over real HTTP", () => {
 	test("errcode: any code, known and unknown", async () => {
 		const known = await fetched({ mode: "errcode", errcode: 40243 });
 		expect(JSON.parse(known.body)).toMatchObject({ errcode: 40243 });
-		await simulator?.close();
 		const unknown = await fetched({
 			mode: "errcode",
 			errcode: 10001,

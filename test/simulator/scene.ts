@@ -7,7 +7,7 @@ import {
 } from "../../src/simulator/platform.ts";
 
 /** 10:00 on a Monday in Beijing. */
-export const start = Date.UTC(2026, 0, 5, 2, 0, 0);
+const start = Date.UTC(2026, 0, 5, 2, 0, 0);
 
 export const mp = { appid: "wxmp", secret: "secret-of-mp" };
 export const mini = {

@@ -1,25 +1,16 @@
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { apiHosts, wecomHost } from "../../src/simulator/request.ts";
-import {
-	type Simulator,
-	type SimulatorOptions,
-	startSimulator,
+import type {
+	Simulator,
+	SimulatorOptions,
 } from "../../src/simulator/server.ts";
+import { startWeChat } from "../support/wechat.ts";
 import { call } from "./call.ts";
 import { certificate } from "./certificate.ts";
 import { at, mp, scene } from "./scene.ts";
 
-let simulator: Simulator | undefined;
-afterEach(async () => {
-	await simulator?.close();
-	simulator = undefined;
-});
-
-async function started(
-	options: Partial<SimulatorOptions> = {},
-): Promise<Simulator> {
-	simulator = await startSimulator({ accounts: [mp], ...options });
-	return simulator;
+function started(options: Partial<SimulatorOptions> = {}): Promise<Simulator> {
+	return startWeChat({ accounts: [mp], ...options });
 }
 
 const fetchTarget = `/cgi-bin/token?grant_type=client_credential&appid=${mp.appid}&secret=${mp.secret}`;
