@@ -16,7 +16,7 @@ import {
 import type { IssuerErrorKind } from "../src/errors.ts";
 import { type FaultMode, faultModes } from "../src/simulator/faults.ts";
 import type { Knobs } from "../src/simulator/knobs.ts";
-import { certificate } from "./simulator/certificate.ts";
+import { certificate } from "./support/certificate.ts";
 import {
 	type Attempt,
 	type Keeping,

@@ -11,7 +11,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { ConfigError } from "../src/errors.ts";
 import { createHttp, type HttpRequest } from "../src/http.ts";
 import { LinkError } from "../src/link-error.ts";
-import { certificate } from "./simulator/certificate.ts";
+import { certificate } from "./support/certificate.ts";
 import {
 	type RawAnswer,
 	type RawRequest,

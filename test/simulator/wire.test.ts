@@ -4,14 +4,16 @@ import type {
 	Simulator,
 	SimulatorOptions,
 } from "../../src/simulator/server.ts";
+import { certificate } from "../support/certificate.ts";
 import { startWeChat } from "../support/wechat.ts";
 import { call } from "./call.ts";
-import { certificate } from "./certificate.ts";
 import { at, mp, scene } from "./scene.ts";
 
 function started(options: Partial<SimulatorOptions> = {}): Promise<Simulator> {
 	return startWeChat({ accounts: [mp], ...options });
 }
+
+const year = 365 * 86_400_000;
 
 const fetchTarget = `/cgi-bin/token?grant_type=client_credential&appid=${mp.appid}&secret=${mp.secret}`;
 
@@ -81,7 +83,6 @@ describe("S5: on the 企业微信 host", () => {
 	});
 
 	test("an unknown path over TLS answers 404 with an empty body", async () => {
-		const year = 365 * 86_400_000;
 		const now = Date.now();
 		const { hosts } = await started({
 			hosts: { [wecomHost]: 0 },
@@ -197,8 +198,6 @@ describe("S46: each host name has a listener of its own", () => {
 
 describe("S47: a name may speak TLS with a certificate of its own", () => {
 	const host = "api2.weixin.qq.com";
-
-	const year = 365 * 86_400_000;
 	test.each([
 		["self-signed", "DEPTH_ZERO_SELF_SIGNED_CERT", year],
 		["expired", "CERT_HAS_EXPIRED", -year],
