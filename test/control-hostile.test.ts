@@ -1,10 +1,10 @@
 import { readdirSync, readFileSync } from "node:fs";
-import { connect } from "node:net";
 import { expect, test } from "vitest";
+import { createRandom } from "../src/simulator/random.ts";
 import { newAccounts, writeConfig } from "./support/config-file.ts";
 import { eventually } from "./support/eventually.ts";
 import { startDaemon } from "./support/program.ts";
-import { callSocket, socketIn } from "./support/socket.ts";
+import { callSocket, sendRaw, socketIn } from "./support/socket.ts";
 import { readTokenFile } from "./support/token-file.ts";
 import { startWeChat } from "./support/wechat.ts";
 
@@ -27,10 +27,11 @@ test("10,000 hostile requests are each answered in JSON or closed, while every r
 	});
 	const daemon = await startDaemon(config.file);
 	const socket = socketIn(config.directory);
-	const random = seeded(20_250_607);
+	// The same attacks in each run.
+	const random = createRandom(20_250_607).next;
 	const seen = new Map<string, number>();
 	const attack = async ({ bytes }: Attack) => {
-		for (const outcome of outcomesIn(await exchange(socket, bytes)))
+		for (const outcome of outcomesIn(await sendRaw(socket, bytes)))
 			seen.set(outcome, (seen.get(outcome) ?? 0) + 1);
 	};
 	let sent = 0;
@@ -226,30 +227,6 @@ function pick<T>(items: readonly T[], random: Random): T {
 	const item = items[Math.floor(random() * items.length)];
 	if (item === undefined) throw new Error("nothing to pick from");
 	return item;
-}
-
-/** mulberry32: the same attacks in each run. */
-function seeded(seed: number): Random {
-	let state = seed;
-	return () => {
-		state = (state + 0x6d2b79f5) | 0;
-		let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-		mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-		return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-	};
-}
-
-/** Sends, and collects all that comes until the daemon closes the connection. */
-function exchange(socketPath: string, bytes: Buffer): Promise<Buffer> {
-	return new Promise((resolve) => {
-		const chunks: Buffer[] = [];
-		const connection = connect({ path: socketPath, allowHalfOpen: true });
-		connection.on("data", (chunk) => chunks.push(chunk));
-		connection.on("end", () => connection.destroy());
-		connection.on("error", () => connection.destroy());
-		connection.on("close", () => resolve(Buffer.concat(chunks)));
-		connection.write(bytes);
-	});
 }
 
 /** The statuses of the answers; what is no whole answer in JSON begins with "odd". */

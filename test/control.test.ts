@@ -176,7 +176,7 @@ test("whatever is wrong with a request, the answer is JSON with code, message an
 	const { wechat, socket } = await startAll();
 	const fetches = fetchesOf(wechat, "wx1");
 	const seen = async (bytes: string) => {
-		const text = await sendRaw(socket, bytes);
+		const text = String(await sendRaw(socket, bytes));
 		const status = Number(/^HTTP\/1.1 (\d+) /.exec(text)?.[1]);
 		const body = JSON.parse(text.slice(text.indexOf("\r\n\r\n")));
 		expect(Object.keys(body).sort(), bytes).toEqual([
@@ -251,10 +251,8 @@ test("whatever is wrong with a request, the answer is JSON with code, message an
 
 test("a connection takes a hundred requests, also all at once, and is closed", async () => {
 	const { socket } = await startAll();
-	const text = await sendRaw(
-		socket,
-		"GET /healthz HTTP/1.1\r\n\r\n".repeat(150),
-	);
+	const requests = "GET /healthz HTTP/1.1\r\n\r\n".repeat(150);
+	const text = String(await sendRaw(socket, requests));
 	expect(text.match(/^HTTP\/1.1 200 /gm)?.length).toBe(100);
 	expect(text.match(/^HTTP\/1.1 /gm)?.length).toBe(100);
 });
@@ -274,7 +272,7 @@ test("curl -d reports a token, though curl calls it a form", async () => {
 
 test("a line of HTTP/1.0 without a Host header is enough", async () => {
 	const { socket } = await startAll();
-	const text = await sendRaw(socket, "GET /healthz HTTP/1.0\r\n\r\n");
+	const text = String(await sendRaw(socket, "GET /healthz HTTP/1.0\r\n\r\n"));
 	expect(text).toMatch(/^HTTP\/1.1 200 /);
 });
 
@@ -285,7 +283,7 @@ test("who does not send all of a request is told so, and closed", async () => {
 			"",
 			"GET /healthz HTTP/1.1\r\n",
 			"POST /v1/accounts/wx1/refresh HTTP/1.1\r\nContent-Length: 10\r\n\r\n{",
-		].map((bytes) => sendRaw(socket, bytes)),
+		].map(async (bytes) => String(await sendRaw(socket, bytes))),
 	);
 	for (const text of answers) {
 		expect(text).toMatch(/^HTTP\/1.1 408 /);

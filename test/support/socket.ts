@@ -69,16 +69,14 @@ export function refreshOver(
 export function sendRaw(
 	socketPath: string,
 	bytes: string | Buffer,
-): Promise<string> {
+): Promise<Buffer> {
 	return new Promise((resolve) => {
-		let text = "";
+		const chunks: Buffer[] = [];
 		const connection = connect({ path: socketPath, allowHalfOpen: true });
-		connection.setEncoding("utf8").on("data", (chunk) => {
-			text += chunk;
-		});
+		connection.on("data", (chunk) => chunks.push(chunk));
 		connection.on("end", () => connection.destroy());
 		connection.on("error", () => connection.destroy());
-		connection.on("close", () => resolve(text));
+		connection.on("close", () => resolve(Buffer.concat(chunks)));
 		connection.write(bytes);
 	});
 }
