@@ -700,7 +700,7 @@ const astray: readonly (readonly [
 
 test("no trouble of the table goes untested", () => {
 	const tested = new Set([...spoilt, ...astray].map(([, trouble]) => trouble));
-	// These need a trusted certificate and a proxy: see wechat-program.test.ts.
+	// These need a trusted certificate and a proxy: see once.test.ts and http.test.ts.
 	tested.add("certificate").add("no-proxy");
 	expect(Object.keys(linkTroubles).sort()).toEqual([...tested].sort());
 });

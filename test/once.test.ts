@@ -8,6 +8,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { certificate } from "./support/certificate.ts";
 import {
 	newAccounts,
 	type TestConfig,
@@ -21,6 +22,7 @@ import {
 	runProgram,
 	type SpawnOptions,
 } from "./support/program.ts";
+import { startRaw } from "./support/raw-server.ts";
 import { hasFile, readTokenFile } from "./support/token-file.ts";
 
 const refuse: Twist = (_request, response) =>
@@ -67,6 +69,27 @@ describe("once", () => {
 		const config = writeConfig({ ...issuer, accounts: newAccounts(3) });
 		expect((await once(config, "wx2", "wx2")).code).toBe(0);
 		expect(issuer.requests.map(({ query }) => query.appid)).toEqual(["wx2"]);
+	});
+
+	test("tells an expired certificate, though its authority is trusted, and sends nothing", async () => {
+		const day = 86_400_000;
+		const now = Date.now();
+		const tls = certificate(new Date(now - 2 * day), new Date(now - day));
+		const server = await startRaw(() => {}, { tls });
+		const authority = join(newDirectory(), "authority.pem");
+		writeFileSync(authority, tls.cert);
+		const url = `https://127.0.0.1:${server.port}`;
+		const config = writeConfig({ url });
+		const { code, stderr } = await runProgram(
+			["once", "--config", config.file],
+			{ env: { NODE_EXTRA_CA_CERTS: authority } },
+		);
+		expect(code).toBe(69);
+		expect(stderr).toContain(
+			"the server's certificate is not to be trusted (CERT_HAS_EXPIRED)",
+		);
+		expect(stderr).toContain("check the clock");
+		expect(server.requests).toEqual([]);
 	});
 
 	test("ends with 64 for an account that nobody configured, and names those that are", async () => {
