@@ -10,6 +10,7 @@ import { createRounds } from "../src/rounds.ts";
 import { encodeToken } from "../src/token.ts";
 import { newDirectory } from "./support/directory.ts";
 import { eventually } from "./support/eventually.ts";
+import { type LogLine, logTo } from "./support/log-to.ts";
 
 const lifetimeMs = 7_200_000;
 const hourMs = 3_600_000;
@@ -20,8 +21,8 @@ function newScene(count: number) {
 	fs.mkdirSync(directory, 0o750);
 	let now = Date.UTC(2026, 0, 5, 2);
 	const clock = { now: () => now, monotonic: () => performance.now() };
-	const events: { readonly appid?: unknown; readonly event?: unknown }[] = [];
-	const log = (fields: object) => events.push(fields);
+	const events: LogLine[] = [];
+	const log = logTo((line) => events.push(line));
 	const bugs: unknown[] = [];
 	let fetches = 0;
 	const accounts = Array.from({ length: count }, (_, index) => {
@@ -52,7 +53,7 @@ function newScene(count: number) {
 			clock,
 			random: () => 0.5,
 			self: nameThisProcess(),
-			log: { debug: log, info: log, warn: log, error: log },
+			log,
 			gate: (task) => task(),
 			stopping: new AbortController().signal,
 			wakeAt: () => {},

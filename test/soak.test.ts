@@ -18,6 +18,7 @@ import { createTokenFile } from "../src/token-file.ts";
 import { createIssuer } from "../src/wechat.ts";
 import { newDirectory } from "./support/directory.ts";
 import { eventually } from "./support/eventually.ts";
+import { logTo } from "./support/log-to.ts";
 
 const refreshes = Number(process.env.SOAK ?? 4_000);
 
@@ -87,7 +88,7 @@ async function startKeeper() {
 		clock,
 		random: Math.random,
 		self,
-		log: { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} },
+		log: logTo(() => {}),
 		patienceMs: 30_000,
 		wakeAt: () => {},
 		gate: createGate(48),

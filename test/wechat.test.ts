@@ -11,6 +11,7 @@ import {
 	type Verdict,
 } from "../src/wechat.ts";
 import { noteSecret } from "./support/leaks.ts";
+import { logTo } from "./support/log-to.ts";
 import { rawAnswer, startRaw } from "./support/raw-server.ts";
 
 /** All that a URL or JSON would take for its own. */
@@ -30,7 +31,6 @@ function scripted(
 ) {
 	const sent: HttpRequest[] = [];
 	const told: string[] = [];
-	const tell = (_fields: object, message: string) => told.push(message);
 	const left = [...answers];
 	const send = async (request: HttpRequest): Promise<HttpAnswer> => {
 		sent.push(request);
@@ -49,12 +49,10 @@ function scripted(
 		timeoutMs: 10_000,
 		http: { send },
 		clock,
-		witness: createLinkWitness(clock, {
-			debug: tell,
-			info: tell,
-			warn: tell,
-			error: tell,
-		}),
+		witness: createLinkWitness(
+			clock,
+			logTo(({ message }) => told.push(message)),
+		),
 		stopping: new AbortController().signal,
 		...wishes,
 	});

@@ -16,7 +16,7 @@ import { createTokenFile, type TokenStore } from "../../src/token-file.ts";
 import type { Issuer } from "../../src/wechat.ts";
 import { newDirectory } from "../support/directory.ts";
 import { newToken } from "../support/issuer.ts";
-import { keepLog, type LogLine } from "../support/kept-log.ts";
+import { type LogLine, logTo } from "../support/log-to.ts";
 
 export interface Scene {
 	readonly directory: string;
@@ -97,7 +97,7 @@ export function newScene({
 				clock,
 				random: Math.random,
 				self,
-				log: keepLog((line) => events.push(line)),
+				log: logTo((line) => events.push(line)),
 				patienceMs: staleMs + 10_000,
 				wakeAt: () => {},
 				gate: createGate(48),

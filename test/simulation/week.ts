@@ -16,7 +16,7 @@ import { createRandom } from "../../src/simulator/random.ts";
 import { decodeToken, encodeToken } from "../../src/token.ts";
 import type { LockedStore, TokenStore } from "../../src/token-file.ts";
 import { createIssuer } from "../../src/wechat.ts";
-import { keepLog, type LogLine } from "../support/kept-log.ts";
+import { type LogLine, logTo } from "../support/log-to.ts";
 import { createAgenda } from "./agenda.ts";
 import { ask, isProbe } from "./ask.ts";
 import { lastResult } from "./last-result.ts";
@@ -296,9 +296,7 @@ export async function live(plan: Plan): Promise<Story> {
 				startTicks: "",
 				realm: "",
 			},
-			log: keepLog((line) =>
-				log.push({ ...line, at: secondsAt(agenda.now()) }),
-			),
+			log: logTo((line) => log.push({ ...line, at: secondsAt(agenda.now()) })),
 			patienceMs: 0,
 			wakeAt: (at) => agenda.at(at, look),
 			gate: (task) => task(),

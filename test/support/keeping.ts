@@ -14,8 +14,8 @@ import { KeptAccount, placeOf } from "../../src/kept-account.ts";
 import { createLinkWitness } from "../../src/link-witness.ts";
 import { nameThisProcess } from "../../src/process-name.ts";
 import { newDirectory } from "./directory.ts";
-import { keepLog, type LogLine } from "./kept-log.ts";
 import { leaksIn, newSecret } from "./leaks.ts";
+import { type LogLine, logTo } from "./log-to.ts";
 
 export interface KeepingWishes extends Partial<Account> {
 	readonly baseUrls: readonly string[];
@@ -76,7 +76,7 @@ export function keepInVirtualTime(wishes: KeepingWishes): Keeping {
 	onTestFinished(() => http.close());
 	const directory = newDirectory();
 	const lines: LogLine[] = [];
-	const log = keepLog((line) => lines.push(line));
+	const log = logTo((line) => lines.push(line));
 	let now = startAt;
 	const bugs: unknown[] = [];
 	onTestFinished(() => {

@@ -1,19 +1,20 @@
 import type { Log } from "../../src/log.ts";
 
+/** A line of the log, as it was before it became text. */
 export interface LogLine {
 	readonly level: keyof Log;
 	readonly message: string;
-	/** "" if it has none. */
+	/** "" for a line without one. */
 	readonly event: string;
 	readonly [field: string]: unknown;
 }
 
-/** A log of which every line, of every level, goes to `add`. */
-export function keepLog(add: (line: LogLine) => void): Log {
+/** A log of which every line, of any level, goes to `tell`. */
+export function logTo(tell: (line: LogLine) => void): Log {
 	const at =
-		(level: LogLine["level"]): Log["info"] =>
+		(level: keyof Log): Log["info"] =>
 		(fields, message) =>
-			add({ event: "", ...fields, level, message });
+			tell({ event: "", ...fields, level, message });
 	return {
 		debug: at("debug"),
 		info: at("info"),
