@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { tokenId } from "../src/token.ts";
 import { newAccounts, writeConfig } from "./support/config-file.ts";
 import { eventually, type Patience } from "./support/eventually.ts";
-import { createHold } from "./support/hold.ts";
+import { holdAnswers } from "./support/held-answers.ts";
 import { newToken, startIssuer } from "./support/issuer.ts";
 import { noteToken } from "./support/leaks.ts";
 import {
@@ -124,7 +124,7 @@ async function startCountingIssuer() {
 	let mostInFlight = 0;
 	let lifetimeSeconds = 2;
 	const lasting = new Set<string>();
-	const answers = createHold();
+	const { give, ...holding } = holdAnswers();
 	const { url } = await startIssuer({
 		twist: ({ query: { appid = "" } }, response) => {
 			const count = (change: number) => {
@@ -141,7 +141,7 @@ async function startCountingIssuer() {
 				access_token: value,
 				expires_in: lifetimeSeconds,
 			});
-			answers.pass(() => setTimeout(() => response.end(text), 30));
+			give(() => setTimeout(() => response.end(text), 30));
 		},
 	});
 	return {
@@ -152,7 +152,7 @@ async function startCountingIssuer() {
 			lifetimeSeconds = 7200;
 		},
 		hasLasting: (appid: string) => lasting.has(appid),
-		...answers,
+		...holding,
 		mostInFlight: () => mostInFlight,
 	};
 }
@@ -189,7 +189,7 @@ async function cooldownOver(all: readonly Running[]): Promise<void> {
 	});
 }
 
-/** Until each has looked again: by its next line about a signal that changes nothing. */
+/** Time for each to look again, and to fetch if it has not understood. */
 async function nextTick(all: readonly Running[]): Promise<void> {
 	const since = Date.now();
 	await soon(() => Date.now() > since + 2_000, {

@@ -10,18 +10,14 @@ export interface HeldIssuer extends FakeIssuer {
 }
 
 export interface HeldRequest {
-	readonly appid: string;
 	give(): void;
 }
 
-export async function startHeldIssuer(
-	lifetimeSeconds?: number,
-): Promise<HeldIssuer> {
+export async function startHeldIssuer(): Promise<HeldIssuer> {
 	const arrived: HeldRequest[] = [];
 	const issuer = await startIssuer({
-		...(lifetimeSeconds === undefined ? {} : { lifetimeSeconds }),
-		twist: ({ query }, _, give) => {
-			arrived.push({ appid: query.appid ?? "", give });
+		twist: (_request, _response, give) => {
+			arrived.push({ give });
 		},
 	});
 	return {

@@ -6,7 +6,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { expect, onTestFinished, test } from "vitest";
 import { newAccounts, writeConfig } from "../support/config-file.ts";
 import { eventually } from "../support/eventually.ts";
-import { createHold } from "../support/hold.ts";
+import { holdAnswers } from "../support/held-answers.ts";
 import { newToken, startIssuer } from "../support/issuer.ts";
 import { noteToken } from "../support/leaks.ts";
 import { type Running, startDaemon } from "../support/program.ts";
@@ -88,10 +88,10 @@ test.skipIf(noStrace !== undefined)(
 
 async function startScene(count: number) {
 	const issued = new Map<string, string[]>();
-	const answers = createHold();
+	const { give, ...holding } = holdAnswers();
 	const issuer = await startIssuer({
 		twist: ({ query: { appid = "" } }, response) =>
-			answers.pass(() => {
+			give(() => {
 				const value = noteToken(newToken());
 				issued.set(appid, [...(issued.get(appid) ?? []), value]);
 				response.end(JSON.stringify({ access_token: value, expires_in: 7200 }));
@@ -113,7 +113,7 @@ async function startScene(count: number) {
 		config,
 		appids,
 		isUnpublished,
-		...answers,
+		...holding,
 		/** Until readers have the last token of each account. */
 		published: () =>
 			eventually(() => !appids.some(isUnpublished), {
