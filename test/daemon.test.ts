@@ -8,11 +8,7 @@ import {
 	writeFileSync,
 } from "node:fs";
 import { describe, expect, test } from "vitest";
-import {
-	newAccounts,
-	type TestConfig,
-	writeConfig,
-} from "./support/config-file.ts";
+import { newAccounts, writeConfig } from "./support/config-file.ts";
 import { eventually } from "./support/eventually.ts";
 import { newToken, startIssuer } from "./support/issuer.ts";
 import { startDaemon } from "./support/program.ts";
@@ -20,6 +16,7 @@ import {
 	hasFile,
 	readTokenFile,
 	tokenOtherThan,
+	writeTokenFile,
 } from "./support/token-file.ts";
 
 describe("run, against anything that speaks GET /cgi-bin/token", () => {
@@ -111,7 +108,10 @@ describe("run, against anything that speaks GET /cgi-bin/token", () => {
 		// Two thirds of the life of both tokens have passed, but for some seconds.
 		const expire = Math.floor(Date.now() / 1000) + 2400 + 4;
 		for (const { appid } of accounts)
-			writeToken(config, appid, promptToken(), expire);
+			writeTokenFile(config.tokenFile(appid), {
+				value: promptToken(),
+				expire,
+			});
 		await startDaemon(config.file);
 		await tokenOtherThan(
 			readTokenFile(config.tokenFile("wx1")).value,
@@ -161,7 +161,10 @@ describe("a restart", () => {
 	test("fetches if the file's token has ended meanwhile", async () => {
 		const issuer = await startIssuer();
 		const config = writeConfig(issuer);
-		writeToken(config, "wx1", newToken(), Math.floor(Date.now() / 1000) - 1);
+		writeTokenFile(config.tokenFile("wx1"), {
+			value: newToken(),
+			expire: Math.floor(Date.now() / 1000) - 1,
+		});
 		await startDaemon(config.file);
 		expect(readTokenFile(config.tokenFile("wx1")).value).toBe(
 			issuer.issued[0]?.value,
@@ -172,12 +175,10 @@ describe("a restart", () => {
 	test("fetches if the token is from the future, as the clock was set back", async () => {
 		const issuer = await startIssuer();
 		const config = writeConfig(issuer);
-		writeToken(
-			config,
-			"wx1",
-			newToken(),
-			Math.floor(Date.now() / 1000) + 20_000,
-		);
+		writeTokenFile(config.tokenFile("wx1"), {
+			value: newToken(),
+			expire: Math.floor(Date.now() / 1000) + 20_000,
+		});
 		await startDaemon(config.file);
 		expect(readTokenFile(config.tokenFile("wx1")).value).toBe(
 			issuer.issued[0]?.value,
@@ -226,18 +227,6 @@ describe("a token file that somebody has spoilt is published again without a req
 });
 
 /** A token file as any other program may have left it, without our state beside it. */
-function writeToken(
-	{ directory, tokenFile }: TestConfig,
-	appid: string,
-	value: string,
-	expire: number,
-): void {
-	mkdirSync(directory, { recursive: true, mode: 0o750 });
-	writeFileSync(tokenFile(appid), `${JSON.stringify({ value, expire })}\n`, {
-		mode: 0o640,
-	});
-	chmodSync(tokenFile(appid), 0o640);
-}
 
 /**
  * Tokens are due up to 2 % of their life early, by their hash, so that not all are due

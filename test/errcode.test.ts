@@ -1,11 +1,4 @@
-/**
- * Every answer that WeChat, or the way to it, can give to a fetch: what the
- * keeper makes of it, how long it waits, what it tells, and that readers notice
- * nothing. The waits are written down here once more, as they were promised.
- */
-import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { describe, expect, test } from "vitest";
 import { decodeState } from "../src/account-state.ts";
 import {
@@ -17,6 +10,7 @@ import type { IssuerErrorKind } from "../src/errors.ts";
 import { type FaultMode, faultModes } from "../src/simulator/faults.ts";
 import type { Knobs } from "../src/simulator/knobs.ts";
 import { certificate } from "./support/certificate.ts";
+import { freePort } from "./support/free-port.ts";
 import {
 	type Attempt,
 	type Keeping,
@@ -898,13 +892,4 @@ function body(text: string): (request: RawRequest) => void {
 	return ({ socket }) => {
 		socket.write(rawAnswer({ body: text }));
 	};
-}
-
-async function freePort(): Promise<number> {
-	const server = createServer().listen(0, "127.0.0.1");
-	await once(server, "listening");
-	const { port } = server.address() as { port: number };
-	server.close();
-	await once(server, "close");
-	return port;
 }

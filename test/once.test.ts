@@ -23,7 +23,11 @@ import {
 	type SpawnOptions,
 } from "./support/program.ts";
 import { startRaw } from "./support/raw-server.ts";
-import { hasFile, readTokenFile } from "./support/token-file.ts";
+import {
+	hasFile,
+	readTokenFile,
+	writeTokenFile,
+} from "./support/token-file.ts";
 
 const refuse: Twist = (_request, response) =>
 	response.end('{"errcode":40125,"errmsg":"invalid appsecret rid: 0-0-0"}');
@@ -376,7 +380,7 @@ function command(
 
 /** As a daemon may have left it; valid for so many seconds. */
 function writeToken(
-	{ directory, tokenFile }: TestConfig,
+	{ tokenFile }: TestConfig,
 	appid: string,
 	leftSeconds: number,
 ) {
@@ -384,9 +388,6 @@ function writeToken(
 		value: noteToken(newToken()),
 		expire: Math.floor(Date.now() / 1000) + leftSeconds,
 	};
-	mkdirSync(directory, { recursive: true, mode: 0o750 });
-	writeFileSync(tokenFile(appid), `${JSON.stringify(token)}\n`, {
-		mode: 0o640,
-	});
+	writeTokenFile(tokenFile(appid), token);
 	return token;
 }

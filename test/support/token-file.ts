@@ -1,4 +1,11 @@
-import { readFileSync, statSync } from "node:fs";
+import {
+	chmodSync,
+	mkdirSync,
+	readFileSync,
+	statSync,
+	writeFileSync,
+} from "node:fs";
+import { dirname } from "node:path";
 import { eventually } from "./eventually.ts";
 
 /** A token file as a reader in any language sees it. */
@@ -11,6 +18,14 @@ export interface SeenToken {
 /** @throws if it is missing, torn, or not what the contract says */
 export function readTokenFile(path: string): SeenToken {
 	return JSON.parse(readFileSync(path, "utf8"));
+}
+
+/** As a daemon would have left it; its directory is made. */
+export function writeTokenFile(path: string, token: SeenToken): void {
+	mkdirSync(dirname(path), { recursive: true, mode: 0o750 });
+	writeFileSync(path, `${JSON.stringify(token)}\n`, { mode: 0o640 });
+	// Whatever the umask of the test.
+	chmodSync(path, 0o640);
 }
 
 export function hasFile(path: string): boolean {
