@@ -6,27 +6,19 @@ import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import type { Simulator } from "../src/simulator/server.ts";
-import { newAccounts, writeConfig } from "./support/config-file.ts";
 import { eventually } from "./support/eventually.ts";
-import { startDaemon } from "./support/program.ts";
-import { refreshOver, socketIn } from "./support/socket.ts";
+import { refreshOver } from "./support/socket.ts";
+import { startAll } from "./support/start-all.ts";
 import { readTokenFile, tokenOtherThan } from "./support/token-file.ts";
-import { fetchesOf, startWeChat } from "./support/wechat.ts";
+import { fetchesOf } from "./support/wechat.ts";
 
 const reporters = fileURLToPath(
 	new URL("support/reporters.py", import.meta.url),
 );
 
-async function startAll(
-	settings: Readonly<Record<string, unknown>> = {},
-	count = 1,
-) {
-	const accounts = newAccounts(count);
-	const wechat = await startWeChat({ accounts });
-	const config = writeConfig({ accounts, url: wechat.url, wechat: settings });
-	const daemon = await startDaemon(config.file);
-	const socket = socketIn(config.directory);
-	return { wechat, config, daemon, socket, file: config.tokenFile("wx1") };
+async function startOne(wechat: Readonly<Record<string, unknown>> = {}) {
+	const all = await startAll({ wechat });
+	return { ...all, file: all.config.tokenFile("wx1") };
 }
 
 test.for([
@@ -36,7 +28,7 @@ test.for([
 ] as const)(
 	"200 processes report the same dead %s token: at most one probe, and %i calls for a token, and all go on",
 	async ([wire, mostCalls]) => {
-		const { wechat, socket, file } = await startAll({ interface: wire });
+		const { wechat, socket, file } = await startOne({ interface: wire });
 		const { value } = readTokenFile(file);
 		const calls = fetchesOf(wechat, "wx1");
 		wechat.platform.kill("wx1", wechat.now());
@@ -61,7 +53,7 @@ test.for([
 );
 
 test("twenty processes that only know kill -HUP cost at most two fetches, and end with a token that works", async () => {
-	const { wechat, daemon, socket, file } = await startAll({ cooldown: 1 });
+	const { wechat, daemon, socket, file } = await startOne({ cooldown: 1 });
 	const { value } = readTokenFile(file);
 	wechat.platform.kill("wx1", wechat.now());
 	const hups = Array.from({ length: 20 }, () =>
@@ -84,7 +76,7 @@ test("twenty processes that only know kill -HUP cost at most two fetches, and en
 });
 
 test("a thousand workers on connections of their own fit in, and cost one fetch", async () => {
-	const { wechat, socket, file } = await startAll();
+	const { wechat, socket, file } = await startOne();
 	const { value } = readTokenFile(file);
 	wechat.platform.kill("wx1", wechat.now());
 	const answers = await Promise.all(
@@ -98,7 +90,7 @@ test("a thousand workers on connections of their own fit in, and cost one fetch"
 });
 
 test("an app that reports a living token for ever fetches nothing, and costs one probe per cooldown", async () => {
-	const { wechat, config, socket, file } = await startAll({ cooldown: 1 });
+	const { wechat, config, socket, file } = await startOne({ cooldown: 1 });
 	const { value } = readTokenFile(file);
 	const startedAt = Date.now();
 	let reports = 0;
@@ -115,7 +107,7 @@ test("an app that reports a living token for ever fetches nothing, and costs one
 });
 
 test("an app that forces for ever spends its budget and no more, and is told so", async () => {
-	const { wechat, socket, file } = await startAll({ cooldown: 0, budget: 5 });
+	const { wechat, socket, file } = await startOne({ cooldown: 0, budget: 5 });
 	const answers = [];
 	for (let round = 0; round < 20; round += 1)
 		answers.push(await refreshOver(socket, "wx1"));
@@ -132,7 +124,7 @@ test("an app that forces for ever spends its budget and no more, and is told so"
 });
 
 test("a thousand reports to a broken WeChat are not a thousand calls", async () => {
-	const { wechat, socket, file } = await startAll();
+	const { wechat, socket, file } = await startOne();
 	const { value } = readTokenFile(file);
 	wechat.platform.kill("wx1", wechat.now());
 	await wechat.addFault({ mode: "errcode", errcode: -1 });

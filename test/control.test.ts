@@ -22,20 +22,9 @@ import {
 	sendRaw,
 	socketIn,
 } from "./support/socket.ts";
+import { startAll } from "./support/start-all.ts";
 import { readTokenFile } from "./support/token-file.ts";
 import { fetchesOf, startWeChat } from "./support/wechat.ts";
-
-async function startAll(
-	wishes: Omit<Parameters<typeof writeConfig>[0], "url"> & {
-		readonly count?: number;
-	} = {},
-) {
-	const accounts = newAccounts(wishes.count ?? 1);
-	const wechat = await startWeChat({ accounts });
-	const config = writeConfig({ ...wishes, accounts, url: wechat.url });
-	const daemon = await startDaemon(config.file);
-	return { wechat, config, daemon, socket: socketIn(config.directory) };
-}
 
 test("a socket that somebody removed, with its directory or alone, is there again after a tick", async () => {
 	const { config, daemon, socket } = await startAll();
@@ -388,16 +377,6 @@ test("of eight daemons that start at once over a dead socket, one has it and kee
 		...Array(7).fill("control.taken"),
 	]);
 	expect((await callSocket(socket, "/healthz")).status).toBe(200);
-});
-
-test("a socket that somebody deleted comes back", async () => {
-	const { socket } = await startAll();
-	rmSync(socket);
-	const answer = await eventually(
-		() => (existsSync(socket) ? callSocket(socket, "/healthz") : undefined),
-		{ what: "the socket" },
-	);
-	expect(answer.status).toBe(200);
 });
 
 test("what is no socket is left alone, and the daemon runs without", async () => {

@@ -3,31 +3,17 @@ import { join } from "node:path";
 import parse from "parse-prometheus-text-format";
 import { expect, test } from "vitest";
 import { renderFamily } from "../src/metrics-text.ts";
-import { newAccounts, writeConfig } from "./support/config-file.ts";
 import { newDirectory } from "./support/directory.ts";
 import { eventually } from "./support/eventually.ts";
-import { startDaemon } from "./support/program.ts";
-import { callSocket, refreshOver, socketIn } from "./support/socket.ts";
+import { callSocket, refreshOver } from "./support/socket.ts";
+import { startAll } from "./support/start-all.ts";
 import { readTokenFile } from "./support/token-file.ts";
-import { startWeChat } from "./support/wechat.ts";
 
-async function startAll(top: Readonly<Record<string, unknown>> = {}) {
-	const accounts = newAccounts(2);
-	const wechat = await startWeChat({ accounts });
-	const config = writeConfig({
-		accounts,
-		url: wechat.url,
-		top,
-		wechat: { cooldown: 0 },
-	});
-	const daemon = await startDaemon(config.file);
-	const socket = socketIn(config.directory);
-	const metrics = async () => (await callSocket(socket, "/metrics")).text;
-	return { wechat, config, daemon, socket, metrics };
-}
+const startTwo = (top: Readonly<Record<string, unknown>> = {}) =>
+	startAll({ count: 2, top, wechat: { cooldown: 0 } });
 
 test("a parser of somebody else reads the figures that the platform's log has", async () => {
-	const { wechat, config, socket } = await startAll();
+	const { wechat, config, socket } = await startTwo();
 	const { value } = readTokenFile(config.tokenFile("wx1"));
 	await refreshOver(socket, "wx1", value); // A probe: alive.
 	await refreshOver(socket, "wx1");
@@ -80,10 +66,10 @@ test("a parser of somebody else reads the figures that the platform's log has", 
 });
 
 test("names, units, types and order follow Prometheus' conventions", async () => {
-	const { wechat, socket, metrics } = await startAll();
+	const { wechat, socket } = await startTwo();
 	await wechat.addFault({ mode: "status", status: 502, count: 1 });
 	await refreshOver(socket, "wx1");
-	const text = await metrics();
+	const { text } = await callSocket(socket, "/metrics");
 	expect(complaintsAbout(text)).toEqual([]);
 	expect(parse(text).length).toBeGreaterThan(10);
 	expect(complaintsAbout("# TYPE a counter\na{b=c} 1")).not.toEqual([]);
@@ -102,7 +88,7 @@ test("what upstream puts into a label cannot break the exposition", () => {
 
 test("the file for node_exporter holds the same metrics, readable for all, and follows each refresh", async () => {
 	const file = join(newDirectory(), "wxtokend.prom");
-	const { config, socket } = await startAll({ metrics_file: file });
+	const { config, socket } = await startTwo({ metrics_file: file });
 	const holds = (expected: number) => () => {
 		const text = statSync(file, { throwIfNoEntry: false })
 			? readFileSync(file, "utf8")
@@ -126,7 +112,7 @@ test("a metrics file that cannot be written is one warning, and mended later", a
 	const place = newDirectory();
 	const gone = join(place, "gone");
 	const file = join(gone, "wxtokend.prom");
-	const { daemon, config } = await startAll({ metrics_file: file });
+	const { daemon, config } = await startTwo({ metrics_file: file });
 	expect(await daemon.event("metrics.unwritten")).toMatchObject({
 		level: "warn",
 		path: file,
