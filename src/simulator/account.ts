@@ -29,12 +29,10 @@ export interface SimulatedAccount {
 	readonly secret: string;
 	/** Default "mp". */
 	readonly kind?: AccountKind;
-	readonly state?: AccountState;
 	/** Entries of the IP whitelist, which is on then; absent: it is off. */
 	readonly whitelist?: readonly string[];
 	/** Without a whitelist, the administrator must confirm each new address. */
 	readonly ipConfirmation?: boolean;
-	readonly limits?: LimitChanges;
 }
 
 /** An account as the platform knows it. */
@@ -76,7 +74,7 @@ export function createAccount(
 		kind,
 		secret: given.secret,
 		secretFrozen: delayed(false),
-		state: given.state ?? "ok",
+		state: "ok",
 		whitelist: delayed({
 			enabled: given.whitelist !== undefined,
 			entries: given.whitelist ?? [],
@@ -92,7 +90,7 @@ export function createAccount(
 			forceBlocked: false,
 		},
 		tickets: new Map(),
-		limits: limitsOf(kind, limits, given.limits),
+		limits: limitsOf(kind, limits),
 		meters: new Map(),
 		clears: { month: 0, used: 0 },
 	};

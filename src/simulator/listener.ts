@@ -1,8 +1,9 @@
 import { createServer, type RequestListener, type Server } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
+import { loopback } from "./request.ts";
 
-/** One of WeChat's names, on a port of its own. */
+/** One of WeChat's names, on a port of its own, for this machine only. */
 export interface Listener {
 	readonly host: string;
 	readonly url: string;
@@ -14,7 +15,6 @@ export interface Listener {
 
 export interface ListenerOptions {
 	readonly host: string;
-	readonly address: string;
 	/** 0: any free one. */
 	readonly port: number;
 	/** PEM texts; absent: plain HTTP. */
@@ -31,20 +31,20 @@ export interface TlsOptions {
 export async function openListener(
 	options: ListenerOptions,
 ): Promise<Listener> {
-	const { host, address, tls, onRequest } = options;
+	const { host, tls, onRequest } = options;
 	const server = tls
 		? createTlsServer({ ...tls }, onRequest)
 		: createServer(onRequest);
 	server.keepAliveTimeout = 60_000;
-	await listen(server, options.port, address);
+	await listen(server, options.port);
 	const { port } = server.address() as AddressInfo;
 	return {
 		host,
 		port,
-		url: `${tls ? "https" : "http"}://${address}:${port}`,
+		url: `${tls ? "https" : "http"}://${loopback}:${port}`,
 		async setListening(isListening) {
 			if (isListening === server.listening) return;
-			if (isListening) await listen(server, port, address);
+			if (isListening) await listen(server, port);
 			else {
 				// The port is free at once; connections in use end with their request.
 				server.close();
@@ -59,10 +59,10 @@ export async function openListener(
 	};
 }
 
-function listen(server: Server, port: number, address: string): Promise<void> {
+function listen(server: Server, port: number): Promise<void> {
 	return new Promise((resolve, reject) => {
 		server.once("error", reject);
-		server.listen(port, address, () => {
+		server.listen(port, loopback, () => {
 			server.off("error", reject);
 			resolve();
 		});

@@ -49,15 +49,12 @@ function limitsWith(given: { tokensPerDay: number; share: number }): Limits {
 	};
 }
 
-/** The kind's limits with changes laid over them, the later over the earlier. */
+/** The kind's limits with changes laid over them. @throws RangeError */
 export function limitsOf(
 	kind: AccountKind,
-	...layers: readonly (LimitChanges | undefined)[]
+	changes: LimitChanges = {},
 ): Limits {
-	let limits = limitsByKind[kind];
-	for (const layer of layers)
-		if (layer !== undefined) limits = withChanges(limits, layer);
-	return limits;
+	return withChanges(limitsByKind[kind], changes);
 }
 
 export function withChanges(limits: Limits, changes: LimitChanges): Limits {

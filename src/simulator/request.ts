@@ -14,7 +14,7 @@ export const mainHost = apiHosts[0];
 /** 企业微信, of which only the wire is here: no endpoint yet. */
 export const wecomHost = "qyapi.weixin.qq.com";
 
-/** Where a caller is, of whom nothing is said. */
+/** Where the simulator listens, and where a caller is of whom nothing is said. */
 export const loopback = "127.0.0.1";
 
 /** A request as the platform sees it. */

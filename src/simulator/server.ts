@@ -13,14 +13,11 @@ import type { Knobs } from "./knobs.ts";
 import { type Listener, openListener, type TlsOptions } from "./listener.ts";
 import { createOutages } from "./outages.ts";
 import { createPlatform, type Platform } from "./platform.ts";
-import type { LimitChanges } from "./quotas.ts";
-import { mainHost, type PlatformRequest } from "./request.ts";
+import { loopback, mainHost, type PlatformRequest } from "./request.ts";
 import { createRequestLog, type RequestRecord } from "./request-log.ts";
 import { createVirtualClock } from "./virtual-clock.ts";
 
 export interface SimulatorOptions {
-	/** The address to listen on; default 127.0.0.1. */
-	readonly host?: string;
 	/** Default 0: any free one. */
 	readonly port?: number;
 	readonly accounts: readonly SimulatedAccount[];
@@ -31,8 +28,6 @@ export interface SimulatorOptions {
 	/** Default: random, so that two runs never issue the same token. */
 	readonly seed?: number;
 	readonly knobs?: Partial<Knobs>;
-	/** Quotas that differ from the documented ones, for every account. */
-	readonly limits?: LimitChanges;
 	/** Real ms that every answer takes; default 0. */
 	readonly latencyMs?: number;
 	/** More host names (`api2.weixin.qq.com`…), each on a port of its own; 0: any. */
@@ -81,9 +76,9 @@ export async function startSimulator(
 ): Promise<Simulator> {
 	const clock = createVirtualClock(options.startAtMs, options.timeScale ?? 1);
 	const requestLog = createRequestLog(requestLogLimit);
-	const { accounts, knobs = {}, limits = {}, latencyMs = 0 } = options;
+	const { accounts, knobs = {}, latencyMs = 0 } = options;
 	const seed = options.seed ?? randomInt(2 ** 32);
-	const platform = createPlatform({ accounts, seed, limits, knobs });
+	const platform = createPlatform({ accounts, seed, knobs });
 
 	function answer(
 		request: ReceivedRequest,
@@ -102,7 +97,6 @@ export async function startSimulator(
 	async function open(host: string, port: number): Promise<Listener> {
 		return openListener({
 			host,
-			address: options.host ?? "127.0.0.1",
 			port,
 			tls: options.tls?.[host],
 			onRequest: (message, response) =>
@@ -213,7 +207,7 @@ function requestOf(
 				? {}
 				: Object.fromEntries(new URLSearchParams(target.slice(mark + 1))),
 		body,
-		ip: (socket.remoteAddress ?? "127.0.0.1").replace(/^::ffff:/, ""),
+		ip: (socket.remoteAddress ?? loopback).replace(/^::ffff:/, ""),
 		chunked: headers["transfer-encoding"] !== undefined,
 		secure: "encrypted" in socket,
 	};
