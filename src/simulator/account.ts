@@ -96,6 +96,7 @@ export function createAccount(
 	};
 }
 
+/** The counter of one kind of call, made at its first. */
 export function meterOf(account: Account, metered: Metered): Meter {
 	let meter = account.meters.get(metered);
 	if (meter === undefined) {

@@ -28,6 +28,7 @@ import type { RequestLog } from "./request-log.ts";
 import { stateOf } from "./state.ts";
 import type { VirtualClock } from "./virtual-clock.ts";
 
+/** What the control face acts on. */
 export interface Controlled {
 	readonly platform: Platform;
 	readonly clock: VirtualClock;

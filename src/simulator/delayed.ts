@@ -9,6 +9,7 @@ interface Change<Value> {
 	readonly value: Value;
 }
 
+/** A value that nobody has changed yet. */
 export function delayed<Value>(value: Value): Delayed<Value> {
 	return { value, changes: [] };
 }

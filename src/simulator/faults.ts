@@ -71,6 +71,7 @@ export interface Fault {
 	readonly body?: string;
 }
 
+/** The faults to come, in the order in which they were added. */
 export interface FaultScript {
 	/** Returns a function that takes this fault out again. */
 	add(fault: Fault, nowMs: number): () => void;
@@ -129,6 +130,7 @@ export function createFaultScript(): FaultScript {
 	};
 }
 
+/** Whether the platform does its work before this fault. */
 export function isProcessed({ mode, processed }: Fault): boolean {
 	return processed ?? needsTrueAnswer.has(mode);
 }

@@ -124,6 +124,7 @@ export function lifetimeMsOf({ tokenLifetimeSeconds }: Knobs): number {
 	return tokenLifetimeSeconds * 1000;
 }
 
+/** `overlapSeconds` as it acts, in ms. */
 export function overlapMsOf({
 	overlapSeconds,
 	tokenLifetimeSeconds,

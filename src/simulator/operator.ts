@@ -53,6 +53,7 @@ export interface Operator {
 	): void;
 }
 
+/** `limits` lie over those of each account that it adds. */
 export function createOperator(world: World, limits?: LimitChanges): Operator {
 	function known(appid: string, nowMs = Number.NEGATIVE_INFINITY): Account {
 		const account = accountAt(world, appid, nowMs);

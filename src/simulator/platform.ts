@@ -65,6 +65,7 @@ export interface Platform extends Operator {
 	): boolean;
 }
 
+/** Who asks for a token, with which secret, from where and at which host. */
 export interface TokenClaim {
 	readonly appid: string;
 	readonly secret: string;

@@ -15,6 +15,7 @@ export function isMetered(name: string): name is Metered {
 	return Object.hasOwn(limitsByKind.mp, name);
 }
 
+/** Calls that are allowed; a day is what the knob `quotaDay` says. */
 export interface Limit {
 	readonly perDay: number;
 	readonly perMinute: number;
@@ -57,6 +58,7 @@ export function limitsOf(
 	return withChanges(limitsByKind[kind], changes);
 }
 
+/** @throws RangeError for a name, a unit or a value that is no limit */
 export function withChanges(limits: Limits, changes: LimitChanges): Limits {
 	const changed: Record<Metered, Limit> = { ...limits };
 	for (const [name, limit] of Object.entries(changes)) {
@@ -84,6 +86,7 @@ export function createMeter(): Meter {
 	return { minute: 0, minuteCount: 0, day: 0, dayCount: 0, times: [] };
 }
 
+/** Counts, and does not ask for the limit: `overLimit` does. */
 export function countCall(meter: Meter, knobs: Knobs, nowMs: number): void {
 	settleMeter(meter, knobs, nowMs);
 	meter.minuteCount += 1;
@@ -91,11 +94,13 @@ export function countCall(meter: Meter, knobs: Knobs, nowMs: number): void {
 	if (knobs.quotaDay === "rolling") meter.times.push(nowMs);
 }
 
+/** Calls counted in the day of `nowMs`. */
 export function usedToday(meter: Meter, knobs: Knobs, nowMs: number): number {
 	settleMeter(meter, knobs, nowMs);
 	return meter.dayCount;
 }
 
+/** Calls counted in the minute of `nowMs`. */
 export function usedThisMinute(
 	meter: Meter,
 	knobs: Knobs,

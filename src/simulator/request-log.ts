@@ -38,6 +38,7 @@ export interface RequestLog {
 	): Promise<RequestRecord>;
 }
 
+/** Remembers the last `limit` requests at least, and twice as many at most. */
 export function createRequestLog(limit: number): RequestLog {
 	const records: RequestRecord[] = [];
 	const watchers = new Set<(record: RequestRecord) => void>();

@@ -9,6 +9,7 @@ export const apiHosts = [
 	"hk.api.weixin.qq.com",
 ] as const;
 
+/** The one that everybody uses, and that has the control face. */
 export const mainHost = apiHosts[0];
 
 /** 企业微信, of which only the wire is here: no endpoint yet. */
@@ -34,6 +35,7 @@ export interface PlatformRequest {
 	readonly secure?: boolean;
 }
 
+/** What answers at a path; `other` is every path that WeChat does not have. */
 export type Endpoint = keyof typeof paths | "other";
 
 const paths = {

@@ -7,6 +7,7 @@ import {
 	type TokenLine,
 } from "./tokens.ts";
 
+/** The tokens of one account on the stable interface. */
 export interface StableLine extends TokenLine {
 	/** When the last forced refresh was. */
 	forcedAt: number;

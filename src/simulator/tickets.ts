@@ -14,11 +14,13 @@ export interface Ticket {
 	endsAt: number;
 }
 
+/** The tickets of one account and type that may still work. */
 export interface TicketLine {
 	readonly current: Ticket;
 	readonly former: Ticket | undefined;
 }
 
+/** How long the same ticket is given, and what each answer says. */
 export const ticketLifetimeSeconds = 7200;
 
 /** The same ticket for 7200 s after its first issue, then a new one. */
@@ -44,6 +46,7 @@ export function fetchTicket(
 	return { current, former };
 }
 
+/** Whether a signature made with this ticket works. */
 export function isTicketAlive(
 	line: TicketLine | undefined,
 	value: string,

@@ -9,6 +9,7 @@ export interface Verdict {
 	readonly outcome: string;
 }
 
+/** Success; the outcome is what onlookers are told. */
 export function granted(
 	content: Readonly<Record<string, unknown>>,
 	outcome = "ok",
@@ -16,6 +17,7 @@ export function granted(
 	return { errcode: 0, content, outcome };
 }
 
+/** An error, in WeChat's own words if no others are given. */
 export function refused(
 	errcode: number,
 	errmsg: string = wordingOf(errcode),

@@ -11,6 +11,7 @@ export interface VirtualClock {
 
 const longestTimerMs = 2 ** 31 - 1;
 
+/** Begins at `startAtMs`, else now; `scale` is virtual seconds per real second, and 0 stands still. */
 export function createVirtualClock(
 	startAtMs: number | undefined,
 	scale: number,

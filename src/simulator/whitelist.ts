@@ -23,6 +23,7 @@ export function checkEntries(
 			throw new RangeError(`${JSON.stringify(entry)} is no whitelist entry`);
 }
 
+/** Whether this address may call. */
 export function isListed(
 	ip: string,
 	{ enabled, entries }: Whitelist,

@@ -37,6 +37,7 @@ const wording: Readonly<Record<number, string>> = {
 		"该IP调用求请求已被公众号管理员拒绝，请1小时后再试，建议调用前与管理员沟通确认",
 };
 
+/** The errmsg of an errcode. */
 export function wordingOf(errcode: number): string {
 	return wording[errcode] ?? "unknown error";
 }

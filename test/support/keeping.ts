@@ -66,6 +66,7 @@ export interface Keeping {
 	leaks(): readonly string[];
 }
 
+/** Closed after the test, which fails if the keeper had a bug. */
 export function keepInVirtualTime(wishes: KeepingWishes): Keeping {
 	const { startAt = Date.UTC(2026, 0, 5, 2), env = {}, ...given } = wishes;
 	const { onAdvance, random = () => 0.999, connectTimeoutMs, ...rest } = given;

@@ -16,11 +16,13 @@ export function newSecret(): string {
 	return noteSecret(`s3/+&=%${randomBytes(13).toString("hex").slice(0, 25)}`);
 }
 
+/** From now on no output may show it. */
 export function noteSecret(secret: string): string {
 	secrets.add(secret);
 	return secret;
 }
 
+/** From now on only `get` may print it. */
 export function noteToken(token: string): string {
 	tokens.add(token);
 	return token;

@@ -17,6 +17,7 @@ export interface SocketCall {
 	readonly headers?: Readonly<Record<string, string>>;
 }
 
+/** Where the control socket is by default. */
 export function socketIn(directory: string): string {
 	return join(directory, "control.sock");
 }
@@ -51,6 +52,7 @@ export function callSocket(
 	});
 }
 
+/** A forced refresh, or with `stale` the report of a dead token. */
 export function refreshOver(
 	socketPath: string,
 	appid: string,
