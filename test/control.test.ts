@@ -427,7 +427,7 @@ test("the longest path that the system takes is good enough", async () => {
 	const config = writeConfig({
 		accounts,
 		url: wechat.url,
-		top: { directory },
+		directory,
 	});
 	const socket = socketIn(directory);
 	expect(Buffer.byteLength(socket)).toBe(107);
@@ -449,7 +449,8 @@ test("a reload moves the socket, takes new accounts in and lets old ones go", as
 	const other = writeConfig({
 		accounts: accounts.slice(1),
 		url: wechat.url,
-		top: { directory: config.directory, socket: "moved.sock" },
+		directory: config.directory,
+		top: { socket: "moved.sock" },
 	});
 	writeFileSync(config.file, readFileSync(other.file));
 	daemon.kill("SIGHUP");

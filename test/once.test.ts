@@ -278,7 +278,7 @@ describe("check", () => {
 		chmodSync(directory, 0o777);
 		const config = writeConfig({
 			url: "http://127.0.0.1:9",
-			top: { directory },
+			directory,
 		});
 		const { code, stderr } = await check(config);
 		expect(code).toBe(73);

@@ -313,21 +313,12 @@ function harm(what: string, act: (tokenFile: string) => void): Harm {
 /** A daemon with a token for each of so many accounts. */
 async function keep(count: number, directory?: string) {
 	const issuer = await startIssuer();
-	const written = writeConfig({
+	const config = writeConfig({
 		url: issuer.url,
 		accounts: newAccounts(count),
-		top: directory === undefined ? {} : { directory },
+		...(directory === undefined ? {} : { directory }),
 		wechat: { timeout: 1, cooldown: 0 },
 	});
-	const config =
-		directory === undefined
-			? written
-			: {
-					...written,
-					directory,
-					tokenFile: (appid: string) =>
-						join(directory, `wx_access_token_${appid}`),
-				};
 	const daemon = await startDaemon(config.file);
 	return { daemon, issuer, config };
 }

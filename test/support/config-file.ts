@@ -17,9 +17,12 @@ export function newAccounts(count = 1): readonly TestAccount[] {
 	}));
 }
 
+/** What is left out has the default of the tests, or of the program. */
 export interface ConfigWishes {
 	/** Of the issuer. */
 	readonly url: string;
+	/** Of the token files; default: a new one, beside the configuration. */
+	readonly directory?: string;
 	readonly accounts?: readonly TestAccount[];
 	/** Top-level keys. The default ticks each second and logs all there is. */
 	readonly top?: Readonly<Record<string, unknown>>;
@@ -30,7 +33,7 @@ export interface ConfigWishes {
 export interface TestConfig {
 	/** The configuration file. */
 	readonly file: string;
-	/** Of the token files; not there yet. */
+	/** Of the token files; a new one is not there yet. */
 	readonly directory: string;
 	readonly accounts: readonly TestAccount[];
 	tokenFile(appid: string): string;
@@ -39,12 +42,13 @@ export interface TestConfig {
 /** A configuration file for the built program, in a directory of its own. */
 export function writeConfig({
 	url,
+	directory: given,
 	accounts = newAccounts(),
 	top = {},
 	wechat = {},
 }: ConfigWishes): TestConfig {
 	const place = newDirectory();
-	const directory = join(place, "tokens");
+	const directory = given ?? join(place, "tokens");
 	const file = join(place, "config.toml");
 	const content = {
 		directory,
