@@ -1,15 +1,18 @@
-import { setFlagsFromString } from "node:v8";
+import { getHeapStatistics, setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 
 /**
  * Gives back what a burst of work has left of the heap. By itself V8 would keep
  * it for as long as little happens: a hundred megabytes for a daemon at rest.
- * Takes some tens of milliseconds.
+ * Takes some tens of milliseconds. True if V8 still keeps far more than it uses:
+ * it frees at once, and gives back at some later collection.
  */
-export function returnMemory(): void {
+export function returnMemory(): boolean {
 	// The only way to ask for it from within.
 	setFlagsFromString("--expose-gc");
 	const collect = runInNewContext("gc") as () => void;
 	setFlagsFromString("--no-expose-gc");
 	collect();
+	const heap = getHeapStatistics();
+	return heap.total_heap_size > 1.5 * heap.used_heap_size;
 }

@@ -38,8 +38,8 @@ const turns = 256;
 /** After a burst, and between two collections. */
 const calmMs = 4_000;
 
-/** V8 frees at the first, and gives back at the next. */
-const collectionsPerBurst = 2;
+/** After a burst; two of them mostly do. */
+const mostCollections = 4;
 
 /** A tick gives way to sockets and timers after so long. */
 const sliceMs = 10;
@@ -51,7 +51,7 @@ export function createRounds(parts: RoundsParts): Rounds {
 	let lastAt = Number.NEGATIVE_INFINITY;
 	let isStorm = false;
 	// However many files there are at the start: reading them all is a burst.
-	let collections = collectionsPerBurst;
+	let collections = mostCollections;
 	let collectAt = clock.monotonic() + calmMs;
 
 	const walk = async (patienceMs: number) => {
@@ -83,13 +83,12 @@ export function createRounds(parts: RoundsParts): Rounds {
 	const weather = (storm: boolean) => {
 		if (storm) {
 			watch?.stop();
-			collections = collectionsPerBurst;
+			collections = mostCollections;
 		}
 		if (storm || collections === 0) collectAt = clock.monotonic() + calmMs;
 		if (clock.monotonic() >= collectAt) {
-			collections -= 1;
+			collections = returnMemory() ? collections - 1 : 0;
 			collectAt = clock.monotonic() + calmMs;
-			returnMemory();
 		}
 		isStorm = storm;
 	};

@@ -6,6 +6,7 @@ import { eventually } from "./support/eventually.ts";
 import { newToken } from "./support/issuer.ts";
 import { noteToken } from "./support/leaks.ts";
 import { runProgram, startProgram } from "./support/program.ts";
+import { writeTokenFile } from "./support/token-file.ts";
 
 /** A configuration and a token file, as a daemon would leave them; no daemon. */
 function place({
@@ -24,13 +25,13 @@ function place({
 	writeFileSync(file, `directory = "${directory}"\n${account}${more}`);
 	const value = noteToken(newToken());
 	const token = join(directory, name);
-	writeTokenFile(token, value, livesFor);
+	leaveToken(token, value, livesFor);
 	return { directory, file, token, value, flags: ["--config", file] };
 }
 
-function writeTokenFile(path: string, value: string, livesFor: number): void {
+function leaveToken(path: string, value: string, livesFor: number): void {
 	const expire = Math.floor(Date.now() / 1_000) + livesFor;
-	writeFileSync(path, `${JSON.stringify({ value, expire })}\n`);
+	writeTokenFile(path, { value, expire });
 }
 
 test("get prints the token and nothing else", async () => {
@@ -116,7 +117,7 @@ test("get --wait waits for a token that is good enough", async () => {
 	// It has looked at the short-lived one more than once.
 	await eventually(() => looks() > 1, { what: "two looks" });
 	const value = noteToken(newToken());
-	writeTokenFile(token, value, 3_600);
+	leaveToken(token, value, 3_600);
 	expect(await get.exited).toEqual({ code: 0, signal: null });
 	expect(get.stdout()).toBe(`${value}\n`);
 	expect(get.stderr()).toBe("");
