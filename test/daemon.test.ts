@@ -226,8 +226,6 @@ describe("a token file that somebody has spoilt is published again without a req
 	});
 });
 
-/** A token file as any other program may have left it, without our state beside it. */
-
 /**
  * Tokens are due up to 2 % of their life early, by their hash, so that not all are due
  * at once. This one is due within a tenth of a second of the latest.
