@@ -22,6 +22,8 @@ export function connectThrough({
 }: ConnectOptions): buildConnector.connector {
 	const dial = createConnector({
 		timeout: timeoutMs,
+		// Whatever NODE_TLS_REJECT_UNAUTHORIZED says: the AppSecret goes along.
+		rejectUnauthorized: true,
 		// Node.js gives each address of a name 250 ms, which is too short between
 		// continents, where one of them may lead nowhere.
 		autoSelectFamilyAttemptTimeout: Math.max(250, timeoutMs / 4),

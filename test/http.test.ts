@@ -5,7 +5,7 @@ import {
 } from "node:timers/promises";
 import { inspect } from "node:util";
 import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { ConfigError } from "../src/errors.ts";
 import { createHttp, type HttpRequest } from "../src/http.ts";
 import { LinkError } from "../src/link-error.ts";
@@ -372,6 +372,20 @@ describe("TLS", () => {
 				sent: false,
 			},
 		);
+		expect(selfSigned.requests).toEqual([]);
+	});
+
+	test("is verified also where Node.js is told not to", async () => {
+		vi.stubEnv("NODE_TLS_REJECT_UNAUTHORIZED", "0");
+		onTestFinished(() => {
+			vi.unstubAllEnvs();
+		});
+		const selfSigned = await startRaw(answering({ body: "{}" }), {
+			tls: aCertificate(),
+		});
+		expect(
+			await newHttp().failure(`https://127.0.0.1:${selfSigned.port}`),
+		).toMatchObject({ trouble: "intercepted", sent: false });
 		expect(selfSigned.requests).toEqual([]);
 	});
 
