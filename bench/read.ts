@@ -8,7 +8,8 @@
 import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";
-import { type AddressInfo, connect, createServer } from "node:net";
+import { connect } from "node:net";
+import { freePort } from "../test/support/free-port.ts";
 import { appidOf, tokenFile } from "./daemon.ts";
 import { compared, measure, type Row, sideBySide } from "./figures.ts";
 import { type Scale, startIssuer, until } from "./scene.ts";
@@ -161,14 +162,5 @@ async function startRedis(
 	);
 	await once(connection, "data");
 	connection.destroy();
-	return port;
-}
-
-async function freePort(): Promise<number> {
-	const server = createServer().listen(0, "127.0.0.1");
-	await once(server, "listening");
-	const { port } = server.address() as AddressInfo;
-	server.close();
-	await once(server, "close");
 	return port;
 }

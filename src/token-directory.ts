@@ -11,8 +11,8 @@ import { isLeftover, sweep } from "./token-file.ts";
 
 /**
  * Makes the directory if it is missing, and frees it of a simulation's tokens,
- * which it tells. Resolves with where and how files are there. Throws `StoreError` if it is not fit for
- * tokens, `ConfigError` if a simulation runs there.
+ * which it tells. Resolves with where and how files are there. Throws `StoreError`
+ * if it is not fit for tokens, `ConfigError` if a simulation runs there.
  */
 export async function prepareDirectory(
 	config: Config,
