@@ -61,6 +61,7 @@ function showText(text: string, key: string): string {
 	if (key === "appid") {
 		if (looksLikeSecret(text))
 			return "not shown, as it looks like an AppSecret";
+		if (!/[\w-]{16}/.test(text)) return quote(text);
 		const [name = ""] = text.split(/[^\w-]/, 1);
 		return quote(name === text ? text : `${name.slice(0, 24)}…`);
 	}
@@ -131,7 +132,11 @@ const accountSchema = v.strictObject(
 		),
 		secret: v.optional(v.string("a string in quotes")),
 		secret_file: v.optional(
-			v.pipe(v.string(secretFileRule), v.minLength(1, secretFileRule)),
+			v.pipe(
+				v.string(secretFileRule),
+				v.minLength(1, secretFileRule),
+				v.check(isPath, secretFileRule),
+			),
 		),
 		file: v.optional(
 			v.pipe(
@@ -148,13 +153,14 @@ const directoryRule = "an absolute path, such as /run/wxtokend";
 const scheduleRule = 'a node-cron expression such as "*/5 * * * * *"';
 const modeRule = 'an octal string such as "0640", readable by its owner';
 const groupRule = "the name or id of a group on this machine";
+const socketRule = 'a path, or "" for none';
 const metricsRule = "an absolute path that ends in .prom";
 const accountRule = "at least one [[account]]";
 
 const fileSchema = v.strictObject(
 	{
 		directory: v.optional(
-			v.pipe(v.string(directoryRule), v.check(isAbsolute, directoryRule)),
+			v.pipe(v.string(directoryRule), v.check(isAbsolutePath, directoryRule)),
 		),
 		schedule: v.optional(
 			v.pipe(
@@ -181,7 +187,9 @@ const fileSchema = v.strictObject(
 				v.check((group) => groupId(group) !== undefined, groupRule),
 			),
 		),
-		socket: v.optional(v.string('a path, or "" for none')),
+		socket: v.optional(
+			v.pipe(v.string(socketRule), v.check(isPath, socketRule)),
+		),
 		log_level: v.optional(
 			v.picklist(logLevels, `one of ${logLevels.join(", ")}`),
 		),
@@ -189,7 +197,7 @@ const fileSchema = v.strictObject(
 			v.pipe(
 				v.string(metricsRule),
 				v.check(
-					(path) => isAbsolute(path) && path.endsWith(".prom"),
+					(path) => isAbsolutePath(path) && path.endsWith(".prom"),
 					metricsRule,
 				),
 			),
@@ -227,6 +235,15 @@ function missingKey(
 	rules: Readonly<Record<string, string>>,
 ): (issue: v.StrictObjectIssue) => string {
 	return ({ path }) => rules[String(path?.at(-1)?.key)] ?? "a key";
+}
+
+/** As far as the system is concerned. */
+function isPath(value: string): boolean {
+	return !value.includes("\0");
+}
+
+function isAbsolutePath(value: string): boolean {
+	return isAbsolute(value) && isPath(value);
 }
 
 function isBaseUrl(value: string): boolean {

@@ -1,10 +1,10 @@
 /** Where a configuration comes from, before anybody asks whether it is right. */
-import { readFileSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { parse, TomlError } from "smol-toml";
 import type { ConfigOptions } from "./config.ts";
 import { ConfigError, errnoOf, inWords } from "./errors.ts";
 import type { Input } from "./inputs.ts";
-import { defaultConfigFile } from "./token-path.ts";
+import { defaultConfigFile, readConfigFile } from "./token-path.ts";
 
 export interface ConfigSource {
 	/** A path, or "the environment". */
@@ -32,7 +32,7 @@ export function findConfig(options: ConfigOptions, input: Input): ConfigSource {
 
 function readText(path: string, required: boolean): string | undefined {
 	try {
-		return readFileSync(path, "utf8");
+		return readConfigFile(path);
 	} catch (error) {
 		const errno = errnoOf(error);
 		if (errno === "ENOENT" && !required) return undefined;
@@ -52,7 +52,9 @@ function readHint(errno: string | undefined): string {
 		case "EACCES":
 			return "let the daemon's user read it (chgrp, mode 0640)";
 		case "EISDIR":
-			return "it is a directory; give the file";
+			return "give the file in it";
+		case "fifo":
+			return "give a plain file";
 		default:
 			return "see errno(3)";
 	}

@@ -3,7 +3,7 @@
  * are found in one run, each with its path, what stands there (never a secret)
  * and what was expected.
  */
-import { basename, join, resolve } from "node:path";
+import { basename, dirname, resolve } from "node:path";
 import { findSecrets, looksLikeSecret } from "./config-secrets.ts";
 import { type ConfigContent, checkShape, show } from "./config-shape.ts";
 import { type ConfigSource, findConfig } from "./config-source.ts";
@@ -165,7 +165,25 @@ function findSocketProblems(
 				message: `is ${show(path)}, too long for a Unix socket; expected at most 107 bytes`,
 			},
 		];
-	const files = namesIn(content).map(({ file = "" }) => join(directory, file));
+	if (`${resolve(directory)}/`.startsWith(path === "/" ? path : `${path}/`))
+		return [
+			{
+				path: "socket",
+				message: `is ${show(socket)}, which is a directory; expected the path of a file`,
+			},
+		];
+	const name = basename(path);
+	const isOurs = dirname(path) === resolve(directory);
+	if (isOurs && (name.startsWith(".") || name.endsWith(".lock")))
+		return [
+			{
+				path: "socket",
+				message: `is ${show(socket)}, as what lies beside token files is called; expected another name`,
+			},
+		];
+	const files = namesIn(content).map(({ file = "" }) =>
+		resolve(directory, file),
+	);
 	const index = files.indexOf(path);
 	if (index < 0) return [];
 	return socket === undefined

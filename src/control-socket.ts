@@ -53,7 +53,7 @@ export async function placeSocket(
 	place: SocketPlace,
 	parts: PlacingParts,
 ): Promise<PlacedSocket | "taken"> {
-	refuseUnsafeDirectory(dirname(place.path));
+	refuseUnfitFolder(place.path);
 	const lock = await lockPlace(place.path, parts);
 	if (lock === undefined) return "taken";
 	try {
@@ -64,6 +64,18 @@ export async function placeSocket(
 		});
 	} finally {
 		await lock.release();
+	}
+}
+
+/** Throws `StoreError` if a socket could not be placed there. */
+export function probePlace(path: string): void {
+	refuseUnfitFolder(path);
+	isSocket(path);
+	const hidden = makePrivateDirectory(path);
+	try {
+		refuseLongPath(join(hidden, "s"));
+	} finally {
+		removePrivateDirectory(hidden);
 	}
 }
 
@@ -110,18 +122,33 @@ async function lockPlace(
 	}
 }
 
-/** Throws `StoreError` if something else than a socket lies there. */
-async function isTaken(path: string): Promise<boolean> {
-	const found = lstat(path);
-	if (found === undefined) return false;
-	if (!found.isSocket()) {
+function refuseUnfitFolder(path: string): void {
+	try {
+		refuseUnsafeDirectory(dirname(path));
+	} catch (error) {
+		if (!(error instanceof StoreError) || error.code !== "ENOENT") throw error;
 		throw new StoreError(
-			"refused",
-			`could not open the control socket ${path}: something else lies there`,
-			"move it away, or set another `socket`",
+			error.kind,
+			`could not open the control socket ${path}: its directory is not there`,
+			"create that directory, or set another `socket`",
+			error.cause,
 		);
 	}
-	return answers(path);
+}
+
+async function isTaken(path: string): Promise<boolean> {
+	return isSocket(path) && answers(path);
+}
+
+/** False if nothing is there. Throws `StoreError` if something else is. */
+function isSocket(path: string): boolean {
+	const found = lstat(path);
+	if (found === undefined || found.isSocket()) return found !== undefined;
+	throw new StoreError(
+		"refused",
+		`could not open the control socket ${path}: something else lies there`,
+		"move it away, or set another `socket`",
+	);
 }
 
 /** Only a refused connection says that nobody listens any more. */
@@ -153,7 +180,7 @@ async function listenPrivately(
 ): Promise<PlacedSocket> {
 	let hidden: string | undefined;
 	try {
-		hidden = fs.mkdtempSync(join(dirname(path), privatePrefix));
+		hidden = makePrivateDirectory(path);
 		const draft = join(hidden, "s");
 		refuseLongPath(draft);
 		await listen(server, draft);
@@ -213,6 +240,14 @@ function sweepPrivateDirectories(directory: string, now: number): void {
 		const hidden = join(directory, name);
 		const { mtimeMs = now } = lstat(hidden) ?? {};
 		if (now - mtimeMs > abandonedAfterMs) removePrivateDirectory(hidden);
+	}
+}
+
+function makePrivateDirectory(path: string): string {
+	try {
+		return fs.mkdtempSync(join(dirname(path), privatePrefix));
+	} catch (error) {
+		throw storeError("open the control socket", path, error);
 	}
 }
 

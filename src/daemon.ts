@@ -48,6 +48,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 	let kept: ReadonlyMap<string, KeptAccount> = new Map();
 	let schedule: Schedule | undefined;
 	let ticking: Promise<void> | undefined;
+	let wasOpen = false;
 	const stopping = new AbortController();
 	const self = nameThisProcess();
 	const { version } = manifest;
@@ -103,11 +104,25 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 
 	const summary = () => summaryOf(kept, clock.now());
 
+	/** At the start it would be refused; but no token shall die because of it. */
+	const warnIfOpenToAll = () => {
+		const { path } = place.directory;
+		const isOpen = place.directory.isOpenToAll();
+		if (isOpen && !wasOpen)
+			log.error(
+				{ event: "directory.unsafe", hint: `chmod o-w ${path}` },
+				`everybody may write in ${path}, and delete or replace the token files; they are renewed all the same`,
+			);
+		wasOpen = isOpen;
+	};
+
 	const tick = () => {
-		control.tend();
+		warnIfOpenToAll();
 		void metrics.write(config.metricsFile).catch(onBug);
 		ticking ??= rounds.tick().finally(() => {
 			ticking = undefined;
+			// In a directory that was gone a moment ago, perhaps.
+			control.tend();
 			systemd.alive();
 			systemd.status(summary);
 		});
@@ -147,10 +162,11 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 				warn(wanted);
 				return undefined;
 			}
-			const place = await prepareDirectory(wanted, tellRemoved);
+			const next = await prepareDirectory(wanted, tellRemoved);
 			// Meanwhile the end may have begun: then nothing new is started.
 			if (stopping.signal.aborted) return undefined;
 			rounds.stop();
+			place = next;
 			rounds = keepAll(wanted, place, config);
 			config = wanted;
 			void follow(wanted, place).catch(onBug);
@@ -182,7 +198,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 		return { refused, answers };
 	});
 
-	const place = await prepareDirectory(config, tellRemoved);
+	let place = await prepareDirectory(config, tellRemoved);
 	let rounds = keepAll(config, place, undefined);
 	await sweepLeftovers(config.directory, [...kept.values()], log);
 	const stopped = new Promise<string>((resolve) => {

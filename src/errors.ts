@@ -177,5 +177,6 @@ const systemErrors: Readonly<Record<string, string>> = {
 	EROFS: "the file system is read-only",
 	ESTALE: "the network file system has lost it",
 	ETIMEDOUT: "no answer in time",
+	fifo: "it is a pipe, and nobody may write to it",
 	timeout: "no answer in time",
 };

@@ -1,13 +1,21 @@
 /** A directory that files are published in: made, fit for it, and synced. */
 import fs from "node:fs";
+import { dirname } from "node:path";
 import { promisify } from "node:util";
 import { errnoOf, StoreError } from "./errors.ts";
 import { storeError } from "./store-error.ts";
 
 export interface OutputDirectory {
 	readonly path: string;
-	/** Throws `StoreError` unless it is one in which nobody can swap our files. */
-	mustBeSafe(): void;
+	/**
+	 * Throws `StoreError` unless it is there. Not if somebody has opened it to all
+	 * meanwhile: whoever may swap our files may do so whether we renew them or not.
+	 */
+	mustBeThere(): void;
+	/** Once it is gone: with the mode that it had. Throws `StoreError`. */
+	makeAgain(gid: number | undefined): void;
+	/** Whether everybody can swap our files, as far as that can be seen. */
+	isOpenToAll(): boolean;
 	/** fsync of a file in it. */
 	sync(file: number): void | Promise<void>;
 	/**
@@ -21,8 +29,17 @@ export function createOutputDirectory(path: string): OutputDirectory {
 	/** Whether it lies in memory, on the device that was there last. */
 	let inMemory: boolean | undefined;
 	let device: number | undefined;
+	let mode: number | undefined;
 	let running: Promise<void> | undefined;
 	let next: Promise<void> | undefined;
+
+	const look = () => {
+		const found = lookAt(path);
+		if (found.dev !== device) inMemory = undefined;
+		device = found.dev;
+		mode = found.mode & 0o7777;
+		return found;
+	};
 
 	// A disk may take its time: that is for a worker thread. In memory it is
 	// nothing, and the way to another thread and back takes longer than all the
@@ -42,10 +59,17 @@ export function createOutputDirectory(path: string): OutputDirectory {
 
 	return {
 		path,
-		mustBeSafe: () => {
-			const { dev } = refuseUnsafeDirectory(path);
-			if (dev !== device) inMemory = undefined;
-			device = dev;
+		mustBeThere: () => {
+			look();
+		},
+		makeAgain: (gid) => makeDirectory(path, gid, mode),
+		isOpenToAll: () => {
+			try {
+				return isOpenToAll(look());
+			} catch (error) {
+				if (!(error instanceof StoreError)) throw error;
+				return false; // Whoever writes next says what is wrong.
+			}
 		},
 		sync,
 		syncNames: () => {
@@ -79,45 +103,72 @@ async function syncNamesIn(
 /** What file systems say that keep their directories safe by themselves, or cannot. */
 const cannotSyncDirectories = new Set(["EINVAL", "ENOTSUP", "EOPNOTSUPP"]);
 
-/** Creates the directory of token files (mode 0750) unless it is there. */
+/** Creates the directory of token files unless it is there. Throws `StoreError`. */
 export function makeDirectory(
 	directory: string,
 	gid: number | undefined,
+	mode = 0o750,
 ): void {
 	try {
-		const made = fs.mkdirSync(directory, { recursive: true, mode: 0o750 });
-		if (made === undefined) return;
-		if (gid !== undefined) fs.chownSync(directory, -1, gid);
-		// A strict umask would keep the readers out.
-		fs.chmodSync(directory, 0o750);
+		const made = makeFolder(directory, mode);
+		if (made && gid !== undefined) {
+			fs.chownSync(directory, -1, gid);
+			// It has lost the set-group-ID bit with that, if it had one.
+			fs.chmodSync(directory, mode);
+		}
 	} catch (error) {
 		throw storeError("create the directory", directory, error);
 	}
 }
 
-/** Throws `StoreError` unless the directory is one in which nobody can swap our files. */
-export function refuseUnsafeDirectory(directory: string): fs.Stats {
+/**
+ * Whether it had to be made. Not by mkdir(2) `recursive` of Node.js, which below
+ * /proc tries for ever; and a strict umask would keep the readers out.
+ */
+function makeFolder(path: string, mode: number): boolean {
+	const make = () => {
+		fs.mkdirSync(path, mode);
+		fs.chmodSync(path, mode);
+		return true;
+	};
+	try {
+		return make();
+	} catch (error) {
+		if (errnoOf(error) === "EEXIST") return false;
+		const parent = dirname(path);
+		if (errnoOf(error) !== "ENOENT" || parent === path) throw error;
+		makeFolder(parent, 0o755);
+		return make();
+	}
+}
+
+function lookAt(directory: string): fs.Stats {
 	let found: fs.Stats;
 	try {
 		found = fs.statSync(directory);
 	} catch (error) {
 		throw storeError("read the directory", directory, error);
 	}
-	if (!found.isDirectory()) {
-		throw new StoreError(
-			"refused",
-			`could not use ${directory}: it is not a directory`,
-			"set `directory` to a directory",
-		);
-	}
-	const openToAll = (found.mode & 0o002) !== 0;
-	const sticky = (found.mode & 0o1000) !== 0;
-	if (openToAll && !sticky) {
+	if (found.isDirectory()) return found;
+	throw new StoreError(
+		"refused",
+		`could not use ${directory}: it is not a directory`,
+		"set `directory` to a directory",
+	);
+}
+
+/** Throws `StoreError` unless the directory is one in which nobody can swap our files. */
+export function refuseUnsafeDirectory(directory: string): void {
+	if (isOpenToAll(lookAt(directory))) {
 		throw new StoreError(
 			"refused",
 			`could not use ${directory}: everybody may write there, and delete or replace the token files`,
 			`take that right away: chmod o-w ${directory}`,
 		);
 	}
-	return found;
+}
+
+/** In a sticky one only the owner of a file may replace it. */
+function isOpenToAll({ mode }: fs.Stats): boolean {
+	return (mode & 0o002) !== 0 && (mode & 0o1000) === 0;
 }

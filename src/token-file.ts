@@ -32,7 +32,7 @@ import { type FileAttributes, publishFile } from "./atomic-write.ts";
 import type { Clock } from "./clock.ts";
 import { errnoOf, inWords, StoreError } from "./errors.ts";
 import { createLock, type HeldLock, isRightToBreak } from "./lock.ts";
-import { makeDirectory, type OutputDirectory } from "./output-directory.ts";
+import type { OutputDirectory } from "./output-directory.ts";
 import type { Reading } from "./policy.ts";
 import { addRecord } from "./state-file.ts";
 import { storeError } from "./store-error.ts";
@@ -232,21 +232,21 @@ function lost(path: string): StoreError {
 	);
 }
 
-/** Makes the directory if it is gone, with rights like those of the unit's RuntimeDirectory=. */
+/** Makes the directory if it is gone. */
 async function inDirectory<T>(
 	{ directory, gid }: TokenFileOptions,
 	call: () => Promise<T>,
 ): Promise<T> {
-	const callSafely = () => {
-		directory.mustBeSafe();
+	const callThere = () => {
+		directory.mustBeThere();
 		return call();
 	};
 	try {
-		return await callSafely();
+		return await callThere();
 	} catch (error) {
 		if (!(error instanceof StoreError) || error.code !== "ENOENT") throw error;
-		makeDirectory(directory.path, gid);
-		return callSafely();
+		directory.makeAgain(gid);
+		return callThere();
 	}
 }
 

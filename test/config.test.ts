@@ -4,6 +4,7 @@ import {
 	mkdirSync,
 	readdirSync,
 	readFileSync,
+	statSync,
 	writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -132,7 +133,10 @@ describe("a configuration that is not there", () => {
 	test("a directory is not a file", async () => {
 		const path = newDirectory();
 		expect(await problemsOf(["check", "--config", path])).toEqual([
-			[path, expect.stringContaining("it is a directory; give the file")],
+			[
+				path,
+				expect.stringContaining("it is a directory (EISDIR); give the file"),
+			],
 		]);
 	});
 
@@ -328,6 +332,57 @@ describe("what looks wrong, but is right", () => {
 			stdout: `created ${place}/tokens\n${config}: 1 account; ${place}/tokens can be written\n`,
 			stderr: "",
 		});
+	});
+
+	test.each([
+		[
+			"directory = PLACE/tokens\nsocket = PLACE/none/x",
+			"directory is not there",
+		],
+		["directory = PLACE\nsocket = PLACE/file", "something else lies there"],
+		["directory = /proc/none/x", "no such file or directory (ENOENT)"],
+		["directory = PLACE/file/x", "not a directory (ENOTDIR)"],
+		["directory = PLACE/file", "it is not a directory"],
+	])(
+		"%s: what cannot be placed is told by check, with 73",
+		async (toml, says) => {
+			const place = newDirectory();
+			const config = join(place, "config.toml");
+			writeFileSync(join(place, "file"), "");
+			const lines = toml
+				.replaceAll("PLACE", place)
+				.replaceAll(/= (.*)/g, '= "$1"');
+			writeFileSync(
+				config,
+				`${lines}${account.replace("SECRET", newSecret())}`,
+				{
+					mode: 0o600,
+				},
+			);
+			const said = await runProgram(["check", "--config", config]);
+			expect(said).toMatchObject({
+				code: 73,
+				stdout: expect.not.stringContaining("can be"),
+			});
+			expect(said.stderr).toContain(says);
+		},
+	);
+
+	test("folders above a new directory can be entered, whatever the umask", async () => {
+		const place = newDirectory();
+		const config = join(place, "config.toml");
+		writeFileSync(
+			config,
+			`directory = "${place}/a/b"${account.replace("SECRET", newSecret())}`,
+			{ mode: 0o600 },
+		);
+		const launcher = ["sh", "-c", 'umask 077; exec "$0" "$@"'];
+		const { code } = await runProgram(["check", "--config", config], {
+			launcher,
+		});
+		expect(code).toBe(0);
+		const modeOf = (path: string) => statSync(join(place, path)).mode & 0o777;
+		expect(["a", "a/b"].map(modeOf)).toEqual([0o755, 0o750]);
 	});
 
 	test("a secret comes from a systemd credential that has the appid's name", async () => {

@@ -1,6 +1,5 @@
 import { execFileSync } from "node:child_process";
 import {
-	chmodSync,
 	existsSync,
 	lstatSync,
 	mkdirSync,
@@ -119,19 +118,6 @@ test("while WeChat refuses, the caller gets its errcode with a hint, and the old
 });
 
 test("a refresh that cannot be written to disk is answered, not left waiting", async () => {
-	const { config, socket, wechat } = await startAll();
-	// Everybody may write there: no place for tokens.
-	chmodSync(config.directory, 0o777);
-	const answer = await refreshOver(socket, "wx1");
-	expect(answer.status).toBe(500);
-	expect(answer.json()).toMatchObject({
-		code: "refused",
-		hint: expect.stringContaining("chmod"),
-	});
-	expect(fetchesOf(wechat, "wx1")).toBe(1);
-});
-
-test("a refresh whose lock cannot be made is answered, too", async () => {
 	const socket = join(newDirectory(), "control.sock");
 	const { config, wechat } = await startAll({ top: { socket } });
 	// The directory of tokens has become a file.

@@ -1,7 +1,9 @@
+import { execFileSync } from "node:child_process";
 import {
 	mkdirSync,
 	readdirSync,
 	readFileSync,
+	unlinkSync,
 	utimesSync,
 	writeFileSync,
 } from "node:fs";
@@ -151,6 +153,19 @@ describe("SIGHUP", () => {
 		expect(JSON.stringify(refused.problems)).toMatch(/mode.*account\[0\]/);
 		await tokenOtherThan(value, config.tokenFile("wx1"));
 		expect(issuer.requests).toHaveLength(2);
+	});
+
+	test("with a pipe in the configuration's place does not wait for somebody to write to it", async () => {
+		const issuer = await startIssuer();
+		const config = writeConfig(issuer);
+		const daemon = await startDaemon(config.file);
+		const { value } = readTokenFile(config.tokenFile("wx1"));
+		unlinkSync(config.file);
+		execFileSync("mkfifo", [config.file]);
+		daemon.kill("SIGHUP");
+		const refused = await daemon.event("config.refused");
+		expect(JSON.stringify(refused.problems)).toContain("it is a pipe");
+		await tokenOtherThan(value, config.tokenFile("wx1"));
 	});
 });
 

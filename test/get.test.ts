@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { expect, test } from "vitest";
@@ -136,6 +137,8 @@ test("wrong usage and wrong configurations are told as by every command", async 
 	writeFileSync(broken, "directory = [");
 	const folder = join(directory, "folder");
 	mkdirSync(folder);
+	const pipe = join(directory, "pipe");
+	execFileSync("mkfifo", [pipe]);
 	for (const [args, code, words] of [
 		[["get", ...flags], 64, "APPID"],
 		[["get", "wx9", ...flags], 64, "accounts: wx1"],
@@ -143,6 +146,7 @@ test("wrong usage and wrong configurations are told as by every command", async 
 		[["get", "wx1", "--wait", "soon", ...flags], 64, "--wait"],
 		[["get", "wx1", "--config", `${broken}.not`], 78, "ENOENT"],
 		[["get", "wx1", "--config", folder], 78, "EISDIR"],
+		[["get", "wx1", "--config", pipe], 78, "it is a pipe"],
 		[["get", "wx1", "--config", broken], 78, "line 1"],
 		[["get", "wx1"], 78, "there is no configuration"],
 	] as const) {

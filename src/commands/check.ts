@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { type FileAttributes, publishFile } from "../atomic-write.ts";
 import type { CommandLine } from "../command-line.ts";
 import { loadConfig } from "../config.ts";
+import { probePlace } from "../control-socket.ts";
 import { exitCode, inWords, StoreError } from "../errors.ts";
 import { prepareDirectory } from "../token-directory.ts";
 import { codeWithoutRefresh, withKeepers } from "./once.ts";
@@ -13,12 +14,13 @@ export async function check(line: CommandLine): Promise<number> {
 	const config = loadConfig({ file: line.value("config"), env, secrets: true });
 	for (const warning of config.warnings)
 		process.stderr.write(`wxtokend: warning: ${warning}\n`);
-	const { source, accounts, directory, metricsFile } = config;
+	const { source, accounts, directory, socket, metricsFile } = config;
 	const isNew = !existsSync(directory);
 	const place = await prepareDirectory(config);
 	// Perhaps it is misspelt, and nobody wanted one there.
 	if (isNew) process.stdout.write(`created ${directory}\n`);
 	await probe(directory, place);
+	if (socket !== undefined) probePlace(socket);
 	if (metricsFile !== undefined) await probeMetrics(metricsFile);
 	const count =
 		accounts.length === 1 ? "1 account" : `${accounts.length} accounts`;

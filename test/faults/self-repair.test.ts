@@ -193,20 +193,38 @@ test("a directory that was removed is made again with its files, and one that wa
 	expect(issuer.requests.length).toBe(3);
 });
 
-test("a directory in which everybody may delete files is refused with the reason, until that is mended", async () => {
+test("a directory that is opened to everybody is told of, and no reason to let a token die", async () => {
 	const { daemon, issuer, config } = await keep(1);
 	const path = config.tokenFile("wx1");
 	const before = lookAt(path);
 	fs.chmodSync(config.directory, 0o777);
-	fs.rmSync(path);
-	const { msg, hint } = await daemon.event("store.failed");
-	expect(msg).toContain("everybody may write there");
+	const { msg, hint, level } = await daemon.event("directory.unsafe");
+	expect(msg).toContain("everybody may write");
 	expect(hint).toContain("chmod o-w");
-	expect(fs.existsSync(path)).toBe(false);
+	expect(level).toBe("error");
+	daemon.kill("SIGHUP");
+	await eventually(() => lookAt(path) !== before, { what: "a new token" });
+	expect(issuer.requests.length).toBe(2);
 
 	fs.chmodSync(config.directory, 0o1777);
-	await eventually(() => lookAt(path) === before, { what: before });
-	expect(issuer.requests.length).toBe(1);
+	fs.rmSync(path);
+	await eventually(() => fs.existsSync(path), { what: path });
+	const told = daemon
+		.events()
+		.filter(({ event }) => event === "directory.unsafe");
+	expect(told.length).toBe(1);
+});
+
+test("a directory that is made again is as open as it was", async () => {
+	const { daemon, config } = await keep(1);
+	const path = config.tokenFile("wx1");
+	const before = lookAt(path);
+	fs.chmodSync(config.directory, 0o751);
+	daemon.kill("SIGHUP");
+	await eventually(() => lookAt(path) !== before, { what: "a new token" });
+	fs.rmSync(config.directory, { recursive: true });
+	await eventually(() => fs.existsSync(path), { what: path });
+	expect(fs.statSync(config.directory).mode & 0o7777).toBe(0o751);
 });
 
 test("a refresh that the disk held up for long comes with the first look after it is well", async () => {
@@ -215,7 +233,8 @@ test("a refresh that the disk held up for long comes with the first look after i
 	const scene = newScene({ clock });
 	const { keeper, events } = scene.start();
 	await keeper.look();
-	fs.chmodSync(scene.directory, 0o777);
+	fs.renameSync(scene.directory, `${scene.directory}.away`);
+	fs.writeFileSync(scene.directory, "");
 	now += 1_000;
 	const wish = keeper.force({ urgent: true });
 	for (let look = 0; look < 20; look++) {
@@ -226,7 +245,8 @@ test("a refresh that the disk held up for long comes with the first look after i
 	expect(scene.issued.length).toBe(1);
 	expect(events.filter(({ level }) => level === "error").length).toBe(1);
 
-	fs.chmodSync(scene.directory, 0o755);
+	fs.rmSync(scene.directory);
+	fs.renameSync(`${scene.directory}.away`, scene.directory);
 	now += 1_000;
 	expect(await keeper.look()).toMatchObject({ kind: "refreshed" });
 	expect(scene.issued.length).toBe(2);
