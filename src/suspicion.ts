@@ -2,7 +2,6 @@ import type { AccountState } from "./account-state.ts";
 import type { Clock } from "./clock.ts";
 import {
 	budgetFreeAt,
-	cooldownOf,
 	countCall,
 	type KnownToken,
 	type Rules,
@@ -13,8 +12,10 @@ import type { Issuer, Verdict } from "./wechat.ts";
 /** Whether a token that an app calls dead is so, by WeChat's own word. */
 export interface Suspicion {
 	/**
-	 * One probe per token and cooldown, whoever asks, and for at most a quarter of
-	 * the budget: an app that reports for ever must not eat up the renewals.
+	 * One probe for all who ask within a second. If the same token is called dead
+	 * again and again, and lives, its word is believed twice as long each time, and
+	 * probes may use a quarter of the budget: an app that reports for ever must not
+	 * eat up the renewals, and one that is right must not be told wrong for long.
 	 */
 	verdictOn(known: KnownToken): Promise<Verdict>;
 	isDead(known: KnownToken): boolean;
@@ -37,9 +38,25 @@ export interface SuspicionParts {
 interface Probe {
 	readonly id: string;
 	readonly at: number;
+	/** How often the token was tried before. */
+	readonly repeats: number;
 	readonly verdict: Promise<Verdict>;
 	/** As soon as it is known. */
 	said: Verdict | undefined;
+}
+
+function isBelieved({ said, at, repeats }: Probe, now: number): boolean {
+	switch (said) {
+		case undefined: // It is under way.
+		case "dead": // Dead tokens do not come back to life.
+			return true;
+		case "alive":
+			return now >= at && now < at + 1_000 * 2 ** repeats;
+		case "unsure":
+			return now >= at && now < at + 1_000;
+		default:
+			return said satisfies never;
+	}
 }
 
 export function createSuspicion(parts: SuspicionParts): Suspicion {
@@ -47,14 +64,15 @@ export function createSuspicion(parts: SuspicionParts): Suspicion {
 	let probed: Probe | undefined;
 	let calls: readonly number[] = [];
 
-	const probe = (known: KnownToken): Promise<Verdict> => {
+	const probe = (known: KnownToken, repeats: number): Promise<Verdict> => {
 		const { id, token } = known;
 		const verdict = parts.issuer.probe(token.value).then((said) => {
 			asked.said = said;
 			parts.onVerdict(known, said);
 			return said;
 		});
-		const asked: Probe = { id, at: clock.now(), verdict, said: undefined };
+		const at = clock.now();
+		const asked: Probe = { id, at, repeats, verdict, said: undefined };
 		probed = asked;
 		return verdict;
 	};
@@ -67,11 +85,7 @@ export function createSuspicion(parts: SuspicionParts): Suspicion {
 			const { id, lifetimeMs } = known;
 			const now = clock.now();
 			const last = probed?.id === id ? probed : undefined;
-			const age = last === undefined ? 0 : now - last.at;
-			const isFresh = age >= 0 && age < Math.max(1_000, cooldownOf(rules));
-			// Dead tokens do not come back to life.
-			if (last !== undefined && (isFresh || last.said === "dead"))
-				return last.verdict;
+			if (last !== undefined && isBelieved(last, now)) return last.verdict;
 			const recent = calls.filter((at) => at > now - lifetimeMs);
 			const isUsedUp =
 				recent.length >= rules.budget / 4 ||
@@ -79,7 +93,7 @@ export function createSuspicion(parts: SuspicionParts): Suspicion {
 					undefined;
 			if (isUsedUp) return last?.verdict ?? "unsure";
 			calls = countCall(calls, now, lifetimeMs);
-			return probe(known);
+			return probe(known, last === undefined ? 0 : last.repeats + 1);
 		},
 		isDead,
 		diedEarly: (known) =>

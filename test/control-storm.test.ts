@@ -3,6 +3,7 @@
  * signals costs, counted at WeChat.
  */
 import { spawn } from "node:child_process";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import type { Simulator } from "../src/simulator/server.ts";
@@ -89,8 +90,8 @@ test("a thousand workers on connections of their own fit in, and cost one fetch"
 	expect(probesOf(wechat)).toBeLessThanOrEqual(1);
 });
 
-test("an app that reports a living token for ever fetches nothing, and costs one probe per cooldown", async () => {
-	const { wechat, config, socket, file } = await startOne({ cooldown: 1 });
+test("an app that reports a living token for ever fetches nothing, and its probes become rarer and rarer", async () => {
+	const { wechat, config, socket, file } = await startOne();
 	const { value } = readTokenFile(file);
 	const startedAt = Date.now();
 	let reports = 0;
@@ -99,11 +100,25 @@ test("an app that reports a living token for ever fetches nothing, and costs one
 		expect(answer.json()).toMatchObject({ outcome: "alive", value });
 		reports += 1;
 	}
-	const cooldowns = Math.floor((Date.now() - startedAt) / 1_000);
-	expect(probesOf(wechat)).toBeLessThanOrEqual(cooldowns + 1);
+	// The second comes after 1 s, the third 2 s later, and then 4, 8, 16…
+	const seconds = (Date.now() - startedAt) / 1_000;
+	expect(2 ** (probesOf(wechat) - 1)).toBeLessThanOrEqual(seconds + 1.5);
 	expect(reports).toBeGreaterThan(10);
 	expect(fetchesOf(wechat, "wx1")).toBe(1);
 	expect(readTokenFile(config.tokenFile("wx1")).value).toBe(value);
+});
+
+test("a token that dies after it was found alive is found dead by the next report, cooldown or not", async () => {
+	const { wechat, socket, file } = await startOne();
+	const { value } = readTokenFile(file);
+	const first = await refreshOver(socket, "wx1", value);
+	expect(first.json()).toMatchObject({ outcome: "alive" });
+	wechat.platform.kill("wx1", wechat.now());
+	await sleep(1_000);
+	const second = await refreshOver(socket, "wx1", value);
+	expect(second.json()).toMatchObject({ outcome: "refreshed" });
+	expect(second.json().value).not.toBe(value);
+	expect(fetchesOf(wechat, "wx1")).toBe(2);
 });
 
 test("an app that forces for ever spends its budget and no more, and is told so", async () => {
