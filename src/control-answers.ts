@@ -271,7 +271,7 @@ const reasonWords: Readonly<Record<AccountStatus["state"], string>> = {
 	failing: "holds a valid token",
 	expired: "its token has ended",
 	missing: "there is no such file",
-	unusable: "it is not a token file",
+	unusable: "it is not what was published",
 };
 
 async function inSlices<T, R>(

@@ -131,6 +131,8 @@ export interface Keeper {
 	report(stale: string): Promise<WishAnswer>;
 	/** The newest token known, if it lives. */
 	current(): Token | undefined;
+	/** The token that the last look found, or left. */
+	known(): KnownToken | undefined;
 	/** What all keepers of the account know, and what this one could not write there. */
 	recall(): AccountState;
 	/** Resolves when nothing is under way any more; who waits is told so. */
@@ -613,6 +615,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
 				? current.token
 				: undefined;
 		},
+		known: () => memory,
 		recall,
 		settle: async () => {
 			settling = true;

@@ -101,7 +101,14 @@ export class KeptAccount {
 		// To be looked at is nothing to do for one that rests.
 		const store = this.#working?.store ?? this.#openStore();
 		const state = this.#working?.keeper.recall() ?? store.recall();
-		return statusOf({ account, path, reading: store.read(), state, now });
+		return statusOf({
+			account,
+			path,
+			reading: store.read(),
+			state,
+			kept: this.#working?.keeper.known() ?? this.#known,
+			now,
+		});
 	}
 
 	/** Lets the keeper go, if it has nothing to do. */

@@ -67,15 +67,18 @@ export interface StatusInput {
 	readonly path: string;
 	readonly reading: Reading;
 	readonly state: AccountState;
+	/** The token that the daemon keeps, if one is asked. */
+	readonly kept?: KnownToken | undefined;
 	readonly now: number;
 	/** Who asks is no daemon, and found none. */
 	readonly withoutDaemon?: boolean;
 }
 
-export function statusOf(input: StatusInput): AccountStatus {
+export function statusOf(asked: StatusInput): AccountStatus {
+	const input = { ...asked, reading: judged(asked) };
 	const { account, path, reading, state, now } = input;
 	const known = knownOf(reading, state);
-	const leftMs = known === undefined ? 0 : known.token.expiresAt - now;
+	const leftMs = reading.kind === "token" ? reading.token.expiresAt - now : 0;
 	const windowMs = windowOf(known);
 	const calls = state.calls.filter((at) => at > now - windowMs && at <= now);
 	const foreignFetcher = hasForeignFetcher(state, now);
@@ -86,7 +89,9 @@ export function statusOf(input: StatusInput): AccountStatus {
 		interface: account.interface,
 		file: path,
 		expire:
-			known === undefined ? null : Math.floor(known.token.expiresAt / 1000),
+			reading.kind === "token"
+				? Math.floor(reading.token.expiresAt / 1000)
+				: null,
 		secondsLeft: Math.max(0, Math.floor(leftMs / 1000)),
 		lifetime: lifetimeOf(reading, state),
 		lastRefresh: lastRefreshOf(state),
@@ -96,6 +101,30 @@ export function statusOf(input: StatusInput): AccountStatus {
 		foreignFetcher,
 		hint: hintFor(input, leftMs, foreignFetcher),
 	};
+}
+
+/**
+ * What stands on disk, for its readers: should somebody have altered it, the
+ * earlier of two ends, and no token at all if it is not one of ours.
+ */
+function judged({ reading, state, kept }: StatusInput): Reading {
+	if (reading.kind !== "token") return reading;
+	const { value, expiresAt } = reading.token;
+	const id = tokenId(value);
+	const end =
+		state.published?.id === id
+			? state.published.expiresAt
+			: kept?.id === id
+				? kept.token.expiresAt
+				: undefined;
+	if (end !== undefined)
+		return {
+			...reading,
+			token: { value, expiresAt: Math.min(end, expiresAt) },
+		};
+	return kept === undefined
+		? reading
+		: { kind: "unusable", problem: "altered: it holds another token" };
 }
 
 /** The token on disk; its true end, should somebody have altered the file. */

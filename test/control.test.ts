@@ -14,6 +14,8 @@ import type { RequestRecord } from "../src/simulator/request-log.ts";
 import { newAccounts, writeConfig } from "./support/config-file.ts";
 import { newDirectory } from "./support/directory.ts";
 import { eventually } from "./support/eventually.ts";
+import { newToken } from "./support/issuer.ts";
+import { noteToken } from "./support/leaks.ts";
 import { startDaemon, startProgram } from "./support/program.ts";
 import {
 	callSocket,
@@ -115,6 +117,31 @@ test("while WeChat refuses, the caller gets its errcode with a hint, and the old
 		lastError: { code: "errcode 40164", attempts: 1 },
 	});
 	expect((await callSocket(socket, "/healthz")).status).toBe(200);
+});
+
+test("healthz goes by what readers find in the file right now, whatever the daemon knows", async () => {
+	const schedule = "0 0 1 1 *"; // Nothing is mended meanwhile.
+	const { config, socket } = await startAll({ top: { schedule } });
+	const path = config.tokenFile("wx1");
+	const { value, expire } = readTokenFile(path);
+	const health = async () => (await callSocket(socket, "/healthz")).status;
+	expect(await health()).toBe(200);
+	const past = Math.floor(Date.now() / 1_000) - 10;
+	for (const [altered, status] of [
+		[{ value, expire: past }, 503],
+		[{ value, expire }, 200],
+		[{ value: noteToken(newToken()), expire }, 503],
+		[{ value, expire: expire + 60 }, 200],
+		["", 503],
+		["{", 503],
+	] as const) {
+		const text =
+			typeof altered === "string" ? altered : `${JSON.stringify(altered)}\n`;
+		writeFileSync(path, text);
+		expect(await health(), text).toBe(status);
+	}
+	rmSync(path);
+	expect(await health()).toBe(503);
 });
 
 test("a refresh that cannot be written to disk is answered, not left waiting", async () => {

@@ -140,11 +140,43 @@ test("tokens that die early again and again point to somebody else who fetches",
 	expect(status.hint).toContain("stable");
 });
 
-test("a file that somebody altered is judged by what was published, a foreign one by what it says", () => {
+test("of a file whose end somebody altered the earlier end counts", () => {
 	const state = { published: published(-5) };
 	expect(statusFor(onDisk(99_999), state).state).toBe("expired");
-	const foreign = statusFor(onDisk(50, "70_by_hand"), state);
-	expect(foreign).toMatchObject({ state: "valid", lifetime: null });
+	const live = { published: published(60) };
+	expect(statusFor(onDisk(99_999), live).secondsLeft).toBe(60);
+	expect(statusFor(onDisk(20), live).secondsLeft).toBe(20);
+	expect(statusFor(onDisk(-5), live)).toMatchObject({
+		state: "expired",
+		valid: false,
+		expire: now / 1_000 - 5,
+	});
+});
+
+test("a token that nobody published is none of ours to a daemon that has one, and is taken at its word without", () => {
+	const state = { ...emptyState, published: published(60) };
+	const reading = onDisk(50, "70_by_hand");
+	const asked = { account, path: "", reading, state, now };
+	const kept = {
+		token: { value, expiresAt: now + 60_000 },
+		id: tokenId(value),
+		generation: 1,
+		lifetimeMs: 7_200_000,
+		fetchedAt: 0,
+		reason: "due",
+	};
+	expect(statusOf({ ...asked, kept })).toMatchObject({
+		state: "unusable",
+		valid: false,
+		expire: null,
+		hint: expect.stringContaining("altered"),
+	});
+	expect(statusOf(asked)).toMatchObject({ state: "valid", lifetime: null });
+	// Taken over from a file that was there before: nobody has published it.
+	const found = onDisk(60);
+	expect(
+		statusOf({ ...asked, reading: found, state: emptyState, kept }),
+	).toMatchObject({ state: "valid", secondsLeft: 60 });
 });
 
 test("no status holds a token, or a part of it", () => {
