@@ -17,6 +17,8 @@ export interface AccountLog {
 	adopted(current: KnownToken): void;
 	repaired(current: KnownToken, found: Reading): void;
 	refreshed(current: KnownToken, refresh: Refresh): void;
+	/** A forced refresh was answered by one that another process, or somebody else, asked for. */
+	shared(current: KnownToken): void;
 	failed(error: IssuerError | StoreError, attempt: FailedAttempt): void;
 	lockLost(error: StoreError): void;
 	probed(current: KnownToken, verdict: Verdict): void;
@@ -102,6 +104,12 @@ export function createAccountLog(
 					afterFailures,
 				},
 				isSame ? "WeChat still gives the same token" : "a new token is on disk",
+			);
+		},
+		shared: (current) => {
+			log.info(
+				{ event: "refresh.shared", appid, ...describe(current) },
+				"another refresh of the same moment answers this one, too",
 			);
 		},
 		failed: (error, { failure, notBefore, current, isAsked }) => {

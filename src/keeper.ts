@@ -219,6 +219,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		if (plan.granted && plan.current !== undefined) {
 			const { token } = plan.current;
 			wish?.answer({ outcome: "refreshed", token });
+			if (wish?.reason === "forced") told.shared(plan.current);
 			wish = undefined;
 		}
 		return plan;

@@ -35,3 +35,22 @@ test("a new process that finds the state garbled publishes what older ones take 
 	expect(old.keeper.current()?.value).toBe(scene.issued.at(-1));
 	expect(scene.issued.length).toBe(6);
 });
+
+test("a signal that another process's refresh of the same moment answers leaves a line in the log, and one that comes later does not", async () => {
+	let now = Date.now();
+	const scene = newScene({ clock: { now: () => now, monotonic: () => now } });
+	const [one, other] = [scene.start(), scene.start()];
+	await one.keeper.look();
+	now += 60_000;
+	await one.keeper.force({ urgent: true });
+	await other.keeper.look();
+	const shared = () =>
+		other.events.filter(({ event }) => event === "refresh.shared").length;
+
+	now += 1_000;
+	await other.keeper.force({ urgent: true });
+	expect([scene.issued.length, shared()]).toEqual([2, 1]);
+	now += 2_000;
+	await other.keeper.force({ urgent: true });
+	expect([scene.issued.length, shared()]).toEqual([3, 1]);
+});
