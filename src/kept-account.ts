@@ -128,7 +128,7 @@ export class KeptAccount {
 		return this.#working;
 	}
 
-	/** A living holder of its lock renews it every quarter of this. */
+	/** After so long without a sign of life the holder of its lock has lost it. */
 	get #staleMs(): number {
 		return Math.max(5_000, 2 * this.account.timeoutMs + 2_000);
 	}

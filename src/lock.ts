@@ -8,8 +8,10 @@
  * that very instance of it. A holder is taken for dead
  * - at once, if its process is gone (same machine, boot and pid namespace);
  * - if it lives, after its lock was watched for `staleMs` without a sign of life;
- * - if nobody knows who it is, once the lock's mtime is `staleMs` old, or after
- *   watching it for that long.
+ * - if it is a process that nobody can look at (of another machine, boot or
+ *   container), once the lock's mtime is `staleMs` old, or after watching it so long;
+ * - if it has not said who it is, likewise after `unnamedMs`: it says so within
+ *   milliseconds, and until then nothing has been asked for or written.
  * A file, a link or a folder with content that stands in the lock's place is
  * treated as a lock of nobody, and moved aside, not deleted.
  *
@@ -96,6 +98,9 @@ export function isRightToBreak(name: string, lock: string): boolean {
 /** Long enough for a process between two system calls on a loaded machine. */
 const settleMs = 50;
 
+/** How often a holder touches its lock; the library does not do it more often. */
+const signOfLifeMs = 1_000;
+
 interface FoundLock {
 	readonly instance: string;
 	readonly mtimeMs: number;
@@ -117,18 +122,23 @@ function isAbandoned(
 	watchedMs: number,
 	{ staleMs, self, clock, lastMark }: LockOptions,
 ): boolean {
-	if (watchedMs >= staleMs) return true;
+	const isSilentFor = (ms: number) =>
+		watchedMs >= ms || clock.now() - found.mtimeMs > ms;
 	const mark = lastMark();
-	const holder = mark?.lock === found.instance ? mark.by : undefined;
-	switch (holder === undefined ? "unknown" : fateOf(holder, self)) {
+	if (mark?.lock !== found.instance)
+		return isSilentFor(Math.min(staleMs, unnamedMs));
+	switch (fateOf(mark.by, self)) {
 		case "dead":
 			return true;
 		case "alive":
-			return false;
+			return watchedMs >= staleMs;
 		case "unknown":
-			return clock.now() - found.mtimeMs > staleMs;
+			return isSilentFor(staleMs);
 	}
 }
+
+/** Some signs of life long, as a disk may be slow to take the name. */
+const unnamedMs = 5 * signOfLifeMs;
 
 /** Removes that instance of a lock; true if nothing stands in the way any more. */
 function breakLock(instance: string, options: LockOptions): boolean {
@@ -196,7 +206,7 @@ async function makeLock(
 	options: LockOptions,
 	onOrphan: (left: FoundLock | undefined) => void,
 ): Promise<HeldLock | undefined> {
-	const { path, staleMs } = options;
+	const { path } = options;
 	const own = ownDirectory(options);
 	let compromised = false;
 	let release: () => Promise<void>;
@@ -207,7 +217,7 @@ async function makeLock(
 			// The library breaks stale locks with rmdir and mkdir, which two can do
 			// at once. So to it no lock is ever stale; see `breakLock`.
 			stale: Number.MAX_SAFE_INTEGER,
-			update: Math.max(1_000, staleMs / 4),
+			update: signOfLifeMs,
 			retries: 0,
 			fs: own.fs,
 			onCompromised: () => {
@@ -272,7 +282,7 @@ function ownDirectory({ path, staleMs, clock }: LockOptions) {
 					const made = inspect(path);
 					// Stopped in between, it may be another one's by now; if it is ours
 					// after all, it is the lock of nobody.
-					if (clock.monotonic() - since > staleMs / 2)
+					if (clock.monotonic() - since > Math.min(staleMs, unnamedMs) / 2)
 						throw systemError("EEXIST");
 					own = made;
 					isNew = true;

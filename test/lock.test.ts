@@ -131,6 +131,29 @@ test("a lock that nobody knows is kept while it is young, and broken when it is 
 	expect((await tryLock())?.isHeld()).toBe(true);
 });
 
+test("a holder that has not said who it is by then has 5 s, and one that cannot be looked at all of staleMs", async () => {
+	const ages = [4_000, 6_000, 23_000] as const;
+	for (const [isNamed, broken] of [
+		[false, [false, true, true]],
+		[true, [false, false, true]],
+	] as const) {
+		const { path } = lockIn(newDirectory());
+		fs.mkdirSync(path);
+		const stranger = { ...self, instance: "afar", realm: "elsewhere" };
+		for (const [index, ageMs] of ages.entries()) {
+			const at = (Date.now() - ageMs) / 1_000;
+			fs.utimesSync(path, at, at);
+			const { tryLock } = lockIn(join(path, ".."), {
+				staleMs: 22_000,
+				...(isNamed ? { lastMark: markBy(stranger, path) } : {}),
+			});
+			const held = await tryLock();
+			expect(held !== undefined, `${isNamed} ${ageMs}`).toBe(broken[index]);
+			if (held !== undefined) break;
+		}
+	}
+});
+
 test("a lock from the future, left before the clock was set back, is broken after staleMs", async () => {
 	const directory = newDirectory();
 	const clock = newClock();
