@@ -83,9 +83,9 @@ export function createFace(parts: FaceParts): Server {
 	server.on("checkExpectation", (request, response) =>
 		deliver(request, response, cannotExpect),
 	);
-	server.on("connect", (_request, socket) => hangUp(socket, noTunnel));
-	server.on("clientError", (error, socket) =>
-		hangUp(socket, malformed(errnoOf(error))),
+	server.on("connect", (_request, socket) => hangUp(socket, unknownMethod));
+	server.on("clientError", (error: ClientError, socket) =>
+		hangUp(socket, malformed(errnoOf(error), error.rawPacket)),
 	);
 	return server;
 }
@@ -188,6 +188,8 @@ function createDelivery(): Deliver {
 	};
 }
 
+type ClientError = Error & { readonly rawPacket?: Buffer };
+
 /** Answers what is not a request at all, and closes. */
 function hangUp(socket: Duplex, answer: ControlAnswer | undefined): void {
 	// Node.js has let go of a socket after CONNECT: its errors are ours now.
@@ -196,9 +198,16 @@ function hangUp(socket: Duplex, answer: ControlAnswer | undefined): void {
 		socket.destroy();
 		return;
 	}
-	const body = bytesOf(answer.content);
+	const { status, content, headers } = answer;
+	const body = bytesOf(content);
+	const lines = Object.entries({
+		"Content-Type": "application/json",
+		"Content-Length": body.length,
+		...headers,
+		Connection: "close",
+	}).map(([name, value]) => `${name}: ${value}\r\n`);
 	socket.end(
-		`HTTP/1.1 ${answer.status} ${STATUS_CODES[answer.status]}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
+		`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join("")}\r\n${body}`,
 		// Its own half stays open if the client does not close it.
 		() => socket.destroy(),
 	);
@@ -215,11 +224,19 @@ export const seeRoutes =
 	"routes: GET /v1/accounts, GET /v1/accounts/{appid}, GET /v1/accounts/{appid}/token, POST /v1/accounts/{appid}/refresh, POST /v1/reload, GET /healthz, GET /metrics";
 
 /** Undefined: nothing can be said, as nobody listens. */
-function malformed(errno: string | undefined): ControlAnswer | undefined {
+function malformed(
+	errno: string | undefined,
+	sent: Buffer | undefined,
+): ControlAnswer | undefined {
 	switch (errno) {
 		case "ECONNRESET":
 		case "EPIPE":
 			return undefined;
+		case "HPE_INVALID_METHOD": {
+			// One that Node.js does not know, or no HTTP at all.
+			const isRequest = /^[A-Z]+ \S+ HTTP\/1\.[01]\r\n/.test(`${sent}`);
+			return isRequest ? unknownMethod : noHttp(errno);
+		}
 		case "HPE_HEADER_OVERFLOW":
 			return failure(431, {
 				code: "headers-too-large",
@@ -233,13 +250,27 @@ function malformed(errno: string | undefined): ControlAnswer | undefined {
 				hint: `send it at once; all of it must be there within ${requestTimeoutMs / 1000} s`,
 			});
 		default:
-			return failure(400, {
-				code: "bad-request",
-				message: `could not read the request: it is not HTTP/1.1 (${errno})`,
-				hint: seeRoutes,
-			});
+			return noHttp(errno);
 	}
 }
+
+function noHttp(errno: string | undefined): ControlAnswer {
+	return failure(400, {
+		code: "bad-request",
+		message: `could not read the request: it is not HTTP/1.1 (${errno})`,
+		hint: seeRoutes,
+	});
+}
+
+const unknownMethod = failure(
+	405,
+	{
+		code: "method-not-allowed",
+		message: "no path here knows this method",
+		hint: seeRoutes,
+	},
+	{ Allow: "GET, HEAD, POST" },
+);
 
 const tooLarge = failure(413, {
 	code: "body-too-large",
@@ -275,12 +306,6 @@ const cannotExpect = failure(417, {
 	code: "expectation-failed",
 	message: "could not do what the Expect header asks for",
 	hint: "leave it out",
-});
-
-const noTunnel = failure(405, {
-	code: "method-not-allowed",
-	message: "could not answer CONNECT: this is no proxy",
-	hint: seeRoutes,
 });
 
 const busy = failure(503, {

@@ -268,7 +268,7 @@ export const linkTroubles: Readonly<Record<LinkTrouble, Meaning>> = {
 	interrupted: {
 		kind: "transient",
 		meaning: "the connection broke before the answer was complete",
-		hint: "nothing to do if it passes: it is tried again at once, as WeChat may have changed the token",
+		hint: "nothing to do if it passes: it is tried again, as WeChat may have changed the token",
 	},
 	timeout: {
 		kind: "transient",

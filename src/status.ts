@@ -175,7 +175,7 @@ function hintFor(
 		: "the daemon puts a good one in its place";
 	switch (reading.kind) {
 		case "absent":
-			return `there is no token file yet: ${remedy}`;
+			return `there is no token file: ${remedy}`;
 		case "unusable":
 			return `the token file is ${reading.problem}: ${remedy}`;
 		case "token":

@@ -186,8 +186,8 @@ test("whatever is wrong with a request, the answer is JSON with code, message an
 			"hint",
 			"message",
 		]);
-		if (status === 405 && !bytes.startsWith("CONNECT"))
-			expect(text).toMatch(/^Allow: (GET, HEAD|POST)\r$/m);
+		if (status === 405)
+			expect(text).toMatch(/^Allow: (GET, HEAD|POST|GET, HEAD, POST)\r$/m);
 		return `${status} ${body.code}`;
 	};
 	for (const [start, expected] of [
@@ -207,7 +207,9 @@ test("whatever is wrong with a request, the answer is JSON with code, message an
 		["POST /v1/accounts/wx1/token", "405 method-not-allowed"],
 		["GET /v1/accounts/wx1/refresh", "405 method-not-allowed"],
 		["CONNECT wechat:443", "405 method-not-allowed"],
-		["BREW /healthz", "400 bad-request"],
+		["BREW /healthz", "405 method-not-allowed"],
+		["brew /healthz", "400 bad-request"],
+		["BREW", "400 bad-request"],
 		["GET /a b", "400 bad-request"],
 		["GET /\0", "400 bad-request"],
 	])

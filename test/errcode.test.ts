@@ -409,7 +409,7 @@ const spoilt: readonly (readonly [
 	[
 		"a reset",
 		"interrupted",
-		{ kind: "transient", hint: /tried again at once/, sent: true },
+		{ kind: "transient", hint: /it is tried again/, sent: true },
 		({ socket }) => socket.resetAndDestroy(),
 	],
 	[
@@ -417,7 +417,7 @@ const spoilt: readonly (readonly [
 		"interrupted",
 		{
 			kind: "transient",
-			hint: /tried again at once/,
+			hint: /it is tried again/,
 			code: "closed",
 			sent: true,
 		},
@@ -426,7 +426,7 @@ const spoilt: readonly (readonly [
 	[
 		"half a body",
 		"interrupted",
-		{ kind: "transient", hint: /tried again at once/, sent: true },
+		{ kind: "transient", hint: /it is tried again/, sent: true },
 		({ socket }) =>
 			socket.end("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"),
 	],

@@ -209,7 +209,7 @@ test("the table has a line for each account, and under it what is wrong and what
 		["wx1", "missing", "-", "never", "now"],
 		[
 			"",
-			"hint: there is no token file yet: the daemon puts a good one in its place",
+			"hint: there is no token file: the daemon puts a good one in its place",
 		],
 	]);
 	// Columns stand under their heads.
