@@ -4,7 +4,8 @@ import { parse, TomlError } from "smol-toml";
 import type { ConfigOptions } from "./config.ts";
 import { ConfigError, errnoOf, inWords } from "./errors.ts";
 import type { Input } from "./inputs.ts";
-import { defaultConfigFile, readConfigFile } from "./token-path.ts";
+import { readText } from "./read-text.ts";
+import { defaultConfigFile } from "./token-path.ts";
 
 export interface ConfigSource {
 	/** A path, or "the environment". */
@@ -24,15 +25,15 @@ export function findConfig(options: ConfigOptions, input: Input): ConfigSource {
 	const named = options.file ?? (env.WXTOKEND_CONFIG || undefined);
 	if (named === undefined && ignoreDefaultFile) return fromEnvironment(env);
 	const path = named ?? defaultConfigFile;
-	const text = input(() => readText(path, named !== undefined));
+	const text = input(() => textAt(path, named !== undefined));
 	return text === undefined
 		? fromEnvironment(env)
 		: fromFile(path, text, input);
 }
 
-function readText(path: string, required: boolean): string | undefined {
+function textAt(path: string, required: boolean): string | undefined {
 	try {
-		return readConfigFile(path);
+		return readText(path);
 	} catch (error) {
 		const errno = errnoOf(error);
 		if (errno === "ENOENT" && !required) return undefined;

@@ -1,11 +1,11 @@
 /** The status of accounts as the files tell it, for when no daemon answers. */
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { decodeState, emptyState, statePathOf } from "./account-state.ts";
 import { systemClock } from "./clock.ts";
 import type { Config } from "./config.ts";
 import { errnoOf, inWords } from "./errors.ts";
 import type { Reading } from "./policy.ts";
+import { readText } from "./read-text.ts";
 import { type StatusReport, statusOf } from "./status.ts";
 import { decodeToken } from "./token.ts";
 import { readersHint } from "./token-path.ts";
@@ -49,7 +49,7 @@ function textOf(
 	path: string,
 ): { readonly text: string } | { readonly errno: string | undefined } {
 	try {
-		return { text: readFileSync(path, "utf8") };
+		return { text: readText(path) };
 	} catch (error) {
 		return { errno: errnoOf(error) };
 	}

@@ -2,10 +2,11 @@
  * Where an account's token file lies, for readers who want to know nothing
  * else: they may be in a hurry, and may not be allowed to read the configuration.
  */
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { dirname, isAbsolute, join, resolve } from "node:path";
 import { parse } from "smol-toml";
 import { type ConfigProblem, errnoOf, inWords } from "./errors.ts";
+import { readText } from "./read-text.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -79,7 +80,7 @@ export function readConfigText(
 	const named = file ?? (env.WXTOKEND_CONFIG || undefined);
 	const source = named ?? defaultConfigFile;
 	try {
-		return readConfigFile(source);
+		return readText(source);
 	} catch (error) {
 		const errno = errnoOf(error);
 		const isAbsent = errno === "ENOENT" && named === undefined;
@@ -87,18 +88,6 @@ export function readConfigText(
 		const message = `could not be read: ${inWords(errno)}`;
 		return { hidden: { path: source, message } };
 	}
-}
-
-/**
- * Throws what Node.js throws, and an error of the code `fifo` for a named pipe: it
- * would hold up the whole daemon until somebody writes. What a shell hands over
- * (`--config <(…)`) has an end, and is read.
- */
-export function readConfigFile(path: string): string {
-	const isHandedOver = /^\/(dev|proc)\//.test(path);
-	if (!isHandedOver && statSync(path).isFIFO())
-		throw Object.assign(new Error("fifo"), { code: "fifo" });
-	return readFileSync(path, "utf8");
 }
 
 /** For a user who may not read or use a file of ours. */

@@ -1,5 +1,11 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+	existsSync,
+	mkdirSync,
+	readFileSync,
+	unlinkSync,
+	writeFileSync,
+} from "node:fs";
 import { basename, join } from "node:path";
 import { expect, test } from "vitest";
 import { newDirectory } from "./support/directory.ts";
@@ -155,6 +161,19 @@ test("wrong usage and wrong configurations are told as by every command", async 
 		expect(said.stderr).toContain(words);
 		expect(said.stderr).not.toContain("    at ");
 	}
+});
+
+test("a pipe in the token file's place is told, by get and by status, and not waited for", async () => {
+	const { flags, token } = place();
+	unlinkSync(token);
+	execFileSync("mkfifo", [token]);
+	const said = await runProgram(["get", "wx1", ...flags]);
+	expect(said).toMatchObject({ code: 69, stdout: "" });
+	expect(said.stderr).toContain("it is a pipe");
+	const status = await runProgram(["status", "--json", ...flags]);
+	expect(JSON.parse(status.stdout).accounts).toMatchObject([
+		{ state: "unusable", valid: false },
+	]);
 });
 
 test("a closed pipe is no error", async () => {

@@ -1,4 +1,4 @@
-import { readFileSync, writeSync } from "node:fs";
+import { writeSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { CommandLine } from "../command-line.ts";
@@ -9,6 +9,7 @@ import {
 	inWords,
 	UsageError,
 } from "../errors.ts";
+import { readText } from "../read-text.ts";
 import { decodeToken } from "../token.ts";
 import {
 	findToken,
@@ -111,7 +112,7 @@ function readToken(
 ): { readonly value?: string; readonly problem: string } {
 	let text: string;
 	try {
-		text = readFileSync(path, "utf8");
+		text = readText(path);
 	} catch (error) {
 		return { problem: `${path} could not be read: ${inWords(errnoOf(error))}` };
 	}
