@@ -125,6 +125,20 @@ export function watchDirectory(directory: string): Visible {
 	};
 }
 
+/**
+ * Resolves with the instant at which another file takes the place of this one. It
+ * watches that file alone: whoever watches its directory is woken by all that
+ * happens beside it, on a processor that the measured need.
+ */
+export function replaced(file: string): Promise<number> {
+	return new Promise((resolve) => {
+		const watcher = watch(file, () => {
+			resolve(performance.now());
+			watcher.close();
+		});
+	});
+}
+
 /** How many token files a directory holds. */
 export function countTokens(directory: string): number {
 	return readdirSync(directory).filter(

@@ -5,6 +5,7 @@
 import { mkdirSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
 import {
+	replaced,
 	startDaemon,
 	tokenFile,
 	watchDirectory,
@@ -100,18 +101,18 @@ async function hup(
 		bareFile,
 	]);
 	await Promise.all([...bothThere, daemon.event("daemon.ready")]);
-	const visibleAfterHup = async (child: Child, name: string) => {
+	visible.close();
+	const visibleAfterHup = async (child: Child, path: string) => {
 		await pause(scale.of(400, 150));
-		const seenAt = visible.next(name);
+		const seenAt = replaced(path);
 		const sentAt = performance.now();
 		child.kill("SIGHUP");
 		return (await seenAt) - sentAt;
 	};
 	const samples = await sideBySide(scale.of(40, 2), {
-		ours: () => visibleAfterHup(daemon.child, basename(file)),
-		bare: () => visibleAfterHup(bare, "bare"),
+		ours: () => visibleAfterHup(daemon.child, file),
+		bare: () => visibleAfterHup(bare, bareFile),
 	});
-	visible.close();
 	await end(bare);
 	await daemon.stop();
 	issuer.stop();

@@ -1,10 +1,9 @@
 /** Where a configuration comes from, before anybody asks whether it is right. */
-import { statSync } from "node:fs";
 import { parse, TomlError } from "smol-toml";
 import type { ConfigOptions } from "./config.ts";
 import { ConfigError, errnoOf, inWords } from "./errors.ts";
 import type { Input } from "./inputs.ts";
-import { readText } from "./read-text.ts";
+import { type FoundText, findText } from "./read-text.ts";
 import { defaultConfigFile } from "./token-path.ts";
 
 export interface ConfigSource {
@@ -25,15 +24,13 @@ export function findConfig(options: ConfigOptions, input: Input): ConfigSource {
 	const named = options.file ?? (env.WXTOKEND_CONFIG || undefined);
 	if (named === undefined && ignoreDefaultFile) return fromEnvironment(env);
 	const path = named ?? defaultConfigFile;
-	const text = input(() => textAt(path, named !== undefined));
-	return text === undefined
-		? fromEnvironment(env)
-		: fromFile(path, text, input);
+	const found = input(() => fileAt(path, named !== undefined));
+	return found === undefined ? fromEnvironment(env) : fromFile(path, found);
 }
 
-function textAt(path: string, required: boolean): string | undefined {
+function fileAt(path: string, required: boolean): FoundText | undefined {
 	try {
-		return readText(path);
+		return findText(path);
 	} catch (error) {
 		const errno = errnoOf(error);
 		if (errno === "ENOENT" && !required) return undefined;
@@ -61,13 +58,12 @@ function readHint(errno: string | undefined): string {
 	}
 }
 
-function fromFile(path: string, text: string, input: Input): ConfigSource {
-	const mode = input(() => statSync(path, { throwIfNoEntry: false })?.mode);
+function fromFile(path: string, { text, mode }: FoundText): ConfigSource {
 	return {
 		name: path,
 		content: parseToml(path, text),
 		isEnvironment: false,
-		isOpenToAll: ((mode ?? 0) & 0o004) !== 0,
+		isOpenToAll: (mode & 0o004) !== 0,
 		nameOf: (key) => key,
 	};
 }

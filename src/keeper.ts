@@ -320,7 +320,12 @@ export function createKeeper(parts: KeeperParts): Keeper {
 				? { diedEarly: countEarlyDeath(before.diedEarly, startedAt) }
 				: {}),
 		};
-		await lock.remember(marked);
+		let left = marked;
+		const leave = async (mark: AccountState) => {
+			await lock.remember(mark);
+			left = mark;
+		};
+		await leave(marked);
 		if (forced) parts.count({ kind: "forced" });
 		if (reason === "reported" && hasForeignFetcher(marked, startedAt))
 			told.overwritten(marked.diedEarly.length);
@@ -329,12 +334,12 @@ export function createKeeper(parts: KeeperParts): Keeper {
 			const isUnwanted =
 				current !== undefined &&
 				(reason === "forced" || (forced && suspicion.isDead(current)));
-			granted = await ask(lock, marked, isUnwanted ? current : undefined);
+			granted = await ask(leave, marked, isUnwanted ? current : undefined);
 		} catch (error) {
 			if (!(error instanceof IssuerError)) throw error;
 			return fetchFailed(lock, before, error, startedAt);
 		}
-		return publish(lock, granted, reason, current);
+		return publish(lock, left, granted, reason, current);
 	};
 
 	/**
@@ -343,7 +348,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
 	 * or when WeChat has called the token dead, and not for what an app suspects.
 	 */
 	const ask = async (
-		lock: LockedStore,
+		leave: (mark: AccountState) => Promise<void>,
 		marked: AccountState,
 		unwanted: KnownToken | undefined,
 	): Promise<Grant> => {
@@ -357,7 +362,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		const now = clock.now();
 		if (settling) throw forceRefused(appid, "wxtokend is stopping");
 		if (!mayForceStable(marked, now)) throw forceRefused(appid, "too soon");
-		await lock.remember({
+		await leave({
 			...marked,
 			calls: countCall(marked.calls, now, windowOf(unwanted)),
 			forceCalls: countForce(marked.forceCalls, now),
@@ -370,12 +375,12 @@ export function createKeeper(parts: KeeperParts): Keeper {
 
 	const publish = async (
 		lock: LockedStore,
+		state: AccountState,
 		granted: Grant,
 		reason: Reason,
 		before: KnownToken | undefined,
 	): Promise<Outcome> => {
 		const answeredAt = clock.now();
-		const state = store.recall();
 		const failures = state.pause?.failure?.attempts;
 		const generation = generationAfter(state, before, answeredAt);
 		const known = knownFromGrant(granted, generation, reason, before);

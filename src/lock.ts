@@ -68,9 +68,17 @@ export function createLock(options: LockOptions): TryLock {
 		});
 
 	return async () => {
-		// A look is cheap: fifty processes that wait for one lock do nothing else.
+		// Mostly it is free. Once it was not, a look is cheaper: fifty processes that
+		// wait for one lock do nothing else.
+		if (watched.lock === undefined) {
+			const taken = await acquire();
+			if (taken !== undefined) return taken;
+		}
 		const found = inspect(path);
-		if (found === undefined) return acquire();
+		if (found === undefined) {
+			watched = { lock: undefined, since: 0 };
+			return acquire();
+		}
 		if (!isSame(found, watched.lock))
 			watched = { lock: found, since: clock.monotonic() };
 		const watchedMs = clock.monotonic() - watched.since;

@@ -47,7 +47,6 @@ function createLog(options: LogOptions): AdjustableLog {
 			base: { pid: process.pid },
 			formatters: { level: (label) => ({ level: label }) },
 			timestamp: () => `,"time":"${new Date().toISOString()}"`,
-			redact: ["secret", "*.secret", "access_token", "*.access_token"],
 		},
 		output,
 	);
@@ -64,9 +63,9 @@ function createLog(options: LogOptions): AdjustableLog {
 }
 
 /** The last line of defence: whatever looks like a credential in a URL or JSON. */
-function withoutSecrets(text: string): string {
+export function withoutSecrets(text: string): string {
 	return text.replace(
-		/\b(access_token|secret|appsecret|corpsecret)(=|\\?":\s*\\?")[^&\s"\\]+/gi,
+		/\b(access_token|secret|appsecret|corpsecret)(=|\\?":\s*\\?")(?:[^&\s"\\]|\\.)+/gi,
 		"$1$2***",
 	);
 }

@@ -8,14 +8,12 @@ import { storeError } from "./store-error.ts";
 export interface OutputDirectory {
 	readonly path: string;
 	/**
-	 * Throws `StoreError` unless it is there. Not if somebody has opened it to all
-	 * meanwhile: whoever may swap our files may do so whether we renew them or not.
+	 * Looks what it is by now, from time to time; whether everybody can swap our
+	 * files, as far as that can be seen.
 	 */
-	mustBeThere(): void;
-	/** Once it is gone: with the mode that it had. Throws `StoreError`. */
-	makeAgain(gid: number | undefined): void;
-	/** Whether everybody can swap our files, as far as that can be seen. */
 	isOpenToAll(): boolean;
+	/** Once it is gone: with the mode that it was seen with. Throws `StoreError`. */
+	makeAgain(gid: number | undefined): void;
 	/** fsync of a file in it. */
 	sync(file: number): void | Promise<void>;
 	/**
@@ -37,7 +35,8 @@ export function createOutputDirectory(path: string): OutputDirectory {
 		const found = lookAt(path);
 		if (found.dev !== device) inMemory = undefined;
 		device = found.dev;
-		mode = found.mode & 0o7777;
+		// Made again, it is not opened to everybody again.
+		mode = found.mode & (isOpenToAll(found) ? 0o7775 : 0o7777);
 		return found;
 	};
 
@@ -59,10 +58,6 @@ export function createOutputDirectory(path: string): OutputDirectory {
 
 	return {
 		path,
-		mustBeThere: () => {
-			look();
-		},
-		makeAgain: (gid) => makeDirectory(path, gid, mode),
 		isOpenToAll: () => {
 			try {
 				return isOpenToAll(look());
@@ -71,6 +66,7 @@ export function createOutputDirectory(path: string): OutputDirectory {
 				return false; // Whoever writes next says what is wrong.
 			}
 		},
+		makeAgain: (gid) => makeDirectory(path, gid, mode),
 		sync,
 		syncNames: () => {
 			if (inMemory) return syncNamesIn(path, sync);

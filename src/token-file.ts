@@ -237,16 +237,12 @@ async function inDirectory<T>(
 	{ directory, gid }: TokenFileOptions,
 	call: () => Promise<T>,
 ): Promise<T> {
-	const callThere = () => {
-		directory.mustBeThere();
-		return call();
-	};
 	try {
-		return await callThere();
+		return await call();
 	} catch (error) {
 		if (!(error instanceof StoreError) || error.code !== "ENOENT") throw error;
 		directory.makeAgain(gid);
-		return callThere();
+		return call();
 	}
 }
 

@@ -152,7 +152,7 @@ test("a refresh that cannot be written to disk is answered, not left waiting", a
 	writeFileSync(config.directory, "");
 	const answer = await refreshOver(socket, "wx1");
 	expect(answer.status).toBe(500);
-	expect(answer.json()).toMatchObject({ code: "refused" });
+	expect(answer.json()).toMatchObject({ code: "ENOTDIR" });
 	expect(fetchesOf(wechat, "wx1")).toBe(1);
 });
 

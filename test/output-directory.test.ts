@@ -76,7 +76,7 @@ test("another directory in the same place is asked anew whether it lies in memor
 	});
 	const directory = createOutputDirectory(path);
 	const look = async () => {
-		directory.mustBeThere();
+		directory.isOpenToAll();
 		await directory.syncNames();
 		return types.mock.calls.length;
 	};
