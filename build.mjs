@@ -194,6 +194,8 @@ for (const module of lazy) {
 }
 built.push(
 	{ path: join(root, "dist/wxtokend.8"), contents: await manPage() },
+	// Node.js looks for one at the first `require`: the next above takes it longer.
+	{ path: join(root, "dist/package.json"), contents: '{"type":"commonjs"}\n' },
 	{
 		path: join(root, "dist/THIRD-PARTY-LICENCES.txt"),
 		contents: licences().join(`\n${"-".repeat(72)}\n\n`),
