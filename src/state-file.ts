@@ -42,13 +42,15 @@ export function addRecord(
 	}
 }
 
+const ownUid = process.geteuid?.();
+
 /** As this process publishes files, and by no other name. */
 function isOurKind(found: fs.Stats, { mode, gid }: FileAttributes): boolean {
 	return (
 		found.isFile() &&
 		found.nlink === 1 &&
 		(found.mode & 0o7777) === mode &&
-		found.uid === process.geteuid?.() &&
+		found.uid === ownUid &&
 		(gid === undefined || found.gid === gid)
 	);
 }
