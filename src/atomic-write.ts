@@ -18,7 +18,10 @@ import { randomBytes, randomUUID } from "node:crypto";
 import fs from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { errnoOf, StoreError } from "./errors.ts";
-import { createOutputDirectory } from "./output-directory.ts";
+import {
+	createOutputDirectory,
+	type OutputDirectory,
+} from "./output-directory.ts";
 import { storeError } from "./store-error.ts";
 
 export interface FileAttributes {
@@ -28,17 +31,43 @@ export interface FileAttributes {
 	readonly gid: number | undefined;
 }
 
-/**
- * Throws `StoreError`. Resolves with the file as it lies there then; undefined if
- * somebody has touched it already, or if it cannot be looked at.
- */
+/** Makes a draft of the file, and publishes it. */
 export async function publishFile(
 	path: string,
 	content: string,
 	attributes: FileAttributes,
-	stillOurs: () => void = () => {},
-	directory = createOutputDirectory(dirname(path)),
+	stillOurs?: () => void,
+	directory?: OutputDirectory,
 ): Promise<fs.BigIntStats | undefined> {
+	const draft = await draftFile(path, attributes, directory);
+	return draft.publish(content, stillOurs);
+}
+
+/** A file that is made, and not in its place yet; whatever fails, it is gone then. */
+export interface Draft {
+	/**
+	 * Takes the room that a small content needs: so a full disk shows before there
+	 * is a content. Throws `StoreError`.
+	 */
+	reserve(): Promise<void>;
+	/**
+	 * Throws `StoreError`. Resolves with the file as it lies there then; undefined
+	 * if somebody has touched it already, or if it cannot be looked at.
+	 */
+	publish(
+		content: string,
+		stillOurs?: () => void,
+	): Promise<fs.BigIntStats | undefined>;
+	/** If it is not to be published. Never throws. */
+	discard(): void;
+}
+
+/** Empty, beside `path`, with its final mode and group. Throws `StoreError`. */
+export async function draftFile(
+	path: string,
+	{ mode, gid }: FileAttributes,
+	directory = createOutputDirectory(dirname(path)),
+): Promise<Draft> {
 	const temporary = join(
 		directory.path,
 		// The last twelve digits are random, and made in advance for many.
@@ -46,71 +75,78 @@ export async function publishFile(
 	);
 	const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = fs.constants;
 	let verb = "create a file beside";
+	let isOpen = true;
+	let file: number;
 	try {
-		const file = fs.openSync(
+		file = fs.openSync(
 			temporary,
 			O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW,
 			0o600,
 		);
-		let written: fs.BigIntStats;
+	} catch (error) {
+		throw storeError(verb, path, error);
+	}
+
+	const close = () => {
+		isOpen = false;
+		fs.closeSync(file);
+	};
+	const discard = () => {
+		if (isOpen) quietly(close);
+		quietly(() => fs.unlinkSync(temporary));
+	};
+	const orDiscard = async <T>(act: () => T | Promise<T>): Promise<T> => {
 		try {
-			written = await fill(
-				file,
-				content,
-				attributes,
-				directory.sync,
-				(next) => {
-					verb = next;
-				},
-			);
-			stillOurs();
-			verb = "rename into place";
-			// Not by a worker thread: what we saw of the lock ages while that is busy.
-			replace(temporary, path);
+			return await act();
 		} catch (error) {
 			// The error that counts is the first one.
-			quietly(() => fs.unlinkSync(temporary));
-			throw error;
+			discard();
+			throw error instanceof StoreError ? error : storeError(verb, path, error);
 		}
-		verb = "sync the directory of";
-		await directory.syncNames();
-		return asItLies(path, written);
-	} catch (error) {
-		throw error instanceof StoreError ? error : storeError(verb, path, error);
-	}
-}
+	};
 
-/** Content on the medium, group and mode set, closed. */
-async function fill(
-	file: number,
-	content: string,
-	{ mode, gid }: FileAttributes,
-	sync: (file: number) => void | Promise<void>,
-	begin: (verb: string) => void,
-): Promise<fs.BigIntStats> {
-	let written: fs.BigIntStats;
-	try {
+	await orDiscard(() => {
 		// Group and mode come before the content, through the descriptor: the
 		// content is never there with other rights than the final ones.
 		// Not if it has that group by itself: a sandbox may forbid to change any.
-		begin("set the group of");
+		verb = "set the group of";
 		if (gid !== undefined && fs.fstatSync(file).gid !== gid)
 			fs.fchownSync(file, -1, gid);
-		begin("set the mode of");
+		verb = "set the mode of";
 		fs.fchmodSync(file, mode);
-		begin("write");
-		fs.writeFileSync(file, content);
-		// A failed fsync is not repeated: the kernel may have dropped the pages.
-		begin("sync");
-		await sync(file);
-		written = fs.fstatSync(file, { bigint: true });
-	} catch (error) {
-		quietly(() => fs.closeSync(file));
-		throw error;
-	}
-	begin("close");
-	fs.closeSync(file);
-	return written;
+	});
+	return {
+		discard,
+		reserve: () =>
+			orDiscard(() => {
+				verb = "write";
+				// At its beginning, where the content goes.
+				fs.writeSync(file, "\n", 0);
+			}),
+		publish: async (content, stillOurs = () => {}) => {
+			const written = await orDiscard(async () => {
+				verb = "write";
+				fs.writeFileSync(file, content);
+				// A failed fsync is not repeated: the kernel may have dropped the pages.
+				verb = "sync";
+				await directory.sync(file);
+				const found = fs.fstatSync(file, { bigint: true });
+				verb = "close";
+				close();
+				stillOurs();
+				verb = "rename into place";
+				// Not by a worker thread: what we saw of the lock ages while that is busy.
+				replace(temporary, path);
+				return found;
+			});
+			try {
+				await directory.syncNames();
+			} catch (error) {
+				throw storeError("sync the directory of", path, error);
+			}
+			return asItLies(path, written);
+		},
+	};
 }
 
 function asItLies(

@@ -135,10 +135,18 @@ export class StoreError extends Error {
 export function errnoOf(error: unknown): string | undefined {
 	if (error instanceof Error && "code" in error) {
 		const { code } = error;
+		const unnamed = "errno" in error && unnamedErrors[Number(error.errno)];
+		if (unnamed) return unnamed;
 		if (typeof code === "string") return code;
 	}
 	return undefined;
 }
+
+/** What Linux reports and Node.js has no name for. */
+const unnamedErrors: Readonly<Record<number, string>> = {
+	[-116]: "ESTALE",
+	[-122]: "EDQUOT",
+};
 
 /** The `code` of a system error in words: `no such file or directory (ENOENT)`. */
 export function inWords(code: string | undefined): string {

@@ -28,13 +28,18 @@ import {
 	type ProcessName,
 	statePathOf,
 } from "./account-state.ts";
-import { type FileAttributes, publishFile } from "./atomic-write.ts";
+import {
+	type Draft,
+	draftFile,
+	type FileAttributes,
+	publishFile,
+} from "./atomic-write.ts";
 import type { Clock } from "./clock.ts";
 import { errnoOf, inWords, StoreError } from "./errors.ts";
 import { createLock, type HeldLock, isRightToBreak } from "./lock.ts";
 import type { OutputDirectory } from "./output-directory.ts";
 import type { Reading } from "./policy.ts";
-import { addRecord } from "./state-file.ts";
+import { type AddOptions, addRecord } from "./state-file.ts";
 import { storeError } from "./store-error.ts";
 import { decodeToken, encodeToken, type Token } from "./token.ts";
 
@@ -111,40 +116,62 @@ export function createTokenFile(options: TokenFileOptions): TokenFile {
 		const stillOurs = () => {
 			if (!lock.isHeld()) throw lost(path);
 		};
-		const publish = async (target: string, text: string) => {
+		const { mode, gid } = options;
+		/** Of the token's next file. */
+		let draft: Draft | undefined;
+		const makeDraft = async () => {
+			if (draft !== undefined) return;
+			draft = await draftFile(path, options, directory);
+			await draft.reserve();
+		};
+		const add = async (content: AccountState, how: Partial<AddOptions>) => {
+			// Not tried in vain: an error costs more than all the rest.
+			if (!state.wasThere()) return false;
+			const all = { mode, gid, stillOurs, ...how };
+			const stat = await addRecord(statePath, content, all);
+			if (stat !== undefined) state.learn(stat, content);
+			return stat !== undefined;
+		};
+		const rememberAnew = async (content: AccountState) => {
+			const text = encodeState(content);
 			const stat = await publishFile(
-				target,
+				statePath,
 				text,
 				options,
 				stillOurs,
 				directory,
 			);
 			stillOurs();
-			return stat;
-		};
-		const remember = async (content: AccountState) => {
-			const stat = await publish(statePath, encodeState(content));
 			if (stat !== undefined) state.learn(stat, content);
-		};
-		const add = async (content: AccountState) => {
-			// Not tried in vain: an error costs more than all the rest.
-			const stat = state.wasThere()
-				? addRecord(statePath, content, options, stillOurs)
-				: undefined;
-			if (stat === undefined) await remember(content);
-			else state.learn(stat, content);
 		};
 		return {
 			lock: lock.instance,
-			remember,
+			remember: async (content) => {
+				const isAdded = await add(content, {
+					isFollowed: true,
+					before: makeDraft,
+					sync: directory.sync,
+				});
+				if (isAdded) stillOurs();
+				// A new state file shows as well that the token's can be made.
+				else await rememberAnew(content);
+			},
 			publish: async (content, voucher) => {
-				if (voucher !== undefined) await add(voucher);
+				if (voucher !== undefined && !(await add(voucher, {})))
+					await rememberAnew(voucher);
 				const text = encodeToken(content);
-				const stat = await publish(path, text);
+				const made = draft ?? (await draftFile(path, options, directory));
+				draft = undefined;
+				const stat = await made.publish(text, stillOurs);
+				stillOurs();
 				if (stat !== undefined)
 					token.learn(stat, readingOf({ ...nothing, stat, text }));
 			},
-			release: lock.release,
+			release: async () => {
+				draft?.discard();
+				draft = undefined;
+				await lock.release();
+			},
 		};
 	};
 

@@ -12,8 +12,7 @@ import { addRecord } from "../src/state-file.ts";
 import { failOnce } from "./faults/spy.ts";
 import { newDirectory } from "./support/directory.ts";
 
-const attributes = { mode: 0o640, gid: undefined };
-const isOurs = () => {};
+const how = { mode: 0o640, gid: undefined, stillOurs: () => {} };
 
 const numbered = (generation: number): AccountState => ({
 	...emptyState,
@@ -49,30 +48,57 @@ test.each(["", "\n", "\n\n\n", "null", "{}", "[]\n{", "not a state\n"])(
 	},
 );
 
-test("a record is added behind the others, and the file is the same one", () => {
+test("a record is added behind the others, and the file is the same one", async () => {
 	const path = stateFile();
 	const { ino } = fs.statSync(path);
-	const stat = addRecord(path, numbered(2), attributes, isOurs);
+	const stat = await addRecord(path, numbered(2), how);
 	expect(stat).toEqual(fs.lstatSync(path, { bigint: true }));
 	expect(fs.statSync(path).ino).toBe(ino);
 	expect(generationIn(path)).toBe(2);
 });
 
-test("a record behind a torn one is read all the same", () => {
+test("a record behind a torn one is read all the same", async () => {
 	const path = stateFile(`${encodeState(numbered(1))}\n{"generat`);
-	addRecord(path, numbered(2), attributes, isOurs);
+	await addRecord(path, numbered(2), how);
 	expect(generationIn(path)).toBe(2);
 });
 
-test("a file grows to a page, and not beyond", () => {
+test("a file grows to a page, and not beyond", async () => {
 	const path = stateFile();
 	let generation = 1;
-	while (addRecord(path, numbered(generation + 1), attributes, isOurs))
-		generation += 1;
+	while (await addRecord(path, numbered(generation + 1), how)) generation += 1;
 	expect(generationIn(path)).toBe(generation);
 	const { size } = fs.statSync(path);
 	expect(size).toBeLessThanOrEqual(4_096);
 	expect(size).toBeGreaterThan(4_000);
+});
+
+test("a record that another one must follow leaves room for that", async () => {
+	const path = stateFile();
+	const followed = { ...how, isFollowed: true };
+	let generation = 1;
+	while (await addRecord(path, numbered(generation + 1), followed))
+		generation += 1;
+	expect(fs.statSync(path).size).toBeGreaterThan(3_000);
+	expect(await addRecord(path, numbered(99), how)).toBeDefined();
+	expect(generationIn(path)).toBe(99);
+});
+
+test("a record that is to survive the machine is synced behind its write, and one whose sync fails does not count", async () => {
+	const path = stateFile();
+	const sizes: number[] = [];
+	const sync = (file: number) => {
+		sizes.push(fs.fstatSync(file).size);
+	};
+	const before = fs.statSync(path).size;
+	expect(await addRecord(path, numbered(2), { ...how, sync })).toBeDefined();
+	expect(sizes).toEqual([fs.statSync(path).size]);
+	expect(sizes[0]).toBeGreaterThan(before);
+	const fail = async () => {
+		throw new Error("EIO");
+	};
+	const failing = { ...how, sync: fail };
+	expect(await addRecord(path, numbered(3), failing)).toBeUndefined();
 });
 
 test.each<readonly [string, (path: string) => void]>([
@@ -93,38 +119,39 @@ test.each<readonly [string, (path: string) => void]>([
 			fs.mkdirSync(path);
 		},
 	],
-])("nothing is added to a file that %s", (_, alter) => {
+])("nothing is added to a file that %s", async (_, alter) => {
 	const path = stateFile();
 	alter(path);
-	expect(addRecord(path, numbered(2), attributes, isOurs)).toBeUndefined();
+	expect(await addRecord(path, numbered(2), how)).toBeUndefined();
 	const left = fs.readdirSync(join(path, ".."), { withFileTypes: true });
 	for (const file of left.filter((one) => one.isFile()))
 		expect(generationIn(join(file.parentPath, file.name))).toBe(1);
 });
 
-test("nothing is added to a file of another group", () => {
+test("nothing is added to a file of another group", async () => {
 	const path = stateFile();
-	const other = { mode: 0o640, gid: fs.statSync(path).gid + 1 };
-	expect(addRecord(path, numbered(2), other, isOurs)).toBeUndefined();
+	const other = { ...how, gid: fs.statSync(path).gid + 1 };
+	expect(await addRecord(path, numbered(2), other)).toBeUndefined();
 	expect(generationIn(path)).toBe(1);
 });
 
-test("what goes wrong is no failure yet: the file is to be written anew", () => {
+test("what goes wrong is no failure yet: the file is to be written anew", async () => {
 	const path = stateFile();
 	const open = fs.readdirSync("/proc/self/fd").length;
 	failOnce("writeFileSync", "ENOSPC");
-	expect(addRecord(path, numbered(2), attributes, isOurs)).toBeUndefined();
+	expect(await addRecord(path, numbered(2), how)).toBeUndefined();
 	expect(generationIn(path)).toBe(1);
 	expect(fs.readdirSync("/proc/self/fd").length).toBe(open);
 });
 
-test("who has lost the lock adds nothing", () => {
+test("who has lost the lock adds nothing", async () => {
 	const path = stateFile();
 	const lost = new StoreError("lost", "lost", "nothing to do");
-	expect(() =>
-		addRecord(path, numbered(2), attributes, () => {
-			throw lost;
-		}),
-	).toThrow(lost);
+	const stillOurs = () => {
+		throw lost;
+	};
+	await expect(
+		addRecord(path, numbered(2), { ...how, stillOurs }),
+	).rejects.toBe(lost);
 	expect(generationIn(path)).toBe(1);
 });

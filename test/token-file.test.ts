@@ -280,21 +280,43 @@ test("a lock that is lost in the instant of the rename is told, so that nobody t
 	});
 });
 
-test("a mark is a file of its own, as the token will be, and a voucher is added to it", async () => {
+test("marks and vouchers are records of the same file, and with a mark the token's next file is there", async () => {
 	const { path, store } = newStore();
 	const inode = () => fs.statSync(statePathOf(path)).ino;
+	const drafts = () =>
+		fs.readdirSync(join(path, "..")).filter((name) => name.endsWith(".tmp"));
+	const first = await store.acquire(0);
+	// Without a state one is made: that shows as well what can be made.
+	await first?.remember({ ...emptyState, generation: 1 });
+	const state = inode();
+	await first?.release();
+
 	const lock = await store.acquire(0);
-	await lock?.remember({ ...emptyState, generation: 1 });
-	const first = inode();
 	await lock?.remember({ ...emptyState, generation: 2 });
-	const second = inode();
-	expect(second).not.toBe(first);
+	const [draft = ""] = drafts();
+	const made = fs.statSync(join(path, "..", draft));
+	expect([made.mode & 0o7777, made.size]).toEqual([0o640, 1]);
 	await lock?.publish(token, { ...emptyState, generation: 3 });
-	expect(inode()).toBe(second);
+	expect(inode()).toBe(state);
+	expect(fs.statSync(path).ino).toBe(made.ino);
 	expect(store.recall().generation).toBe(3);
 	expect(store.read()).toEqual({ kind: "token", token, exact: true });
 	await lock?.release();
 	expect(newStoreAt(path).recall().generation).toBe(3);
+});
+
+test("a request that brought nothing leaves no draft", async () => {
+	const { path, store } = newStore();
+	const names = () => fs.readdirSync(join(path, "..")).sort();
+	const first = await store.acquire(0);
+	await first?.remember({ ...emptyState, generation: 1 });
+	await first?.release();
+	const before = names();
+	const lock = await store.acquire(0);
+	await lock?.remember({ ...emptyState, generation: 2 });
+	expect(names().length).toBe(before.length + 2);
+	await lock?.release();
+	expect(names()).toEqual(before);
 });
 
 test("the voucher comes before its token, also when there is no state to add it to", async () => {
