@@ -110,15 +110,23 @@ export class IssuerError extends Error implements IssuerErrorFields {
 	}
 }
 
+/** `lost`: the lock went to another process; `io`: a system call failed; `refused`: not safe to write there. */
+const storeErrorKinds = ["lost", "io", "refused"] as const;
+export type StoreErrorKind = (typeof storeErrorKinds)[number];
+
+/** Whether a failure of that kind is one of the disk, and none of WeChat. */
+export function isStoreErrorKind(kind: string): kind is StoreErrorKind {
+	return storeErrorKinds.some((one) => one === kind);
+}
+
 /** The directory of token files failed us. */
 export class StoreError extends Error {
-	/** `lost`: the lock went to another process; `io`: a system call failed; `refused`: not safe to write there. */
-	readonly kind: "lost" | "io" | "refused";
+	readonly kind: StoreErrorKind;
 	/** `EROFS`, `ENOSPC`… or the kind. */
 	readonly code: string;
 	readonly hint: string;
 	constructor(
-		kind: "lost" | "io" | "refused",
+		kind: StoreErrorKind,
 		message: string,
 		hint: string,
 		cause?: unknown,

@@ -17,7 +17,7 @@ import type {
 } from "./account-state.ts";
 import type { Clock } from "./clock.ts";
 import { forceLimit } from "./errcode.ts";
-import { IssuerError, StoreError } from "./errors.ts";
+import { IssuerError, isStoreErrorKind, StoreError } from "./errors.ts";
 import type { Gate } from "./gate.ts";
 import type { Log } from "./log.ts";
 import {
@@ -250,6 +250,12 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		}
 		memory = current;
 		if (current !== undefined && isAlive(current)) told.seen(current);
+		const { publish, fetch, heldBack } = plan;
+		const isWell = !publish && fetch === undefined && heldBack === undefined;
+		const { failure } = ownPause ?? {};
+		// All is on disk as it should be: what the disk refused has no weight now.
+		if (isWell && failure !== undefined && isStoreErrorKind(failure.kind))
+			ownPause = undefined;
 		return plan;
 	};
 
@@ -568,11 +574,13 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		},
 	});
 
-	/** WeChat could not be asked lately: a probe would fail as well. */
+	/**
+	 * WeChat gave nothing the last time: a probe would tell no more, and in a long
+	 * outage probes would use up what a report may ask for when it is over.
+	 */
 	const isBroken = () => {
-		const { at, waitMs, failure } = recall().pause ?? { at: 0, waitMs: 0 };
-		const now = clock.now();
-		return failure !== undefined && at <= now && now < at + waitMs;
+		const { failure } = recall().pause ?? {};
+		return failure !== undefined && !isStoreErrorKind(failure.kind);
 	};
 
 	/** … than its token: what it waits for, and what it must not say or ask twice. */

@@ -13,9 +13,9 @@ import type { Issuer, Verdict } from "./wechat.ts";
 export interface Suspicion {
 	/**
 	 * One probe for all who ask within a second. If the same token is called dead
-	 * again and again, and lives, its word is believed twice as long each time, and
-	 * probes may use a quarter of the budget: an app that reports for ever must not
-	 * eat up the renewals, and one that is right must not be told wrong for long.
+	 * again and again, and is not, the answer is believed twice as long each time,
+	 * and probes may use a quarter of the budget: an app that reports for ever must
+	 * not eat up the renewals, and one that is right must not be told wrong for long.
 	 */
 	verdictOn(known: KnownToken): Promise<Verdict>;
 	isDead(known: KnownToken): boolean;
@@ -51,9 +51,8 @@ function isBelieved({ said, at, repeats }: Probe, now: number): boolean {
 		case "dead": // Dead tokens do not come back to life.
 			return true;
 		case "alive":
-			return now >= at && now < at + 1_000 * 2 ** repeats;
 		case "unsure":
-			return now >= at && now < at + 1_000;
+			return now >= at && now < at + 1_000 * 2 ** repeats;
 		default:
 			return said satisfies never;
 	}

@@ -106,14 +106,18 @@ test("whatever befalls them, no law is broken", {
 	console.log(`${runs} scenarios, ${fetches} fetches`);
 });
 
-const broken: readonly (readonly [string, Scenario["events"], number])[] = [
+const broken: readonly (readonly [
+	string,
+	Scenario["events"],
+	Pick<Scenario, "daemons"> & Partial<Scenario>,
+])[] = [
 	[
 		"a lost lock under an older wish, which the token of the other process would have granted",
 		[
 			{ at: 0.000002277272542317709, who: 0, kind: "hup" },
 			{ at: 0, who: 0, kind: "suspend-at", effect: 5, seconds: 26 },
 		],
-		2,
+		{ daemons: 2 },
 	],
 	[
 		"a dead token whose probes, none of which had left, had used up the reports' share",
@@ -122,17 +126,25 @@ const broken: readonly (readonly [string, Scenario["events"], number])[] = [
 			{ at: 0, who: 0, kind: "tamper", how: "forge" },
 			{ at: 0, who: 0, kind: "disk-full", seconds: 296 },
 		],
-		1,
+		{ daemons: 1 },
+	],
+	[
+		"a dead token reported all through an outage, whose probes had used up the reports' share",
+		[
+			{ at: 0, who: 0, kind: "tamper", how: "forge" },
+			{ at: 0, who: 0, kind: "fault", mode: "busy", seconds: 371 },
+		],
+		{ daemons: 2, interface: "stable", seed: 3650 },
 	],
 ];
 
-test.each(broken)("no more: %s", async (_what, events, daemons) => {
+test.each(broken)("no more: %s", async (_what, events, machine) => {
 	const history = await play({
 		seed: 0,
 		interface: "classic",
-		daemons,
 		lifetimes: 2,
 		events,
+		...machine,
 	});
 	expect(history.violations).toEqual([]);
 });

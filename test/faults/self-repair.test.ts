@@ -231,8 +231,7 @@ test("a refresh that the disk held up for long comes with the first look after i
 	const scene = newScene({ clock });
 	const { keeper, events } = scene.start();
 	await keeper.look();
-	fs.renameSync(scene.directory, `${scene.directory}.away`);
-	fs.writeFileSync(scene.directory, "");
+	const { restore } = takeDirectoryAway(scene.directory);
 	now += 1_000;
 	const wish = keeper.force({ urgent: true });
 	for (let look = 0; look < 20; look++) {
@@ -243,12 +242,36 @@ test("a refresh that the disk held up for long comes with the first look after i
 	expect(scene.issued.length).toBe(1);
 	expect(events.filter(({ level }) => level === "error").length).toBe(1);
 
-	fs.rmSync(scene.directory);
-	fs.renameSync(`${scene.directory}.away`, scene.directory);
+	restore();
 	now += 1_000;
 	expect(await keeper.look()).toMatchObject({ kind: "refreshed" });
 	expect(scene.issued.length).toBe(2);
 });
+
+test.each([
+	["by itself", "rested", () => {}],
+	["by us", "republished", (path: string) => fs.rmSync(path)],
+])(
+	"a repair that failed is forgotten once the file is back, %s",
+	async (_whose, kind, harm) => {
+		let now = Date.now();
+		const scene = newScene({ clock: { now: () => now, monotonic: () => now } });
+		const { keeper } = scene.start();
+		await keeper.look();
+		const { restore } = takeDirectoryAway(scene.directory);
+		now += 1_000;
+		expect(await keeper.look()).toMatchObject({ kind: "failed" });
+		expect(keeper.recall().pause?.failure).toMatchObject({ attempts: 1 });
+
+		restore();
+		harm(scene.path);
+		now += 60_000;
+		expect(await keeper.look()).toMatchObject({ kind });
+		expect(keeper.needsLook()).toBe(false);
+		expect(keeper.recall().pause?.failure).toBeUndefined();
+		expect(scene.issued.length).toBe(1);
+	},
+);
 
 test.skipIf(!isRoot)(
 	"a full file system, one without inodes, and a read-only one: the old token stays, one line says why, and the refresh comes when it is well",
@@ -317,6 +340,19 @@ test.skipIf(!isRoot)(
 		expect(issuer.requests.length).toBe(1);
 	},
 );
+
+/** A file stands in its place, so that it cannot be made again. */
+function takeDirectoryAway(directory: string): { restore(): void } {
+	const away = `${directory}.away`;
+	fs.renameSync(directory, away);
+	fs.writeFileSync(directory, "");
+	return {
+		restore: () => {
+			fs.rmSync(directory);
+			fs.renameSync(away, directory);
+		},
+	};
+}
 
 function harm(what: string, act: (tokenFile: string) => void): Harm {
 	return {
