@@ -8,6 +8,7 @@ import { type Config, createConfigLoader, loadConfig } from "../config.ts";
 import { runDaemon } from "../daemon.ts";
 import { ConfigError } from "../errors.ts";
 import { explain } from "../explain.ts";
+import { keepCollectionsShort } from "../heap.ts";
 import { openLog } from "../log.ts";
 import type { SignalInbox } from "../signals.ts";
 import { beginSimulation } from "../simulated-directory.ts";
@@ -19,6 +20,7 @@ export async function run(
 	line: CommandLine,
 	signals: SignalInbox,
 ): Promise<number> {
+	keepCollectionsShort();
 	const { env } = process;
 	const file = line.value("config");
 	if (line.has("simulate")) return runSimulated(file, env, signals);
