@@ -156,6 +156,8 @@ export function createKeeper(parts: KeeperParts): Keeper {
 	let running: Promise<Outcome> | undefined;
 	/** A pause that could not be written to disk counts all the same. */
 	let ownPause: Pause | undefined;
+	/** Monotonic, of the last `force_refresh`: a clock that is set forward must not bring the next one near. */
+	let stableForcedAt = Number.NEGATIVE_INFINITY;
 	let eager = memory === undefined;
 	let settling = false;
 	const told = createAccountLog(parts, clock, parts.log);
@@ -367,7 +369,9 @@ export function createKeeper(parts: KeeperParts): Keeper {
 			return granted;
 		const now = clock.now();
 		if (settling) throw forceRefused(appid, "wxtokend is stopping");
-		if (!mayForceStable(marked, now)) throw forceRefused(appid, "too soon");
+		if (!mayForceStable(marked, now) || hasJustForced())
+			throw forceRefused(appid, "too soon");
+		stableForcedAt = clock.monotonic();
 		await leave({
 			...marked,
 			calls: countCall(marked.calls, now, windowOf(unwanted)),
@@ -583,9 +587,13 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		return failure !== undefined && !isStoreErrorKind(failure.kind);
 	};
 
+	const hasJustForced = () =>
+		clock.monotonic() - stableForcedAt < stableForceGapMs;
+
 	/** … than its token: what it waits for, and what it must not say or ask twice. */
 	const knowsMore = () =>
 		[running, wish, serving, ownPause].some((one) => one !== undefined) ||
+		hasJustForced() ||
 		!told.isSilent() ||
 		!suspicion.isBlank(memory);
 

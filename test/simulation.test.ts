@@ -136,6 +136,19 @@ const broken: readonly (readonly [
 		],
 		{ daemons: 2, interface: "stable", seed: 3650 },
 	],
+	[
+		"a clock that was set forward, which brought the next force_refresh near",
+		[
+			{
+				at: 0.012944793039957683,
+				who: 0,
+				kind: "clock-step",
+				seconds: 7200,
+			},
+			{ at: 0, who: 0, kind: "hup-storm", seconds: 32 },
+		],
+		{ daemons: 1, interface: "stable" },
+	],
 ];
 
 test.each(broken)("no more: %s", async (_what, events, machine) => {
