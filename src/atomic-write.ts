@@ -127,6 +127,8 @@ export async function draftFile(
 			const written = await orDiscard(async () => {
 				verb = "write";
 				fs.writeFileSync(file, content);
+				// Somebody may have written more into it before.
+				fs.ftruncateSync(file, Buffer.byteLength(content));
 				// A failed fsync is not repeated: the kernel may have dropped the pages.
 				verb = "sync";
 				await directory.sync(file);

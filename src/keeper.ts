@@ -254,26 +254,24 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		if (current !== undefined && isAlive(current)) told.seen(current);
 		const { publish, fetch, heldBack } = plan;
 		const isWell = !publish && fetch === undefined && heldBack === undefined;
-		const { failure } = ownPause ?? {};
 		// All is on disk as it should be: what the disk refused has no weight now.
-		if (isWell && failure !== undefined && isStoreErrorKind(failure.kind))
-			ownPause = undefined;
+		if (isWell && isOfDisk(ownPause)) ownPause = undefined;
 		return plan;
 	};
 
-	const recall = (): AccountState => {
+	/** What counts here. */
+	const recall = (): AccountState => withPause(memorable(), ownPause);
+
+	/** What may be written down for all: that our disk fails is not for the next keeper to know. */
+	const memorable = (): AccountState => {
 		const state = store.recall();
 		const probes = suspicion.calls();
-		if (ownPause === undefined && probes.length === 0) return state;
-		const pause =
-			ownPause !== undefined && ownPause.at >= (state.pause?.at ?? 0)
-				? ownPause
-				: state.pause;
 		const calls =
 			probes.length === 0
 				? state.calls
 				: [...new Set([...state.calls, ...probes])].sort((a, b) => a - b);
-		return { ...state, calls, ...(pause === undefined ? {} : { pause }) };
+		const pause = isOfDisk(ownPause) ? undefined : ownPause;
+		return withPause({ ...state, calls }, pause);
 	};
 
 	/** Nothing to do, or nothing that may be done now. */
@@ -292,7 +290,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
 
 	const republish = async (lock: LockedStore, current: KnownToken) => {
 		const found = store.read();
-		const state = recall();
+		const state = memorable();
 		const isVouchedFor = state.published?.id === current.id;
 		await lock.publish(
 			current.token,
@@ -307,7 +305,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		reason: Reason,
 		current: KnownToken | undefined,
 	): Promise<Outcome> => {
-		const before = recall();
+		const before = memorable();
 		const startedAt = clock.now();
 		const forced = isForced(reason);
 		if (forced || reason === wish?.reason) {
@@ -339,10 +337,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
 			told.overwritten(marked.diedEarly.length);
 		let granted: Grant;
 		try {
-			const isUnwanted =
-				current !== undefined &&
-				(reason === "forced" || (forced && suspicion.isDead(current)));
-			granted = await ask(leave, marked, isUnwanted ? current : undefined);
+			granted = await ask(leave, marked, reason, current);
 		} catch (error) {
 			if (!(error instanceof IssuerError)) throw error;
 			return fetchFailed(lock, before, error, startedAt);
@@ -351,20 +346,21 @@ export function createKeeper(parts: KeeperParts): Keeper {
 	};
 
 	/**
-	 * A token from the issuer, and another one than `unwanted`. The stable
-	 * interface may give that again, and is then asked with force: for a person,
-	 * or when WeChat has called the token dead, and not for what an app suspects.
+	 * A token from the issuer. The stable interface may give `current` again, and
+	 * is then asked with force if that is unwanted.
 	 */
 	const ask = async (
 		leave: (mark: AccountState) => Promise<void>,
 		marked: AccountState,
-		unwanted: KnownToken | undefined,
+		reason: Reason,
+		current: KnownToken | undefined,
 	): Promise<Grant> => {
 		const granted = await issuer.fetch({ force: false });
 		if (
 			rules.interface === "classic" ||
-			unwanted === undefined ||
-			tokenId(granted.value) !== unwanted.id
+			current === undefined ||
+			tokenId(granted.value) !== current.id ||
+			!(await isUnwanted(current, reason))
 		)
 			return granted;
 		const now = clock.now();
@@ -374,13 +370,27 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		stableForcedAt = clock.monotonic();
 		await leave({
 			...marked,
-			calls: countCall(marked.calls, now, windowOf(unwanted)),
+			calls: countCall(marked.calls, now, windowOf(current)),
 			forceCalls: countForce(marked.forceCalls, now),
 		});
 		const other = await issuer.fetch({ force: true });
-		if (tokenId(other.value) === unwanted.id)
+		if (tokenId(other.value) === current.id)
 			throw forceRefused(appid, "the same token again");
 		return other;
+	};
+
+	/** By a person; or if WeChat calls it dead, and not if only an app does. */
+	const isUnwanted = async (
+		current: KnownToken,
+		reason: Reason,
+	): Promise<boolean> => {
+		if (!isForced(reason)) return false;
+		if (reason === "forced" || suspicion.isDead(current)) return true;
+		// It may be able to tell by now, as it has just answered.
+		return (
+			reason === "reported" &&
+			(await suspicion.surerVerdictOn(current)) === "dead"
+		);
 	};
 
 	const publish = async (
@@ -391,7 +401,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		before: KnownToken | undefined,
 	): Promise<Outcome> => {
 		const answeredAt = clock.now();
-		const failures = state.pause?.failure?.attempts;
+		const failures = recall().pause?.failure?.attempts;
 		const generation = generationAfter(state, before, answeredAt);
 		const known = knownFromGrant(granted, generation, reason, before);
 		const confirmed = known.id === before?.id;
@@ -583,8 +593,8 @@ export function createKeeper(parts: KeeperParts): Keeper {
 	 * outage probes would use up what a report may ask for when it is over.
 	 */
 	const isBroken = () => {
-		const { failure } = recall().pause ?? {};
-		return failure !== undefined && !isStoreErrorKind(failure.kind);
+		const { pause } = recall();
+		return pause?.failure !== undefined && !isOfDisk(pause);
 	};
 
 	const hasJustForced = () =>
@@ -652,6 +662,20 @@ const stopping: WishError = {
 	message: "could not refresh: wxtokend is stopping",
 	hint: "ask again when it is back",
 };
+
+/** `state` with `pause`, if that is not older than its own. */
+function withPause(
+	state: AccountState,
+	pause: Pause | undefined,
+): AccountState {
+	const isNewer = pause !== undefined && pause.at >= (state.pause?.at ?? 0);
+	return isNewer ? { ...state, pause } : state;
+}
+
+function isOfDisk(pause: Pause | undefined): boolean {
+	const { failure } = pause ?? {};
+	return failure !== undefined && isStoreErrorKind(failure.kind);
+}
 
 function isLost(error: unknown): boolean {
 	return error instanceof StoreError && error.kind === "lost";

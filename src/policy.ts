@@ -445,7 +445,11 @@ function freeAt(
 	{ now, rules, state, wish }: Situation,
 ): number | undefined {
 	const lifetimeMs = windowOf(current);
-	const isSuspicion = reason === "reported" && wish?.isProved !== true;
+	// While nobody can tell, an outage must not use up what a suspicion may ask for.
+	const isSuspicion =
+		reason === "reported" &&
+		wish?.isProved !== true &&
+		state.pause?.failure === undefined;
 	const share = shareOf(isSuspicion ? "suspicion" : reason, rules.budget);
 	const free = budgetFreeAt(state, share, lifetimeMs, now);
 	if (free === undefined || current === undefined || !isForced(reason))

@@ -8,6 +8,7 @@ import {
 	type Reading,
 	type Rules,
 	refreshAt,
+	shareOf,
 	windowOf,
 } from "./policy.ts";
 import { tokenId } from "./token.ts";
@@ -96,7 +97,7 @@ export function statusOf(asked: StatusInput): AccountStatus {
 		lifetime: lifetimeOf(reading, state),
 		lastRefresh: lastRefreshOf(state),
 		nextRefreshAt: iso(nextAt(input, known)),
-		lastError: lastErrorOf(state),
+		lastError: lastErrorOf(input, known),
 		budget: { used: calls.length, of: account.budget },
 		foreignFetcher,
 		hint: hintFor(input, leftMs, foreignFetcher),
@@ -209,10 +210,18 @@ function nextAt(
 	return Math.max(due, pausedUntil, freeAt, now);
 }
 
-function lastErrorOf({ pause }: AccountState): StatusError | null {
+function lastErrorOf(
+	{ account, state, now }: StatusInput,
+	known: KnownToken | undefined,
+): StatusError | null {
+	const { pause } = state;
 	const failure = pause?.failure;
 	if (pause === undefined || failure === undefined) return null;
 	const { code, message, hint, rid = null, since, attempts } = failure;
+	const isDue = known === undefined || now >= refreshAt(known, account);
+	// What fails before its time was asked for by somebody.
+	const share = shareOf(isDue ? "due" : "forced", account.budget);
+	const freeAt = budgetFreeAt(state, share, windowOf(known), now) ?? 0;
 	return {
 		code,
 		message,
@@ -221,7 +230,7 @@ function lastErrorOf({ pause }: AccountState): StatusError | null {
 		at: iso(pause.at),
 		since: iso(since),
 		attempts,
-		nextTryAt: iso(pause.at + pause.waitMs),
+		nextTryAt: iso(Math.max(pause.at + pause.waitMs, freeAt)),
 	};
 }
 

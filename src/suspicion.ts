@@ -18,6 +18,8 @@ export interface Suspicion {
 	 * not eat up the renewals, and one that is right must not be told wrong for long.
 	 */
 	verdictOn(known: KnownToken): Promise<Verdict>;
+	/** The same, but if WeChat could not tell more than a second ago, it is asked again. */
+	surerVerdictOn(known: KnownToken): Promise<Verdict>;
 	isDead(known: KnownToken): boolean;
 	/** Dead with more than a minute to go; or a tenth of its life, if that is short. */
 	diedEarly(known: KnownToken): boolean;
@@ -79,21 +81,30 @@ export function createSuspicion(parts: SuspicionParts): Suspicion {
 	const isDead = ({ id }: KnownToken) =>
 		probed?.id === id && probed.said === "dead";
 
+	const verdictOn = async (
+		known: KnownToken,
+		isGoodEnough: (last: Probe, now: number) => boolean,
+	): Promise<Verdict> => {
+		const { id, lifetimeMs } = known;
+		const now = clock.now();
+		const last = probed?.id === id ? probed : undefined;
+		if (last !== undefined && isGoodEnough(last, now)) return last.verdict;
+		const recent = calls.filter((at) => at > now - lifetimeMs);
+		const isUsedUp =
+			recent.length >= rules.budget / 4 ||
+			budgetFreeAt(parts.recall(), rules.budget, lifetimeMs, now) !== undefined;
+		if (isUsedUp) return last?.verdict ?? "unsure";
+		calls = countCall(calls, now, lifetimeMs);
+		return probe(known, last === undefined ? 0 : last.repeats + 1);
+	};
+
 	return {
-		verdictOn: async (known) => {
-			const { id, lifetimeMs } = known;
-			const now = clock.now();
-			const last = probed?.id === id ? probed : undefined;
-			if (last !== undefined && isBelieved(last, now)) return last.verdict;
-			const recent = calls.filter((at) => at > now - lifetimeMs);
-			const isUsedUp =
-				recent.length >= rules.budget / 4 ||
-				budgetFreeAt(parts.recall(), rules.budget, lifetimeMs, now) !==
-					undefined;
-			if (isUsedUp) return last?.verdict ?? "unsure";
-			calls = countCall(calls, now, lifetimeMs);
-			return probe(known, last === undefined ? 0 : last.repeats + 1);
-		},
+		verdictOn: (known) => verdictOn(known, isBelieved),
+		surerVerdictOn: (known) =>
+			verdictOn(known, (last, now) => {
+				const repeats = last.said === "unsure" ? 0 : last.repeats;
+				return isBelieved({ ...last, repeats }, now);
+			}),
 		isDead,
 		diedEarly: (known) =>
 			isDead(known) &&

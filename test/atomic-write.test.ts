@@ -2,7 +2,7 @@ import fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test, vi } from "vitest";
-import { publishFile } from "../src/atomic-write.ts";
+import { draftFile, publishFile } from "../src/atomic-write.ts";
 import { StoreError } from "../src/errors.ts";
 import { refuseUnsafeDirectory } from "../src/output-directory.ts";
 import { failOnce, insteadOf, systemError, watchSyncs } from "./faults/spy.ts";
@@ -68,6 +68,17 @@ test("a folder in the file's place is moved aside with all that is in it", async
 	expect(
 		fs.readFileSync(join(directory, aside ?? "", "precious"), "utf8"),
 	).toBe("mine");
+});
+
+test("what somebody wrote into the draft is not published", async () => {
+	const directory = newDirectory();
+	const path = join(directory, "token");
+	const draft = await draftFile(path, attributes);
+	await draft.reserve();
+	for (const name of fs.readdirSync(directory))
+		fs.writeFileSync(join(directory, name), "x".repeat(700));
+	await draft.publish("new\n");
+	expect(fs.readFileSync(path, "utf8")).toBe("new\n");
 });
 
 test("nothing is renamed into place once the lock is lost", async () => {

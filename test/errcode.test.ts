@@ -7,7 +7,11 @@ import {
 	linkTroubles,
 } from "../src/errcode.ts";
 import type { IssuerErrorKind } from "../src/errors.ts";
-import { type FaultMode, faultModes } from "../src/simulator/faults.ts";
+import {
+	type Fault,
+	type FaultMode,
+	faultModes,
+} from "../src/simulator/faults.ts";
 import type { Knobs } from "../src/simulator/knobs.ts";
 import { certificate } from "./support/certificate.ts";
 import { freePort } from "./support/free-port.ts";
@@ -277,6 +281,35 @@ test("the limits of force_refresh hold across restarts: a crash loop cannot use 
 		await keeping.keeper().force({ urgent: true });
 	}
 	expect(forced()).toBe(20);
+});
+
+test("a report from an outage is looked into when WeChat answers again: what it calls dead then is forced away, and what lives is not", async () => {
+	const { keeping, simulator } = await kept("stable");
+	const forced = () =>
+		simulator.requests.filter(({ body }) => /"force_refresh":true/.test(body))
+			.length;
+	const reported = async (afterwards?: Fault) => {
+		const repair = await simulator.addFault({ mode: "errcode" });
+		await keeping.advance(minute);
+		const stale = keeping.value();
+		expect(await keeping.keeper().report(stale)).toMatchObject({
+			outcome: "failed",
+		});
+		await repair();
+		if (afterwards !== undefined) await simulator.addFault(afterwards);
+		const answer = keeping.keeper().report(stale);
+		expect((await keeping.nextAttempt(2 * minute)).kind).toBe("refreshed");
+		const isNew = keeping.value() !== stale;
+		return { ...(await answer), isNew };
+	};
+	expect(await reported()).toMatchObject({ outcome: "alive", isNew: false });
+	expect(forced()).toBe(0);
+
+	const endpoint = "get_api_domain_ip";
+	expect(
+		await reported({ mode: "errcode", errcode: 40001, endpoint }),
+	).toMatchObject({ outcome: "refreshed", isNew: true });
+	expect(forced()).toBe(1);
 });
 
 test("the day's forced refreshes used up holds up nothing but forced refreshes", async () => {

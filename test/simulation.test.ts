@@ -149,6 +149,14 @@ const broken: readonly (readonly [
 		],
 		{ daemons: 1, interface: "stable" },
 	],
+	[
+		"a dead token reported all through an outage, which had used up what a suspicion may ask for",
+		[
+			{ at: 0, who: 0, kind: "tamper", how: "forge" },
+			{ at: 0, who: 0, kind: "fault", mode: "busy", seconds: 150 },
+		],
+		{ daemons: 1, budget: 14 },
+	],
 ];
 
 test.each(broken)("no more: %s", async (_what, events, machine) => {

@@ -130,6 +130,18 @@ test("calls count in the window of one lifetime, and a used-up budget moves the 
 	expect(limited.nextRefreshAt).toBe("2026-03-01T12:09:50.000Z");
 });
 
+test("what somebody asked for and failed is not said to be tried before the budget allows it", () => {
+	const calls = Array.from({ length: 55 }, (_, index) => now - index * 10_000);
+	const pause = { at: now - 1_000, waitMs: 0, failure };
+	const state = { pause, calls: calls.toReversed() };
+	const nextTryAt = (seconds: number) =>
+		statusFor(onDisk(seconds), { ...state, published: published(seconds) })
+			.lastError?.nextTryAt;
+	// Five calls are for renewals: this one is not due.
+	expect(nextTryAt(5_000)).toBe("2026-03-01T12:10:00.000Z");
+	expect(nextTryAt(10)).toBe("2026-03-01T11:59:59.000Z");
+});
+
 test("tokens that die early again and again point to somebody else who fetches", () => {
 	const state = {
 		published: published(5_000),

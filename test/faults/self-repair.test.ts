@@ -6,7 +6,7 @@ import { execFileSync } from "node:child_process";
 import fs from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { statePathOf } from "../../src/account-state.ts";
+import { decodeState, statePathOf } from "../../src/account-state.ts";
 import { newAccounts, writeConfig } from "../support/config-file.ts";
 import { newDirectory } from "../support/directory.ts";
 import { eventually } from "../support/eventually.ts";
@@ -272,6 +272,33 @@ test.each([
 		expect(scene.issued.length).toBe(1);
 	},
 );
+
+test("what failed on this disk is not written down as what failed at WeChat, neither with a repair nor with a refresh", async () => {
+	let now = Date.now();
+	const scene = newScene({ clock: { now: () => now, monotonic: () => now } });
+	const { keeper } = scene.start();
+	await keeper.look();
+	const failuresInState = () =>
+		decodeState(fs.readFileSync(scene.statePath, "utf8")).pause?.failure;
+	for (const harm of [
+		() => {
+			fs.rmSync(scene.path);
+			fs.rmSync(scene.statePath);
+		},
+		() => void keeper.force({ urgent: true }),
+	]) {
+		const { restore } = takeDirectoryAway(scene.directory);
+		now += 1_000;
+		expect(await keeper.look()).toMatchObject({ kind: "failed" });
+		restore();
+		harm();
+		now += 60_000;
+		await keeper.look();
+		expect(keeper.needsLook()).toBe(false);
+		expect(failuresInState()).toBeUndefined();
+		expect(keeper.recall().pause).toBeUndefined();
+	}
+});
 
 test.skipIf(!isRoot)(
 	"a full file system, one without inodes, and a read-only one: the old token stays, one line says why, and the refresh comes when it is well",

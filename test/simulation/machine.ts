@@ -61,7 +61,7 @@ export async function play(scenario: Scenario): Promise<History> {
 		interface: scenario.interface,
 		refreshBeforeMs: 400_000,
 		cooldownMs: 10_000,
-		budget: 60,
+		budget: scenario.budget ?? 60,
 	};
 	const endAt = startAt + scenario.lifetimes * lifetimeMs;
 	const isStormy = scenario.events.some(({ kind }) => kind === "hup-storm");

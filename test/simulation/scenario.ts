@@ -4,6 +4,8 @@ export interface Scenario {
 	readonly seed: number;
 	readonly interface: "classic" | "stable";
 	readonly daemons: number;
+	/** Calls per lifetime; default 60. */
+	readonly budget?: number;
 	/** Times the token's lifetime. */
 	readonly lifetimes: number;
 	readonly events: readonly SimulatedEvent[];
