@@ -85,6 +85,7 @@ const scenario: fc.Arbitrary<Scenario> = fc.record({
 	seed: fc.nat(),
 	interface: fc.constantFrom("classic", "stable"),
 	daemons: fc.integer({ min: 1, max: 3 }),
+	budget: fc.constantFrom(60, 20),
 	lifetimes: fc.constant(2),
 	events: fc.array(event, { maxLength: 6 }),
 });

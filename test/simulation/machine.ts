@@ -33,8 +33,8 @@ const tickMs = 10_000;
 const startAt = Date.UTC(2026, 10, 23);
 /** After the last trouble a keeper may need a backoff, a stale lock, a cooldown and a budget's twelfth. */
 const recoveryMs = 60_000 + staleMs + 30_000 + lifetimeMs / 12 + 4 * tickMs;
-/** A storm of signals uses up the budget, whose window is 7200 s until an answer tells. */
-const recoveryAfterStormMs = recoveryMs + 7_200_000 / 12;
+/** A storm of signals, or a long trouble, uses up a budget, whose window is 7200 s until an answer tells. */
+const recoveryWithoutBudgetMs = recoveryMs + 7_200_000 / 12;
 
 interface Process {
 	readonly index: number;
@@ -65,7 +65,8 @@ export async function play(scenario: Scenario): Promise<History> {
 	};
 	const endAt = startAt + scenario.lifetimes * lifetimeMs;
 	const isStormy = scenario.events.some(({ kind }) => kind === "hup-storm");
-	const patienceMs = isStormy ? recoveryAfterStormMs : recoveryMs;
+	const patienceMs =
+		isStormy || rules.budget < 60 ? recoveryWithoutBudgetMs : recoveryMs;
 	const violations: string[] = [];
 	const agenda = createAgenda(startAt);
 	let processes: Process[] = [];
@@ -485,9 +486,12 @@ export async function play(scenario: Scenario): Promise<History> {
 		const steps = scenario.events.filter(
 			({ kind }) => kind === "clock-step",
 		).length;
+		// Beyond the budget there is one attempt per twelfth of a lifetime, which may
+		// be a normal call and one with force.
+		const beyond = rules.interface === "stable" ? 26 : 13;
 		// A step of the clock makes the past calls unknowable; who dies with a call
 		// under way has counted it before.
-		if (inWindow > (rules.budget + 13) * (steps + 1))
+		if (inWindow > (rules.budget + beyond) * (steps + 1))
 			violate(`${inWindow} calls within one lifetime`);
 	}
 	if (violations.length > 0 && process.env.SIMULATION_TRACE)
