@@ -266,12 +266,10 @@ export function createKeeper(parts: KeeperParts): Keeper {
 	const memorable = (): AccountState => {
 		const state = store.recall();
 		const probes = suspicion.calls();
-		const calls =
-			probes.length === 0
-				? state.calls
-				: [...new Set([...state.calls, ...probes])].sort((a, b) => a - b);
 		const pause = isOfDisk(ownPause) ? undefined : ownPause;
-		return withPause({ ...state, calls }, pause);
+		if (probes.length === 0) return withPause(state, pause);
+		const calls = [...new Set([...state.calls, ...probes])];
+		return withPause({ ...state, calls: calls.sort((a, b) => a - b) }, pause);
 	};
 
 	/** Nothing to do, or nothing that may be done now. */

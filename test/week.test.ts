@@ -390,8 +390,8 @@ describe.each(both)("whoever asks for refreshes without end, %s,", (wire) => {
 			events: [{ at: 0, act: withoutProbes }],
 		});
 		expect(story.deadSpans).toEqual([]);
-		// A quarter of the budget of each lifetime, and the renewal.
-		expect(story.attempts.length).toBeLessThanOrEqual(2 * 12 * (15 + 1));
+		// Half of the budget of each lifetime, and the renewal.
+		expect(story.attempts.length).toBeLessThanOrEqual(2 * 12 * (30 + 1));
 		// Nobody has proved that the token is dead.
 		expect(forcesIn(story)).toEqual([]);
 		expect(story.log.filter(({ level }) => level === "warn")).toHaveLength(1);
