@@ -10,7 +10,7 @@
 import { tokenFileOf } from "./account-state.ts";
 import type { Clock } from "./clock.ts";
 import { type FileWatch, watchFiles } from "./file-watch.ts";
-import { returnMemory } from "./heap.ts";
+import { freezeNewSpace, returnMemory, thawNewSpace } from "./heap.ts";
 import type { KeptAccount } from "./kept-account.ts";
 import { createSlices } from "./slices.ts";
 
@@ -73,8 +73,11 @@ export function createRounds(parts: RoundsParts): Rounds {
 			if (keeper.needsLook()) looks.push(keeper.look(patienceMs).catch(onBug));
 			else if (mayRest) one.rest();
 			if (one.keeperAtWork !== undefined) atWork += 1;
-			if (slices.isOver()) await slices.next();
+			if (!slices.isOver()) continue;
+			thawNewSpace();
+			await slices.next();
 		}
+		freezeNewSpace();
 		if (watch !== undefined) weather(atWork > mostAtOnce);
 		return looks;
 	};

@@ -8,7 +8,7 @@ import { type Config, createConfigLoader, loadConfig } from "../config.ts";
 import { runDaemon } from "../daemon.ts";
 import { ConfigError } from "../errors.ts";
 import { explain } from "../explain.ts";
-import { keepCollectionsShort } from "../heap.ts";
+import { freezeNewSpace } from "../heap.ts";
 import { openLog } from "../log.ts";
 import type { SignalInbox } from "../signals.ts";
 import { beginSimulation } from "../simulated-directory.ts";
@@ -20,7 +20,7 @@ export async function run(
 	line: CommandLine,
 	signals: SignalInbox,
 ): Promise<number> {
-	keepCollectionsShort();
+	freezeNewSpace();
 	const { env } = process;
 	const file = line.value("config");
 	if (line.has("simulate")) return runSimulated(file, env, signals);
