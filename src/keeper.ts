@@ -252,24 +252,29 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		}
 		memory = current;
 		if (current !== undefined && isAlive(current)) told.seen(current);
-		const { publish, fetch, heldBack } = plan;
-		const isWell = !publish && fetch === undefined && heldBack === undefined;
 		// All is on disk as it should be: what the disk refused has no weight now.
-		if (isWell && isOfDisk(ownPause)) ownPause = undefined;
+		if (isIdle(plan) && isOfDisk(ownPause)) ownPause = undefined;
 		return plan;
 	};
 
 	/** What counts here. */
-	const recall = (): AccountState => withPause(memorable(), ownPause);
+	const recall = (): AccountState => recallWith(ownPause);
 
 	/** What may be written down for all: that our disk fails is not for the next keeper to know. */
-	const memorable = (): AccountState => {
+	const memorable = (): AccountState =>
+		recallWith(isOfDisk(ownPause) ? undefined : ownPause);
+
+	const recallWith = (own: Pause | undefined): AccountState => {
 		const state = store.recall();
 		const probes = suspicion.calls();
-		const pause = isOfDisk(ownPause) ? undefined : ownPause;
-		if (probes.length === 0) return withPause(state, pause);
-		const calls = [...new Set([...state.calls, ...probes])];
-		return withPause({ ...state, calls: calls.sort((a, b) => a - b) }, pause);
+		if (own === undefined && probes.length === 0) return state;
+		const pause =
+			own !== undefined && own.at >= (state.pause?.at ?? 0) ? own : state.pause;
+		const calls =
+			probes.length === 0
+				? state.calls
+				: [...new Set([...state.calls, ...probes])].sort((a, b) => a - b);
+		return { ...state, calls, ...(pause === undefined ? {} : { pause }) };
 	};
 
 	/** Nothing to do, or nothing that may be done now. */
@@ -382,13 +387,10 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		current: KnownToken,
 		reason: Reason,
 	): Promise<boolean> => {
-		if (!isForced(reason)) return false;
-		if (reason === "forced" || suspicion.isDead(current)) return true;
+		if (reason === "forced") return true;
+		if (reason !== "reported") return false;
 		// It may be able to tell by now, as it has just answered.
-		return (
-			reason === "reported" &&
-			(await suspicion.surerVerdictOn(current)) === "dead"
-		);
+		return (await suspicion.surerVerdictOn(current)) === "dead";
 	};
 
 	const publish = async (
@@ -612,9 +614,8 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		look,
 		needsLook: () => {
 			if (running !== undefined) return false;
-			const { publish, fetch, granted, heldBack } = observe();
-			const needs =
-				publish || fetch !== undefined || granted || heldBack !== undefined;
+			const plan = observe();
+			const needs = plan.granted || !isIdle(plan);
 			if (!needs) eager = false;
 			return needs;
 		},
@@ -661,13 +662,9 @@ const stopping: WishError = {
 	hint: "ask again when it is back",
 };
 
-/** `state` with `pause`, if that is not older than its own. */
-function withPause(
-	state: AccountState,
-	pause: Pause | undefined,
-): AccountState {
-	const isNewer = pause !== undefined && pause.at >= (state.pause?.at ?? 0);
-	return isNewer ? { ...state, pause } : state;
+/** Nothing to do, and nothing that waits. */
+function isIdle({ publish, fetch, heldBack }: Plan): boolean {
+	return !publish && fetch === undefined && heldBack === undefined;
 }
 
 function isOfDisk(pause: Pause | undefined): boolean {

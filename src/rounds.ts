@@ -74,6 +74,7 @@ export function createRounds(parts: RoundsParts): Rounds {
 			else if (mayRest) one.rest();
 			if (one.keeperAtWork !== undefined) atWork += 1;
 			if (!slices.isOver()) continue;
+			// A walk that takes so long is the beginning of a burst.
 			thawNewSpace();
 			await slices.next();
 		}

@@ -198,22 +198,29 @@ function lastRefreshOf({ published }: AccountState) {
 }
 
 /** When the next attempt may be made; the first tick after it makes it. */
-function nextAt(
-	{ account, state, now }: StatusInput,
-	known: KnownToken | undefined,
-): number {
+function nextAt(input: StatusInput, known: KnownToken | undefined): number {
+	const { account, now } = input;
 	const due = known === undefined ? now : refreshAt(known, account);
+	return Math.max(due, allowedAt(input, known, account.budget), now);
+}
+
+/** When pause and budget, or what is for such calls of it, allow an attempt. */
+function allowedAt(
+	{ state, now }: StatusInput,
+	known: KnownToken | undefined,
+	share: number,
+): number {
 	const { pause } = state;
 	const pausedUntil = pause === undefined ? 0 : pause.at + pause.waitMs;
-	const lifetimeMs = windowOf(known);
-	const freeAt = budgetFreeAt(state, account.budget, lifetimeMs, now) ?? 0;
-	return Math.max(due, pausedUntil, freeAt, now);
+	const freeAt = budgetFreeAt(state, share, windowOf(known), now) ?? 0;
+	return Math.max(pausedUntil, freeAt);
 }
 
 function lastErrorOf(
-	{ account, state, now }: StatusInput,
+	input: StatusInput,
 	known: KnownToken | undefined,
 ): StatusError | null {
+	const { account, state, now } = input;
 	const { pause } = state;
 	const failure = pause?.failure;
 	if (pause === undefined || failure === undefined) return null;
@@ -221,7 +228,6 @@ function lastErrorOf(
 	const isDue = known === undefined || now >= refreshAt(known, account);
 	// What fails before its time was asked for by somebody.
 	const share = shareOf(isDue ? "due" : "forced", account.budget);
-	const freeAt = budgetFreeAt(state, share, windowOf(known), now) ?? 0;
 	return {
 		code,
 		message,
@@ -230,7 +236,7 @@ function lastErrorOf(
 		at: iso(pause.at),
 		since: iso(since),
 		attempts,
-		nextTryAt: iso(Math.max(pause.at + pause.waitMs, freeAt)),
+		nextTryAt: iso(allowedAt(input, known, share)),
 	};
 }
 

@@ -20,7 +20,6 @@ export interface Suspicion {
 	verdictOn(known: KnownToken): Promise<Verdict>;
 	/** The same, but if WeChat could not tell more than a second ago, it is asked again. */
 	surerVerdictOn(known: KnownToken): Promise<Verdict>;
-	isDead(known: KnownToken): boolean;
 	/** Dead with more than a minute to go; or a tenth of its life, if that is short. */
 	diedEarly(known: KnownToken): boolean;
 	/** The calls that it made, as in `AccountState`. */
@@ -105,7 +104,6 @@ export function createSuspicion(parts: SuspicionParts): Suspicion {
 				const repeats = last.said === "unsure" ? 0 : last.repeats;
 				return isBelieved({ ...last, repeats }, now);
 			}),
-		isDead,
 		diedEarly: (known) =>
 			isDead(known) &&
 			known.token.expiresAt - clock.now() >

@@ -13,6 +13,7 @@ import {
 	faultModes,
 } from "../src/simulator/faults.ts";
 import type { Knobs } from "../src/simulator/knobs.ts";
+import type { Simulator } from "../src/simulator/server.ts";
 import { certificate } from "./support/certificate.ts";
 import { freePort } from "./support/free-port.ts";
 import {
@@ -262,32 +263,26 @@ test("another interface takes effect at the next refresh, there and back, and th
 
 test("the limits of force_refresh hold across restarts: a crash loop cannot use up the day's", async () => {
 	const { keeping, simulator } = await kept("stable");
-	const forced = () =>
-		simulator.requests.filter(({ body }) => /"force_refresh":true/.test(body))
-			.length;
 	await keeping.advance(1);
 	await keeping.keeper().force({ urgent: true });
-	expect(forced()).toBe(1);
+	expect(forcesOf(simulator)).toBe(1);
 	for (let crashes = 0; crashes < 10; crashes += 1) {
 		keeping.restart();
 		await keeping.advance(1);
 		void keeping.keeper().force({ urgent: true });
 		await keeping.tick();
 	}
-	expect(forced()).toBe(1);
+	expect(forcesOf(simulator)).toBe(1);
 	for (let crashes = 0; crashes < 60; crashes += 1) {
 		keeping.restart();
 		await keeping.advance(60);
 		await keeping.keeper().force({ urgent: true });
 	}
-	expect(forced()).toBe(20);
+	expect(forcesOf(simulator)).toBe(20);
 });
 
 test("a report from an outage is looked into when WeChat answers again: what it calls dead then is forced away, and what lives is not", async () => {
 	const { keeping, simulator } = await kept("stable");
-	const forced = () =>
-		simulator.requests.filter(({ body }) => /"force_refresh":true/.test(body))
-			.length;
 	const reported = async (afterwards?: Fault) => {
 		const repair = await simulator.addFault({ mode: "errcode" });
 		await keeping.advance(minute);
@@ -303,13 +298,13 @@ test("a report from an outage is looked into when WeChat answers again: what it 
 		return { ...(await answer), isNew };
 	};
 	expect(await reported()).toMatchObject({ outcome: "alive", isNew: false });
-	expect(forced()).toBe(0);
+	expect(forcesOf(simulator)).toBe(0);
 
 	const endpoint = "get_api_domain_ip";
 	expect(
 		await reported({ mode: "errcode", errcode: 40001, endpoint }),
 	).toMatchObject({ outcome: "refreshed", isNew: true });
-	expect(forced()).toBe(1);
+	expect(forcesOf(simulator)).toBe(1);
 });
 
 test("the day's forced refreshes used up holds up nothing but forced refreshes", async () => {
@@ -835,6 +830,11 @@ async function keptByRaw(wishes: Partial<KeepingWishes>) {
 	});
 	expect((await keeping.nextAttempt(0)).kind).toBe("refreshed");
 	return { keeping, server };
+}
+
+function forcesOf({ requests }: Simulator): number {
+	return requests.filter(({ body }) => /"force_refresh":true/.test(body))
+		.length;
 }
 
 type Failed = Extract<Attempt, { kind: "failed" }>;

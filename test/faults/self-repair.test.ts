@@ -226,16 +226,14 @@ test("a directory that is made again is as open to its readers as it was, and no
 });
 
 test("a refresh that the disk held up for long comes with the first look after it is well", async () => {
-	let now = Date.now();
-	const clock = { now: () => now, monotonic: () => now };
-	const scene = newScene({ clock });
+	const { scene, pass } = newSlowScene();
 	const { keeper, events } = scene.start();
 	await keeper.look();
 	const { restore } = takeDirectoryAway(scene.directory);
-	now += 1_000;
+	pass(1_000);
 	const wish = keeper.force({ urgent: true });
 	for (let look = 0; look < 20; look++) {
-		now += 60_000;
+		pass(60_000);
 		await keeper.look();
 	}
 	expect(await wish).toMatchObject({ outcome: "failed" });
@@ -243,7 +241,7 @@ test("a refresh that the disk held up for long comes with the first look after i
 	expect(events.filter(({ level }) => level === "error").length).toBe(1);
 
 	restore();
-	now += 1_000;
+	pass(1_000);
 	expect(await keeper.look()).toMatchObject({ kind: "refreshed" });
 	expect(scene.issued.length).toBe(2);
 });
@@ -254,18 +252,17 @@ test.each([
 ])(
 	"a repair that failed is forgotten once the file is back, %s",
 	async (_whose, kind, harm) => {
-		let now = Date.now();
-		const scene = newScene({ clock: { now: () => now, monotonic: () => now } });
+		const { scene, pass } = newSlowScene();
 		const { keeper } = scene.start();
 		await keeper.look();
 		const { restore } = takeDirectoryAway(scene.directory);
-		now += 1_000;
+		pass(1_000);
 		expect(await keeper.look()).toMatchObject({ kind: "failed" });
 		expect(keeper.recall().pause?.failure).toMatchObject({ attempts: 1 });
 
 		restore();
 		harm(scene.path);
-		now += 60_000;
+		pass(60_000);
 		expect(await keeper.look()).toMatchObject({ kind });
 		expect(keeper.needsLook()).toBe(false);
 		expect(keeper.recall().pause?.failure).toBeUndefined();
@@ -274,8 +271,7 @@ test.each([
 );
 
 test("what failed on this disk is not written down as what failed at WeChat, neither with a repair nor with a refresh", async () => {
-	let now = Date.now();
-	const scene = newScene({ clock: { now: () => now, monotonic: () => now } });
+	const { scene, pass } = newSlowScene();
 	const { keeper } = scene.start();
 	await keeper.look();
 	const failuresInState = () =>
@@ -288,11 +284,11 @@ test("what failed on this disk is not written down as what failed at WeChat, nei
 		() => void keeper.force({ urgent: true }),
 	]) {
 		const { restore } = takeDirectoryAway(scene.directory);
-		now += 1_000;
+		pass(1_000);
 		expect(await keeper.look()).toMatchObject({ kind: "failed" });
 		restore();
 		harm();
-		now += 60_000;
+		pass(60_000);
 		await keeper.look();
 		expect(keeper.needsLook()).toBe(false);
 		expect(failuresInState()).toBeUndefined();
@@ -367,6 +363,16 @@ test.skipIf(!isRoot)(
 		expect(issuer.requests.length).toBe(1);
 	},
 );
+
+/** Its time passes only when told to. */
+function newSlowScene() {
+	let now = Date.now();
+	const scene = newScene({ clock: { now: () => now, monotonic: () => now } });
+	const pass = (ms: number) => {
+		now += ms;
+	};
+	return { scene, pass };
+}
 
 /** A file stands in its place, so that it cannot be made again. */
 function takeDirectoryAway(directory: string): { restore(): void } {
