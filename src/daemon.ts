@@ -63,6 +63,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 		stopping: stopping.signal,
 	});
 	const systemd = createNotifier(env, log, clock.monotonic);
+	const gate = createGate(maxAtWork);
 	const around: Surroundings = {
 		http: createHttp({ connectTimeoutMs: longestTimeoutMs(config) / 2, env }),
 		witness: createLinkWitness(clock, log),
@@ -70,7 +71,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 		random: Math.random,
 		self,
 		log,
-		gate: createGate(maxAtWork),
+		gate,
 		stopping: stopping.signal,
 		wakeAt: (at) => schedule?.wakeAt(at),
 		count: metrics.count,
@@ -99,7 +100,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 			if (next.get(appid) !== one) void one.keeperAtWork?.settle().catch(onBug);
 		kept = next;
 		const accounts = [...kept.values()];
-		return createRounds({ ...wanted, accounts, clock, onBug });
+		return createRounds({ ...wanted, accounts, clock, gate, onBug });
 	};
 
 	const summary = () => summaryOf(kept, clock.now());
@@ -282,13 +283,10 @@ function summaryOf(
 			fresh += 1;
 			continue;
 		}
-		const { account, store, keeper } = one;
-		const reading = store.read();
-		const { failure } = keeper.recall().pause ?? {};
-		const lives = reading.kind === "token" && reading.token.expiresAt > now;
-		if (lives) fresh += 1;
-		if (trouble !== "" || (lives && failure === undefined)) continue;
-		trouble = `; ${account.appid}: ${failure?.message ?? "no live token yet"}`;
+		const { appid, valid, lastError } = one.status(now);
+		if (valid) fresh += 1;
+		if (trouble !== "" || (valid && lastError === null)) continue;
+		trouble = `; ${appid}: ${lastError?.message ?? "no live token yet"}`;
 	}
 	return `${fresh} of ${kept.size} tokens fresh${trouble}`;
 }

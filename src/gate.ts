@@ -1,11 +1,12 @@
 /**
  * Lets a limited number of tasks run at a time, so that ten thousand accounts
- * due at once do not open ten thousand connections. An urgent task never waits.
+ * due at once do not open ten thousand connections. What is urgent goes past it.
  */
-export type Gate = <T>(
-	task: () => Promise<T>,
-	options: { readonly urgent: boolean },
-) => Promise<T>;
+export interface Gate {
+	pass<T>(task: () => Promise<T>): Promise<T>;
+	/** How many tasks run, or wait. */
+	load(): number;
+}
 
 /**
  * One task is begun per turn of the event loop: under /run a whole refresh takes
@@ -37,17 +38,19 @@ export function createGate(limit: number): Gate {
 		setImmediate(pump);
 	};
 
-	return async (task, { urgent }) => {
-		if (urgent) return task();
-		await new Promise<void>((start) => {
-			queue.push(start);
-			next();
-		});
-		try {
-			return await task();
-		} finally {
-			running -= 1;
-			next();
-		}
+	return {
+		load: () => running + queue.length - head,
+		pass: async (task) => {
+			await new Promise<void>((start) => {
+				queue.push(start);
+				next();
+			});
+			try {
+				return await task();
+			} finally {
+				running -= 1;
+				next();
+			}
+		},
 	};
 }

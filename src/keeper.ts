@@ -69,8 +69,8 @@ export interface KeeperParts {
 	readonly patienceMs: number;
 	/** Asked to look again at that instant: a forced refresh waits for its cooldown. */
 	readonly wakeAt: (at: number) => void;
-	/** Bounds how many accounts are at work at a time. */
-	readonly gate: Gate;
+	/** Acts when it is this account's turn among many: for wishes that are not urgent. */
+	readonly inTurn: Gate["pass"];
 	/** Told of what metrics count. */
 	readonly count: (event: KeeperEvent) => void;
 	/** An error that no class of errors.ts stands for. */
@@ -154,6 +154,8 @@ export function createKeeper(parts: KeeperParts): Keeper {
 	/** The wish that the attempt under way is for. */
 	let serving: Waiting | undefined;
 	let running: Promise<Outcome> | undefined;
+	/** A wish waits for its turn among those of other accounts. */
+	let isQueued = false;
 	/** A pause that could not be written to disk counts all the same. */
 	let ownPause: Pause | undefined;
 	/** Monotonic, of the last `force_refresh`: a clock that is set forward must not bring the next one near. */
@@ -162,18 +164,16 @@ export function createKeeper(parts: KeeperParts): Keeper {
 	let settling = false;
 	const told = createAccountLog(parts, clock, parts.log);
 
-	const look = (patienceMs = 0, urgent = false): Promise<Outcome> => {
+	const look = (patienceMs = 0): Promise<Outcome> => {
 		if (running !== undefined) return running;
 		const before = wish;
-		running = parts
-			.gate(() => attempt(patienceMs), { urgent })
-			.finally(() => {
-				running = undefined;
-				eager = false;
-				// A wish that came meanwhile is younger than what the attempt did.
-				if (wish !== undefined && wish !== before && !wish.tried && !settling)
-					void serve(true);
-			});
+		running = attempt(patienceMs).finally(() => {
+			running = undefined;
+			eager = false;
+			// A wish that came meanwhile is younger than what the attempt did.
+			if (wish !== undefined && wish !== before && !wish.tried && !settling)
+				void serve();
+		});
 		return running;
 	};
 
@@ -569,12 +569,24 @@ export function createKeeper(parts: KeeperParts): Keeper {
 			wish = { ...wish, reason: "forced", stale: undefined };
 		else if (wanted.isProved) wish = { ...wish, isProved: true };
 		const { answered } = wish;
-		if (running === undefined) void serve(urgent);
+		if (running === undefined) {
+			if (urgent) void serve();
+			else void serveInTurn();
+		}
 		return answered;
 	};
 
-	const serve = async (urgent: boolean): Promise<void> => {
-		await look(parts.patienceMs, urgent).catch(parts.onBug);
+	const serveInTurn = async (): Promise<void> => {
+		if (isQueued) return;
+		isQueued = true;
+		await parts.inTurn(() => {
+			isQueued = false;
+			return serve();
+		});
+	};
+
+	const serve = async (): Promise<void> => {
+		await look(parts.patienceMs).catch(parts.onBug);
 	};
 
 	const suspicion = createSuspicion({

@@ -67,6 +67,8 @@ export class KeptAccount {
 	restsUntil = Number.NEGATIVE_INFINITY;
 	/** Somebody touched one of its files. */
 	isStirred = false;
+	/** It waits for its turn to be looked at, or has it. */
+	isPending = false;
 	readonly #place: Place;
 	readonly #around: Surroundings;
 	#working: { readonly store: TokenFile; readonly keeper: Keeper } | undefined;
@@ -181,7 +183,7 @@ export class KeptAccount {
 			log,
 			patienceMs: this.#staleMs + timeoutMs,
 			wakeAt,
-			gate,
+			inTurn: gate.pass,
 			count: (event) => count(appid, event),
 			onBug,
 			patientWith,

@@ -3,13 +3,17 @@
  *
  * A few hundred accounts are all looked at in each tick, which reads nothing but
  * the attributes of their files. Of more, a tick looks at those that are not at
- * rest, whose files somebody touched, and a few of the others in turn. While
- * hundreds are at work nobody listens to the kernel, which would tell of each of
- * their own writes; once they are done, all are looked at.
+ * rest, whose files somebody touched, and a few of the others in turn.
+ *
+ * If many need something at once, most of them wait in line, and until its turn
+ * nothing is made or read for one of them. While hundreds wait nobody listens to
+ * the kernel, which would tell of each of our own writes; once they are done, all
+ * are looked at.
  */
 import { tokenFileOf } from "./account-state.ts";
 import type { Clock } from "./clock.ts";
 import { type FileWatch, watchFiles } from "./file-watch.ts";
+import type { Gate } from "./gate.ts";
 import { freezeNewSpace, returnMemory, thawNewSpace } from "./heap.ts";
 import type { KeptAccount } from "./kept-account.ts";
 import { createSlices } from "./slices.ts";
@@ -26,11 +30,16 @@ export interface RoundsParts {
 	readonly directory: string;
 	readonly accounts: readonly KeptAccount[];
 	readonly clock: Clock;
+	/** Bounds how many accounts are at work at a time. */
+	readonly gate: Gate;
 	readonly onBug: (error: unknown) => void;
 }
 
 /** More accounts than that are not all looked at in each tick. */
 const mostAtOnce = 256;
+
+/** If so many wait for their turn, the next one is not even asked whether it needs one. */
+const crowd = 16;
 
 /** Ticks in which each of them is looked at once, whatever was heard of its files. */
 const turns = 256;
@@ -45,56 +54,76 @@ const mostCollections = 4;
 const sliceMs = 10;
 
 export function createRounds(parts: RoundsParts): Rounds {
-	const { accounts, clock, onBug } = parts;
+	const { accounts, clock, gate, onBug } = parts;
 	const watch = accounts.length > mostAtOnce ? watchAccounts(parts) : undefined;
 	let turn = 0;
 	let lastAt = Number.NEGATIVE_INFINITY;
 	let isStorm = false;
+	let isStopped = false;
 	// However many files there are at the start: reading them all is a burst.
 	let collections = mostCollections;
 	let collectAt = clock.monotonic() + calmMs;
 
+	const mayRest = () => watch?.isDeaf() === false;
+
+	const lookInTurn = async (one: KeptAccount, patienceMs: number) => {
+		one.isPending = true;
+		try {
+			await gate.pass(async () => {
+				if (isStopped) return;
+				await one.keeper.look(patienceMs);
+				// Whatever befalls it before the storm is over: then all are looked at.
+				if (isStorm && mayRest()) one.rest();
+			});
+		} catch (error) {
+			onBug(error);
+		} finally {
+			one.isPending = false;
+		}
+	};
+
 	const walk = async (patienceMs: number) => {
 		const now = clock.now();
+		watchForStorm();
 		const hasHeardAll = isStorm || watch?.listen() === true;
 		// Instants of before say nothing once the clock was set back.
 		const atAll = !hasHeardAll || now < lastAt;
-		const mayRest = watch?.isDeaf() === false;
 		lastAt = now;
 		turn = (turn + 1) % turns;
 		const looks: Promise<unknown>[] = [];
-		let atWork = 0;
 		const slices = createSlices(sliceMs);
 		for (const [index, one] of accounts.entries()) {
 			const isAwake = one.isStirred || now >= one.restsUntil;
 			if (!isAwake && !atAll && index % turns !== turn) continue;
+			if (one.isPending) continue;
 			one.isStirred = false;
-			const { keeper } = one;
-			if (keeper.needsLook()) looks.push(keeper.look(patienceMs).catch(onBug));
-			else if (mayRest) one.rest();
-			if (one.keeperAtWork !== undefined) atWork += 1;
+			if ((isAwake && gate.load() >= crowd) || one.keeper.needsLook())
+				looks.push(lookInTurn(one, patienceMs));
+			else if (mayRest()) one.rest();
 			if (!slices.isOver()) continue;
 			// A walk that takes so long is the beginning of a burst.
 			thawNewSpace();
 			await slices.next();
 		}
 		freezeNewSpace();
-		if (watch !== undefined) weather(atWork > mostAtOnce);
+		watchForStorm();
+		if (watch !== undefined) tidy();
 		return looks;
 	};
 
+	const watchForStorm = () => {
+		isStorm = gate.load() > mostAtOnce;
+		if (!isStorm) return;
+		watch?.stop();
+		collections = mostCollections;
+	};
+
 	/** Collects once it has been calm for a while. */
-	const weather = (storm: boolean) => {
-		if (storm) {
-			watch?.stop();
-			collections = mostCollections;
-		}
-		if (storm || collections === 0) collectAt = clock.monotonic() + calmMs;
-		if (clock.monotonic() >= collectAt) {
-			collections = returnMemory() ? collections - 1 : 0;
-			collectAt = clock.monotonic() + calmMs;
-		}
-		isStorm = storm;
+	const tidy = () => {
+		if (isStorm || collections === 0) collectAt = clock.monotonic() + calmMs;
+		if (clock.monotonic() < collectAt) return;
+		collections = returnMemory() ? collections - 1 : 0;
+		collectAt = clock.monotonic() + calmMs;
 	};
 
 	return {
@@ -104,7 +133,10 @@ export function createRounds(parts: RoundsParts): Rounds {
 		tick: async () => {
 			await walk(0);
 		},
-		stop: () => watch?.stop(),
+		stop: () => {
+			isStopped = true;
+			watch?.stop();
+		},
 	};
 }
 

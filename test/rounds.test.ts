@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { statePathOf } from "../src/account-state.ts";
 import type { Account } from "../src/config.ts";
+import { createGate } from "../src/gate.ts";
 import { KeptAccount, placeOf } from "../src/kept-account.ts";
 import { nameThisProcess } from "../src/process-name.ts";
 import { createRounds } from "../src/rounds.ts";
@@ -25,6 +26,8 @@ function newScene(count: number) {
 	const log = logTo((line) => events.push(line));
 	const bugs: unknown[] = [];
 	let fetches = 0;
+	let mostAwake = 0;
+	const gate = createGate(atATime);
 	const accounts = Array.from({ length: count }, (_, index) => {
 		const appid = `wx${index}`;
 		const account: Account = {
@@ -43,6 +46,7 @@ function newScene(count: number) {
 			http: {
 				send: async () => {
 					fetches += 1;
+					mostAwake = Math.max(mostAwake, awake().length);
 					const token = `another-${fetches}`;
 					const text = `{"access_token":"${token}","expires_in":7200}`;
 					return { status: 200, text, serverTime: undefined };
@@ -54,7 +58,7 @@ function newScene(count: number) {
 			random: () => 0.5,
 			self: nameThisProcess(),
 			log,
-			gate: (task) => task(),
+			gate,
 			stopping: new AbortController().signal,
 			wakeAt: () => {},
 			count: () => {},
@@ -70,8 +74,10 @@ function newScene(count: number) {
 			publish(path, `valid-${account.appid}`);
 	};
 	publishAll();
+	const awake = () =>
+		accounts.filter(({ keeperAtWork }) => keeperAtWork !== undefined);
 	const onBug = (error: unknown) => bugs.push(error);
-	const rounds = createRounds({ directory, accounts, clock, onBug });
+	const rounds = createRounds({ directory, accounts, clock, gate, onBug });
 	onTestFinished(() => {
 		rounds.stop();
 		if (bugs.length > 0) throw bugs[0];
@@ -82,18 +88,20 @@ function newScene(count: number) {
 		publish,
 		publishAll,
 		rounds,
+		gate,
 		fetches: () => fetches,
 		advance: (ms: number) => {
 			now += ms;
 		},
-		awake: () =>
-			accounts.filter(({ keeperAtWork }) => keeperAtWork !== undefined),
+		awake,
+		mostAwake: () => mostAwake,
 		happened: (event: string) =>
 			events.filter((one) => one.event === event).map(({ appid }) => appid),
 	};
 }
 
 const many = 600;
+const atATime = 48;
 
 test("whoever has nothing to do is let go, and knows its token when it is needed again", async () => {
 	const { accounts, rounds, awake, happened, fetches } = newScene(many);
@@ -197,6 +205,50 @@ test("all are renewed when they are due, and when the clock was set back", async
 	const one = accounts[9] as KeptAccount;
 	fs.rmSync(one.path);
 	await eventually(() => one.isStirred, { what: "the kernel's message" });
+});
+
+test("who waits in line is not made before its turn, stands there once, and is overtaken by a wish of its own", async () => {
+	const scene = newScene(many);
+	const { accounts, rounds, advance, happened, fetches, gate } = scene;
+	await rounds.first(0);
+	advance(1.34 * hourMs);
+	await rounds.tick();
+	const inLine = gate.load();
+	expect(inLine).toBeGreaterThan(many / 2);
+	await rounds.tick();
+	expect(gate.load()).toBeLessThanOrEqual(inLine);
+	const last = accounts[many - 1] as KeptAccount;
+	const answer = await last.keeper.force({ urgent: true });
+	expect(answer.outcome).toBe("refreshed");
+	expect(happened("token.refreshed").length).toBeLessThan(many / 2);
+	await eventually(() => gate.load() === 0, { what: "the end of the line" });
+	expect(fetches()).toBe(many);
+	expect(new Set(happened("token.refreshed")).size).toBe(many);
+	expect(scene.mostAwake()).toBeLessThan(2 * atATime);
+});
+
+test("signals in a row put each account in line once", async () => {
+	const { accounts, rounds, fetches, gate } = newScene(many);
+	await rounds.first(0);
+	const forceAll = () =>
+		accounts.map(({ keeper }) => keeper.force({ urgent: false }));
+	const answers = [...forceAll(), ...forceAll()];
+	expect(gate.load()).toBe(many);
+	for (const answer of await Promise.all(answers))
+		expect(answer.outcome).toBe("refreshed");
+	expect(fetches()).toBe(many);
+});
+
+test("once stopped, rounds look at nobody any more", async () => {
+	const { rounds, advance, fetches, gate } = newScene(many);
+	await rounds.first(0);
+	advance(1.34 * hourMs);
+	await rounds.tick();
+	rounds.stop();
+	const begun = fetches();
+	expect(begun).toBeLessThan(many / 2);
+	await eventually(() => gate.load() === 0, { what: "the end of the line" });
+	expect(fetches()).toBeLessThanOrEqual(begun + atATime);
 });
 
 test("a directory that was removed, or replaced by another one, is noticed in the next tick", async () => {

@@ -91,7 +91,7 @@ async function startKeeper() {
 		log: logTo(() => {}),
 		patienceMs: 30_000,
 		wakeAt: () => {},
-		gate: createGate(48),
+		inTurn: createGate(48).pass,
 		count: ({ kind }) => {
 			if (kind === "published") published += 1;
 		},

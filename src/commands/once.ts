@@ -74,7 +74,9 @@ export async function withKeepers(
 	);
 	await sweepLeftovers(config.directory, kept, log);
 	try {
-		return worst(await Promise.all(kept.map(act)));
+		return worst(
+			await Promise.all(kept.map((one) => gate.pass(() => act(one)))),
+		);
 	} finally {
 		await http.close();
 	}

@@ -100,7 +100,7 @@ export function newScene({
 				log: logTo((line) => events.push(line)),
 				patienceMs: staleMs + 10_000,
 				wakeAt: () => {},
-				gate: createGate(48),
+				inTurn: createGate(48).pass,
 				count: () => {},
 				onBug: (error) => {
 					throw error;

@@ -294,7 +294,7 @@ export async function play(scenario: Scenario): Promise<History> {
 				log: silent,
 				patienceMs: staleMs,
 				wakeAt: (at) => agenda.at(at - wallOffset, () => tick(who)),
-				gate: (task) => task(),
+				inTurn: (task) => task(),
 				count: () => {},
 				onBug: (error) => violate(`a bug: ${String(error)}`),
 			});

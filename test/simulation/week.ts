@@ -299,7 +299,7 @@ export async function live(plan: Plan): Promise<Story> {
 			log: logTo((line) => log.push({ ...line, at: secondsAt(agenda.now()) })),
 			patienceMs: 0,
 			wakeAt: (at) => agenda.at(at, look),
-			gate: (task) => task(),
+			inTurn: (task) => task(),
 			count: () => {},
 			onBug,
 		});

@@ -8,6 +8,7 @@ import { onTestFinished } from "vitest";
 import { statePathOf } from "../../src/account-state.ts";
 import type { Account } from "../../src/config.ts";
 import type { IssuerError, StoreError } from "../../src/errors.ts";
+import { createGate } from "../../src/gate.ts";
 import { createHttp } from "../../src/http.ts";
 import type { Outcome } from "../../src/keeper.ts";
 import { KeptAccount, placeOf } from "../../src/kept-account.ts";
@@ -95,7 +96,7 @@ export function keepInVirtualTime(wishes: KeepingWishes): Keeping {
 				random,
 				self: nameThisProcess(),
 				log,
-				gate: (task) => task(),
+				gate: createGate(48),
 				stopping: new AbortController().signal,
 				wakeAt: () => {},
 				count: () => {},
