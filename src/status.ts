@@ -111,13 +111,7 @@ export function statusOf(asked: StatusInput): AccountStatus {
 function judged({ reading, state, kept }: StatusInput): Reading {
 	if (reading.kind !== "token") return reading;
 	const { value, expiresAt } = reading.token;
-	const id = tokenId(value);
-	const end =
-		state.published?.id === id
-			? state.published.expiresAt
-			: kept?.id === id
-				? kept.token.expiresAt
-				: undefined;
+	const end = endOf(tokenId(value), state, kept);
 	if (end !== undefined)
 		return {
 			...reading,
@@ -127,6 +121,21 @@ function judged({ reading, state, kept }: StatusInput): Reading {
 		? reading
 		: { kind: "unusable", problem: "altered: it holds another token" };
 }
+
+/** Epoch ms; undefined if it is not one of ours. */
+function endOf(
+	id: string,
+	{ published, inFlight }: AccountState,
+	kept: KnownToken | undefined,
+): number | undefined {
+	if (published?.id === id) return published.expiresAt;
+	if (kept?.id === id) return kept.token.expiresAt;
+	// The next one is on its way to the disk; or the disk refuses it.
+	return inFlight?.replaces === id ? inFlight.at + overlapMs : undefined;
+}
+
+/** So long WeChat accepts a token that another one has replaced. */
+const overlapMs = 300_000;
 
 /** The token on disk; its true end, should somebody have altered the file. */
 function knownOf(

@@ -229,7 +229,7 @@ function pick<T>(items: readonly T[], random: Random): T {
 	return item;
 }
 
-/** The statuses of the answers; what is no whole answer in JSON begins with "odd". */
+/** The statuses of the answers; a 5xx with its body. What is no whole answer in JSON begins with "odd". */
 function outcomesIn(bytes: Buffer): readonly string[] {
 	const outcomes: string[] = [];
 	let rest = bytes;
@@ -245,7 +245,9 @@ function outcomesIn(bytes: Buffer): readonly string[] {
 			/^content-type: application\/json\r?$/im.test(lines) &&
 				!isFailure(status, body)
 				? `odd ${status}: ${body.slice(0, 200)}`
-				: status,
+				: status.startsWith("5")
+					? `${status}: ${body.slice(0, 400)}`
+					: status,
 		);
 		rest = rest.subarray(end + 4 + length);
 	}

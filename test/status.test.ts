@@ -76,6 +76,36 @@ test("a healthy account tells its end, its lifetime, its last refresh and its ne
 	expect(next).toBeGreaterThanOrEqual(now + 2_600_000 - 144_000);
 });
 
+test("while the next token is on its way to the disk, the one there lives, for five minutes at most", () => {
+	const next = tokenId("71_the_next_token");
+	const at = now - 1_000;
+	const by = { instance: "i", pid: 1, startTicks: "2", realm: "r" };
+	const state = {
+		...emptyState,
+		published: { ...published(7_200), id: next },
+		inFlight: { replaces: tokenId(value), at, by, lock: "l" },
+	};
+	const kept = {
+		id: next,
+		token: { value: "71_the_next_token", expiresAt: now + 7_200_000 },
+		generation: 2,
+		lifetimeMs: 7_200_000,
+		fetchedAt: at,
+		reason: "due",
+	} as const;
+	const path = "/run/wxtokend/wx_access_token_wx1";
+	const seen = (reading: Reading, one: typeof kept | undefined) =>
+		statusOf({ account, path, reading, state, kept: one, now });
+	for (const one of [kept, undefined]) {
+		expect(seen(onDisk(2_400), one)).toMatchObject({
+			state: "valid",
+			secondsLeft: 299,
+		});
+		expect(seen(onDisk(60), one)).toMatchObject({ secondsLeft: 60 });
+	}
+	expect(seen(onDisk(60, "72_of_somebody_else"), kept).state).toBe("unusable");
+});
+
 test.for([
 	["a token that lives", onDisk(10), {}, "valid", true],
 	["one whose refresh fails", onDisk(10), { failing: true }, "failing", true],
