@@ -38,7 +38,7 @@ export async function publishFile(
 	attributes: FileAttributes,
 	stillOurs?: () => void,
 	directory?: OutputDirectory,
-): Promise<fs.BigIntStats | undefined> {
+): Promise<fs.BigIntStats> {
 	const draft = await draftFile(path, attributes, directory);
 	return draft.publish(content, stillOurs);
 }
@@ -51,13 +51,10 @@ export interface Draft {
 	 */
 	reserve(): Promise<void>;
 	/**
-	 * Throws `StoreError`. Resolves with the file as it lies there then; undefined
-	 * if somebody has touched it already, or if it cannot be looked at.
+	 * Throws `StoreError`. Resolves with the file as it was right before its rename,
+	 * which changes its ctime.
 	 */
-	publish(
-		content: string,
-		stillOurs?: () => void,
-	): Promise<fs.BigIntStats | undefined>;
+	publish(content: string, stillOurs?: () => void): Promise<fs.BigIntStats>;
 	/** If it is not to be published. Never throws. */
 	discard(): void;
 }
@@ -146,34 +143,9 @@ export async function draftFile(
 			} catch (error) {
 				throw storeError("sync the directory of", path, error);
 			}
-			return asItLies(path, written);
+			return written;
 		},
 	};
-}
-
-function asItLies(
-	path: string,
-	written: fs.BigIntStats,
-): fs.BigIntStats | undefined {
-	try {
-		const found = fs.lstatSync(path, { bigint: true });
-		return isSame(found, written) ? found : undefined;
-	} catch {
-		// It is published: no later trouble makes that a failure.
-		return undefined;
-	}
-}
-
-/** But for the time of its rename. */
-function isSame(one: fs.BigIntStats, other: fs.BigIntStats): boolean {
-	return (
-		one.ino === other.ino &&
-		one.mtimeNs === other.mtimeNs &&
-		one.size === other.size &&
-		one.mode === other.mode &&
-		one.uid === other.uid &&
-		one.gid === other.gid
-	);
 }
 
 function replace(temporary: string, path: string): void {

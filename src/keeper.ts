@@ -9,11 +9,12 @@
  * time of the next one, and the next look takes it from there.
  */
 import { createAccountLog } from "./account-log.ts";
-import type {
-	AccountState,
-	Failure,
-	Pause,
-	ProcessName,
+import {
+	type AccountState,
+	emptyState,
+	type Failure,
+	type Pause,
+	type ProcessName,
 } from "./account-state.ts";
 import type { Clock } from "./clock.ts";
 import { forceLimit } from "./errcode.ts";
@@ -158,6 +159,8 @@ export function createKeeper(parts: KeeperParts): Keeper {
 	let isQueued = false;
 	/** A pause that could not be written to disk counts all the same. */
 	let ownPause: Pause | undefined;
+	/** As it was read last. */
+	let onDisk = emptyState;
 	/** Monotonic, of the last `force_refresh`: a clock that is set forward must not bring the next one near. */
 	let stableForcedAt = Number.NEGATIVE_INFINITY;
 	let eager = memory === undefined;
@@ -257,15 +260,21 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		return plan;
 	};
 
-	/** What counts here. */
-	const recall = (): AccountState => recallWith(ownPause);
+	/** What counts here, read anew. */
+	const recall = (): AccountState => {
+		onDisk = store.recall();
+		return withOwn(ownPause);
+	};
 
-	/** What may be written down for all: that our disk fails is not for the next keeper to know. */
+	/**
+	 * What may be written down for all: that our disk fails is not for the next
+	 * keeper to know. Call it where nobody else can have written since `recall`.
+	 */
 	const memorable = (): AccountState =>
-		recallWith(isOfDisk(ownPause) ? undefined : ownPause);
+		withOwn(isOfDisk(ownPause) ? undefined : ownPause);
 
-	const recallWith = (own: Pause | undefined): AccountState => {
-		const state = store.recall();
+	const withOwn = (own: Pause | undefined): AccountState => {
+		const state = onDisk;
 		const probes = suspicion.calls();
 		if (own === undefined && probes.length === 0) return state;
 		const pause =
@@ -299,6 +308,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
 			current.token,
 			isVouchedFor ? undefined : vouch(current, state),
 		);
+		onDisk = store.recall();
 		parts.count({ kind: "published" });
 		told.repaired(current, found);
 	};
@@ -401,7 +411,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		before: KnownToken | undefined,
 	): Promise<Outcome> => {
 		const answeredAt = clock.now();
-		const failures = recall().pause?.failure?.attempts;
+		const failures = withOwn(ownPause).pause?.failure?.attempts;
 		const generation = generationAfter(state, before, answeredAt);
 		const known = knownFromGrant(granted, generation, reason, before);
 		const confirmed = known.id === before?.id;

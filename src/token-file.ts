@@ -142,7 +142,7 @@ export function createTokenFile(options: TokenFileOptions): TokenFile {
 				directory,
 			);
 			stillOurs();
-			if (stat !== undefined) state.learn(stat, content);
+			state.learn(stat, content, { isRenamed: true });
 		};
 		return {
 			lock: lock.instance,
@@ -164,8 +164,8 @@ export function createTokenFile(options: TokenFileOptions): TokenFile {
 				draft = undefined;
 				const stat = await made.publish(text, stillOurs);
 				stillOurs();
-				if (stat !== undefined)
-					token.learn(stat, readingOf({ ...nothing, stat, text }));
+				const reading = readingOf({ ...nothing, stat, text });
+				token.learn(stat, reading, { isRenamed: true });
 			},
 			release: async () => {
 				draft?.discard();
@@ -291,8 +291,12 @@ const maxStateBytes = 1_048_576;
 
 interface CachedRead<T> {
 	read(): T;
-	/** What lies there, without reading it. */
-	learn(stat: fs.BigIntStats, known: T): void;
+	/** What lies there, without reading it. `isRenamed`: since that look at it. */
+	learn(
+		stat: fs.BigIntStats,
+		known: T,
+		options?: { readonly isRenamed: boolean },
+	): void;
 	/** Whether anything lay there at the last look. */
 	wasThere(): boolean;
 }
@@ -303,7 +307,10 @@ function cachedRead<T>(
 	maxBytes: number,
 	interpret: (file: FileRead, before: T | undefined) => T,
 ): CachedRead<T> {
-	let seen: string | undefined;
+	/** Undefined: it is to be read. */
+	let seen: { readonly stat: fs.BigIntStats | undefined } | undefined;
+	/** A rename changes the ctime, so the next one that is seen is the right one. */
+	let isRenamed = false;
 	let result: T | undefined;
 	return {
 		read: () => {
@@ -315,17 +322,26 @@ function cachedRead<T>(
 				seen = undefined;
 				return result;
 			}
-			const signature = signatureOf(stat);
-			if (result !== undefined && signature === seen) return result;
+			if (
+				result !== undefined &&
+				seen !== undefined &&
+				isSame(stat, seen.stat, { butCtime: isRenamed })
+			) {
+				if (isRenamed) seen = { stat };
+				isRenamed = false;
+				return result;
+			}
+			isRenamed = false;
 			const file = { ...nothing, ...(stat && readFile(path, maxBytes)) };
 			result = interpret(file, result);
-			seen = file.unreadable ? undefined : signature;
+			seen = file.unreadable ? undefined : { stat };
 			return result;
 		},
-		wasThere: () => seen !== undefined && seen !== "",
-		learn: (stat, known) => {
+		wasThere: () => seen?.stat !== undefined,
+		learn: (stat, known, options) => {
 			result = known;
-			seen = signatureOf(stat);
+			seen = { stat };
+			isRenamed = options?.isRenamed === true;
 		},
 	};
 }
@@ -337,10 +353,22 @@ const nothing: FileRead = {
 	unreadable: false,
 };
 
-function signatureOf(stat: fs.BigIntStats | undefined): string {
-	if (stat === undefined) return "";
-	const { ino, ctimeNs, mtimeNs, size, mode, uid, gid } = stat;
-	return `${ino} ${ctimeNs} ${mtimeNs} ${size} ${mode} ${uid} ${gid}`;
+/** Nothing there, or the same file, which nobody touched. */
+function isSame(
+	one: fs.BigIntStats | undefined,
+	other: fs.BigIntStats | undefined,
+	{ butCtime }: { readonly butCtime: boolean },
+): boolean {
+	if (one === undefined || other === undefined) return one === other;
+	return (
+		one.ino === other.ino &&
+		(butCtime || one.ctimeNs === other.ctimeNs) &&
+		one.mtimeNs === other.mtimeNs &&
+		one.size === other.size &&
+		one.mode === other.mode &&
+		one.uid === other.uid &&
+		one.gid === other.gid
+	);
 }
 
 function unreadable(error: unknown): Partial<FileRead> {

@@ -1,11 +1,11 @@
 import fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, onTestFinished, test, vi } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { draftFile, publishFile } from "../src/atomic-write.ts";
 import { StoreError } from "../src/errors.ts";
 import { refuseUnsafeDirectory } from "../src/output-directory.ts";
-import { failOnce, insteadOf, systemError, watchSyncs } from "./faults/spy.ts";
+import { failOnce, insteadOf, watchSyncs } from "./faults/spy.ts";
 import { newDirectory } from "./support/directory.ts";
 
 const attributes = { mode: 0o640, gid: undefined };
@@ -184,21 +184,6 @@ test("a file system that cannot sync directories is no failure, a disk error is 
 		message: `could not sync the directory of ${path}: the disk reports an error (EIO)`,
 	});
 	expect(fs.readFileSync(path, "utf8")).toBe("newer\n");
-});
-
-test("a file that cannot be looked at once it is published is no failure", async () => {
-	const path = join(newDirectory(), "token");
-	vi.spyOn(fs, "lstatSync").mockImplementationOnce(() => {
-		throw systemError("EIO");
-	});
-	onTestFinished(() => {
-		vi.restoreAllMocks();
-	});
-	expect(await publishFile(path, "new\n", attributes)).toBeUndefined();
-	expect(fs.readFileSync(path, "utf8")).toBe("new\n");
-	expect(await publishFile(path, "newer\n", attributes)).toMatchObject({
-		size: 6n,
-	});
 });
 
 test("a missing directory is said to be missing", async () => {

@@ -42,11 +42,17 @@ function newStoreAt(path: string) {
 	return newStore({ directory }).store;
 }
 
-async function published(wishes: Partial<TokenFileOptions> = {}) {
+/** Nobody has read it since. */
+async function justPublished(wishes: Partial<TokenFileOptions> = {}) {
 	const made = newStore(wishes);
 	const lock = await made.store.acquire(0);
 	await lock?.publish(token);
 	await lock?.release();
+	return made;
+}
+
+async function published(wishes: Partial<TokenFileOptions> = {}) {
+	const made = await justPublished(wishes);
 	expect(made.store.read()).toEqual({ kind: "token", token, exact: true });
 	return made;
 }
@@ -143,11 +149,23 @@ test.each([
 ] as const)(
 	"a file that was %s is seen as what it is",
 	async (_, tamper, seen) => {
-		const { path, store } = await published();
-		tamper(path);
-		expect(store.read()).toEqual(seen);
+		for (const { path, store } of [await published(), await justPublished()]) {
+			tamper(path);
+			expect(store.read()).toEqual(seen);
+		}
 	},
 );
+
+test("what this store published itself is not read again", async () => {
+	const { store } = await justPublished();
+	const open = vi.spyOn(fs, "openSync");
+	onTestFinished(() => {
+		vi.restoreAllMocks();
+	});
+	expect(store.read()).toEqual({ kind: "token", token, exact: true });
+	expect(store.read()).toEqual({ kind: "token", token, exact: true });
+	expect(open).not.toHaveBeenCalled();
+});
 
 test.skipIf(!isRoot)(
 	"a file that was given away is not exact any more, one that another keeper published as another user is",
