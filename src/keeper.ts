@@ -308,7 +308,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
 			current.token,
 			isVouchedFor ? undefined : vouch(current, state),
 		);
-		onDisk = store.recall();
+		recall();
 		parts.count({ kind: "published" });
 		told.repaired(current, found);
 	};

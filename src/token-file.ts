@@ -301,6 +301,13 @@ interface CachedRead<T> {
 	wasThere(): boolean;
 }
 
+/** A file at the last look, or that nothing was there. */
+interface Seen {
+	readonly stat: fs.BigIntStats | undefined;
+	/** A rename changes the ctime, so the next one that is seen is the right one. */
+	readonly isRenamed: boolean;
+}
+
 /** Reads a file again only when its inode, times, size, mode or owner changed. */
 function cachedRead<T>(
 	path: string,
@@ -308,9 +315,7 @@ function cachedRead<T>(
 	interpret: (file: FileRead, before: T | undefined) => T,
 ): CachedRead<T> {
 	/** Undefined: it is to be read. */
-	let seen: { readonly stat: fs.BigIntStats | undefined } | undefined;
-	/** A rename changes the ctime, so the next one that is seen is the right one. */
-	let isRenamed = false;
+	let seen: Seen | undefined;
 	let result: T | undefined;
 	return {
 		read: () => {
@@ -325,23 +330,20 @@ function cachedRead<T>(
 			if (
 				result !== undefined &&
 				seen !== undefined &&
-				isSame(stat, seen.stat, { butCtime: isRenamed })
+				isSame(stat, seen.stat, { butCtime: seen.isRenamed })
 			) {
-				if (isRenamed) seen = { stat };
-				isRenamed = false;
+				if (seen.isRenamed) seen = { stat, isRenamed: false };
 				return result;
 			}
-			isRenamed = false;
 			const file = { ...nothing, ...(stat && readFile(path, maxBytes)) };
 			result = interpret(file, result);
-			seen = file.unreadable ? undefined : { stat };
+			seen = file.unreadable ? undefined : { stat, isRenamed: false };
 			return result;
 		},
 		wasThere: () => seen?.stat !== undefined,
-		learn: (stat, known, options) => {
+		learn: (stat, known, { isRenamed } = { isRenamed: false }) => {
 			result = known;
-			seen = { stat };
-			isRenamed = options?.isRenamed === true;
+			seen = { stat, isRenamed };
 		},
 	};
 }
