@@ -45,7 +45,7 @@ export function createOutputDirectory(path: string): OutputDirectory {
 	// rest of the publishing; under /run, that is the usual case.
 	const sync = (file: number) => {
 		inMemory ??= typesInMemory.has(fs.statfsSync(path).type);
-		return inMemory ? fs.fsyncSync(file) : promisify(fs.fsync)(file);
+		return inMemory ? fs.fsyncSync(file) : syncByThread(file);
 	};
 
 	const syncNext = (): Promise<void> => {
@@ -77,6 +77,10 @@ export function createOutputDirectory(path: string): OutputDirectory {
 		},
 	};
 }
+
+const syncByThread = promisify((file: number, done: fs.NoParamCallback) =>
+	fs.fsync(file, done),
+);
 
 /** tmpfs and ramfs, by what statfs(2) calls their type. */
 const typesInMemory = new Set([0x01021994, 0x858458f6]);
