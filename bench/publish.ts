@@ -20,10 +20,9 @@ import {
 	root,
 	type Scale,
 	startIssuer,
+	tokenPath,
 } from "./scene.ts";
 
-const path =
-	"/cgi-bin/token?grant_type=client_credential&appid=wx0000000000000000&secret=0123456789abcdef0123456789abcdef";
 const script = join(root, "bench/bare/first-token.mjs");
 
 export async function benchStart(scale: Scale): Promise<readonly Row[]> {
@@ -50,7 +49,7 @@ export async function benchStart(scale: Scale): Promise<readonly Row[]> {
 			ours: () => first(() => startDaemon(scale, config).child),
 			bare: () =>
 				first(() =>
-					scale.start(process.execPath, [script, issuer.url + path, file]),
+					scale.start(process.execPath, [script, issuer.url + tokenPath, file]),
 				),
 		});
 		rows.push(
@@ -97,7 +96,7 @@ async function hup(
 	const daemon = startDaemon(scale, config);
 	const bare = scale.start(process.execPath, [
 		script,
-		issuer.url + path,
+		issuer.url + tokenPath,
 		bareFile,
 	]);
 	await Promise.all([...bothThere, daemon.event("daemon.ready")]);

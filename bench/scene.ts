@@ -104,6 +104,10 @@ function diskDirectory(): string {
 	return process.env.BENCH_DISK ?? tmpdir();
 }
 
+/** What the bare scripts ask the issuer for; as long as the daemon's. */
+export const tokenPath =
+	"/cgi-bin/token?grant_type=client_credential&appid=wx0000000000000000&secret=0123456789abcdef0123456789abcdef";
+
 export interface IssuerProcess {
 	readonly url: string;
 	seen(): Promise<IssuerCounts>;

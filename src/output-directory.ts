@@ -78,6 +78,7 @@ export function createOutputDirectory(path: string): OutputDirectory {
 	};
 }
 
+// `fs.fsync` as it is at the call: tests put faults in its place.
 const syncByThread = promisify((file: number, done: fs.NoParamCallback) =>
 	fs.fsync(file, done),
 );
