@@ -1,5 +1,6 @@
 import type { Failure } from "./account-state.ts";
 import type { Clock } from "./clock.ts";
+import { foreignFetcherHint } from "./errcode.ts";
 import { type IssuerError, StoreError } from "./errors.ts";
 import type { Log } from "./log.ts";
 import {
@@ -165,7 +166,7 @@ export function createAccountLog(
 					event: "token.overwritten",
 					appid,
 					deaths,
-					hint: 'find the program that fetches by itself (an SDK with the AppSecret, a second server, the online debugging tool) and let it read our file, or set interface = "stable"',
+					hint: foreignFetcherHint(rules.interface),
 				},
 				"tokens die long before their end: somebody else fetches with this AppSecret",
 			);

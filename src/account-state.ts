@@ -90,9 +90,13 @@ export const emptyState: AccountState = {
 	diedEarly: [],
 };
 
-/** Where the state of that token file lies. */
+/** Beside a token file of that name lies its state under this one. */
+export function stateNameOf(file: string): string {
+	return `.${file}.state`;
+}
+
 export function statePathOf(tokenPath: string): string {
-	return join(dirname(tokenPath), `.${basename(tokenPath)}.state`);
+	return join(dirname(tokenPath), stateNameOf(basename(tokenPath)));
 }
 
 /** Which token file (by its name) a file of that name belongs to: itself, or its state. */

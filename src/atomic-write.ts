@@ -16,7 +16,7 @@
  */
 import { randomBytes, randomUUID } from "node:crypto";
 import fs from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname } from "node:path";
 import { errnoOf, StoreError } from "./errors.ts";
 import {
 	createOutputDirectory,
@@ -65,11 +65,8 @@ export async function draftFile(
 	{ mode, gid }: FileAttributes,
 	directory = createOutputDirectory(dirname(path)),
 ): Promise<Draft> {
-	const temporary = join(
-		directory.path,
-		// The last twelve digits are random, and made in advance for many.
-		`.${basename(path)}.${randomUUID().slice(24)}.tmp`,
-	);
+	// The last twelve digits are random, and made in advance for many.
+	const temporary = `${directory.path}/.${basename(path)}.${randomUUID().slice(24)}.tmp`;
 	const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = fs.constants;
 	let verb = "create a file beside";
 	let isOpen = true;
@@ -102,13 +99,11 @@ export async function draftFile(
 		}
 	};
 
+	// Group and mode come before the content, through the descriptor: the content
+	// is never there with other rights than the final ones.
 	await orDiscard(() => {
-		// Group and mode come before the content, through the descriptor: the
-		// content is never there with other rights than the final ones.
-		// Not if it has that group by itself: a sandbox may forbid to change any.
 		verb = "set the group of";
-		if (gid !== undefined && fs.fstatSync(file).gid !== gid)
-			fs.fchownSync(file, -1, gid);
+		setGroup(file, gid);
 		verb = "set the mode of";
 		fs.fchmodSync(file, mode);
 	});
@@ -124,12 +119,16 @@ export async function draftFile(
 			const written = await orDiscard(async () => {
 				verb = "write";
 				fs.writeFileSync(file, content);
-				// Somebody may have written more into it before.
-				fs.ftruncateSync(file, Buffer.byteLength(content));
+				const bytes = Buffer.byteLength(content);
+				let found = fs.fstatSync(file, { bigint: true });
+				if (found.size !== BigInt(bytes)) {
+					// Somebody had written more into it.
+					fs.ftruncateSync(file, bytes);
+					found = fs.fstatSync(file, { bigint: true });
+				}
 				// A failed fsync is not repeated: the kernel may have dropped the pages.
 				verb = "sync";
 				await directory.sync(file);
-				const found = fs.fstatSync(file, { bigint: true });
 				verb = "close";
 				close();
 				stillOurs();
@@ -146,6 +145,12 @@ export async function draftFile(
 			return written;
 		},
 	};
+}
+
+/** Not if the file has that group by itself: a sandbox may forbid to change any. */
+export function setGroup(file: number, gid: number | undefined): void {
+	if (gid !== undefined && fs.fstatSync(file).gid !== gid)
+		fs.fchownSync(file, -1, gid);
 }
 
 function replace(temporary: string, path: string): void {

@@ -91,12 +91,13 @@ function secretOf(
 	if (secret !== undefined) return undefined; // The shape says what is wrong.
 	if (typeof file === "string" && file !== "") {
 		// Its value is not shown: it may be the secret itself.
-		return isAbsolute(file) || source.isEnvironment
-			? readSecret(file, `${path}.secret_file`, search)
-			: wrong(
-					"secret_file",
-					"is not an absolute path (it is not shown here: it may be the AppSecret itself); expected one, or did you mean `secret`?",
-				);
+		if (isAbsolute(file))
+			return readSecret(file, `${path}.secret_file`, search);
+		const other = source.isEnvironment ? "WECHAT_SECRET" : "`secret`";
+		return wrong(
+			"secret_file",
+			`is not an absolute path (it is not shown here: it may be the AppSecret itself); expected one, or did you mean ${other}?`,
+		);
 	}
 	if (file !== undefined) return undefined;
 	const known = typeof appid === "string" && /^[\w-]+$/.test(appid);

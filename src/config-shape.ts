@@ -15,16 +15,23 @@ export function checkShape(content: unknown): {
 	readonly content: ConfigContent | undefined;
 	readonly problems: readonly ConfigProblem[];
 } {
-	const parsed = v.safeParse(fileSchema, content);
-	if (parsed.success) return { content: parsed.output, problems: [] };
 	const rest = structuredClone(content);
-	for (const { path } of parsed.issues)
-		removeAt(rest, path?.map(({ key }) => String(key)) ?? []);
-	const again = v.safeParse(fileSchema, rest);
-	return {
-		content: again.success ? again.output : undefined,
-		problems: parsed.issues.map(problemOf),
-	};
+	const problems: ConfigProblem[] = [];
+	for (;;) {
+		const { success, output, issues = [] } = v.safeParse(fileSchema, rest);
+		if (success) return { content: output, problems };
+		// Of unknown keys it tells one per table at a time. What else is found later
+		// comes from what was taken away.
+		const found = problems.length === 0 ? issues : issues.filter(isUnknownKey);
+		if (found.length === 0) return { content: undefined, problems };
+		problems.push(...found.map(problemOf));
+		for (const { path } of issues)
+			removeAt(rest, path?.map(({ key }) => String(key)) ?? []);
+	}
+}
+
+function isUnknownKey({ type, expected }: v.BaseIssue<unknown>): boolean {
+	return type === "strict_object" && expected === "never";
 }
 
 /** The key, or the list in which it is a part. */
@@ -270,7 +277,7 @@ function problemOf(issue: v.BaseIssue<unknown>): ConfigProblem {
 				: `${before}${before === "" ? "" : "."}${String(key)}`,
 		"",
 	);
-	if (issue.type === "strict_object" && issue.expected === "never") {
+	if (isUnknownKey(issue)) {
 		const known = knownKeysAt(keys).join(", ");
 		return {
 			path,

@@ -96,9 +96,7 @@ export function createAnswers(
 		if (stopping.aborted) return isStopping;
 		const { stale } = wish;
 		const answered =
-			stale === undefined
-				? keeper.force({ urgent: true })
-				: keeper.report(stale);
+			stale === undefined ? keeper.force() : keeper.report(stale);
 		const answer = await within(refreshPatienceMs, answered);
 		return answer === undefined
 			? stillWaiting(account.appid)

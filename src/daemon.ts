@@ -97,7 +97,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 			);
 		}
 		for (const [appid, one] of kept)
-			if (next.get(appid) !== one) void one.keeperAtWork?.settle().catch(onBug);
+			if (next.get(appid) !== one) void one.settle().catch(onBug);
 		kept = next;
 		const accounts = [...kept.values()];
 		return createRounds({ ...wanted, accounts, clock, gate, onBug });
@@ -190,10 +190,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 		);
 		systemd.reloading();
 		const refused = await followNewConfig();
-		const urgent = kept.size <= maxAtWork;
-		const answers = await Promise.all(
-			[...kept.values()].map(({ keeper }) => keeper.force({ urgent })),
-		);
+		const answers = await rounds.forceAll();
 		systemd.status(summary, "urgent");
 		systemd.ready();
 		return { refused, answers };
@@ -238,9 +235,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 	schedule?.stop();
 	rounds.stop();
 	await ticking;
-	const settled = Promise.all(
-		[...kept.values()].map(({ keeperAtWork }) => keeperAtWork?.settle()),
-	);
+	const settled = Promise.all([...kept.values()].map((one) => one.settle()));
 	await control.stop(settled);
 	await settled;
 	await around.http.close();

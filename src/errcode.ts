@@ -28,7 +28,7 @@ export const forceLimit = "force-limit";
 export const thisAddress = "this server's public IP";
 
 const needsSecret =
-	"copy the AppSecret again from the console (公众号: 设置与开发 → 基本配置; 小程序: 开发管理 → 开发设置) into the secret file, then reload";
+	"copy the AppSecret again from the console (公众号: 设置与开发 → 基本配置; 小程序: 开发管理 → 开发设置) to where wxtokend has it from; then reload, if that is a file, or restart, if it is a systemd credential or the environment";
 const bug =
 	"this is a mistake of wxtokend or of a proxy on the way: check base_urls, then report it with the rid";
 const confirmation =
@@ -129,7 +129,7 @@ const errcodes: Readonly<Record<number, Meaning>> = {
 	48001: {
 		kind: "config",
 		meaning: "this account may not use this interface (接口未授权)",
-		hint: 'set interface = "classic": an account for testing (测试号) may lack the stable one',
+		hint: 'set interface to the other one ("classic" or "stable"): an account for testing (测试号) may lack "stable"; else look into the rights in the console (接口权限)',
 		waitMs: 10 * minute,
 	},
 	48004: {
@@ -229,6 +229,13 @@ export const knownErrcodes: readonly number[] = [
 	...Object.keys(errcodes).map(Number),
 	45009,
 ].sort((a, b) => a - b);
+
+/** Tokens die long before their end: what to do. */
+export function foreignFetcherHint(wire: RefusedCall["interface"]): string {
+	return wire === "classic"
+		? 'find the program that fetches by itself (an SDK with the AppSecret, a second server, the online debugging tool) and let it read our file, or set interface = "stable"'
+		: "find the program that asks for stable_token with force_refresh by itself, and let it read our file; if nobody knows it, reset the AppSecret";
+}
 
 /** Codes with which a business API says that the token it was given is dead. */
 export const deadTokenCodes: ReadonlySet<number> = new Set([

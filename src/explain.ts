@@ -11,8 +11,7 @@ import { writesToJournal } from "./journal.ts";
 /** Says what is wrong on stderr; returns the exit code. */
 export function explain(error: unknown): number {
 	const mark = writesToJournal(process.env) ? "<3>" : "";
-	const say = (text: string) =>
-		process.stderr.write(`${mark}wxtokend: ${text}\n`);
+	const say = (text: string) => tell(`${mark}wxtokend: ${text}\n`);
 	if (error instanceof UsageError) {
 		say(`${error.message}; ${error.hint}`);
 		return exitCode.usage;
@@ -24,7 +23,7 @@ export function explain(error: unknown): number {
 			problems.length === 1 ? "1 problem" : `${problems.length} problems`;
 		say(`${count}${where}:`);
 		for (const { path, message } of problems)
-			process.stderr.write(`${mark}  ${path}: ${message}\n`);
+			tell(`${mark}  ${path}: ${message}\n`);
 		for (const warning of warnings) say(`warning: ${warning}`);
 		return exitCode.configuration;
 	}
@@ -40,6 +39,13 @@ export function explain(error: unknown): number {
 	const stack = error instanceof Error ? error.stack : String(error);
 	say(`this is a bug, please report it:\n${stack}`);
 	return exitCode.bug;
+}
+
+/** To stderr. If that cannot be written there is nowhere left to say so. */
+export function tell(text: string): void {
+	const { stderr } = process;
+	if (stderr.listenerCount("error") === 0) stderr.on("error", () => {});
+	stderr.write(text);
 }
 
 /** Whatever else we write to wraps its errors: this was stdout. */

@@ -63,39 +63,44 @@ export function createHttp({ connectTimeoutMs, env }: HttpOptions) {
 		headersTimeout: 0,
 		bodyTimeout: 0,
 	};
-	const pools = new Map<string, PoolOfOrigin>();
-	// undici's Agent would let a pool go with its last connection, and make it
-	// anew for each refresh. `pipelining` 0: no connection is used twice.
-	const poolFor = (origin: string, pipelining: 0 | 1): PoolOfOrigin => {
-		const key = `${pipelining} ${origin}`;
-		const pool = pools.get(key) ?? new Pool(origin, { ...options, pipelining });
-		pools.set(key, pool);
-		return pool;
+	const routes = new Map<string, Route>();
+	const routeTo = (baseUrl: string): Route => {
+		const known = routes.get(baseUrl);
+		if (known !== undefined) return known;
+		const { origin, pathname } = new URL(baseUrl);
+		const route: Route = {
+			origin,
+			prefix: pathname.replace(/\/+$/, ""),
+			// undici's Agent would let a pool go with its last connection, and make it
+			// anew for each refresh.
+			pool: new Pool(origin, options),
+			freshPool: undefined,
+			answeredAt: Number.NEGATIVE_INFINITY,
+		};
+		routes.set(baseUrl, route);
+		return route;
 	};
-	/** When each origin answered last, by a clock that nobody sets. */
-	const answeredAt = new Map<string, number>();
 
 	const exchangeWithin = async (
 		request: HttpRequest,
 		deadline: Deadline,
 	): Promise<Received> => {
-		const base = new URL(request.baseUrl);
-		const { origin } = base;
-		const idleMs = performance.now() - (answeredAt.get(origin) ?? -Infinity);
+		const route = routeTo(request.baseUrl);
+		const idleMs = performance.now() - route.answeredAt;
 		const progress: Progress = { sent: false, answered: false };
 		try {
-			const pool = poolFor(origin, 1);
-			return await exchange(pool, base, request, deadline, progress);
+			return await exchange(route.pool, route, request, deadline, progress);
 		} catch (error) {
 			const isInterrupted =
 				error instanceof LinkError && error.trouble === "interrupted";
 			const isStale =
 				isInterrupted && !progress.answered && idleMs < 3 * keepAliveMs;
 			if (!isStale || request.onlyOnce) throw error;
-			const fresh = poolFor(origin, 0);
-			return await exchange(fresh, base, request, deadline, progress);
+			route.freshPool ??= new Pool(route.origin, { ...options, pipelining: 0 });
+			const { freshPool } = route;
+			return await exchange(freshPool, route, request, deadline, progress);
 		} finally {
-			if (progress.answered) answeredAt.set(origin, performance.now());
+			if (progress.answered) route.answeredAt = performance.now();
 		}
 	};
 
@@ -114,7 +119,11 @@ export function createHttp({ connectTimeoutMs, env }: HttpOptions) {
 			}
 		},
 		close: async () => {
-			await Promise.all([...pools.values()].map((pool) => pool.destroy()));
+			const pools = [...routes.values()].map(({ pool, freshPool }) => [
+				pool.destroy(),
+				freshPool?.destroy(),
+			]);
+			await Promise.all(pools.flat());
 		},
 	};
 }
@@ -122,6 +131,18 @@ export function createHttp({ connectTimeoutMs, env }: HttpOptions) {
 export type Http = ReturnType<typeof createHttp>;
 
 const keepAliveMs = 1_000;
+
+/** What is kept of a base URL from request to request. */
+interface Route {
+	readonly origin: string;
+	/** The path before WeChat's own. */
+	readonly prefix: string;
+	readonly pool: PoolOfOrigin;
+	/** No connection of this one is used twice. */
+	freshPool: PoolOfOrigin | undefined;
+	/** When it answered last, by a clock that nobody sets. */
+	answeredAt: number;
+}
 
 interface Received {
 	readonly status: number;
@@ -136,6 +157,9 @@ interface Deadline {
 	onOver: () => void;
 }
 
+const headers = { accept: "application/json", "user-agent": "wxtokend" };
+const headersOfJson = { ...headers, "content-type": "application/json" };
+
 /** How far a request has come; over a second try both stay true. */
 interface Progress {
 	sent: boolean;
@@ -144,20 +168,16 @@ interface Progress {
 
 function exchange(
 	dispatcher: Dispatcher,
-	base: URL,
+	{ origin, prefix }: Route,
 	{ path, body }: HttpRequest,
 	deadline: Deadline,
 	progress: Progress,
 ): Promise<Received> {
 	const options: Dispatcher.DispatchOptions = {
-		origin: base.origin,
-		path: base.pathname.replace(/\/+$/, "") + path,
+		origin,
+		path: prefix + path,
 		method: body === undefined ? "GET" : "POST",
-		headers: {
-			accept: "application/json",
-			"user-agent": "wxtokend",
-			...(body === undefined ? {} : { "content-type": "application/json" }),
-		},
+		headers: body === undefined ? headers : headersOfJson,
 		// A string, not a stream: WeChat's gateway insists on Content-Length.
 		body: body ?? null,
 	};

@@ -19,7 +19,6 @@ import {
 import type { Clock } from "./clock.ts";
 import { forceLimit } from "./errcode.ts";
 import { IssuerError, isStoreErrorKind, StoreError } from "./errors.ts";
-import type { Gate } from "./gate.ts";
 import type { Log } from "./log.ts";
 import {
 	afterFailure,
@@ -51,9 +50,9 @@ import type { LockedStore, TokenStore } from "./token-file.ts";
 import type { Grant, Issuer, Verdict } from "./wechat.ts";
 import {
 	failedBy,
+	stopping,
 	type Waiting,
 	type WishAnswer,
-	type WishError,
 	waiting,
 } from "./wish.ts";
 
@@ -70,8 +69,6 @@ export interface KeeperParts {
 	readonly patienceMs: number;
 	/** Asked to look again at that instant: a forced refresh waits for its cooldown. */
 	readonly wakeAt: (at: number) => void;
-	/** Acts when it is this account's turn among many: for wishes that are not urgent. */
-	readonly inTurn: Gate["pass"];
 	/** Told of what metrics count. */
 	readonly count: (event: KeeperEvent) => void;
 	/** An error that no class of errors.ts stands for. */
@@ -123,9 +120,9 @@ export interface Keeper {
 	look(patienceMs?: number): Promise<Outcome>;
 	/**
 	 * A forced refresh. The answer comes from the first attempt that began after
-	 * the call. `urgent`: do not queue behind the refreshes of other accounts.
+	 * the call, or after `since`, if it was wished for then.
 	 */
-	force(options: { readonly urgent: boolean }): Promise<WishAnswer>;
+	force(since?: number): Promise<WishAnswer>;
 	/** Asks WeChat once, whatever is due: does it still know us? */
 	verify(): Promise<WishAnswer>;
 	/** An app says that WeChat refused this token. */
@@ -136,7 +133,9 @@ export interface Keeper {
 	known(): KnownToken | undefined;
 	/** What all keepers of the account know, and what this one could not write there. */
 	recall(): AccountState;
-	/** Resolves when nothing is under way any more; who waits is told so. */
+	/** Resolves when nothing is under way; the answer of a wish comes before that. */
+	idle(): Promise<void>;
+	/** The same, and nothing is begun any more; who waits is told so. */
 	settle(): Promise<void>;
 }
 
@@ -155,8 +154,6 @@ export function createKeeper(parts: KeeperParts): Keeper {
 	/** The wish that the attempt under way is for. */
 	let serving: Waiting | undefined;
 	let running: Promise<Outcome> | undefined;
-	/** A wish waits for its turn among those of other accounts. */
-	let isQueued = false;
 	/** A pause that could not be written to disk counts all the same. */
 	let ownPause: Pause | undefined;
 	/** As it was read last. */
@@ -569,30 +566,18 @@ export function createKeeper(parts: KeeperParts): Keeper {
 
 	const want = async (
 		wanted: Pick<Wish, "reason" | "stale" | "isProved">,
-		urgent: boolean,
+		requestedAt = clock.now(),
 	): Promise<WishAnswer> => {
 		if (settling) return failedBy(stopping);
 		if (wish === undefined || wish.tried || !isForced(wish.reason))
-			wish = waiting({ ...wanted, requestedAt: clock.now() });
+			wish = waiting({ ...wanted, requestedAt });
 		else if (wanted.reason === "forced")
 			// The stronger wish carries those along who reported a dead token.
 			wish = { ...wish, reason: "forced", stale: undefined };
 		else if (wanted.isProved) wish = { ...wish, isProved: true };
 		const { answered } = wish;
-		if (running === undefined) {
-			if (urgent) void serve();
-			else void serveInTurn();
-		}
+		if (running === undefined) void serve();
 		return answered;
-	};
-
-	const serveInTurn = async (): Promise<void> => {
-		if (isQueued) return;
-		isQueued = true;
-		await parts.inTurn(() => {
-			isQueued = false;
-			return serve();
-		});
 	};
 
 	const serve = async (): Promise<void> => {
@@ -645,8 +630,8 @@ export function createKeeper(parts: KeeperParts): Keeper {
 			if (memory === undefined || knowsMore()) return undefined;
 			return { known: memory, until: refreshAt(memory, rules) };
 		},
-		force: ({ urgent }) => want({ reason: "forced" }, urgent),
-		verify: () => want({ reason: "checked" }, true),
+		force: (since) => want({ reason: "forced" }, since),
+		verify: () => want({ reason: "checked" }),
 		report: async (stale) => {
 			const id = tokenId(stale);
 			const { current } = observe();
@@ -660,7 +645,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
 				if (verdict === "alive") return { outcome: "alive", token };
 				isProved = verdict === "dead";
 			}
-			return want({ reason: "reported", stale: id, isProved }, true);
+			return want({ reason: "reported", stale: id, isProved });
 		},
 		current: () => {
 			const { current } = observe();
@@ -670,6 +655,9 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		},
 		known: () => memory,
 		recall,
+		idle: async () => {
+			await running;
+		},
 		settle: async () => {
 			settling = true;
 			await running;
@@ -677,12 +665,6 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		},
 	};
 }
-
-const stopping: WishError = {
-	code: "stopping",
-	message: "could not refresh: wxtokend is stopping",
-	hint: "ask again when it is back",
-};
 
 /** Nothing to do, and nothing that waits. */
 function isIdle({ publish, fetch, heldBack }: Plan): boolean {

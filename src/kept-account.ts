@@ -21,6 +21,7 @@ import {
 	type TokenStore,
 } from "./token-file.ts";
 import { createIssuer } from "./wechat.ts";
+import { failedBy, stopping, type WishAnswer } from "./wish.ts";
 
 /** What all keepers of a process share. */
 export interface Surroundings {
@@ -71,6 +72,9 @@ export class KeptAccount {
 	isPending = false;
 	readonly #place: Place;
 	readonly #around: Surroundings;
+	/** A forced refresh that has not had its turn. */
+	#forced: Promise<WishAnswer> | undefined;
+	#isSettled = false;
 	#working: { readonly store: TokenFile; readonly keeper: Keeper } | undefined;
 	#known: KnownToken | undefined;
 	#owner: FileOwner | undefined;
@@ -111,6 +115,31 @@ export class KeptAccount {
 			kept: this.#working?.keeper.known() ?? this.#known,
 			now,
 		});
+	}
+
+	/**
+	 * A forced refresh when it is this account's turn: until then there is no keeper
+	 * for it, and further ones are the same. `onDone`: before the turn is over.
+	 */
+	forceInTurn(onDone: () => void): Promise<WishAnswer> {
+		const { gate, clock } = this.#around;
+		const since = clock.now();
+		this.#forced ??= gate.pass(async () => {
+			this.#forced = undefined;
+			if (this.#isSettled) return failedBy(stopping);
+			const { keeper } = this;
+			const answer = await keeper.force(since);
+			await keeper.idle();
+			onDone();
+			return answer;
+		});
+		return this.#forced;
+	}
+
+	/** Nothing is begun any more; resolves when nothing is under way. */
+	async settle(): Promise<void> {
+		this.#isSettled = true;
+		await this.#working?.keeper.settle();
 	}
 
 	/** Lets the keeper go, if it has nothing to do. */
@@ -156,7 +185,7 @@ export class KeptAccount {
 	#build() {
 		const { account } = this;
 		const { clock, random, self, log, stopping } = this.#around;
-		const { http, witness, wakeAt, gate, count, onBug } = this.#around;
+		const { http, witness, wakeAt, count, onBug } = this.#around;
 		const { patientWith } = this.#around;
 		const { appid, timeoutMs } = account;
 		const { secret, interface: wire, baseUrls } = account;
@@ -183,7 +212,6 @@ export class KeptAccount {
 			log,
 			patienceMs: this.#staleMs + timeoutMs,
 			wakeAt,
-			inTurn: gate.pass,
 			count: (event) => count(appid, event),
 			onBug,
 			patientWith,

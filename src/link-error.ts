@@ -5,18 +5,29 @@ import { errnoOf } from "./errors.ts";
 /** Holds neither the URL nor a cause: the AppSecret is in some requests' path. */
 export class LinkError extends Error {
 	readonly trouble: LinkTrouble;
-	/** `ECONNREFUSED`, `timeout`, `http 502`…: for those who know. */
+	/**
+	 * `ECONNREFUSED`, `timeout`, `http 502`…: for those who know. Of an answer that
+	 * makes no sense the trouble's name, as its details are different each time.
+	 */
 	readonly code: string;
 	/** The request had left, and may have been worked on. */
 	readonly sent: boolean;
-	constructor(trouble: LinkTrouble, code: string, sent: boolean) {
-		super(`${linkTroubles[trouble].meaning} (${code})`);
+	constructor(trouble: LinkTrouble, detail: string, sent: boolean) {
+		super(`${linkTroubles[trouble].meaning} (${detail})`);
 		this.name = "LinkError";
 		this.trouble = trouble;
-		this.code = code;
+		this.code = senseless.has(trouble) ? trouble : detail;
 		this.sent = sent;
 	}
 }
+
+const senseless: ReadonlySet<LinkTrouble> = new Set([
+	"not-http",
+	"not-json",
+	"no-token",
+	"bad-lifetime",
+	"too-large",
+]);
 
 /** A base URL that did not answer. */
 export interface FailedLink {

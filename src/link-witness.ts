@@ -49,7 +49,7 @@ export function createLinkWitness(clock: Clock, log: Log): LinkWitness {
 			const failure = first.error.message;
 			log.warn(
 				{ event: "link.failed", host, failure },
-				`${host} does not work, ${instead} does: it is used until then`,
+				`${host} does not work, ${instead} does: each refresh begins with the first and goes on with the other`,
 			);
 		},
 	};

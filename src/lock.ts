@@ -21,6 +21,10 @@
  * and after a rename, and keep what it does harmless if the answer comes too
  * late. Nor, if the holder is unknown (another machine or container), exclusion
  * across a step of the wall clock.
+ *
+ * `isHeld` looks at the directory, unless it did so within the last millisecond:
+ * whoever breaks a lock waits 50 of them before it reads or does anything, so in
+ * that one nothing can have happened that it does not see afterwards.
  */
 import { randomBytes } from "node:crypto";
 import fs from "node:fs";
@@ -45,7 +49,10 @@ export interface LockOptions {
 export interface HeldLock {
 	/** Names this instance of the lock directory. */
 	readonly instance: string;
-	/** False as soon as another process has taken the lock over. Throws `StoreError` (io). */
+	/**
+	 * False as soon as another process has taken the lock over (a look counts for a
+	 * millisecond). Throws `StoreError` (io).
+	 */
 	isHeld(): boolean;
 	/**
 	 * Never throws. A directory that cannot be removed now is nobody's: the next
@@ -84,7 +91,7 @@ export function createLock(options: LockOptions): TryLock {
 		const watchedMs = clock.monotonic() - watched.since;
 		if (!isSame(found, orphan) && !isAbandoned(found, watchedMs, options))
 			return undefined;
-		if (!breakLock(found.instance, options)) return undefined;
+		if (!breakLock(found, options)) return undefined;
 		const taken = await acquire();
 		if (taken === undefined) return undefined;
 		// Whoever looked at the dead lock just before us has acted on it by now.
@@ -106,12 +113,21 @@ export function isRightToBreak(name: string, lock: string): boolean {
 /** Long enough for a process between two system calls on a loaded machine. */
 const settleMs = 50;
 
+/** For how long a look at our own lock counts; far less than `settleMs`. */
+const lookCountsMs = 1;
+
 /** How often a holder touches its lock; the library does not do it more often. */
 const signOfLifeMs = 1_000;
 
+/** An inode number may be used again; together with its birth it is unique. */
 interface FoundLock {
-	readonly instance: string;
+	readonly inode: bigint;
+	readonly bornAtNs: bigint;
 	readonly mtimeMs: number;
+}
+
+function instanceOf({ inode, bornAtNs }: FoundLock): string {
+	return `${inode.toString(36)}-${bornAtNs.toString(36)}`;
 }
 
 interface Watched {
@@ -122,7 +138,11 @@ interface Watched {
 
 /** The same instance, without a sign of life in between. */
 function isSame(one: FoundLock, other: FoundLock | undefined): boolean {
-	return one.instance === other?.instance && one.mtimeMs === other.mtimeMs;
+	return isInstance(one, other) && one.mtimeMs === other?.mtimeMs;
+}
+
+function isInstance(one: FoundLock, other: FoundLock | undefined): boolean {
+	return one.inode === other?.inode && one.bornAtNs === other.bornAtNs;
 }
 
 function isAbandoned(
@@ -133,7 +153,7 @@ function isAbandoned(
 	const isSilentFor = (ms: number) =>
 		watchedMs >= ms || clock.now() - found.mtimeMs > ms;
 	const mark = lastMark();
-	if (mark?.lock !== found.instance)
+	if (mark?.lock !== instanceOf(found))
 		return isSilentFor(Math.min(staleMs, unnamedMs));
 	switch (fateOf(mark.by, self)) {
 		case "dead":
@@ -149,9 +169,9 @@ function isAbandoned(
 const unnamedMs = 5 * signOfLifeMs;
 
 /** Removes that instance of a lock; true if nothing stands in the way any more. */
-function breakLock(instance: string, options: LockOptions): boolean {
+function breakLock(stale: FoundLock, options: LockOptions): boolean {
 	const { path } = options;
-	const right = `${path}.${instance}.break`;
+	const right = `${path}.${instanceOf(stale)}.break`;
 	try {
 		fs.mkdirSync(right, 0o700);
 	} catch (error) {
@@ -161,7 +181,7 @@ function breakLock(instance: string, options: LockOptions): boolean {
 	}
 	try {
 		// The right outlives the instance: who comes late finds another one here.
-		if (inspect(path)?.instance === instance) clear(path);
+		if (isInstance(stale, inspect(path))) clear(path);
 		return true;
 	} finally {
 		// What stays is in nobody's way: no other lock ever has this name.
@@ -236,8 +256,9 @@ async function makeLock(
 		if (errnoOf(error) === "ELOCKED") return undefined;
 		throw storeError("lock", path, error);
 	}
+	const made = own.found();
 	return {
-		instance: own.found()?.instance ?? "",
+		instance: made === undefined ? "" : instanceOf(made),
 		isHeld: () => !compromised && own.isThere(),
 		release: async () => {
 			try {
@@ -263,11 +284,22 @@ function ownDirectory({ path, staleMs, clock }: LockOptions) {
 	let signOfLife: Date | undefined;
 	/** In the same breath the library tries how exact times are: only it would care. */
 	let isNew = false;
+	/** The last look that found it there, by both clocks: one of them stands still in a suspend. */
+	let seenAt = { monotonic: Number.NEGATIVE_INFINITY, wall: 0 };
+	const instant = () => ({ monotonic: clock.monotonic(), wall: clock.now() });
 	const isThere = () => {
+		const at = instant();
+		if (
+			at.monotonic - seenAt.monotonic < lookCountsMs &&
+			Math.abs(at.wall - seenAt.wall) <= lookCountsMs
+		)
+			return true;
 		const found = inspect(path);
 		// Where files have no birth time, an inode's number alone tells too little;
 		// with the mtime of the last sign of life it is enough.
-		return found !== undefined && isSame(found, own);
+		const isOurs = found !== undefined && isSame(found, own);
+		if (isOurs) seenAt = at;
+		return isOurs;
 	};
 	const mustBeThere = () => {
 		if (!isThere()) throw systemError("ENOENT");
@@ -285,14 +317,16 @@ function ownDirectory({ path, staleMs, clock }: LockOptions) {
 				}),
 			mkdir: (_path: string, done: Done) => {
 				answer(done, () => {
-					const since = clock.monotonic();
+					const since = instant();
 					fs.mkdirSync(path);
 					const made = inspect(path);
 					// Stopped in between, it may be another one's by now; if it is ours
 					// after all, it is the lock of nobody.
-					if (clock.monotonic() - since > Math.min(staleMs, unnamedMs) / 2)
+					const tookMs = clock.monotonic() - since.monotonic;
+					if (tookMs > Math.min(staleMs, unnamedMs) / 2)
 						throw systemError("EEXIST");
 					own = made;
+					seenAt = since;
 					isNew = true;
 				});
 				isNew = false;
@@ -345,7 +379,6 @@ function systemError(code: string): Error {
 	return Object.assign(new Error(code), { code });
 }
 
-/** An inode number may be used again; together with its birth it is unique. */
 function inspect(path: string): FoundLock | undefined {
 	let found: fs.BigIntStats | undefined;
 	try {
@@ -355,8 +388,5 @@ function inspect(path: string): FoundLock | undefined {
 	}
 	if (found === undefined) return undefined;
 	const { ino, birthtimeNs, mtimeMs } = found;
-	return {
-		instance: `${ino.toString(36)}-${birthtimeNs.toString(36)}`,
-		mtimeMs: Number(mtimeMs),
-	};
+	return { inode: ino, bornAtNs: birthtimeNs, mtimeMs: Number(mtimeMs) };
 }

@@ -12,6 +12,11 @@ export interface OutputDirectory {
 	 * files, as far as that can be seen.
 	 */
 	isOpenToAll(): boolean;
+	/**
+	 * Whether a file of that user may be taken for a keeper's: where everybody may
+	 * put files (as in /tmp), only our own ones, and root's.
+	 */
+	trusts(uid: number): boolean;
 	/** Once it is gone: with the mode that it was seen with. Throws `StoreError`. */
 	makeAgain(gid: number | undefined): void;
 	/** fsync of a file in it. */
@@ -28,6 +33,8 @@ export function createOutputDirectory(path: string): OutputDirectory {
 	let inMemory: boolean | undefined;
 	let device: number | undefined;
 	let mode: number | undefined;
+	/** Undefined: nobody has looked yet. */
+	let takesFilesOfAll: boolean | undefined;
 	let running: Promise<void> | undefined;
 	let next: Promise<void> | undefined;
 
@@ -35,8 +42,9 @@ export function createOutputDirectory(path: string): OutputDirectory {
 		const found = lookAt(path);
 		if (found.dev !== device) inMemory = undefined;
 		device = found.dev;
+		takesFilesOfAll = (found.mode & 0o002) !== 0;
 		// Made again, it is not opened to everybody again.
-		mode = found.mode & (isOpenToAll(found) ? 0o7775 : 0o7777);
+		mode = found.mode & (letsAllReplace(found) ? 0o7775 : 0o7777);
 		return found;
 	};
 
@@ -46,6 +54,15 @@ export function createOutputDirectory(path: string): OutputDirectory {
 	const sync = (file: number) => {
 		inMemory ??= typesInMemory.has(fs.statfsSync(path).type);
 		return inMemory ? fs.fsyncSync(file) : syncByThread(file);
+	};
+
+	const isOpenToAll = () => {
+		try {
+			return letsAllReplace(look());
+		} catch (error) {
+			if (!(error instanceof StoreError)) throw error;
+			return false; // Whoever writes next says what is wrong.
+		}
 	};
 
 	const syncNext = (): Promise<void> => {
@@ -58,13 +75,10 @@ export function createOutputDirectory(path: string): OutputDirectory {
 
 	return {
 		path,
-		isOpenToAll: () => {
-			try {
-				return isOpenToAll(look());
-			} catch (error) {
-				if (!(error instanceof StoreError)) throw error;
-				return false; // Whoever writes next says what is wrong.
-			}
+		isOpenToAll,
+		trusts: (uid) => {
+			if (takesFilesOfAll === undefined) isOpenToAll();
+			return !takesFilesOfAll || uid === ownUid || uid === 0;
 		},
 		makeAgain: (gid) => makeDirectory(path, gid, mode),
 		sync,
@@ -77,6 +91,8 @@ export function createOutputDirectory(path: string): OutputDirectory {
 		},
 	};
 }
+
+const ownUid = process.geteuid?.();
 
 // `fs.fsync` as it is at the call: tests put faults in its place.
 const syncByThread = promisify((file: number, done: fs.NoParamCallback) =>
@@ -160,7 +176,7 @@ function lookAt(directory: string): fs.Stats {
 
 /** Throws `StoreError` unless the directory is one in which nobody can swap our files. */
 export function refuseUnsafeDirectory(directory: string): void {
-	if (isOpenToAll(lookAt(directory))) {
+	if (letsAllReplace(lookAt(directory))) {
 		throw new StoreError(
 			"refused",
 			`could not use ${directory}: everybody may write there, and delete or replace the token files`,
@@ -170,6 +186,6 @@ export function refuseUnsafeDirectory(directory: string): void {
 }
 
 /** In a sticky one only the owner of a file may replace it. */
-function isOpenToAll({ mode }: fs.Stats): boolean {
+function letsAllReplace({ mode }: fs.Stats): boolean {
 	return (mode & 0o002) !== 0 && (mode & 0o1000) === 0;
 }

@@ -17,12 +17,15 @@ import type { Gate } from "./gate.ts";
 import { freezeNewSpace, returnMemory, thawNewSpace } from "./heap.ts";
 import type { KeptAccount } from "./kept-account.ts";
 import { createSlices } from "./slices.ts";
+import type { WishAnswer } from "./wish.ts";
 
 export interface Rounds {
 	/** Looks at all accounts; resolves when what there was to do is done. `patienceMs`: as in `Keeper.look`. */
 	first(patienceMs: number): Promise<void>;
 	/** Looks at those that are worth it; resolves when that is begun. */
 	tick(): Promise<void>;
+	/** A forced refresh of each account; of many, each in its turn. */
+	forceAll(): Promise<readonly WishAnswer[]>;
 	stop(): void;
 }
 
@@ -37,6 +40,9 @@ export interface RoundsParts {
 
 /** More accounts than that are not all looked at in each tick. */
 const mostAtOnce = 256;
+
+/** More accounts than that are not all refreshed at the same moment. */
+const mostForcedAtOnce = 48;
 
 /** If so many wait for their turn, the next one is not even asked whether it needs one. */
 const crowd = 16;
@@ -66,14 +72,18 @@ export function createRounds(parts: RoundsParts): Rounds {
 
 	const mayRest = () => watch?.isDeaf() === false;
 
+	/** Whatever befalls it before the storm is over: then all are looked at. */
+	const restInStorm = (one: KeptAccount) => {
+		if (isStorm && mayRest()) one.rest();
+	};
+
 	const lookInTurn = async (one: KeptAccount, patienceMs: number) => {
 		one.isPending = true;
 		try {
 			await gate.pass(async () => {
 				if (isStopped) return;
 				await one.keeper.look(patienceMs);
-				// Whatever befalls it before the storm is over: then all are looked at.
-				if (isStorm && mayRest()) one.rest();
+				restInStorm(one);
 			});
 		} catch (error) {
 			onBug(error);
@@ -132,6 +142,14 @@ export function createRounds(parts: RoundsParts): Rounds {
 		},
 		tick: async () => {
 			await walk(0);
+		},
+		forceAll: async () => {
+			const answers =
+				accounts.length > mostForcedAtOnce
+					? accounts.map((one) => one.forceInTurn(() => restInStorm(one)))
+					: accounts.map(({ keeper }) => keeper.force());
+			watchForStorm();
+			return Promise.all(answers);
 		},
 		stop: () => {
 			isStopped = true;

@@ -1,20 +1,38 @@
 /**
  * Adding to the state of an account: a record stands behind the last one, and the
- * last one counts (`decodeState`). It costs one write, where a new file costs a
+ * last one counts (`decodeState`). It costs one write, where another file costs a
  * rename and two syncs; and it begins with the end of the line before, so that a
  * torn one spoils nothing.
  */
 import fs from "node:fs";
 import { type AccountState, encodeState } from "./account-state.ts";
-import type { FileAttributes } from "./atomic-write.ts";
+import { type FileAttributes, setGroup } from "./atomic-write.ts";
 import { StoreError } from "./errors.ts";
 
 /** More is written anew: the kernel writes a page as a whole. */
 const mostBytes = 4_096;
 
-export interface AddOptions extends FileAttributes {
-	/** Looks at the lock, right before the record is written; throws `StoreError`. */
+/** The records of a state file, which stays open while its lock is held. */
+export interface Records {
+	/**
+	 * Adds one. False if the file must be written anew: it is not there, full, not
+	 * as we publish files, or anything went wrong. Throws what `stillOurs` and
+	 * `before` throw: then the record is not to be written.
+	 */
+	add(state: AccountState, options?: AddOptions): Promise<boolean>;
+	/** The file as it is; undefined if nothing was added to it, or nobody can tell. */
+	look(): fs.BigIntStats | undefined;
+	close(): void;
+}
+
+export interface RecordsOptions extends FileAttributes {
+	/** Looks at the lock, right before a record is written; throws `StoreError`. */
 	readonly stillOurs: () => void;
+}
+
+export interface AddOptions {
+	/** The file was not there: it is made, where it lies, as half of it would do no harm. */
+	readonly isNew?: boolean;
 	/** Another one of about its size must fit behind it. */
 	readonly isFollowed?: boolean;
 	/** What must be done before, if the record can be added; throws `StoreError`. */
@@ -23,35 +41,89 @@ export interface AddOptions extends FileAttributes {
 	readonly sync?: (file: number) => void | Promise<void>;
 }
 
-/**
- * The file as it is then. Undefined if it must be written anew: it is not there,
- * full, not as we publish files, or anything went wrong. Throws what `stillOurs`
- * and `before` throw: then the record is not to be written.
- */
-export async function addRecord(
+export function openRecords(
 	path: string,
-	state: AccountState,
-	{ stillOurs, isFollowed = false, before, sync, ...attributes }: AddOptions,
-): Promise<fs.BigIntStats | undefined> {
-	const { O_WRONLY, O_APPEND, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
-	const record = `\n${encodeState(state)}`;
+	{ stillOurs, ...attributes }: RecordsOptions,
+): Records {
 	let file: number | undefined;
-	try {
-		file = fs.openSync(path, O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK);
+	let isHalfMade = false;
+
+	const close = () => {
+		const opened = file;
+		file = undefined;
+		// What was to last was synced.
+		if (opened !== undefined) orUndefined(() => fs.closeSync(opened));
+	};
+
+	const create = (): number => {
+		const { O_CREAT, O_EXCL } = fs.constants;
+		const made = fs.openSync(path, flags | O_CREAT | O_EXCL, 0o600);
+		file = made;
+		isHalfMade = true;
+		setGroup(made, attributes.gid);
+		fs.fchmodSync(made, attributes.mode);
+		return made;
+	};
+
+	/** The file, if so much can be added to it. */
+	const openFor = (bytes: number): number | undefined => {
+		file ??= fs.openSync(path, flags);
 		const found = fs.fstatSync(file);
+		const fits = found.size + bytes <= mostBytes;
+		return fits && isOurKind(found, attributes) ? file : undefined;
+	};
+
+	const add = async (
+		state: AccountState,
+		{ isNew = false, isFollowed = false, before, sync }: AddOptions,
+	): Promise<boolean> => {
+		const record = `\n${encodeState(state)}`;
 		const bytes = Buffer.byteLength(record);
-		const size = found.size + (isFollowed ? 2 * bytes + 256 : bytes);
-		if (!isOurKind(found, attributes) || size > mostBytes) return undefined;
+		const mustMake = isNew && file === undefined;
+		const found = mustMake
+			? undefined
+			: openFor(isFollowed ? 2 * bytes + 256 : bytes);
+		if (!mustMake && found === undefined) return false;
 		await before?.();
 		stillOurs();
-		fs.writeFileSync(file, record);
-		await sync?.(file);
-		return fs.fstatSync(file, { bigint: true });
-	} catch (error) {
-		if (error instanceof StoreError) throw error;
+		const target = found ?? create();
+		fs.writeFileSync(target, record);
+		await sync?.(target);
+		isHalfMade = false;
+		return true;
+	};
+
+	return {
+		close,
+		look: () => {
+			const opened = file;
+			if (opened === undefined) return undefined;
+			return orUndefined(() => fs.fstatSync(opened, { bigint: true }));
+		},
+		add: async (state, options = {}) => {
+			let isAdded = false;
+			try {
+				isAdded = await add(state, options);
+			} catch (error) {
+				if (error instanceof StoreError) throw error;
+				if (isHalfMade) orUndefined(() => fs.unlinkSync(path));
+				isHalfMade = false;
+			} finally {
+				if (!isAdded) close();
+			}
+			return isAdded;
+		},
+	};
+}
+
+const { O_WRONLY, O_APPEND, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
+const flags = O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK;
+
+function orUndefined<T>(act: () => T): T | undefined {
+	try {
+		return act();
+	} catch {
 		return undefined;
-	} finally {
-		if (file !== undefined) fs.closeSync(file);
 	}
 }
 

@@ -133,8 +133,8 @@ function remarksOn(
 	return remarks;
 }
 
-function lastOf({ lastRefresh }: AccountStatus, now: number): string {
-	if (lastRefresh === null) return "never";
+function lastOf({ lastRefresh, valid }: AccountStatus, now: number): string {
+	if (lastRefresh === null) return valid ? "unknown" : "never";
 	return `${ago(lastRefresh.at, now)} (${lastRefresh.reason})`;
 }
 

@@ -1,5 +1,6 @@
 /** What can be said of an account without giving its token away. */
 import type { AccountState } from "./account-state.ts";
+import { foreignFetcherHint } from "./errcode.ts";
 import {
 	budgetFreeAt,
 	hasForeignFetcher,
@@ -170,12 +171,12 @@ function wordFor(
 }
 
 function hintFor(
-	{ reading, state, withoutDaemon = false }: StatusInput,
+	{ account, reading, state, withoutDaemon = false }: StatusInput,
 	leftMs: number,
 	foreignFetcher: boolean,
 ): string | null {
 	if (foreignFetcher)
-		return 'tokens die long before their end: find the program that fetches by itself and let it read our file, or set interface = "stable"';
+		return `tokens die long before their end: ${foreignFetcherHint(account.interface)}`;
 	const isOver = reading.kind === "token" && leftMs <= 0;
 	// What failed has a hint of its own.
 	if ((isOver || reading.kind === "absent") && state.pause?.failure)
@@ -202,7 +203,8 @@ function lifetimeOf(reading: Reading, { published }: AccountState) {
 }
 
 function lastRefreshOf({ published }: AccountState) {
-	if (published === undefined) return null;
+	// A token that was there before us: nobody knows since when.
+	if (published === undefined || published.fetchedAt === 0) return null;
 	return { at: iso(published.fetchedAt), reason: published.reason };
 }
 

@@ -26,7 +26,7 @@ import {
 	emptyState,
 	encodeState,
 	type ProcessName,
-	statePathOf,
+	stateNameOf,
 } from "./account-state.ts";
 import {
 	type Draft,
@@ -39,7 +39,7 @@ import { errnoOf, inWords, StoreError } from "./errors.ts";
 import { createLock, type HeldLock, isRightToBreak } from "./lock.ts";
 import type { OutputDirectory } from "./output-directory.ts";
 import type { Reading } from "./policy.ts";
-import { type AddOptions, addRecord } from "./state-file.ts";
+import { openRecords } from "./state-file.ts";
 import { storeError } from "./store-error.ts";
 import { decodeToken, encodeToken, type Token } from "./token.ts";
 
@@ -90,10 +90,14 @@ export interface TokenFile extends TokenStore {
 
 export function createTokenFile(options: TokenFileOptions): TokenFile {
 	const { directory, file, random } = options;
-	const path = join(directory.path, file);
-	const statePath = statePathOf(path);
+	const path = `${directory.path}/${file}`;
+	const statePath = `${directory.path}/${stateNameOf(file)}`;
 	let { owner } = options;
+	const isPlanted = ({ stat }: FileRead) =>
+		stat !== undefined && !directory.trusts(Number(stat.uid));
 	const readingOf = (found: FileRead): Reading => {
+		if (isPlanted(found))
+			return { kind: "unusable", problem: "put there by another user" };
 		owner = ownerOf(found.stat, owner);
 		return readingIn(found, options, owner);
 	};
@@ -101,9 +105,12 @@ export function createTokenFile(options: TokenFileOptions): TokenFile {
 	const state = cachedRead<AccountState>(
 		statePath,
 		maxStateBytes,
-		({ text, unreadable }, before = emptyState) => {
+		(found, before = emptyState) => {
+			const { text, unreadable } = found;
 			if (unreadable) return before;
-			return text === undefined ? emptyState : decodeState(text);
+			return text === undefined || isPlanted(found)
+				? emptyState
+				: decodeState(text);
 		},
 	);
 	const tryLock = createLock({
@@ -117,6 +124,7 @@ export function createTokenFile(options: TokenFileOptions): TokenFile {
 			if (!lock.isHeld()) throw lost(path);
 		};
 		const { mode, gid } = options;
+		const records = openRecords(statePath, { mode, gid, stillOurs });
 		/** Of the token's next file. */
 		let draft: Draft | undefined;
 		const makeDraft = async () => {
@@ -124,14 +132,8 @@ export function createTokenFile(options: TokenFileOptions): TokenFile {
 			draft = await draftFile(path, options, directory);
 			await draft.reserve();
 		};
-		const add = async (content: AccountState, how: Partial<AddOptions>) => {
-			// Not tried in vain: an error costs more than all the rest.
-			if (!state.wasThere()) return false;
-			const all = { mode, gid, stillOurs, ...how };
-			const stat = await addRecord(statePath, content, all);
-			if (stat !== undefined) state.learn(stat, content);
-			return stat !== undefined;
-		};
+		/** Whether by the last look no state is there: an error costs more than all the rest. */
+		const isNew = () => !state.wasThere();
 		const rememberAnew = async (content: AccountState) => {
 			const text = encodeState(content);
 			const stat = await publishFile(
@@ -147,18 +149,26 @@ export function createTokenFile(options: TokenFileOptions): TokenFile {
 		return {
 			lock: lock.instance,
 			remember: async (content) => {
-				const isAdded = await add(content, {
+				const isAdded = await records.add(content, {
+					isNew: isNew(),
 					isFollowed: true,
 					before: makeDraft,
-					sync: directory.sync,
+					sync: async (file) => {
+						await directory.sync(file);
+						if (isNew()) await directory.syncNames();
+					},
 				});
 				if (isAdded) stillOurs();
-				// A new state file shows as well that the token's can be made.
+				// Another state file shows as well that the token's can be made.
 				else await rememberAnew(content);
 			},
 			publish: async (content, voucher) => {
-				if (voucher !== undefined && !(await add(voucher, {})))
-					await rememberAnew(voucher);
+				if (voucher !== undefined) {
+					if (await records.add(voucher, { isNew: isNew() })) {
+						const stat = records.look();
+						if (stat !== undefined) state.learn(stat, voucher);
+					} else await rememberAnew(voucher);
+				}
 				const text = encodeToken(content);
 				const made = draft ?? (await draftFile(path, options, directory));
 				draft = undefined;
@@ -170,6 +180,7 @@ export function createTokenFile(options: TokenFileOptions): TokenFile {
 			release: async () => {
 				draft?.discard();
 				draft = undefined;
+				records.close();
 				await lock.release();
 			},
 		};
@@ -215,7 +226,7 @@ export function isLeftover(name: string, file: string): boolean {
 }
 
 function isTemporary(name: string, file: string): boolean {
-	return [file, `.${file}.state`].some(
+	return [file, stateNameOf(file)].some(
 		(target) =>
 			name.startsWith(`.${target}.`) &&
 			/^[0-9a-f]{12}\.tmp$/.test(name.slice(target.length + 2)),

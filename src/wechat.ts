@@ -184,7 +184,7 @@ function objectIn({ status, text }: HttpAnswer): Body {
 	}
 	let content: unknown;
 	try {
-		content = JSON.parse(text.replace(/^\uFEFF/, ""));
+		content = JSON.parse(text.startsWith("\uFEFF") ? text.slice(1) : text);
 	} catch {
 		throw new LinkError("not-json", `${text.length} characters`, true);
 	}

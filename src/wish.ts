@@ -34,3 +34,10 @@ export function waiting(wanted: Omit<Wish, "tried">): Waiting {
 export function failedBy({ code, message, hint }: WishError): WishAnswer {
 	return { outcome: "failed", error: { code, message, hint } };
 }
+
+/** The answer of a keeper that does not begin anything any more. */
+export const stopping: WishError = {
+	code: "stopping",
+	message: "could not refresh: wxtokend is stopping",
+	hint: "ask again when it is back",
+};

@@ -59,7 +59,10 @@ group = "no-such-group"
 socket = 1
 log_level = "loud"
 colour = "red"
+taste = "sweet"
 [wechat]
+colour = "red"
+taste = "sweet"
 interface = "fast"
 base_urls = ["x"]
 timeout = -1
@@ -68,6 +71,7 @@ budget = 0
 appid = "wx 1"
 secret = "${newSecret()} "
 retries = 1
+colour = "red"
 [[account]]
 appid = "wx2"
 secret_file = "${place}/absent"
@@ -83,6 +87,7 @@ file = "wx_access_token_wx2"
 	const problems = await problemsOf(["check", "--config", config]);
 	expect(problems.map(([path]) => path).sort()).toEqual([
 		"account[0].appid",
+		"account[0].colour",
 		"account[0].retries",
 		"account[1].secret_file",
 		"account[2].appid",
@@ -95,9 +100,12 @@ file = "wx_access_token_wx2"
 		"mode",
 		"schedule",
 		"socket",
+		"taste",
 		"wechat.base_urls[0]",
 		"wechat.budget",
+		"wechat.colour",
 		"wechat.interface",
+		"wechat.taste",
 		"wechat.timeout",
 	]);
 });
@@ -246,6 +254,16 @@ describe("one account from the environment: problems name the variables", () => 
 			"two secrets",
 			{ WECHAT_SECRET_FILE: "/absent" },
 			[["WECHAT_SECRET", "stands beside WECHAT_SECRET_FILE"]],
+		],
+		[
+			"the secret in place of its file",
+			{ WECHAT_SECRET: "", WECHAT_SECRET_FILE: "0123456789abcdef".repeat(2) },
+			[
+				[
+					"WECHAT_SECRET_FILE",
+					"is not an absolute path (it is not shown here: it may be the AppSecret itself); expected one, or did you mean WECHAT_SECRET?",
+				],
+			],
 		],
 		[
 			"a secret file that is missing",

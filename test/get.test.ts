@@ -50,6 +50,20 @@ test("get prints the token and nothing else", async () => {
 	});
 });
 
+test("an stderr that cannot be written does not change the exit code", async () => {
+	const { flags } = place();
+	const full = ["sh", "-c", 'exec "$@" 2>/dev/full', "sh"];
+	for (const [argv, code] of [
+		[["wx1", "--min-valid", "999999", ...flags], 69],
+		[["wx2", ...flags], 64],
+		[["wx1", "--config", "/absent"], 78],
+	] as const)
+		expect(
+			(await runProgram(["get", ...argv], { launcher: full })).code,
+			argv.join(" "),
+		).toBe(code);
+});
+
 test("get loads four small files of ours, and none that validates, schedules or talks", async () => {
 	const { directory, flags } = place();
 	const trace = join(directory, "trace");

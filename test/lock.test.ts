@@ -218,19 +218,38 @@ test("a link in the lock's place is moved aside, and what it points to stays", a
 
 test("a holder that was robbed knows it, and takes nothing away from the robber", async () => {
 	const directory = newDirectory();
-	const { path, tryLock } = lockIn(directory);
+	const clock = newClock();
+	const { path, tryLock } = lockIn(directory, { clock });
 	const held = await tryLock();
 	fs.rmdirSync(path);
 	fs.mkdirSync(path);
+	clock.pass(1);
 
 	expect(held?.isHeld()).toBe(false);
 	await held?.release();
 	expect(fs.existsSync(path)).toBe(true);
 });
 
+test.each([
+	["a suspend, in which the monotonic clock stands still", 0, 3_600_000],
+	["a stop while the clock was set back", 3_600_000, 0],
+])("a look at the lock does not count after %s", async (_, ms, stepMs) => {
+	const clock = newClock();
+	const { path, tryLock } = lockIn(newDirectory(), { clock });
+	const held = await tryLock();
+	fs.rmdirSync(path);
+	fs.mkdirSync(path);
+	// It counts for a millisecond, in which a breaker still waits.
+	expect(held?.isHeld()).toBe(true);
+	clock.pass(ms);
+	clock.step(stepMs - ms);
+	expect(held?.isHeld()).toBe(false);
+});
+
 test("a holder is robbed also where an inode has no birth time and its number is used again", async () => {
 	const directory = newDirectory();
-	const { path, tryLock } = lockIn(directory);
+	const clock = newClock();
+	const { path, tryLock } = lockIn(directory, { clock });
 	const lstat = fs.lstatSync;
 	vi.spyOn(fs, "lstatSync").mockImplementation(((
 		...args: Parameters<typeof lstat>
@@ -245,6 +264,7 @@ test("a holder is robbed also where an inode has no birth time and its number is
 	expect(held?.isHeld()).toBe(true);
 	fs.rmdirSync(path);
 	fs.mkdirSync(path);
+	clock.pass(1);
 	expect(held?.isHeld()).toBe(false);
 });
 

@@ -218,7 +218,7 @@ test("who waits in line is not made before its turn, stands there once, and is o
 	await rounds.tick();
 	expect(gate.load()).toBeLessThanOrEqual(inLine);
 	const last = accounts[many - 1] as KeptAccount;
-	const answer = await last.keeper.force({ urgent: true });
+	const answer = await last.keeper.force();
 	expect(answer.outcome).toBe("refreshed");
 	expect(happened("token.refreshed").length).toBeLessThan(many / 2);
 	await eventually(() => gate.load() === 0, { what: "the end of the line" });
@@ -228,15 +228,30 @@ test("who waits in line is not made before its turn, stands there once, and is o
 });
 
 test("signals in a row put each account in line once", async () => {
-	const { accounts, rounds, fetches, gate } = newScene(many);
+	const { rounds, fetches, gate, awake, mostAwake } = newScene(many);
 	await rounds.first(0);
-	const forceAll = () =>
-		accounts.map(({ keeper }) => keeper.force({ urgent: false }));
-	const answers = [...forceAll(), ...forceAll()];
+	expect(awake()).toEqual([]);
+	const answers = Promise.all([rounds.forceAll(), rounds.forceAll()]);
 	expect(gate.load()).toBe(many);
-	for (const answer of await Promise.all(answers))
+	expect(awake()).toEqual([]);
+	for (const answer of (await answers).flat())
 		expect(answer.outcome).toBe("refreshed");
 	expect(fetches()).toBe(many);
+	// While so many are in line, each is let go again when it is done.
+	expect(mostAwake()).toBeLessThan(many);
+});
+
+test("who is let go by a new configuration, or at the end, refreshes nothing when its turn comes", async () => {
+	const { accounts, rounds, fetches } = newScene(many);
+	await rounds.first(0);
+	const answers = rounds.forceAll();
+	for (const one of accounts) void one.settle();
+	for (const answer of await answers)
+		expect(answer).toMatchObject({
+			outcome: "failed",
+			error: { code: "stopping" },
+		});
+	expect(fetches()).toBe(0);
 });
 
 test("once stopped, rounds look at nobody any more", async () => {

@@ -9,7 +9,6 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { expect, onTestFinished, test } from "vitest";
 import { systemClock } from "../src/clock.ts";
-import { createGate } from "../src/gate.ts";
 import { createHttp } from "../src/http.ts";
 import { createKeeper } from "../src/keeper.ts";
 import { createOutputDirectory } from "../src/output-directory.ts";
@@ -91,7 +90,6 @@ async function startKeeper() {
 		log: logTo(() => {}),
 		patienceMs: 30_000,
 		wakeAt: () => {},
-		inTurn: createGate(48).pass,
 		count: ({ kind }) => {
 			if (kind === "published") published += 1;
 		},
@@ -101,7 +99,7 @@ async function startKeeper() {
 	});
 	return {
 		refresh: async () => {
-			const answer = await keeper.force({ urgent: true });
+			const answer = await keeper.force();
 			if (answer.outcome !== "refreshed")
 				throw new Error(JSON.stringify(answer));
 		},

@@ -8,11 +8,34 @@ import {
 	encodeState,
 } from "../src/account-state.ts";
 import { StoreError } from "../src/errors.ts";
-import { addRecord } from "../src/state-file.ts";
+import {
+	type AddOptions,
+	openRecords,
+	type RecordsOptions,
+} from "../src/state-file.ts";
 import { failOnce } from "./faults/spy.ts";
 import { newDirectory } from "./support/directory.ts";
 
-const how = { mode: 0o640, gid: undefined, stillOurs: () => {} };
+/** As the holder of a lock does who adds nothing else; how the file lies then. */
+async function addRecord(
+	path: string,
+	state: AccountState,
+	{
+		gid,
+		stillOurs = () => {},
+		...options
+	}: AddOptions & Partial<RecordsOptions> = {},
+): Promise<fs.BigIntStats | undefined> {
+	const records = openRecords(path, { mode: 0o640, gid, stillOurs });
+	try {
+		const isAdded = await records.add(state, options);
+		const stat = records.look();
+		expect(stat !== undefined).toBe(isAdded);
+		return stat;
+	} finally {
+		records.close();
+	}
+}
 
 const numbered = (generation: number): AccountState => ({
 	...emptyState,
@@ -51,22 +74,52 @@ test.each(["", "\n", "\n\n\n", "null", "{}", "[]\n{", "not a state\n"])(
 test("a record is added behind the others, and the file is the same one", async () => {
 	const path = stateFile();
 	const { ino } = fs.statSync(path);
-	const stat = await addRecord(path, numbered(2), how);
+	const stat = await addRecord(path, numbered(2));
 	expect(stat).toEqual(fs.lstatSync(path, { bigint: true }));
 	expect(fs.statSync(path).ino).toBe(ino);
 	expect(generationIn(path)).toBe(2);
 });
 
+test("the file stays open between two records of a holder, and what became of it meanwhile is seen", async () => {
+	const path = stateFile();
+	const records = openRecords(path, {
+		mode: 0o640,
+		gid: undefined,
+		stillOurs: () => {},
+	});
+	expect(await records.add(numbered(2))).toBe(true);
+	expect(await records.add(numbered(3))).toBe(true);
+	expect(generationIn(path)).toBe(3);
+	expect(records.look()).toEqual(fs.lstatSync(path, { bigint: true }));
+
+	fs.renameSync(path, `${path}.old`);
+	fs.writeFileSync(path, encodeState(numbered(9)));
+	fs.unlinkSync(`${path}.old`);
+	expect(await records.add(numbered(4))).toBe(false);
+	expect(generationIn(path)).toBe(9);
+	records.close();
+});
+
+test("a state that was not there is made as we publish files, in its place", async () => {
+	const path = join(newDirectory(), "state");
+	const stat = await addRecord(path, numbered(2), { isNew: true });
+	expect(generationIn(path)).toBe(2);
+	expect(Number(stat?.mode ?? 0n) & 0o7777).toBe(0o640);
+	// Somebody was faster: nothing is written into what he made.
+	expect(await addRecord(path, numbered(3), { isNew: true })).toBeUndefined();
+	expect(generationIn(path)).toBe(2);
+});
+
 test("a record behind a torn one is read all the same", async () => {
 	const path = stateFile(`${encodeState(numbered(1))}\n{"generat`);
-	await addRecord(path, numbered(2), how);
+	await addRecord(path, numbered(2));
 	expect(generationIn(path)).toBe(2);
 });
 
 test("a file grows to a page, and not beyond", async () => {
 	const path = stateFile();
 	let generation = 1;
-	while (await addRecord(path, numbered(generation + 1), how)) generation += 1;
+	while (await addRecord(path, numbered(generation + 1))) generation += 1;
 	expect(generationIn(path)).toBe(generation);
 	const { size } = fs.statSync(path);
 	expect(size).toBeLessThanOrEqual(4_096);
@@ -75,12 +128,12 @@ test("a file grows to a page, and not beyond", async () => {
 
 test("a record that another one must follow leaves room for that", async () => {
 	const path = stateFile();
-	const followed = { ...how, isFollowed: true };
+	const followed = { isFollowed: true };
 	let generation = 1;
 	while (await addRecord(path, numbered(generation + 1), followed))
 		generation += 1;
 	expect(fs.statSync(path).size).toBeGreaterThan(3_000);
-	expect(await addRecord(path, numbered(99), how)).toBeDefined();
+	expect(await addRecord(path, numbered(99))).toBeDefined();
 	expect(generationIn(path)).toBe(99);
 });
 
@@ -91,13 +144,13 @@ test("a record that is to survive the machine is synced behind its write, and on
 		sizes.push(fs.fstatSync(file).size);
 	};
 	const before = fs.statSync(path).size;
-	expect(await addRecord(path, numbered(2), { ...how, sync })).toBeDefined();
+	expect(await addRecord(path, numbered(2), { sync })).toBeDefined();
 	expect(sizes).toEqual([fs.statSync(path).size]);
 	expect(sizes[0]).toBeGreaterThan(before);
 	const fail = async () => {
 		throw new Error("EIO");
 	};
-	const failing = { ...how, sync: fail };
+	const failing = { sync: fail };
 	expect(await addRecord(path, numbered(3), failing)).toBeUndefined();
 });
 
@@ -122,7 +175,7 @@ test.each<readonly [string, (path: string) => void]>([
 ])("nothing is added to a file that %s", async (_, alter) => {
 	const path = stateFile();
 	alter(path);
-	expect(await addRecord(path, numbered(2), how)).toBeUndefined();
+	expect(await addRecord(path, numbered(2))).toBeUndefined();
 	const left = fs.readdirSync(join(path, ".."), { withFileTypes: true });
 	for (const file of left.filter((one) => one.isFile()))
 		expect(generationIn(join(file.parentPath, file.name))).toBe(1);
@@ -130,7 +183,7 @@ test.each<readonly [string, (path: string) => void]>([
 
 test("nothing is added to a file of another group", async () => {
 	const path = stateFile();
-	const other = { ...how, gid: fs.statSync(path).gid + 1 };
+	const other = { gid: fs.statSync(path).gid + 1 };
 	expect(await addRecord(path, numbered(2), other)).toBeUndefined();
 	expect(generationIn(path)).toBe(1);
 });
@@ -139,9 +192,22 @@ test("what goes wrong is no failure yet: the file is to be written anew", async 
 	const path = stateFile();
 	const open = fs.readdirSync("/proc/self/fd").length;
 	failOnce("writeFileSync", "ENOSPC");
-	expect(await addRecord(path, numbered(2), how)).toBeUndefined();
+	expect(await addRecord(path, numbered(2))).toBeUndefined();
 	expect(generationIn(path)).toBe(1);
 	expect(fs.readdirSync("/proc/self/fd").length).toBe(open);
+});
+
+test("of a state that could not be made nothing is left", async () => {
+	const path = join(newDirectory(), "state");
+	failOnce("writeFileSync", "ENOSPC");
+	expect(await addRecord(path, numbered(2), { isNew: true })).toBeUndefined();
+	expect(fs.readdirSync(join(path, ".."))).toEqual([]);
+	const full = new StoreError("io", "full", "nothing to do");
+	const before = () => Promise.reject(full);
+	await expect(
+		addRecord(path, numbered(2), { isNew: true, before }),
+	).rejects.toBe(full);
+	expect(fs.readdirSync(join(path, ".."))).toEqual([]);
 });
 
 test("who has lost the lock adds nothing", async () => {
@@ -150,8 +216,6 @@ test("who has lost the lock adds nothing", async () => {
 	const stillOurs = () => {
 		throw lost;
 	};
-	await expect(
-		addRecord(path, numbered(2), { ...how, stillOurs }),
-	).rejects.toBe(lost);
+	await expect(addRecord(path, numbered(2), { stillOurs })).rejects.toBe(lost);
 	expect(generationIn(path)).toBe(1);
 });

@@ -264,11 +264,51 @@ test("a directory that was removed is made again, open to the group in spite of 
 	await again?.release();
 });
 
-test("once the lock is lost nothing is written, not even the state", async () => {
-	const { path, store } = await published();
-	const lock = await store.acquire(0);
+/** As another process does that found the holder's lock stale; it takes a while. */
+function rob(clock: { aheadMs: number }, path: string) {
 	fs.rmdirSync(`${path}.lock`);
 	fs.mkdirSync(`${path}.lock`);
+	clock.aheadMs += 50;
+}
+
+function clockThatIsSetAhead() {
+	const clock = {
+		aheadMs: 0,
+		now: () => systemClock.now() + clock.aheadMs,
+		monotonic: () => systemClock.monotonic() + clock.aheadMs,
+	};
+	return clock;
+}
+
+test.skipIf(!isRoot)(
+	"where everybody may put files, as in /tmp, a stranger's are not taken for a keeper's; elsewhere who may write is trusted",
+	async () => {
+		const { path } = await published();
+		const lock = await newStoreAt(path).acquire(0);
+		await lock?.remember({ ...emptyState, generation: 7 });
+		await lock?.release();
+		for (const one of [path, statePathOf(path)]) fs.chownSync(one, 65_534, -1);
+		const trusting = newStoreAt(path);
+		expect(trusting.read()).toMatchObject({ kind: "token", token });
+		expect(trusting.recall().generation).toBe(7);
+
+		fs.chmodSync(dirname(path), 0o1777);
+		const wary = newStoreAt(path);
+		expect(wary.read()).toEqual({
+			kind: "unusable",
+			problem: "put there by another user",
+		});
+		expect(wary.recall()).toBe(emptyState);
+		for (const one of [path, statePathOf(path)]) fs.chownSync(one, 0, -1);
+		expect(newStoreAt(path).read()).toMatchObject({ kind: "token", token });
+	},
+);
+
+test("once the lock is lost nothing is written, not even the state", async () => {
+	const clock = clockThatIsSetAhead();
+	const { path, store } = await published({ clock });
+	const lock = await store.acquire(0);
+	rob(clock, path);
 
 	await expect(lock?.remember(emptyState)).rejects.toMatchObject({
 		kind: "lost",
@@ -283,12 +323,12 @@ test("once the lock is lost nothing is written, not even the state", async () =>
 });
 
 test("a lock that is lost in the instant of the rename is told, so that nobody takes the token for the newest", async () => {
-	const { path, store } = await published();
+	const clock = clockThatIsSetAhead();
+	const { path, store } = await published({ clock });
 	const lock = await store.acquire(0);
 	const rename = fs.renameSync;
 	insteadOf("renameSync", (from, to) => {
-		fs.rmdirSync(`${path}.lock`);
-		fs.mkdirSync(`${path}.lock`);
+		rob(clock, path);
 		rename(from, to);
 	});
 	await expect(
@@ -304,12 +344,15 @@ test("marks and vouchers are records of the same file, and with a mark the token
 	const drafts = () =>
 		fs.readdirSync(join(path, "..")).filter((name) => name.endsWith(".tmp"));
 	const first = await store.acquire(0);
-	// Without a state one is made: that shows as well what can be made.
+	expect(store.recall()).toBe(emptyState);
 	await first?.remember({ ...emptyState, generation: 1 });
 	const state = inode();
+	expect(drafts()).toHaveLength(1);
 	await first?.release();
+	expect(drafts()).toEqual([]);
 
 	const lock = await store.acquire(0);
+	expect(store.recall().generation).toBe(1);
 	await lock?.remember({ ...emptyState, generation: 2 });
 	const [draft = ""] = drafts();
 	const made = fs.statSync(join(path, "..", draft));
@@ -331,6 +374,7 @@ test("a request that brought nothing leaves no draft", async () => {
 	await first?.release();
 	const before = names();
 	const lock = await store.acquire(0);
+	store.recall();
 	await lock?.remember({ ...emptyState, generation: 2 });
 	expect(names().length).toBe(before.length + 2);
 	await lock?.release();
@@ -396,6 +440,8 @@ test("the sweep takes what dead writers left, and nothing that only looks like i
 test("a temporary file is always one that the sweep knows", async () => {
 	const { path, store } = newStore();
 	const made: string[] = [];
+	// A state that nothing can be added to.
+	fs.writeFileSync(statePathOf(path), "", { mode: 0o600 });
 	const lock = await store.acquire(0);
 	const rename = fs.renameSync;
 	insteadOf("renameSync", (from, to) => {

@@ -202,7 +202,7 @@ describe("the base URLs", () => {
 		const [a, b] = ["api.weixin.qq.com", "api2.weixin.qq.com"];
 		expect(hosts()).toEqual([a, b, a, b, a, a, a, b]);
 		// Told at each change, and not at each attempt.
-		const detour = `${a} does not work, ${b} does: it is used until then`;
+		const detour = `${a} does not work, ${b} does: each refresh begins with the first and goes on with the other`;
 		expect(told).toEqual([detour, `${a} works again`, detour]);
 	});
 

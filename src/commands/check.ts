@@ -26,12 +26,17 @@ export async function check(line: CommandLine): Promise<number> {
 		accounts.length === 1 ? "1 account" : `${accounts.length} accounts`;
 	process.stdout.write(`${source}: ${count}; ${directory} can be written\n`);
 	if (!line.has("online")) return exitCode.done;
-	return withKeepers(config, env, {}, async ({ keeper }) => {
+	return withKeepers(config, env, { isTold: true }, async ({ keeper }) => {
 		const answer = await keeper.verify();
 		if (answer.outcome === "failed") {
 			const { message, hint } = answer.error;
-			process.stdout.write(`${keeper.appid}: ${message}; ${hint}\n`);
-			return codeWithoutRefresh(keeper);
+			const code = codeWithoutRefresh(keeper);
+			const left =
+				code === exitCode.temporary
+					? " (the token on disk is still valid)"
+					: "";
+			process.stdout.write(`${keeper.appid}: ${message}; ${hint}${left}\n`);
+			return code;
 		}
 		process.stdout.write(
 			`${keeper.appid}: WeChat gave a token, and it is published\n`,

@@ -9,6 +9,7 @@ import {
 	inWords,
 	UsageError,
 } from "../errors.ts";
+import { tell } from "../explain.ts";
 import { readText } from "../read-text.ts";
 import { decodeToken } from "../token.ts";
 import {
@@ -34,7 +35,7 @@ export async function get(line: CommandLine): Promise<number> {
 		const found = readToken(place.path, leastMs);
 		if (found.value !== undefined) {
 			if (place.wrong !== undefined)
-				process.stderr.write(`wxtokend: warning: ${place.wrong.message}\n`);
+				tell(`wxtokend: warning: ${place.wrong.message}\n`);
 			print(`${found.value}\n`);
 			return exitCode.done;
 		}
@@ -107,7 +108,7 @@ async function complain(
 	const hint = problem.includes("EACCES")
 		? readersHint(path)
 		: "is the daemon running? see wxtokend status";
-	process.stderr.write(
+	tell(
 		`wxtokend: could not get a token for ${appid}: ${problem}${why}; ${hint}\n`,
 	);
 }

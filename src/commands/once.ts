@@ -36,6 +36,13 @@ export async function once(line: CommandLine): Promise<number> {
 	});
 }
 
+export interface KeepersOptions {
+	/** As in `KeeperParts`. */
+	readonly patientWith?: readonly string[];
+	/** Whatever the log would say is said already, or by `act`. */
+	readonly isTold?: boolean;
+}
+
 /**
  * Does something with the keeper of each account, without a daemon; returns the
  * worst of the exit codes.
@@ -43,12 +50,12 @@ export async function once(line: CommandLine): Promise<number> {
 export async function withKeepers(
 	config: Config,
 	env: Readonly<Record<string, string | undefined>>,
-	{ patientWith = [] }: { readonly patientWith?: readonly string[] },
+	{ patientWith = [], isTold = false }: KeepersOptions,
 	act: (one: KeptAccount) => Promise<number>,
 ): Promise<number> {
 	// Where nothing went wrong and nothing was due, cron shall have nothing to mail.
 	const level = config.logLevel === "info" ? "warn" : config.logLevel;
-	const log = openLog(level, env);
+	const log = openLog(isTold ? "silent" : level, env);
 	for (const warning of config.warnings)
 		log.warn({ event: "config.doubtful" }, warning);
 	const timeoutMs = Math.max(...config.accounts.map((a) => a.timeoutMs));

@@ -54,7 +54,7 @@ async function runSimulated(
 	env: Environment,
 	signals: SignalInbox,
 ): Promise<number> {
-	const given = file ?? env.WXTOKEND_CONFIG;
+	const given = file ?? (env.WXTOKEND_CONFIG || undefined);
 	const directory = env.WXTOKEND_DIRECTORY || env.RUNTIME_DIRECTORY;
 	if (given || directory) return keepSimulated(given, directory, env, signals);
 	const passing = mkdtempSync(join(tmpdir(), "wxtokend-"));

@@ -7,7 +7,6 @@ import { join } from "node:path";
 import type { ProcessName } from "../../src/account-state.ts";
 import { statePathOf } from "../../src/account-state.ts";
 import { type Clock, systemClock } from "../../src/clock.ts";
-import { createGate } from "../../src/gate.ts";
 import { createKeeper, type Keeper } from "../../src/keeper.ts";
 import { createOutputDirectory } from "../../src/output-directory.ts";
 import type { Rules } from "../../src/policy.ts";
@@ -100,7 +99,6 @@ export function newScene({
 				log: logTo((line) => events.push(line)),
 				patienceMs: staleMs + 10_000,
 				wakeAt: () => {},
-				inTurn: createGate(48).pass,
 				count: () => {},
 				onBug: (error) => {
 					throw error;

@@ -231,7 +231,7 @@ test("a refresh that the disk held up for long comes with the first look after i
 	await keeper.look();
 	const { restore } = takeDirectoryAway(scene.directory);
 	pass(1_000);
-	const wish = keeper.force({ urgent: true });
+	const wish = keeper.force();
 	for (let look = 0; look < 20; look++) {
 		pass(60_000);
 		await keeper.look();
@@ -281,7 +281,7 @@ test("what failed on this disk is not written down as what failed at WeChat, nei
 			fs.rmSync(scene.path);
 			fs.rmSync(scene.statePath);
 		},
-		() => void keeper.force({ urgent: true }),
+		() => void keeper.force(),
 	]) {
 		const { restore } = takeDirectoryAway(scene.directory);
 		pass(1_000);

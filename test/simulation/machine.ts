@@ -294,7 +294,6 @@ export async function play(scenario: Scenario): Promise<History> {
 				log: silent,
 				patienceMs: staleMs,
 				wakeAt: (at) => agenda.at(at - wallOffset, () => tick(who)),
-				inTurn: (task) => task(),
 				count: () => {},
 				onBug: (error) => violate(`a bug: ${String(error)}`),
 			});
@@ -395,7 +394,7 @@ export async function play(scenario: Scenario): Promise<History> {
 				break;
 			case "hup":
 				if (!canRun(who)) break;
-				void who.keeper.force({ urgent: true });
+				void who.keeper.force();
 				hupAt = agenda.now();
 				replacedByHup = disk.readToken()?.value;
 				break;
@@ -406,12 +405,12 @@ export async function play(scenario: Scenario): Promise<History> {
 					acted: event.acted,
 					suspendMs: 0,
 				};
-				void who.keeper.force({ urgent: true });
+				void who.keeper.force();
 				break;
 			case "hup-lost-kill": {
 				if (!canRun(who)) break;
 				fault = { mode: "lost", until: agenda.now() + 5_000 };
-				void who.keeper.force({ urgent: true });
+				void who.keeper.force();
 				const kill = () => {
 					if (who.alive) die(who, "a signal");
 				};
@@ -423,15 +422,14 @@ export async function play(scenario: Scenario): Promise<History> {
 				const again = () => {
 					if (agenda.now() > until || !canRun(who)) return;
 					agenda.stir();
-					void who.keeper.force({ urgent: true });
+					void who.keeper.force();
 					agenda.at(agenda.now() + 2_000, again);
 				};
 				again();
 				break;
 			}
 			case "hup-all":
-				for (const one of processes)
-					if (canRun(one)) void one.keeper.force({ urgent: true });
+				for (const one of processes) if (canRun(one)) void one.keeper.force();
 				break;
 			case "foreign-fetch":
 				// Our token dies at the end of the overlap, unless we fetch before.

@@ -299,7 +299,6 @@ export async function live(plan: Plan): Promise<Story> {
 			log: logTo((line) => log.push({ ...line, at: secondsAt(agenda.now()) })),
 			patienceMs: 0,
 			wakeAt: (at) => agenda.at(at, look),
-			inTurn: (task) => task(),
 			count: () => {},
 			onBug,
 		});
@@ -343,7 +342,7 @@ export async function live(plan: Plan): Promise<Story> {
 			else links.set(host, state);
 		},
 		restart: () => restart(),
-		force: () => void keeper.force({ urgent: true }).catch(onBug),
+		force: () => void keeper.force().catch(onBug),
 		report: (value) => void keeper.report(value).catch(onBug),
 		later: (seconds, act) =>
 			agenda.at(agenda.now() + seconds * 1000, () => {
