@@ -129,7 +129,7 @@ const errcodes: Readonly<Record<number, Meaning>> = {
 	48001: {
 		kind: "config",
 		meaning: "this account may not use this interface (接口未授权)",
-		hint: 'set interface to the other one ("classic" or "stable"): an account for testing (测试号) may lack "stable"; else look into the rights in the console (接口权限)',
+		hint: 'set interface = "classic": an account for testing (测试号) may lack the stable one; if it is that already, look into its rights in the console (接口权限)',
 		waitMs: 10 * minute,
 	},
 	48004: {

@@ -70,7 +70,7 @@ const rows: Readonly<Record<number, Row>> = {
 	44002: bugRow,
 	45011: { kind: "limited", wait: minute, hint: /after a minute/ },
 	47001: bugRow,
-	48001: { kind: "config", wait: 10 * minute, hint: /测试号.*console/ },
+	48001: { kind: "config", wait: 10 * minute, hint: /interface = "classic"/ },
 	48004: noticeRow,
 	50002: noticeRow,
 	50004: noticeRow,
