@@ -64,6 +64,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 	});
 	const systemd = createNotifier(env, log, clock.monotonic);
 	const gate = createGate(maxAtWork);
+	const mendGate = createGate(maxAtWork);
 	const around: Surroundings = {
 		http: createHttp({ connectTimeoutMs: longestTimeoutMs(config) / 2, env }),
 		witness: createLinkWitness(clock, log),
@@ -100,7 +101,14 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 			if (next.get(appid) !== one) void one.settle().catch(onBug);
 		kept = next;
 		const accounts = [...kept.values()];
-		return createRounds({ ...wanted, accounts, clock, gate, onBug });
+		return createRounds({
+			...wanted,
+			accounts,
+			clock,
+			gate,
+			mendGate,
+			onBug,
+		});
 	};
 
 	const summary = () => summaryOf(kept, clock.now());

@@ -1,10 +1,14 @@
 /**
  * Lets a limited number of tasks run at a time, so that ten thousand accounts
  * due at once do not open ten thousand connections. What is urgent goes past it.
+ *
+ * Who takes longer than a second waits for somebody else, for an issuer that does
+ * not answer, say: that shall hold up nobody, and counts no longer, unless there
+ * are hundreds of them.
  */
 export interface Gate {
 	pass<T>(task: () => Promise<T>): Promise<T>;
-	/** How many tasks run, or wait. */
+	/** How many tasks run, but for the slow ones, or wait for their turn. */
 	load(): number;
 }
 
@@ -16,8 +20,15 @@ export interface Gate {
  */
 const perTurn = 16;
 
+/** Who takes longer is slow. */
+const slowMs = 1_000;
+
+/** So many of them run beside the others. */
+const mostSlow = 464;
+
 export function createGate(limit: number): Gate {
 	let running = 0;
+	let slow = 0;
 	let queue: (() => void)[] = [];
 	let head = 0;
 	let isPumping = false;
@@ -51,10 +62,20 @@ export function createGate(limit: number): Gate {
 				queue.push(start);
 				next();
 			});
+			let isSlow = false;
+			const timer = setTimeout(() => {
+				if (slow >= mostSlow) return;
+				isSlow = true;
+				slow += 1;
+				running -= 1;
+				next();
+			}, slowMs);
 			try {
 				return await task();
 			} finally {
-				running -= 1;
+				clearTimeout(timer);
+				if (isSlow) slow -= 1;
+				else running -= 1;
 				next();
 			}
 		},

@@ -58,7 +58,8 @@ export function createHttp({ connectTimeoutMs, env }: HttpOptions) {
 		// long enough to serve many accounts that are due together.
 		keepAliveTimeout: keepAliveMs,
 		keepAliveMaxTimeout: keepAliveMs,
-		connections: 64,
+		// No more than the gates let through, and what is urgent.
+		connections: 1_024,
 		// The one timer for the whole request does for these, too.
 		headersTimeout: 0,
 		bodyTimeout: 0,

@@ -107,7 +107,14 @@ export type Outcome =
 export interface Keeper {
 	readonly appid: string;
 	/** Whether `look` would do anything; cheap, for each tick. */
-	needsLook(): boolean;
+	needsLook(): Need | undefined;
+	/**
+	 * Puts back what readers should find, without a call to WeChat: also while a
+	 * request is under way, which may take its time.
+	 */
+	mend(): Promise<void>;
+	/** Whether an attempt is under way. */
+	isAtWork(): boolean;
 	/**
 	 * Undefined: it has something to do, or knows more than its token. Else it may
 	 * be let go, and another one that is given this token goes on the same.
@@ -139,6 +146,13 @@ export interface Keeper {
 	settle(): Promise<void>;
 }
 
+export interface Need {
+	/** The file does not hold the token that it should: `mend` is enough for that. */
+	readonly publish: boolean;
+	/** There is something else to do. */
+	readonly more: boolean;
+}
+
 /** What is left of a keeper that has nothing to do. */
 export interface Rest {
 	readonly known: KnownToken;
@@ -154,6 +168,10 @@ export function createKeeper(parts: KeeperParts): Keeper {
 	/** The wish that the attempt under way is for. */
 	let serving: Waiting | undefined;
 	let running: Promise<Outcome> | undefined;
+	/** Held while WeChat is asked, which may take its time. */
+	let asking: LockedStore | undefined;
+	/** A file is put back meanwhile. */
+	let mending: Promise<void> | undefined;
 	/** A pause that could not be written to disk counts all the same. */
 	let ownPause: Pause | undefined;
 	/** As it was read last. */
@@ -164,12 +182,14 @@ export function createKeeper(parts: KeeperParts): Keeper {
 	let settling = false;
 	const told = createAccountLog(parts, clock, parts.log);
 
-	const look = (patienceMs = 0): Promise<Outcome> => {
+	const look = (patienceMs = 0): Promise<Outcome> => begin(patienceMs, false);
+
+	const begin = (patienceMs: number, isMend: boolean): Promise<Outcome> => {
 		if (running !== undefined) return running;
 		const before = wish;
-		running = attempt(patienceMs).finally(() => {
+		running = attempt(patienceMs, isMend).finally(() => {
 			running = undefined;
-			eager = false;
+			if (!isMend) eager = false;
 			// A wish that came meanwhile is younger than what the attempt did.
 			if (wish !== undefined && wish !== before && !wish.tried && !settling)
 				void serve();
@@ -177,10 +197,14 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		return running;
 	};
 
-	const attempt = async (patienceMs: number): Promise<Outcome> => {
+	const attempt = async (
+		patienceMs: number,
+		isMend: boolean,
+	): Promise<Outcome> => {
 		if (settling) return { kind: "held-back", until: clock.now() };
 		const begunFor = wish;
 		const plan = consider();
+		if (isMend && !plan.publish) return nothingToMend();
 		if (!plan.publish && plan.fetch === undefined) return rest(plan);
 		let lock: LockedStore | undefined;
 		try {
@@ -189,7 +213,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
 				parts.count({ kind: "lock-busy" });
 				return { kind: "locked" };
 			}
-			return await underLock(lock);
+			return await underLock(lock, isMend);
 		} catch (error) {
 			if (!(error instanceof StoreError)) throw error;
 			// It failed on the way to the fetch: who waits is told of it all the same.
@@ -203,14 +227,18 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		}
 	};
 
-	const underLock = async (lock: LockedStore): Promise<Outcome> => {
+	const underLock = async (
+		lock: LockedStore,
+		isMend: boolean,
+	): Promise<Outcome> => {
 		const plan = consider();
 		const { current } = plan;
 		if (plan.publish && current !== undefined) {
 			await republish(lock, current);
-			if (plan.fetch === undefined)
+			if (plan.fetch === undefined || isMend)
 				return { kind: "republished", token: current.token };
 		}
+		if (isMend) return nothingToMend();
 		if (plan.fetch === undefined) return rest(plan);
 		return refresh(lock, plan.fetch, current);
 	};
@@ -297,6 +325,11 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		return { kind: "rested", token: current.token };
 	};
 
+	const nothingToMend = (): Outcome => ({
+		kind: "held-back",
+		until: clock.now(),
+	});
+
 	const republish = async (lock: LockedStore, current: KnownToken) => {
 		const found = store.read();
 		const state = memorable();
@@ -306,6 +339,21 @@ export function createKeeper(parts: KeeperParts): Keeper {
 			isVouchedFor ? undefined : vouch(current, state),
 		);
 		recall();
+		parts.count({ kind: "published" });
+		told.repaired(current, found);
+	};
+
+	/** What fails here fails the attempt as well, which holds the lock, and tells of it. */
+	const mendMeanwhile = async (lock: LockedStore): Promise<void> => {
+		const { publish, current } = observe();
+		if (!publish || current === undefined) return;
+		const found = store.read();
+		try {
+			await lock.publish(current.token);
+		} catch (error) {
+			if (!(error instanceof StoreError)) throw error;
+			return;
+		}
 		parts.count({ kind: "published" });
 		told.repaired(current, found);
 	};
@@ -347,10 +395,15 @@ export function createKeeper(parts: KeeperParts): Keeper {
 			told.overwritten(marked.diedEarly.length);
 		let granted: Grant;
 		try {
+			asking = lock;
 			granted = await ask(leave, marked, reason, current);
 		} catch (error) {
 			if (!(error instanceof IssuerError)) throw error;
 			return fetchFailed(lock, before, error, startedAt);
+		} finally {
+			asking = undefined;
+			// An older token must not come after the new one.
+			await mending;
 		}
 		return publish(lock, left, granted, reason, current);
 	};
@@ -620,12 +673,27 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		appid,
 		look,
 		needsLook: () => {
-			if (running !== undefined) return false;
+			if (running !== undefined) return undefined;
 			const plan = observe();
-			const needs = plan.granted || !isIdle(plan);
-			if (!needs) eager = false;
-			return needs;
+			if (!plan.granted && isIdle(plan)) {
+				eager = false;
+				return undefined;
+			}
+			const { publish, fetch, heldBack, granted } = plan;
+			const more = granted || fetch !== undefined || heldBack !== undefined;
+			return { publish, more };
 		},
+		mend: async () => {
+			if (running === undefined) {
+				if (observe().publish) await begin(0, true);
+			} else if (asking !== undefined) {
+				mending ??= mendMeanwhile(asking).finally(() => {
+					mending = undefined;
+				});
+				await mending;
+			}
+		},
+		isAtWork: () => running !== undefined,
 		rest: () => {
 			if (memory === undefined || knowsMore()) return undefined;
 			return { known: memory, until: refreshAt(memory, rules) };
@@ -656,7 +724,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		known: () => memory,
 		recall,
 		idle: async () => {
-			await running;
+			while (running !== undefined) await running;
 		},
 		settle: async () => {
 			settling = true;

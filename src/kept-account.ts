@@ -124,15 +124,18 @@ export class KeptAccount {
 	forceInTurn(onDone: () => void): Promise<WishAnswer> {
 		const { gate, clock } = this.#around;
 		const since = clock.now();
-		this.#forced ??= gate.pass(async () => {
-			this.#forced = undefined;
-			if (this.#isSettled) return failedBy(stopping);
-			const { keeper } = this;
-			const answer = await keeper.force(since);
-			await keeper.idle();
-			onDone();
-			return answer;
-		});
+		this.#forced ??= gate
+			.pass(async () => {
+				this.#forced = undefined;
+				if (this.#isSettled) return { answered: failedBy(stopping) };
+				const { keeper } = this;
+				// It may wait for its cooldown: that is no part of the turn.
+				const answered = keeper.force(since);
+				await keeper.idle();
+				onDone();
+				return { answered };
+			})
+			.then(({ answered }) => answered);
 		return this.#forced;
 	}
 

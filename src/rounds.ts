@@ -15,6 +15,7 @@ import type { Clock } from "./clock.ts";
 import { type FileWatch, watchFiles } from "./file-watch.ts";
 import type { Gate } from "./gate.ts";
 import { freezeNewSpace, returnMemory, thawNewSpace } from "./heap.ts";
+import type { Need } from "./keeper.ts";
 import type { KeptAccount } from "./kept-account.ts";
 import { createSlices } from "./slices.ts";
 import type { WishAnswer } from "./wish.ts";
@@ -35,6 +36,8 @@ export interface RoundsParts {
 	readonly clock: Clock;
 	/** Bounds how many accounts are at work at a time. */
 	readonly gate: Gate;
+	/** The same for what needs no call to WeChat, and does not wait for those that do. */
+	readonly mendGate: Gate;
 	readonly onBug: (error: unknown) => void;
 }
 
@@ -60,7 +63,7 @@ const mostCollections = 4;
 const sliceMs = 10;
 
 export function createRounds(parts: RoundsParts): Rounds {
-	const { accounts, clock, gate, onBug } = parts;
+	const { accounts, clock, gate, mendGate, onBug } = parts;
 	const watch = accounts.length > mostAtOnce ? watchAccounts(parts) : undefined;
 	let turn = 0;
 	let lastAt = Number.NEGATIVE_INFINITY;
@@ -77,19 +80,40 @@ export function createRounds(parts: RoundsParts): Rounds {
 		if (isStorm && mayRest()) one.rest();
 	};
 
-	const lookInTurn = async (one: KeptAccount, patienceMs: number) => {
+	const tend = async (
+		one: KeptAccount,
+		{ publish, more }: Need,
+		patienceMs: number,
+	) => {
 		one.isPending = true;
 		try {
-			await gate.pass(async () => {
-				if (isStopped) return;
-				await one.keeper.look(patienceMs);
-				restInStorm(one);
-			});
+			if (publish)
+				await mendGate.pass(async () => {
+					if (!isStopped) await one.keeper.mend();
+				});
+			if (more)
+				await gate.pass(async () => {
+					if (isStopped) return;
+					await one.keeper.look(patienceMs);
+					restInStorm(one);
+				});
 		} catch (error) {
 			onBug(error);
 		} finally {
 			one.isPending = false;
 		}
+	};
+
+	/** Of one that waits, for its turn or for WeChat: its readers shall not. */
+	const mendMeanwhile = (one: KeptAccount) => {
+		void one.keeperAtWork?.mend().catch(onBug);
+	};
+
+	const needOf = (one: KeptAccount, isAwake: boolean): Need | undefined => {
+		const isCrowded = isAwake && gate.load() >= crowd;
+		return isCrowded && one.keeperAtWork === undefined
+			? { publish: false, more: true }
+			: one.keeper.needsLook();
 	};
 
 	const walk = async (patienceMs: number) => {
@@ -105,11 +129,14 @@ export function createRounds(parts: RoundsParts): Rounds {
 		for (const [index, one] of accounts.entries()) {
 			const isAwake = one.isStirred || now >= one.restsUntil;
 			if (!isAwake && !atAll && index % turns !== turn) continue;
-			if (one.isPending) continue;
-			one.isStirred = false;
-			if ((isAwake && gate.load() >= crowd) || one.keeper.needsLook())
-				looks.push(lookInTurn(one, patienceMs));
-			else if (mayRest()) one.rest();
+			if (one.isPending || one.keeperAtWork?.isAtWork()) {
+				mendMeanwhile(one);
+			} else {
+				one.isStirred = false;
+				const need = needOf(one, isAwake);
+				if (need !== undefined) looks.push(tend(one, need, patienceMs));
+				else if (mayRest()) one.rest();
+			}
 			if (!slices.isOver()) continue;
 			// A walk that takes so long is the beginning of a burst.
 			thawNewSpace();

@@ -28,6 +28,7 @@ function newScene(count: number) {
 	let fetches = 0;
 	let mostAwake = 0;
 	const gate = createGate(atATime);
+	const mendGate = createGate(atATime);
 	const accounts = Array.from({ length: count }, (_, index) => {
 		const appid = `wx${index}`;
 		const account: Account = {
@@ -77,7 +78,14 @@ function newScene(count: number) {
 	const awake = () =>
 		accounts.filter(({ keeperAtWork }) => keeperAtWork !== undefined);
 	const onBug = (error: unknown) => bugs.push(error);
-	const rounds = createRounds({ directory, accounts, clock, gate, onBug });
+	const rounds = createRounds({
+		directory,
+		accounts,
+		clock,
+		gate,
+		mendGate,
+		onBug,
+	});
 	onTestFinished(() => {
 		rounds.stop();
 		if (bugs.length > 0) throw bugs[0];

@@ -11,7 +11,8 @@ import { newAccounts, writeConfig } from "../support/config-file.ts";
 import { newDirectory } from "../support/directory.ts";
 import { eventually } from "../support/eventually.ts";
 import { startIssuer } from "../support/issuer.ts";
-import { startDaemon } from "../support/program.ts";
+import { startDaemon, startProgram } from "../support/program.ts";
+import { startHeldIssuer } from "./held-issuer.ts";
 import { inParallel } from "./in-parallel.ts";
 import { newScene } from "./keepers.ts";
 
@@ -177,6 +178,68 @@ test("a token file that was tampered with is back at the next tick, and WeChat w
 	expect(issuer.requests.length).toBe(harmed.length);
 });
 
+test("readers have their token back within a tick while WeChat keeps a request waiting, and the new one comes after it", async () => {
+	const issuer = await startHeldIssuer();
+	const config = writeConfig({ url: issuer.url });
+	const daemon = startProgram(["run", "--config", config.file]);
+	(await issuer.next()).give();
+	await daemon.event("daemon.ready");
+	const path = config.tokenFile("wx1");
+	const before = lookAt(path);
+	daemon.kill("SIGHUP");
+	const request = await issuer.next();
+	for (const harm of [() => fs.rmSync(path), () => fs.truncateSync(path)]) {
+		harm();
+		await eventually(() => fs.existsSync(path) && lookAt(path) === before, {
+			what: "the token of before",
+		});
+	}
+	expect(issuer.requests.length).toBe(2);
+	request.give();
+	await eventually(() => lookAt(path) !== before, { what: "the new token" });
+	await eventually(
+		() => besides(path).every((name) => !/lock|tmp/.test(name)),
+		{
+			what: "no leftovers",
+		},
+	);
+	expect(
+		daemon.events().filter(({ event }) => event === "file.repaired").length,
+	).toBe(2);
+});
+
+test("accounts whose WeChat does not answer hold up nobody else, neither a first token nor a repair", async () => {
+	const hangs = (appid = "") => Number(appid.slice(2)) <= 60;
+	let hanging = 0;
+	const issuer = await startIssuer({
+		twist: ({ query }, _response, give) => {
+			if (hangs(query.appid)) hanging += 1;
+			else give();
+		},
+	});
+	const accounts = newAccounts(100);
+	const config = writeConfig({ url: issuer.url, accounts });
+	const daemon = startProgram(["run", "--config", config.file]);
+	const healthy = accounts
+		.map(({ appid }) => appid)
+		.filter((appid) => !hangs(appid))
+		.map(config.tokenFile);
+	await eventually(() => healthy.every((path) => fs.existsSync(path)), {
+		what: "the tokens of those that are answered",
+	});
+	// None of the others has been given up.
+	expect(hanging).toBe(60);
+	expect(daemon.events().map(({ event }) => event)).not.toContain(
+		"fetch.failed",
+	);
+	const [path = ""] = healthy.slice(-1);
+	const before = lookAt(path);
+	fs.rmSync(path);
+	await eventually(() => fs.existsSync(path), { what: path });
+	expect(lookAt(path)).toBe(before);
+	expect(hanging).toBe(60);
+});
+
 test("a directory that was removed is made again with its files, and one that was made by somebody else is filled", async () => {
 	const { issuer, config } = await keep(3);
 	const paths = ["wx1", "wx2", "wx3"].map(config.tokenFile);
@@ -264,7 +327,7 @@ test.each([
 		harm(scene.path);
 		pass(60_000);
 		expect(await keeper.look()).toMatchObject({ kind });
-		expect(keeper.needsLook()).toBe(false);
+		expect(keeper.needsLook()).toBeUndefined();
 		expect(keeper.recall().pause?.failure).toBeUndefined();
 		expect(scene.issued.length).toBe(1);
 	},
@@ -290,7 +353,7 @@ test("what failed on this disk is not written down as what failed at WeChat, nei
 		harm();
 		pass(60_000);
 		await keeper.look();
-		expect(keeper.needsLook()).toBe(false);
+		expect(keeper.needsLook()).toBeUndefined();
 		expect(failuresInState()).toBeUndefined();
 		expect(keeper.recall().pause).toBeUndefined();
 	}

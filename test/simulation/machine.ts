@@ -320,7 +320,13 @@ export async function play(scenario: Scenario): Promise<History> {
 
 	const tick = (who: Process) => {
 		if (!canRun(who)) return;
-		if (!who.keeper.needsLook()) {
+		const onBug = (error: unknown) => violate(`a bug: ${String(error)}`);
+		if (who.keeper.isAtWork()) {
+			void who.keeper.mend().catch(onBug);
+			return;
+		}
+		const need = who.keeper.needsLook();
+		if (need === undefined) {
 			// As with thousands of accounts: it is let go, and made again with the next need.
 			const rest = who.keeper.rest();
 			if (rest !== undefined && who.index % 2 === 0)
@@ -328,7 +334,12 @@ export async function play(scenario: Scenario): Promise<History> {
 			return;
 		}
 		agenda.stir();
-		void who.keeper.look().catch((error) => violate(`a bug: ${String(error)}`));
+		const { keeper } = who;
+		const tend = async () => {
+			if (need.publish) await keeper.mend();
+			if (need.more) await keeper.look();
+		};
+		void tend().catch(onBug);
 	};
 
 	// --- The apps: one reads every few seconds, uses the token, and reports a dead one. ---
