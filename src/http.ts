@@ -20,6 +20,8 @@ export interface HttpRequest {
 	readonly timeoutMs: number;
 	/** Must not be sent again, even if its connection turns out to be stale. */
 	readonly onlyOnce?: boolean;
+	/** Each time that it leaves. */
+	readonly onSent?: (() => void) | undefined;
 }
 
 export interface HttpAnswer {
@@ -170,7 +172,7 @@ interface Progress {
 function exchange(
 	dispatcher: Dispatcher,
 	{ origin, prefix }: Route,
-	{ path, body }: HttpRequest,
+	{ path, body, onSent }: HttpRequest,
 	deadline: Deadline,
 	progress: Progress,
 ): Promise<Received> {
@@ -199,7 +201,10 @@ function exchange(
 			onRequestStart: (controller) => {
 				connection = controller;
 				if (deadline.isOver) controller.abort(new Error("too late"));
-				else progress.sent = true;
+				else {
+					progress.sent = true;
+					onSent?.();
+				}
 			},
 			onResponseStart: (_, status, headers) => {
 				if (status < 200) return; // "Early hints" and the like come before it.

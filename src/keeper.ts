@@ -385,9 +385,11 @@ export function createKeeper(parts: KeeperParts): Keeper {
 				: {}),
 		};
 		let left = marked;
+		const asked = { counted: 0, sent: 0 };
 		const leave = async (mark: AccountState) => {
 			await lock.remember(mark);
 			left = mark;
+			asked.counted += 1;
 		};
 		await leave(marked);
 		if (forced) parts.count({ kind: "forced" });
@@ -396,17 +398,26 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		let granted: Grant;
 		try {
 			asking = lock;
-			granted = await ask(leave, marked, reason, current);
+			granted = await ask(leave, marked, reason, current, () => {
+				asked.sent += 1;
+			});
 		} catch (error) {
 			if (!(error instanceof IssuerError)) throw error;
-			return fetchFailed(lock, before, error, startedAt);
+			return fetchFailed(lock, before, error, startedAt, uncounted(asked));
 		} finally {
 			asking = undefined;
 			// An older token must not come after the new one.
 			await mending;
 		}
-		return publish(lock, left, granted, reason, current);
+		const calls = withMore(left.calls, uncounted(asked));
+		return publish(lock, { ...left, calls }, granted, reason, current);
 	};
+
+	/** Calls that were made again, or to the next base URL: the mark had counted on one. */
+	const withMore = (calls: readonly number[], more: number) =>
+		more === 0
+			? calls
+			: [...calls, ...Array.from({ length: more }, () => clock.now())];
 
 	/**
 	 * A token from the issuer. The stable interface may give `current` again, and
@@ -417,8 +428,9 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		marked: AccountState,
 		reason: Reason,
 		current: KnownToken | undefined,
+		onCall: () => void,
 	): Promise<Grant> => {
-		const granted = await issuer.fetch({ force: false });
+		const granted = await issuer.fetch({ force: false, onCall });
 		if (
 			rules.interface === "classic" ||
 			current === undefined ||
@@ -436,7 +448,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
 			calls: countCall(marked.calls, now, windowOf(current)),
 			forceCalls: countForce(marked.forceCalls, now),
 		});
-		const other = await issuer.fetch({ force: true });
+		const other = await issuer.fetch({ force: true, onCall });
 		if (tokenId(other.value) === current.id)
 			throw forceRefused(appid, "the same token again");
 		return other;
@@ -516,6 +528,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		before: AccountState,
 		error: IssuerError,
 		startedAt: number,
+		uncountedCalls: number,
 	): Promise<Outcome> => {
 		parts.count({ kind: "fetch", outcome: error.code });
 		// A silence of ten seconds was a pause already.
@@ -529,7 +542,9 @@ export function createKeeper(parts: KeeperParts): Keeper {
 			await lock.remember({
 				...state,
 				...(inFlight === undefined ? {} : { inFlight }),
-				...(error.sent ? {} : { calls: before.calls }),
+				calls: error.sent
+					? withMore(state.calls, uncountedCalls)
+					: before.calls,
 				pause,
 			});
 		} catch (storeError) {
@@ -732,6 +747,16 @@ export function createKeeper(parts: KeeperParts): Keeper {
 			wish?.answer(failedBy(stopping));
 		},
 	};
+}
+
+function uncounted({
+	sent,
+	counted,
+}: {
+	readonly sent: number;
+	readonly counted: number;
+}): number {
+	return Math.max(0, sent - counted);
 }
 
 /** Nothing to do, and nothing that waits. */

@@ -66,7 +66,13 @@ export function createSuspicion(parts: SuspicionParts): Suspicion {
 
 	const probe = (known: KnownToken, repeats: number): Promise<Verdict> => {
 		const { id, token } = known;
-		const verdict = parts.issuer.probe(token.value).then((said) => {
+		let left = 0;
+		const onCall = () => {
+			// The first one was counted before it left.
+			if (left > 0) calls = countCall(calls, clock.now(), known.lifetimeMs);
+			left += 1;
+		};
+		const verdict = parts.issuer.probe(token.value, onCall).then((said) => {
 			asked.said = said;
 			parts.onVerdict(known, said);
 			return said;

@@ -27,10 +27,16 @@ export interface Grant {
 export type Verdict = "alive" | "dead" | "unsure";
 
 export interface Issuer {
-	/** One attempt, over the base URLs in turn if a link fails. Throws `IssuerError`. */
-	fetch(options: { readonly force: boolean }): Promise<Grant>;
+	/**
+	 * One attempt, over the base URLs in turn if a link fails; `onCall`: at each
+	 * request that leaves. Throws `IssuerError`.
+	 */
+	fetch(options: {
+		readonly force: boolean;
+		readonly onCall?: () => void;
+	}): Promise<Grant>;
 	/** Tries the token on a harmless API. Never throws. */
-	probe(token: string): Promise<Verdict>;
+	probe(token: string, onCall?: () => void): Promise<Verdict>;
 }
 
 export interface IssuerOptions {
@@ -57,10 +63,16 @@ export function createIssuer(options: IssuerOptions): Issuer {
 	const call = async (
 		baseUrl: string,
 		request: EndpointRequest,
+		onSent: (() => void) | undefined,
 	): Promise<Reply> => {
 		const { timeoutMs } = options;
 		const requestedAt = clock.now();
-		const answer = await options.http.send({ baseUrl, timeoutMs, ...request });
+		const answer = await options.http.send({
+			baseUrl,
+			timeoutMs,
+			onSent,
+			...request,
+		});
 		const body = objectIn(answer);
 		const serverTime = answer.serverTime ?? timeOfRid(ridIn(body));
 		if (serverTime !== undefined) options.witness.serverTime(serverTime);
@@ -68,7 +80,7 @@ export function createIssuer(options: IssuerOptions): Issuer {
 	};
 
 	return {
-		fetch: async ({ force }) => {
+		fetch: async ({ force, onCall }) => {
 			const request = tokenRequest(options, force);
 			const failed: FailedLink[] = [];
 			// A forced request must not arrive twice: it goes where the normal one
@@ -77,7 +89,7 @@ export function createIssuer(options: IssuerOptions): Issuer {
 				? startingAt(answering, baseUrls)
 				: baseUrls) {
 				try {
-					const reply = await call(baseUrl, request);
+					const reply = await call(baseUrl, request, onCall);
 					answering = baseUrl;
 					options.witness.answered(baseUrl, failed);
 					return grantIn(reply, {
@@ -94,11 +106,11 @@ export function createIssuer(options: IssuerOptions): Issuer {
 			}
 			throw linkFailure(appid, failed);
 		},
-		probe: async (token) => {
+		probe: async (token, onCall) => {
 			const path = `/cgi-bin/get_api_domain_ip?access_token=${encodeURIComponent(token)}`;
 			for (const baseUrl of baseUrls) {
 				try {
-					return verdictIn((await call(baseUrl, { path })).body);
+					return verdictIn((await call(baseUrl, { path }, onCall)).body);
 				} catch (error) {
 					if (!(error instanceof LinkError)) throw error;
 					if (!failsOver(error.trouble) || stopping.aborted) break;

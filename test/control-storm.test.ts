@@ -3,12 +3,13 @@
  * signals costs, counted at WeChat.
  */
 import { spawn } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { expect, test } from "vitest";
-import type { Simulator } from "../src/simulator/server.ts";
+import { expect, onTestFinished, test } from "vitest";
+import { type Simulator, startSimulator } from "../src/simulator/server.ts";
 import { eventually } from "./support/eventually.ts";
-import { refreshOver } from "./support/socket.ts";
+import { callSocket, refreshOver } from "./support/socket.ts";
 import { startAll } from "./support/start-all.ts";
 import { readTokenFile, tokenOtherThan } from "./support/token-file.ts";
 import { fetchesOf } from "./support/wechat.ts";
@@ -137,6 +138,35 @@ test("an app that forces for ever spends its budget and no more, and is told so"
 	expect(fetchesOf(wechat, "wx1")).toBe(5);
 	expect(readTokenFile(file).value).toBe(answers[3]?.json().value);
 });
+
+test.for([
+	["status", 5],
+	// Each is sent again, on a new connection, as the last answer is not long ago.
+	["reset", 5],
+] as const)(
+	"what goes to the next base URL, or again after a %s, is of the budget, too",
+	async ([mode, budget]) => {
+		const { wechat, config, socket } = await startOne({ cooldown: 0, budget });
+		const second = await startSimulator({ accounts: config.accounts });
+		onTestFinished(() => second.close());
+		const text = readFileSync(config.file, "utf8");
+		const urls = `base_urls = ["${wechat.url}", "${second.url}"]`;
+		writeFileSync(config.file, text.replace(/base_urls = .*/, urls));
+		const used = () => wechat.requests.length + second.requests.length;
+		const faults = mode === "status" ? { mode, status: 502 } : { mode };
+		await wechat.addFault(faults);
+		await second.addFault(faults);
+		const seen: number[] = [];
+		await callSocket(socket, "/v1/reload", { method: "POST" });
+		for (let round = 0; round < 10; round += 1) {
+			await refreshOver(socket, "wx1");
+			seen.push(used());
+		}
+		// The last attempt that was begun may have taken it beyond, and by no more.
+		expect(seen.at(-1)).toBeLessThan(budget + 4);
+		expect(seen.at(-1)).toBe(seen[2]);
+	},
+);
 
 test("a thousand reports to a broken WeChat are not a thousand calls", async () => {
 	const { wechat, socket, file } = await startOne();
