@@ -387,7 +387,8 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		let left = marked;
 		const asked = { counted: 0, sent: 0 };
 		const leave = async (mark: AccountState) => {
-			await lock.remember(mark);
+			// Without a token there is none that could pass for a living one.
+			await lock.remember(mark, { isPassing: current === undefined });
 			left = mark;
 			asked.counted += 1;
 		};

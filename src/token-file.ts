@@ -62,8 +62,14 @@ export interface FileOwner {
 export interface LockedStore {
 	/** Names this hold of the lock, for the mark of a request. */
 	readonly lock: string;
-	/** It looks at the lock last: a mark that was left is one of the holder. */
-	remember(state: AccountState): Promise<void>;
+	/**
+	 * It looks at the lock last: a mark that was left is one of the holder.
+	 * `isPassing`: a crash of the machine may take it back.
+	 */
+	remember(
+		state: AccountState,
+		options?: { readonly isPassing: boolean },
+	): Promise<void>;
 	/** `voucher`: the state that vouches for the token, if it is not remembered yet. */
 	publish(token: Token, voucher?: AccountState): Promise<void>;
 	release(): Promise<void>;
@@ -148,12 +154,13 @@ export function createTokenFile(options: TokenFileOptions): TokenFile {
 		};
 		return {
 			lock: lock.instance,
-			remember: async (content) => {
+			remember: async (content, { isPassing } = { isPassing: false }) => {
 				const isAdded = await records.add(content, {
 					isNew: isNew(),
 					isFollowed: true,
 					before: makeDraft,
 					sync: async (file) => {
+						if (isPassing) return;
 						await directory.sync(file);
 						if (isNew()) await directory.syncNames();
 					},

@@ -12,7 +12,7 @@ import {
 	sweep,
 	type TokenFileOptions,
 } from "../src/token-file.ts";
-import { insteadOf } from "./faults/spy.ts";
+import { insteadOf, watchSyncs } from "./faults/spy.ts";
 import { newDirectory } from "./support/directory.ts";
 
 const token = { value: "a-token", expiresAt: 2_000_000_000_000 };
@@ -364,6 +364,32 @@ test("marks and vouchers are records of the same file, and with a mark the token
 	expect(store.read()).toEqual({ kind: "token", token, exact: true });
 	await lock?.release();
 	expect(newStoreAt(path).recall().generation).toBe(3);
+});
+
+test("a mark survives a crash of the machine, with the name of its file if that is new; a passing one need not", async () => {
+	const { path, store } = newStore();
+	const synced: string[] = [];
+	watchSyncs((file) => {
+		synced.push(basename(fs.readlinkSync(`/proc/self/fd/${file}`)));
+		return undefined;
+	});
+	const state = basename(statePathOf(path));
+	const directory = basename(dirname(path));
+	const lock = await store.acquire(0);
+	store.recall();
+	await lock?.remember(emptyState, { isPassing: true });
+	expect(synced).toEqual([]);
+	store.recall();
+	await lock?.remember(emptyState);
+	expect(synced).toEqual([state]);
+	await lock?.release();
+
+	fs.rmSync(statePathOf(path));
+	const again = await store.acquire(0);
+	store.recall();
+	await again?.remember(emptyState);
+	expect(synced.slice(1)).toEqual([state, directory]);
+	await again?.release();
 });
 
 test("a request that brought nothing leaves no draft", async () => {
