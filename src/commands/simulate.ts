@@ -100,6 +100,12 @@ function accountsOf(pairs: readonly string[]): readonly SimulatedAccount[] {
 }
 
 function nextPorts(port: number): Readonly<Record<string, number>> {
+	const most = 65_536 - apiHosts.length;
+	if (port > most)
+		throw new UsageError(
+			`--hosts needs ${apiHosts.length} ports, from --port ${port} on`,
+			`give a port up to ${most}`,
+		);
 	return Object.fromEntries(
 		apiHosts
 			.slice(1)

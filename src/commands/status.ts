@@ -70,7 +70,7 @@ async function look(place: ControlPlace): Promise<Seen> {
 		new ConfigError("", [
 			{
 				path: hidden?.path ?? "",
-				message: `${hidden?.message}; give a configuration with --config, or the directory in $WXTOKEND_DIRECTORY`,
+				message: `${hidden?.message}; without the daemon it tells which accounts there are: give one that this user may read with --config ("wxtokend get APPID" needs none)`,
 			},
 		])
 	);

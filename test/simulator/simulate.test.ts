@@ -26,6 +26,15 @@ test("without an account it makes one, and prints what a daemon needs to use it"
 	expect(JSON.parse(body)).toHaveProperty("access_token");
 });
 
+test("ports for all hosts that there cannot be are refused in words", async () => {
+	const said = await runProgram(["simulate", "--hosts", "--port", "65532"]);
+	expect(said).toMatchObject({
+		code: 64,
+		stderr:
+			"wxtokend: --hosts needs 5 ports, from --port 65532 on; give a port up to 65531\n",
+	});
+});
+
 test.each(["SIGINT", "SIGTERM"] as const)(
 	"%s ends it with 0, also while a request hangs",
 	async (signal) => {
