@@ -61,7 +61,7 @@ export function createHttp({ connectTimeoutMs, env }: HttpOptions) {
 		keepAliveTimeout: keepAliveMs,
 		keepAliveMaxTimeout: keepAliveMs,
 		// No more than the gates let through, and what is urgent.
-		connections: 1_024,
+		connections: 576,
 		// The one timer for the whole request does for these, too.
 		headersTimeout: 0,
 		bodyTimeout: 0,

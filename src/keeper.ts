@@ -396,22 +396,22 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		if (forced) parts.count({ kind: "forced" });
 		if (reason === "reported" && hasForeignFetcher(marked, startedAt))
 			told.overwritten(marked.diedEarly.length);
-		let granted: Grant;
-		try {
-			asking = lock;
-			granted = await ask(leave, marked, reason, current, () => {
-				asked.sent += 1;
+		const onCall = () => {
+			asked.sent += 1;
+		};
+		asking = lock;
+		const answer = await ask(leave, marked, reason, current, onCall)
+			.catch(orIssuerError)
+			.finally(() => {
+				asking = undefined;
+				// An older token must not come after the new one.
+				return mending;
 			});
-		} catch (error) {
-			if (!(error instanceof IssuerError)) throw error;
-			return fetchFailed(lock, before, error, startedAt, uncounted(asked));
-		} finally {
-			asking = undefined;
-			// An older token must not come after the new one.
-			await mending;
-		}
-		const calls = withMore(left.calls, uncounted(asked));
-		return publish(lock, { ...left, calls }, granted, reason, current);
+		const uncounted = Math.max(0, asked.sent - asked.counted);
+		if (answer instanceof IssuerError)
+			return fetchFailed(lock, before, answer, startedAt, uncounted);
+		const calls = withMore(left.calls, uncounted);
+		return publish(lock, { ...left, calls }, answer, reason, current);
 	};
 
 	/** Calls that were made again, or to the next base URL: the mark had counted on one. */
@@ -750,14 +750,9 @@ export function createKeeper(parts: KeeperParts): Keeper {
 	};
 }
 
-function uncounted({
-	sent,
-	counted,
-}: {
-	readonly sent: number;
-	readonly counted: number;
-}): number {
-	return Math.max(0, sent - counted);
+function orIssuerError(error: unknown): IssuerError {
+	if (error instanceof IssuerError) return error;
+	throw error;
 }
 
 /** Nothing to do, and nothing that waits. */

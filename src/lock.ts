@@ -236,7 +236,7 @@ async function makeLock(
 ): Promise<HeldLock | undefined> {
 	const { path } = options;
 	const own = ownDirectory(options);
-	let compromised = false;
+	let isGivenUp = false;
 	let release: () => Promise<void>;
 	try {
 		release = await lockDirectory(path, {
@@ -249,7 +249,7 @@ async function makeLock(
 			retries: 0,
 			fs: own.fs,
 			onCompromised: () => {
-				compromised = true;
+				isGivenUp = true;
 			},
 		});
 	} catch (error) {
@@ -259,8 +259,9 @@ async function makeLock(
 	const made = own.found();
 	return {
 		instance: made === undefined ? "" : instanceOf(made),
-		isHeld: () => !compromised && own.isThere(),
+		isHeld: () => !isGivenUp && own.isThere(),
 		release: async () => {
+			isGivenUp = true;
 			try {
 				// Not after a loss: to the library all locks of a path are the same.
 				// The timer of a lost one notices the loss, and ends by itself.

@@ -73,6 +73,7 @@ test("a lock is held by one, and free again after its release", async () => {
 	expect(held?.isHeld()).toBe(true);
 	expect(await other.tryLock()).toBeUndefined();
 	await held?.release();
+	expect(held?.isHeld()).toBe(false);
 	expect(fs.existsSync(one.path)).toBe(false);
 	expect((await other.tryLock())?.isHeld()).toBe(true);
 });
