@@ -6,7 +6,8 @@
  * process may have been faster · leave a mark · fetch · publish · unlock.
  *
  * It never sleeps and never retries by itself: a failed attempt only moves the
- * time of the next one, and the next look takes it from there.
+ * time of the next one, and the next look takes it from there. While WeChat is
+ * asked, which may take its time, the file is looked after all the same (`mend`).
  */
 import { createAccountLog } from "./account-log.ts";
 import {

@@ -9,6 +9,9 @@
  * nothing is made or read for one of them. While hundreds wait nobody listens to
  * the kernel, which would tell of each of our own writes; once they are done, all
  * are looked at.
+ *
+ * A file that does not hold what it should is put back past that line: it needs no
+ * call to WeChat, and its readers shall not wait for those that do.
  */
 import { tokenFileOf } from "./account-state.ts";
 import type { Clock } from "./clock.ts";

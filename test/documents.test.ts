@@ -47,7 +47,7 @@ describe.each(readmes)("%s", (name) => {
 			options.map(({ flag }) => `--${flag}`),
 		);
 		// The demo's own, and those of other programs in examples.
-		const others = ["--help", "--seconds", "--unix-socket"];
+		const others = ["--help", "--seconds", "--unix-socket", "--ignore-scripts"];
 		const named = found(text, /(?<![\w-])--[a-z][a-z-]*/g);
 		expect(named.filter((flag) => !others.includes(flag))).toEqual(
 			[...new Set(options)].sort(),
