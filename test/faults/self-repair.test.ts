@@ -5,13 +5,14 @@
 import { execFileSync } from "node:child_process";
 import fs from "node:fs";
 import { join } from "node:path";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { decodeState, statePathOf } from "../../src/account-state.ts";
 import { newAccounts, writeConfig } from "../support/config-file.ts";
 import { newDirectory } from "../support/directory.ts";
 import { eventually } from "../support/eventually.ts";
 import { startIssuer } from "../support/issuer.ts";
 import { startDaemon, startProgram } from "../support/program.ts";
+import { readTokenFile } from "../support/token-file.ts";
 import { startHeldIssuer } from "./held-issuer.ts";
 import { inParallel } from "./in-parallel.ts";
 import { newScene } from "./keepers.ts";
@@ -206,6 +207,53 @@ test("readers have their token back within a tick while WeChat keeps a request w
 	expect(
 		daemon.events().filter(({ event }) => event === "file.repaired").length,
 	).toBe(2);
+});
+
+test("a token that is put back just when the answer comes does not take the place of the new one", async () => {
+	const syncs: (() => void)[] = [];
+	const requests: (() => void)[] = [];
+	let isHolding = false;
+	const give = (held: (() => void)[]) => (go: () => void) => {
+		if (isHolding) held.push(go);
+		else go();
+	};
+	// A disk, and one that takes its time.
+	vi.spyOn(fs, "statfsSync").mockReturnValue({ type: 0xef53 } as never);
+	vi.spyOn(fs, "fsync").mockImplementation(((
+		_file: number,
+		done: (error: null) => void,
+	) => give(syncs)(() => done(null))) as never);
+	onTestFinished(() => {
+		vi.restoreAllMocks();
+	});
+	const scene = newScene({ onRequest: () => new Promise(give(requests)) });
+	const { keeper } = scene.start();
+	await keeper.look();
+	const syncAll = async (until: Promise<unknown>) => {
+		let isOver = false;
+		void until.then(() => {
+			isOver = true;
+		});
+		// The last one first: what comes before it must not depend on its speed.
+		while (!isOver) {
+			syncs.pop()?.();
+			await new Promise(setImmediate);
+		}
+	};
+
+	isHolding = true;
+	const wish = keeper.force();
+	await eventually(() => syncs.length === 1, { what: "the mark's sync" });
+	syncs.pop()?.();
+	await eventually(() => requests.length === 1, { what: "a request" });
+	fs.rmSync(scene.path);
+	const mended = keeper.mend();
+	await eventually(() => syncs.length === 1, { what: "the repair's sync" });
+	requests.pop()?.();
+	for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
+	await syncAll(Promise.all([wish, mended, keeper.idle()]));
+	expect(readTokenFile(scene.path).value).toBe(scene.issued.at(-1));
+	expect(scene.issued.length).toBe(2);
 });
 
 test("accounts whose WeChat does not answer hold up nobody else, neither a first token nor a repair", async () => {
