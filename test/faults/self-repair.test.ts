@@ -234,9 +234,11 @@ test("a token that is put back just when the answer comes does not take the plac
 		void until.then(() => {
 			isOver = true;
 		});
-		// The last one first: what comes before it must not depend on its speed.
-		while (!isOver) {
-			syncs.pop()?.();
+		// The youngest one, then the oldest: so a repair that is not waited for would
+		// come right after the rename of the new token.
+		for (let turn = 0; !isOver; turn++) {
+			const sync = turn % 2 === 0 ? syncs.pop() : syncs.shift();
+			sync?.();
 			await new Promise(setImmediate);
 		}
 	};
