@@ -12,14 +12,6 @@ export interface Gate {
 	load(): number;
 }
 
-/**
- * So many tasks are begun per turn of the event loop. Under /run a whole refresh
- * takes no turn but for its answer, and fifty in a row would hold up a socket's
- * client; one by one they would take a third longer, as each turn finds the
- * processor's caches full of other things.
- */
-const perTurn = 16;
-
 /** Who takes longer is slow. */
 const slowMs = 1_000;
 
@@ -35,18 +27,16 @@ export function createGate(limit: number): Gate {
 
 	const pump = () => {
 		isPumping = false;
-		for (let begun = 0; begun < perTurn && running < limit; begun += 1) {
-			const start = queue[head];
-			if (start === undefined) return;
-			head += 1;
+		// All at once, and not one per turn of the event loop: what they do is the
+		// same, and each turn would find the processor's caches full of other things.
+		for (; running < limit && head < queue.length; head += 1) {
 			running += 1;
-			start();
+			queue[head]?.();
 		}
-		if (head > 1024 && head * 2 > queue.length) {
+		if (head * 2 > queue.length) {
 			queue = queue.slice(head);
 			head = 0;
 		}
-		next();
 	};
 
 	const next = () => {
