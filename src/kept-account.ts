@@ -1,3 +1,4 @@
+import fs from "node:fs";
 import { join } from "node:path";
 import type { ProcessName } from "./account-state.ts";
 import type { Clock } from "./clock.ts";
@@ -14,6 +15,7 @@ import {
 } from "./output-directory.ts";
 import type { KnownToken } from "./policy.ts";
 import { type AccountStatus, statusOf } from "./status.ts";
+import { encodeToken } from "./token.ts";
 import {
 	createTokenFile,
 	type FileOwner,
@@ -124,19 +126,39 @@ export class KeptAccount {
 	forceInTurn(onDone: () => void): Promise<WishAnswer> {
 		const { gate, clock } = this.#around;
 		const since = clock.now();
+		// At work already, it takes the wish along. A turn for each signal would be
+		// many for an account whose WeChat does not answer.
+		if (this.#working?.keeper.isAtWork())
+			return this.#working.keeper.force(since);
 		this.#forced ??= gate
 			.pass(async () => {
 				this.#forced = undefined;
 				if (this.#isSettled) return { answered: failedBy(stopping) };
 				const { keeper } = this;
-				// It may wait for its cooldown: that is no part of the turn.
+				const isInTurn = !keeper.isAtWork();
 				const answered = keeper.force(since);
-				await keeper.idle();
+				// It may wait for its cooldown: that is no part of the turn.
+				if (isInTurn) await keeper.idle();
 				onDone();
 				return { answered };
 			})
 			.then(({ answered }) => answered);
 		return this.#forced;
+	}
+
+	/**
+	 * Of one at rest: whether its file is gone, or another one, or of another size.
+	 * Cheap, for when nobody listens to the kernel.
+	 */
+	isTouched(): boolean {
+		if (this.#working !== undefined || this.#known === undefined) return false;
+		const size = Buffer.byteLength(encodeToken(this.#known.token));
+		try {
+			const found = fs.lstatSync(this.path, { throwIfNoEntry: false });
+			return found?.ino !== this.#owner?.inode || found?.size !== size;
+		} catch {
+			return true; // A look will tell what is wrong.
+		}
 	}
 
 	/** Nothing is begun any more; resolves when nothing is under way. */

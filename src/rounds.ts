@@ -7,8 +7,8 @@
  *
  * If many need something at once, most of them wait in line, and until its turn
  * nothing is made or read for one of them. While hundreds wait nobody listens to
- * the kernel, which would tell of each of our own writes; once they are done, all
- * are looked at.
+ * the kernel, which would tell of each of our own writes: each tick sees whether
+ * the files are there, and once the hundreds are done, all are looked at.
  *
  * A file that does not hold what it should is put back past that line: it needs no
  * call to WeChat, and its readers shall not wait for those that do.
@@ -109,11 +109,12 @@ export function createRounds(parts: RoundsParts): Rounds {
 
 	/** Of one that waits, for its turn or for WeChat: its readers shall not. */
 	const mendMeanwhile = (one: KeptAccount) => {
-		void one.keeperAtWork?.mend().catch(onBug);
+		if (one.keeperAtWork !== undefined || one.isStirred)
+			void one.keeper.mend().catch(onBug);
 	};
 
 	const needOf = (one: KeptAccount, isAwake: boolean): Need | undefined => {
-		const isCrowded = isAwake && gate.load() >= crowd;
+		const isCrowded = isAwake && !one.isStirred && gate.load() >= crowd;
 		return isCrowded && one.keeperAtWork === undefined
 			? { publish: false, more: true }
 			: one.keeper.needsLook();
@@ -130,13 +131,14 @@ export function createRounds(parts: RoundsParts): Rounds {
 		const looks: Promise<unknown>[] = [];
 		const slices = createSlices(sliceMs);
 		for (const [index, one] of accounts.entries()) {
+			if (isStorm) one.isStirred ||= one.isTouched();
 			const isAwake = one.isStirred || now >= one.restsUntil;
 			if (!isAwake && !atAll && index % turns !== turn) continue;
 			if (one.isPending || one.keeperAtWork?.isAtWork()) {
 				mendMeanwhile(one);
 			} else {
-				one.isStirred = false;
 				const need = needOf(one, isAwake);
+				one.isStirred = false;
 				if (need !== undefined) looks.push(tend(one, need, patienceMs));
 				else if (mayRest()) one.rest();
 			}

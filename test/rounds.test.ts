@@ -17,7 +17,7 @@ const lifetimeMs = 7_200_000;
 const hourMs = 3_600_000;
 
 /** Accounts with valid tokens on disk, a virtual clock, and an issuer that counts. */
-function newScene(count: number) {
+function newScene(count: number, hangs = (_appid: string) => false) {
 	const directory = join(newDirectory(), "tokens");
 	fs.mkdirSync(directory, 0o750);
 	let now = Date.UTC(2026, 0, 5, 2);
@@ -46,6 +46,7 @@ function newScene(count: number) {
 		return new KeptAccount(account, place, {
 			http: {
 				send: async () => {
+					if (hangs(appid)) await new Promise(() => {});
 					fetches += 1;
 					mostAwake = Math.max(mostAwake, awake().length);
 					const token = `another-${fetches}`;
@@ -247,6 +248,60 @@ test("signals in a row put each account in line once", async () => {
 	expect(fetches()).toBe(many);
 	// While so many are in line, each is let go again when it is done.
 	expect(mostAwake()).toBeLessThan(many);
+});
+
+test("amid hundreds that wait in line, a file that is gone, emptied or replaced is back in the next tick", async () => {
+	const { accounts, rounds, advance, gate, fetches } = newScene(many);
+	await rounds.first(0);
+	let go = () => {};
+	const gone = new Promise<void>((resolve) => {
+		go = resolve;
+	});
+	const crowd = Array.from({ length: 400 }, () => gate.pass(() => gone));
+	await rounds.tick();
+	advance(1_000);
+	const [one, two, three] = accounts.slice(5) as [
+		KeptAccount,
+		KeptAccount,
+		KeptAccount,
+	];
+	const before = fs.readFileSync(one.path, "utf8");
+	fs.rmSync(one.path);
+	fs.truncateSync(two.path);
+	fs.copyFileSync(three.path, `${three.path}.x`);
+	fs.renameSync(`${three.path}.x`, three.path);
+	await rounds.tick();
+	await eventually(
+		() => fs.existsSync(one.path) && fs.statSync(two.path).size > 0,
+		{ what: "both files" },
+	);
+	expect(fs.readFileSync(one.path, "utf8")).toBe(before);
+	expect(gate.load()).toBeGreaterThan(256);
+	expect(fetches()).toBe(0);
+	go();
+	await Promise.all(crowd);
+});
+
+test("signals in a row take no turn for each of those whose WeChat does not answer", async () => {
+	const [count, hanging] = [60, 10];
+	const hangs = (appid: string) => Number(appid.slice(2)) < hanging;
+	const { rounds, advance, fetches, gate } = newScene(count, hangs);
+	await rounds.first(0);
+	let turns = 0;
+	const { pass } = gate;
+	Object.assign(gate, {
+		pass: (task: () => Promise<unknown>) => {
+			turns += 1;
+			return pass(task);
+		},
+	});
+	for (let signal = 1; signal <= 5; signal += 1) {
+		advance(11_000);
+		void rounds.forceAll();
+		const wanted = signal * (count - hanging);
+		await eventually(() => fetches() === wanted, { what: "the others" });
+	}
+	expect(turns).toBe(count + 4 * (count - hanging));
 });
 
 test("who is let go by a new configuration, or at the end, refreshes nothing when its turn comes", async () => {
