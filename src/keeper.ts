@@ -147,6 +147,12 @@ export interface Keeper {
 	settle(): Promise<void>;
 }
 
+/** What an attempt may ask of WeChat, with all that goes to other base URLs or again. */
+interface CallBudget {
+	readonly onCall: () => void;
+	readonly left: () => number;
+}
+
 export interface Need {
 	/** The file does not hold the token that it should: `mend` is enough for that. */
 	readonly publish: boolean;
@@ -397,11 +403,16 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		if (forced) parts.count({ kind: "forced" });
 		if (reason === "reported" && hasForeignFetcher(marked, startedAt))
 			told.overwritten(marked.diedEarly.length);
-		const onCall = () => {
-			asked.sent += 1;
+		const budget: CallBudget = {
+			onCall: () => {
+				asked.sent += 1;
+			},
+			// One is allowed, or there would be no attempt.
+			left: () =>
+				Math.max(1, rules.budget - marked.calls.length + 1 - asked.sent),
 		};
 		asking = lock;
-		const answer = await ask(leave, marked, reason, current, onCall)
+		const answer = await ask(leave, marked, reason, current, budget)
 			.catch(orIssuerError)
 			.finally(() => {
 				asking = undefined;
@@ -430,9 +441,13 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		marked: AccountState,
 		reason: Reason,
 		current: KnownToken | undefined,
-		onCall: () => void,
+		{ onCall, left }: CallBudget,
 	): Promise<Grant> => {
-		const granted = await issuer.fetch({ force: false, onCall });
+		const granted = await issuer.fetch({
+			force: false,
+			onCall,
+			mostCalls: left(),
+		});
 		if (
 			rules.interface === "classic" ||
 			current === undefined ||
@@ -450,7 +465,11 @@ export function createKeeper(parts: KeeperParts): Keeper {
 			calls: countCall(marked.calls, now, windowOf(current)),
 			forceCalls: countForce(marked.forceCalls, now),
 		});
-		const other = await issuer.fetch({ force: true, onCall });
+		const other = await issuer.fetch({
+			force: true,
+			onCall,
+			mostCalls: left(),
+		});
 		if (tokenId(other.value) === current.id)
 			throw forceRefused(appid, "the same token again");
 		return other;

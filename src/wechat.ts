@@ -28,12 +28,14 @@ export type Verdict = "alive" | "dead" | "unsure";
 
 export interface Issuer {
 	/**
-	 * One attempt, over the base URLs in turn if a link fails; `onCall`: at each
-	 * request that leaves. Throws `IssuerError`.
+	 * One attempt, over the base URLs in turn if a link fails. `onCall`: at each
+	 * request that leaves, of which there are `mostCalls` at most. Throws
+	 * `IssuerError`.
 	 */
 	fetch(options: {
 		readonly force: boolean;
 		readonly onCall?: () => void;
+		readonly mostCalls?: number;
 	}): Promise<Grant>;
 	/** Tries the token on a harmless API. Never throws. */
 	probe(token: string, onCall?: () => void): Promise<Verdict>;
@@ -80,8 +82,13 @@ export function createIssuer(options: IssuerOptions): Issuer {
 	};
 
 	return {
-		fetch: async ({ force, onCall }) => {
+		fetch: async ({ force, onCall, mostCalls = Number.POSITIVE_INFINITY }) => {
 			const request = tokenRequest(options, force);
+			let calls = 0;
+			const count = () => {
+				calls += 1;
+				onCall?.();
+			};
 			const failed: FailedLink[] = [];
 			// A forced request must not arrive twice: it goes where the normal one
 			// before it was answered, and no further once it has left.
@@ -89,7 +96,8 @@ export function createIssuer(options: IssuerOptions): Issuer {
 				? startingAt(answering, baseUrls)
 				: baseUrls) {
 				try {
-					const reply = await call(baseUrl, request, onCall);
+					const onlyOnce = force || mostCalls - calls === 1;
+					const reply = await call(baseUrl, { ...request, onlyOnce }, count);
 					answering = baseUrl;
 					options.witness.answered(baseUrl, failed);
 					return grantIn(reply, {
@@ -101,7 +109,7 @@ export function createIssuer(options: IssuerOptions): Issuer {
 					if (!(error instanceof LinkError)) throw error;
 					failed.push({ baseUrl, error });
 					const isOver = !failsOver(error.trouble) || (force && error.sent);
-					if (isOver || stopping.aborted) break;
+					if (isOver || stopping.aborted || calls >= mostCalls) break;
 				}
 			}
 			throw linkFailure(appid, failed);
@@ -151,7 +159,6 @@ function tokenRequest(
 					secret,
 					force_refresh: force,
 				}),
-				onlyOnce: force,
 			};
 		default:
 			return wire satisfies never;
