@@ -141,9 +141,11 @@ export function replaced(file: string): Promise<number> {
 
 /** How many token files a directory holds. */
 export function countTokens(directory: string): number {
-	return readdirSync(directory).filter(
-		(name) => name.startsWith("wx_access_token_") && !name.endsWith(".lock"),
-	).length;
+	return readdirSync(directory).filter(isToken).length;
+}
+
+export function isToken(name: string): boolean {
+	return name.startsWith("wx_access_token_") && !name.endsWith(".lock");
 }
 
 export interface Usage {

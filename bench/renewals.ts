@@ -9,6 +9,7 @@ import {
 	appidOf,
 	countTokens,
 	type Daemon,
+	isToken,
 	startDaemon,
 	tokenFile,
 	writeConfig,
@@ -160,7 +161,7 @@ function isDone(directory: string, accounts: number): boolean {
 	const names = readdirSync(directory);
 	return (
 		!names.some((name) => name.endsWith(".tmp") || name.endsWith(".lock")) &&
-		countTokens(directory) >= accounts
+		names.filter(isToken).length >= accounts
 	);
 }
 

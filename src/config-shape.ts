@@ -15,7 +15,7 @@ export function checkShape(content: unknown): {
 	readonly content: ConfigContent | undefined;
 	readonly problems: readonly ConfigProblem[];
 } {
-	const rest = structuredClone(content);
+	let rest = content;
 	const problems: ConfigProblem[] = [];
 	for (;;) {
 		const { success, output, issues = [] } = v.safeParse(fileSchema, rest);
@@ -25,6 +25,7 @@ export function checkShape(content: unknown): {
 		const found = problems.length === 0 ? issues : issues.filter(isUnknownKey);
 		if (found.length === 0) return { content: undefined, problems };
 		problems.push(...found.map(problemOf));
+		rest = structuredClone(rest);
 		for (const { path } of issues)
 			removeAt(rest, path?.map(({ key }) => String(key)) ?? []);
 	}

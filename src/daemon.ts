@@ -7,7 +7,7 @@ import type { Config } from "./config.ts";
 import { createControl } from "./control.ts";
 import type { Reloaded } from "./control-answers.ts";
 import { ConfigError, exitCode, StoreError } from "./errors.ts";
-import { createGate } from "./gate.ts";
+import { createGate, mostAtWork } from "./gate.ts";
 import { createHttp } from "./http.ts";
 import { KeptAccount, type Place, type Surroundings } from "./kept-account.ts";
 import { createLinkWitness } from "./link-witness.ts";
@@ -31,9 +31,6 @@ export interface DaemonOptions {
 	/** An error that is nobody's mistake but ours. */
 	readonly onBug: (error: unknown) => never;
 }
-
-/** Accounts at work at a time. */
-const maxAtWork = 48;
 
 /** A storm of SIGHUPs reads the configuration so often, and no more. */
 const reloadGapMs = 50;
@@ -63,8 +60,8 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 		stopping: stopping.signal,
 	});
 	const systemd = createNotifier(env, log, clock.monotonic);
-	const gate = createGate(maxAtWork);
-	const mendGate = createGate(maxAtWork);
+	const gate = createGate(mostAtWork);
+	const mendGate = createGate(mostAtWork);
 	const around: Surroundings = {
 		http: createHttp({ connectTimeoutMs: longestTimeoutMs(config) / 2, env }),
 		witness: createLinkWitness(clock, log),

@@ -12,6 +12,9 @@ export interface Gate {
 	load(): number;
 }
 
+/** Accounts at work at a time. */
+export const mostAtWork = 48;
+
 /** Who takes longer is slow. */
 const slowMs = 1_000;
 

@@ -210,8 +210,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
 	): Promise<Outcome> => {
 		if (settling) return { kind: "held-back", until: clock.now() };
 		const begunFor = wish;
-		const plan = consider();
-		if (isMend && !plan.publish) return nothingToMend();
+		const plan = consider(isMend);
 		if (!plan.publish && plan.fetch === undefined) return rest(plan);
 		let lock: LockedStore | undefined;
 		try {
@@ -238,20 +237,22 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		lock: LockedStore,
 		isMend: boolean,
 	): Promise<Outcome> => {
-		const plan = consider();
+		const plan = consider(isMend);
 		const { current } = plan;
 		if (plan.publish && current !== undefined) {
 			await republish(lock, current);
-			if (plan.fetch === undefined || isMend)
+			if (plan.fetch === undefined)
 				return { kind: "republished", token: current.token };
 		}
-		if (isMend) return nothingToMend();
 		if (plan.fetch === undefined) return rest(plan);
 		return refresh(lock, plan.fetch, current);
 	};
 
-	/** Reads, decides, and takes over what another process has published. */
-	const consider = (): Plan => {
+	/**
+	 * Reads, decides, and takes over what another process has published. To mend
+	 * the file (there is a token, then) nothing is fetched.
+	 */
+	const consider = (isMend: boolean): Plan => {
 		const plan = observe();
 		if (plan.granted && plan.current !== undefined) {
 			const { token } = plan.current;
@@ -259,7 +260,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
 			if (wish?.reason === "forced") told.shared(plan.current);
 			wish = undefined;
 		}
-		return plan;
+		return isMend ? { ...plan, fetch: undefined, heldBack: undefined } : plan;
 	};
 
 	const observe = (): Plan => {
@@ -332,20 +333,24 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		return { kind: "rested", token: current.token };
 	};
 
-	const nothingToMend = (): Outcome => ({
-		kind: "held-back",
-		until: clock.now(),
-	});
-
 	const republish = async (lock: LockedStore, current: KnownToken) => {
-		const found = store.read();
 		const state = memorable();
 		const isVouchedFor = state.published?.id === current.id;
-		await lock.publish(
-			current.token,
+		await putBack(
+			lock,
+			current,
 			isVouchedFor ? undefined : vouch(current, state),
 		);
 		recall();
+	};
+
+	const putBack = async (
+		lock: LockedStore,
+		current: KnownToken,
+		voucher?: AccountState,
+	) => {
+		const found = store.read();
+		await lock.publish(current.token, voucher);
 		parts.count({ kind: "published" });
 		told.repaired(current, found);
 	};
@@ -354,15 +359,11 @@ export function createKeeper(parts: KeeperParts): Keeper {
 	const mendMeanwhile = async (lock: LockedStore): Promise<void> => {
 		const { publish, current } = observe();
 		if (!publish || current === undefined) return;
-		const found = store.read();
 		try {
-			await lock.publish(current.token);
+			await putBack(lock, current);
 		} catch (error) {
 			if (!(error instanceof StoreError)) throw error;
-			return;
 		}
-		parts.count({ kind: "published" });
-		told.repaired(current, found);
 	};
 
 	const refresh = async (

@@ -92,7 +92,8 @@ export function createOutputDirectory(path: string): OutputDirectory {
 	};
 }
 
-const ownUid = process.geteuid?.();
+/** Of the files that this process makes. */
+export const ownUid = process.geteuid?.();
 
 // `fs.fsync` as it is at the call: tests put faults in its place.
 const syncByThread = promisify((file: number, done: fs.NoParamCallback) =>

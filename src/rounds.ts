@@ -16,7 +16,7 @@
 import { tokenFileOf } from "./account-state.ts";
 import type { Clock } from "./clock.ts";
 import { type FileWatch, watchFiles } from "./file-watch.ts";
-import type { Gate } from "./gate.ts";
+import { type Gate, mostAtWork } from "./gate.ts";
 import { freezeNewSpace, returnMemory, thawNewSpace } from "./heap.ts";
 import type { Need } from "./keeper.ts";
 import type { KeptAccount } from "./kept-account.ts";
@@ -46,9 +46,6 @@ export interface RoundsParts {
 
 /** More accounts than that are not all looked at in each tick. */
 const mostAtOnce = 256;
-
-/** More accounts than that are not all refreshed at the same moment. */
-const mostForcedAtOnce = 48;
 
 /** If so many wait for their turn, the next one is not even asked whether it needs one. */
 const crowd = 16;
@@ -177,7 +174,7 @@ export function createRounds(parts: RoundsParts): Rounds {
 		},
 		forceAll: async () => {
 			const answers =
-				accounts.length > mostForcedAtOnce
+				accounts.length > mostAtWork
 					? accounts.map((one) => one.forceInTurn(() => restInStorm(one)))
 					: accounts.map(({ keeper }) => keeper.force());
 			watchForStorm();

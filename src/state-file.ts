@@ -8,6 +8,7 @@ import fs from "node:fs";
 import { type AccountState, encodeState } from "./account-state.ts";
 import { type FileAttributes, setGroup } from "./atomic-write.ts";
 import { StoreError } from "./errors.ts";
+import { ownUid } from "./output-directory.ts";
 
 /** More is written anew: the kernel writes a page as a whole. */
 const mostBytes = 4_096;
@@ -126,8 +127,6 @@ function orUndefined<T>(act: () => T): T | undefined {
 		return undefined;
 	}
 }
-
-const ownUid = process.geteuid?.();
 
 /** As this process publishes files, and by no other name. */
 function isOurKind(found: fs.Stats, { mode, gid }: FileAttributes): boolean {

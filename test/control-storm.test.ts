@@ -139,30 +139,24 @@ test("an app that forces for ever spends its budget and no more, and is told so"
 	expect(readTokenFile(file).value).toBe(answers[3]?.json().value);
 });
 
-test.for([
-	["status", 5],
-	// Each is sent again, on a new connection, as the last answer is not long ago.
-	["reset", 5],
-] as const)(
+// After a reset it is sent again, on a new connection, as the last answer is not long ago.
+test.for(["status", "reset"] as const)(
 	"what goes to the next base URL, or again after a %s, is of the budget, too",
-	async ([mode, budget]) => {
+	async (mode) => {
+		const budget = 5;
 		const { wechat, config, socket } = await startOne({ cooldown: 0, budget });
 		const second = await startSimulator({ accounts: config.accounts });
 		onTestFinished(() => second.close());
 		const text = readFileSync(config.file, "utf8");
 		const urls = `base_urls = ["${wechat.url}", "${second.url}"]`;
 		writeFileSync(config.file, text.replace(/base_urls = .*/, urls));
-		const used = () => wechat.requests.length + second.requests.length;
 		const faults = mode === "status" ? { mode, status: 502 } : { mode };
 		await wechat.addFault(faults);
 		await second.addFault(faults);
-		const seen: number[] = [];
 		await callSocket(socket, "/v1/reload", { method: "POST" });
-		for (let round = 0; round < 10; round += 1) {
+		for (let round = 0; round < 10; round += 1)
 			await refreshOver(socket, "wx1");
-			seen.push(used());
-		}
-		expect(seen.at(-1)).toBe(budget);
+		expect(wechat.requests.length + second.requests.length).toBe(budget);
 	},
 );
 

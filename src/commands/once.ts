@@ -3,7 +3,7 @@ import type { CommandLine } from "../command-line.ts";
 import { type Config, loadConfig } from "../config.ts";
 import { exitCode, StoreError, UsageError } from "../errors.ts";
 import { explain } from "../explain.ts";
-import { createGate } from "../gate.ts";
+import { createGate, mostAtWork } from "../gate.ts";
 import { createHttp } from "../http.ts";
 import type { Outcome } from "../keeper.ts";
 import { KeptAccount } from "../kept-account.ts";
@@ -60,7 +60,7 @@ export async function withKeepers(
 		log.warn({ event: "config.doubtful" }, warning);
 	const timeoutMs = Math.max(...config.accounts.map((a) => a.timeoutMs));
 	const http = createHttp({ connectTimeoutMs: timeoutMs / 2, env });
-	const gate = createGate(48);
+	const gate = createGate(mostAtWork);
 	const place = await prepareDirectory(config);
 	const around = {
 		http,
