@@ -38,8 +38,8 @@ export async function publishFile(
 	attributes: FileAttributes,
 	stillOurs?: () => void,
 	directory?: OutputDirectory,
-): Promise<fs.BigIntStats> {
-	const draft = await draftFile(path, attributes, directory);
+): Promise<fs.Stats> {
+	const draft = draftFile(path, attributes, directory);
 	return draft.publish(content, stillOurs);
 }
 
@@ -49,22 +49,22 @@ export interface Draft {
 	 * Takes the room that a small content needs: so a full disk shows before there
 	 * is a content. Throws `StoreError`.
 	 */
-	reserve(): Promise<void>;
+	reserve(): void;
 	/**
 	 * Throws `StoreError`. Resolves with the file as it was right before its rename,
 	 * which changes its ctime.
 	 */
-	publish(content: string, stillOurs?: () => void): Promise<fs.BigIntStats>;
+	publish(content: string, stillOurs?: () => void): Promise<fs.Stats>;
 	/** If it is not to be published. Never throws. */
 	discard(): void;
 }
 
 /** Empty, beside `path`, with its final mode and group. Throws `StoreError`. */
-export async function draftFile(
+export function draftFile(
 	path: string,
-	{ mode, gid }: FileAttributes,
+	attributes: FileAttributes,
 	directory = createOutputDirectory(dirname(path)),
-): Promise<Draft> {
+): Draft {
 	// The last twelve digits are random, and made in advance for many.
 	const temporary = `${directory.path}/.${basename(path)}.${randomUUID().slice(24)}.tmp`;
 	const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = fs.constants;
@@ -72,11 +72,8 @@ export async function draftFile(
 	let isOpen = true;
 	let file: number;
 	try {
-		file = fs.openSync(
-			temporary,
-			O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW,
-			0o600,
-		);
+		const flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
+		file = fs.openSync(temporary, flags, attributes.mode);
 	} catch (error) {
 		throw storeError(verb, path, error);
 	}
@@ -89,42 +86,43 @@ export async function draftFile(
 		if (isOpen) quietly(close);
 		quietly(() => fs.unlinkSync(temporary));
 	};
-	const orDiscard = async <T>(act: () => T | Promise<T>): Promise<T> => {
-		try {
-			return await act();
-		} catch (error) {
-			// The error that counts is the first one.
-			discard();
-			throw error instanceof StoreError ? error : storeError(verb, path, error);
-		}
+	// The error that counts is the first one.
+	const discarded = (error: unknown) => {
+		discard();
+		return error instanceof StoreError ? error : storeError(verb, path, error);
 	};
 
 	// Group and mode come before the content, through the descriptor: the content
 	// is never there with other rights than the final ones.
-	await orDiscard(() => {
-		verb = "set the group of";
-		setGroup(file, gid);
-		verb = "set the mode of";
-		fs.fchmodSync(file, mode);
-	});
+	try {
+		setAttributes(file, attributes, (step) => {
+			verb = step;
+		});
+	} catch (error) {
+		throw discarded(error);
+	}
 	return {
 		discard,
-		reserve: () =>
-			orDiscard(() => {
+		reserve: () => {
+			try {
 				verb = "write";
 				// At its beginning, where the content goes.
 				fs.writeSync(file, "\n", 0);
-			}),
+			} catch (error) {
+				throw discarded(error);
+			}
+		},
 		publish: async (content, stillOurs = () => {}) => {
-			const written = await orDiscard(async () => {
+			let found: fs.Stats;
+			try {
 				verb = "write";
 				fs.writeFileSync(file, content);
 				const bytes = Buffer.byteLength(content);
-				let found = fs.fstatSync(file, { bigint: true });
-				if (found.size !== BigInt(bytes)) {
+				found = fs.fstatSync(file);
+				if (found.size !== bytes) {
 					// Somebody had written more into it.
 					fs.ftruncateSync(file, bytes);
-					found = fs.fstatSync(file, { bigint: true });
+					found = fs.fstatSync(file);
 				}
 				// A failed fsync is not repeated: the kernel may have dropped the pages.
 				verb = "sync";
@@ -135,22 +133,32 @@ export async function draftFile(
 				verb = "rename into place";
 				// Not by a worker thread: what we saw of the lock ages while that is busy.
 				replace(temporary, path);
-				return found;
-			});
+			} catch (error) {
+				throw discarded(error);
+			}
 			try {
 				await directory.syncNames();
 			} catch (error) {
 				throw storeError("sync the directory of", path, error);
 			}
-			return written;
+			return found;
 		},
 	};
 }
 
-/** Not if the file has that group by itself: a sandbox may forbid to change any. */
-export function setGroup(file: number, gid: number | undefined): void {
-	if (gid !== undefined && fs.fstatSync(file).gid !== gid)
-		fs.fchownSync(file, -1, gid);
+/** Only what is not so by itself: a sandbox may forbid to change a group. */
+export function setAttributes(
+	file: number,
+	{ mode, gid }: FileAttributes,
+	onStep: (verb: string) => void,
+): void {
+	onStep("look at");
+	const made = fs.fstatSync(file);
+	onStep("set the group of");
+	if (gid !== undefined && made.gid !== gid) fs.fchownSync(file, -1, gid);
+	onStep("set the mode of");
+	// The umask may have taken some of it.
+	if ((made.mode & 0o7777) !== mode) fs.fchmodSync(file, mode);
 }
 
 function replace(temporary: string, path: string): void {

@@ -210,11 +210,16 @@ export function createKeeper(parts: KeeperParts): Keeper {
 	): Promise<Outcome> => {
 		if (settling) return { kind: "held-back", until: clock.now() };
 		const begunFor = wish;
-		const plan = consider(isMend);
-		if (!plan.publish && plan.fetch === undefined) return rest(plan);
 		let lock: LockedStore | undefined;
 		try {
-			lock = await store.acquire(patienceMs);
+			// Who wants another token whatever there is: one look, under the lock, will do.
+			if (wish?.reason === "forced" && !wish.tried)
+				lock = await store.acquire(0);
+			if (lock === undefined) {
+				const plan = consider(isMend);
+				if (!plan.publish && plan.fetch === undefined) return rest(plan);
+				lock = await store.acquire(patienceMs);
+			}
 			if (lock === undefined) {
 				parts.count({ kind: "lock-busy" });
 				return { kind: "locked" };

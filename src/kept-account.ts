@@ -1,6 +1,7 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import type { ProcessName } from "./account-state.ts";
+import { isUntouched, type SeenFile } from "./cached-read.ts";
 import type { Clock } from "./clock.ts";
 import type { Account, Config } from "./config.ts";
 import type { Gate } from "./gate.ts";
@@ -15,10 +16,8 @@ import {
 } from "./output-directory.ts";
 import type { KnownToken } from "./policy.ts";
 import { type AccountStatus, statusOf } from "./status.ts";
-import { encodeToken } from "./token.ts";
 import {
 	createTokenFile,
-	type FileOwner,
 	type TokenFile,
 	type TokenStore,
 } from "./token-file.ts";
@@ -79,7 +78,8 @@ export class KeptAccount {
 	#isSettled = false;
 	#working: { readonly store: TokenFile; readonly keeper: Keeper } | undefined;
 	#known: KnownToken | undefined;
-	#owner: FileOwner | undefined;
+	/** Of the token file, which holds what is known. */
+	#seen: SeenFile | undefined;
 
 	constructor(account: Account, place: Place, around: Surroundings) {
 		this.account = account;
@@ -146,16 +146,13 @@ export class KeptAccount {
 		return this.#forced;
 	}
 
-	/**
-	 * Of one at rest: whether its file is gone, or another one, or of another size.
-	 * Cheap, for when nobody listens to the kernel.
-	 */
+	/** Of one at rest: whether somebody touched its file. Cheap, for when nobody listens to the kernel. */
 	isTouched(): boolean {
-		if (this.#working !== undefined || this.#known === undefined) return false;
-		const size = Buffer.byteLength(encodeToken(this.#known.token));
+		const seen = this.#seen;
+		if (this.#working !== undefined || seen === undefined) return false;
 		try {
 			const found = fs.lstatSync(this.path, { throwIfNoEntry: false });
-			return found?.ino !== this.#owner?.inode || found?.size !== size;
+			return found === undefined || !isUntouched(found, seen);
 		} catch {
 			return true; // A look will tell what is wrong.
 		}
@@ -167,13 +164,17 @@ export class KeptAccount {
 		await this.#working?.keeper.settle();
 	}
 
-	/** Lets the keeper go, if it has nothing to do. */
+	/** Lets the keeper go, if it has nothing to do, and its file is as it should be. */
 	rest(): void {
-		const rest = this.#working?.keeper.rest();
-		this.restsUntil = rest?.until ?? Number.NEGATIVE_INFINITY;
-		if (rest === undefined) return;
+		this.restsUntil = Number.NEGATIVE_INFINITY;
+		if (this.#working === undefined) return;
+		const { keeper, store } = this.#working;
+		const rest = keeper.rest();
+		const seen = rest && store.seenWith(rest.known.token);
+		if (rest === undefined || seen === undefined) return;
+		this.restsUntil = rest.until;
 		this.#known = rest.known;
-		this.#owner = this.#working?.store.owner();
+		this.#seen = seen;
 		this.#working = undefined;
 	}
 
@@ -192,6 +193,7 @@ export class KeptAccount {
 	// No spreads here: a start makes ten thousand of these, and copying costs most.
 	#openStore(): TokenFile {
 		const { directory, mode, gid } = this.#place;
+		const token = this.#known?.token;
 		const { clock, random, self, stopping } = this.#around;
 		return createTokenFile({
 			directory,
@@ -203,7 +205,7 @@ export class KeptAccount {
 			clock,
 			random,
 			stopping,
-			owner: this.#owner,
+			known: this.#seen && token && { file: this.#seen, content: token },
 		});
 	}
 

@@ -22,9 +22,9 @@
  * late. Nor, if the holder is unknown (another machine or container), exclusion
  * across a step of the wall clock.
  *
- * `isHeld` looks at the directory, unless it did so within the last millisecond:
- * whoever breaks a lock waits 50 of them before it reads or does anything, so in
- * that one nothing can have happened that it does not see afterwards.
+ * `isHeld` looks at the directory, unless it did so within the last 10 ms: whoever
+ * breaks a lock waits for 50 before it reads or does anything, so what happened in
+ * those ten it sees afterwards.
  */
 import { randomBytes } from "node:crypto";
 import fs from "node:fs";
@@ -50,8 +50,8 @@ export interface HeldLock {
 	/** Names this instance of the lock directory. */
 	readonly instance: string;
 	/**
-	 * False as soon as another process has taken the lock over (a look counts for a
-	 * millisecond). Throws `StoreError` (io).
+	 * False as soon as another process has taken the lock over (a look counts for
+	 * 10 ms). Throws `StoreError` (io).
 	 */
 	isHeld(): boolean;
 	/**
@@ -114,7 +114,7 @@ export function isRightToBreak(name: string, lock: string): boolean {
 const settleMs = 50;
 
 /** For how long a look at our own lock counts; far less than `settleMs`. */
-const lookCountsMs = 1;
+const lookCountsMs = 10;
 
 /** How often a holder touches its lock; the library does not do it more often. */
 const signOfLifeMs = 1_000;
@@ -265,7 +265,7 @@ async function makeLock(
 			try {
 				// Not after a loss: to the library all locks of a path are the same.
 				// The timer of a lost one notices the loss, and ends by itself.
-				if (own.isThere()) await release();
+				if (own.look()) await release();
 			} catch {
 				onOrphan(own.found());
 			}
@@ -288,13 +288,8 @@ function ownDirectory({ path, staleMs, clock }: LockOptions) {
 	/** The last look that found it there, by both clocks: one of them stands still in a suspend. */
 	let seenAt = { monotonic: Number.NEGATIVE_INFINITY, wall: 0 };
 	const instant = () => ({ monotonic: clock.monotonic(), wall: clock.now() });
-	const isThere = () => {
+	const look = () => {
 		const at = instant();
-		if (
-			at.monotonic - seenAt.monotonic < lookCountsMs &&
-			Math.abs(at.wall - seenAt.wall) <= lookCountsMs
-		)
-			return true;
 		const found = inspect(path);
 		// Where files have no birth time, an inode's number alone tells too little;
 		// with the mtime of the last sign of life it is enough.
@@ -302,11 +297,19 @@ function ownDirectory({ path, staleMs, clock }: LockOptions) {
 		if (isOurs) seenAt = at;
 		return isOurs;
 	};
+	const isThere = () => {
+		const { monotonic, wall } = instant();
+		const isFresh =
+			monotonic - seenAt.monotonic < lookCountsMs &&
+			Math.abs(wall - seenAt.wall) <= lookCountsMs;
+		return isFresh || look();
+	};
 	const mustBeThere = () => {
-		if (!isThere()) throw systemError("ENOENT");
+		if (!look()) throw systemError("ENOENT");
 	};
 	return {
 		isThere,
+		look,
 		found: () => own,
 		fs: {
 			// Not by a worker thread: the way there takes longer than all the rest.

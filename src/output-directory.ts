@@ -23,9 +23,10 @@ export interface OutputDirectory {
 	sync(file: number): void | Promise<void>;
 	/**
 	 * fsync of the directory itself: the names given so far will survive a crash
-	 * of the machine. On a disk, those who ask while one is under way share the next.
+	 * of the machine. Those who ask before it begins share it, and on a disk it begins
+	 * when the one under way is over.
 	 */
-	syncNames(): void | Promise<void>;
+	syncNames(): Promise<void>;
 }
 
 export function createOutputDirectory(path: string): OutputDirectory {
@@ -65,12 +66,16 @@ export function createOutputDirectory(path: string): OutputDirectory {
 		}
 	};
 
-	const syncNext = (): Promise<void> => {
+	const syncNext = async (): Promise<void> => {
+		// The one under way may have begun before our name was there.
+		await running?.catch(() => {});
 		next = undefined;
-		running = syncNamesIn(path, sync).finally(() => {
+		running = syncNamesIn(path, sync);
+		try {
+			await running;
+		} finally {
 			running = undefined;
-		});
-		return running;
+		}
 	};
 
 	return {
@@ -83,10 +88,7 @@ export function createOutputDirectory(path: string): OutputDirectory {
 		makeAgain: (gid) => makeDirectory(path, gid, mode),
 		sync,
 		syncNames: () => {
-			if (inMemory) return syncNamesIn(path, sync);
-			if (running === undefined) return syncNext();
-			// The one under way may have begun before our name was there.
-			next ??= running.catch(() => {}).then(syncNext);
+			next ??= syncNext();
 			return next;
 		},
 	};

@@ -6,7 +6,8 @@
  */
 import fs from "node:fs";
 import { type AccountState, encodeState } from "./account-state.ts";
-import { type FileAttributes, setGroup } from "./atomic-write.ts";
+import { type FileAttributes, setAttributes } from "./atomic-write.ts";
+import { type FileRead, readOpened } from "./cached-read.ts";
 import { StoreError } from "./errors.ts";
 import { ownUid } from "./output-directory.ts";
 
@@ -21,8 +22,13 @@ export interface Records {
 	 * `before` throw: then the record is not to be written.
 	 */
 	add(state: AccountState, options?: AddOptions): Promise<boolean>;
+	/**
+	 * Opens and reads the file, and keeps it open for what is added; undefined: this
+	 * process cannot open it for that.
+	 */
+	read(maxBytes: number): Partial<FileRead> | undefined;
 	/** The file as it is; undefined if nothing was added to it, or nobody can tell. */
-	look(): fs.BigIntStats | undefined;
+	look(): fs.Stats | undefined;
 	close(): void;
 }
 
@@ -37,7 +43,7 @@ export interface AddOptions {
 	/** Another one of about its size must fit behind it. */
 	readonly isFollowed?: boolean;
 	/** What must be done before, if the record can be added; throws `StoreError`. */
-	readonly before?: () => Promise<void>;
+	readonly before?: () => void;
 	/** Makes the record survive the machine, too. */
 	readonly sync?: (file: number) => void | Promise<void>;
 }
@@ -47,29 +53,32 @@ export function openRecords(
 	{ stillOurs, ...attributes }: RecordsOptions,
 ): Records {
 	let file: number | undefined;
+	/** As it was when it was read, until something is added. */
+	let asRead: fs.Stats | undefined;
 	let isHalfMade = false;
 
 	const close = () => {
 		const opened = file;
 		file = undefined;
+		asRead = undefined;
 		// What was to last was synced.
 		if (opened !== undefined) orUndefined(() => fs.closeSync(opened));
 	};
 
 	const create = (): number => {
 		const { O_CREAT, O_EXCL } = fs.constants;
-		const made = fs.openSync(path, flags | O_CREAT | O_EXCL, 0o600);
+		const made = fs.openSync(path, flags | O_CREAT | O_EXCL, attributes.mode);
 		file = made;
 		isHalfMade = true;
-		setGroup(made, attributes.gid);
-		fs.fchmodSync(made, attributes.mode);
+		setAttributes(made, attributes, () => {});
 		return made;
 	};
 
 	/** The file, if so much can be added to it. */
 	const openFor = (bytes: number): number | undefined => {
 		file ??= fs.openSync(path, flags);
-		const found = fs.fstatSync(file);
+		const found = asRead ?? fs.fstatSync(file);
+		asRead = undefined;
 		const fits = found.size + bytes <= mostBytes;
 		return fits && isOurKind(found, attributes) ? file : undefined;
 	};
@@ -85,7 +94,7 @@ export function openRecords(
 			? undefined
 			: openFor(isFollowed ? 2 * bytes + 256 : bytes);
 		if (!mustMake && found === undefined) return false;
-		await before?.();
+		before?.();
 		stillOurs();
 		const target = found ?? create();
 		fs.writeFileSync(target, record);
@@ -95,11 +104,19 @@ export function openRecords(
 	};
 
 	return {
+		read: (maxBytes) => {
+			close();
+			file = orUndefined(() => fs.openSync(path, flags));
+			if (file === undefined) return undefined;
+			const found = readOpened(file, maxBytes);
+			asRead = found.stat;
+			return found;
+		},
 		close,
 		look: () => {
 			const opened = file;
 			if (opened === undefined) return undefined;
-			return orUndefined(() => fs.fstatSync(opened, { bigint: true }));
+			return orUndefined(() => fs.fstatSync(opened));
 		},
 		add: async (state, options = {}) => {
 			let isAdded = false;
@@ -117,8 +134,8 @@ export function openRecords(
 	};
 }
 
-const { O_WRONLY, O_APPEND, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
-const flags = O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK;
+const { O_RDWR, O_APPEND, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
+const flags = O_RDWR | O_APPEND | O_NOFOLLOW | O_NONBLOCK;
 
 function orUndefined<T>(act: () => T): T | undefined {
 	try {

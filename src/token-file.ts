@@ -34,12 +34,21 @@ import {
 	type FileAttributes,
 	publishFile,
 } from "./atomic-write.ts";
+import {
+	cachedRead,
+	type FileRead,
+	type KnownFile,
+	nothing,
+	readSmallFile,
+	type SeenFile,
+	seenIn,
+} from "./cached-read.ts";
 import type { Clock } from "./clock.ts";
-import { errnoOf, inWords, StoreError } from "./errors.ts";
+import { errnoOf, StoreError } from "./errors.ts";
 import { createLock, type HeldLock, isRightToBreak } from "./lock.ts";
 import type { OutputDirectory } from "./output-directory.ts";
 import type { Reading } from "./policy.ts";
-import { openRecords } from "./state-file.ts";
+import { openRecords, type Records } from "./state-file.ts";
 import { storeError } from "./store-error.ts";
 import { decodeToken, encodeToken, type Token } from "./token.ts";
 
@@ -48,15 +57,6 @@ export interface TokenStore {
 	recall(): AccountState;
 	/** Waits up to `patienceMs` for the lock (0: one try); undefined: another process has it. */
 	acquire(patienceMs: number): Promise<LockedStore | undefined>;
-}
-
-/** The user and group of a file as they were when it was first seen. */
-export interface FileOwner {
-	/** With its birth, tells it from another file of the same name. */
-	readonly inode: number;
-	readonly bornAt: number;
-	readonly uid: number;
-	readonly gid: number;
 }
 
 export interface LockedStore {
@@ -85,40 +85,56 @@ export interface TokenFileOptions extends FileAttributes {
 	readonly random: () => number;
 	/** Once aborted, nobody waits for a lock any more. */
 	readonly stopping: AbortSignal;
-	/** From the last store of the file. */
-	readonly owner?: FileOwner | undefined;
+	/** From the last store of the file, if it held this token just as it should. */
+	readonly known?: KnownFile<Token> | undefined;
 }
 
 export interface TokenFile extends TokenStore {
-	/** Whose the file is that was read last, for a later store of the same file. */
-	owner(): FileOwner | undefined;
+	/**
+	 * The file at the last look, for a later store of it; undefined unless it held
+	 * just that token.
+	 */
+	seenWith(token: Token): SeenFile | undefined;
 }
 
 export function createTokenFile(options: TokenFileOptions): TokenFile {
 	const { directory, file, random } = options;
 	const path = `${directory.path}/${file}`;
 	const statePath = `${directory.path}/${stateNameOf(file)}`;
-	let { owner } = options;
+	const { known } = options;
+	let owner: SeenFile | undefined = known?.file;
+	/** While the lock is held. */
+	let records: Records | undefined;
 	const isPlanted = ({ stat }: FileRead) =>
-		stat !== undefined && !directory.trusts(Number(stat.uid));
+		stat !== undefined && !directory.trusts(stat.uid);
 	const readingOf = (found: FileRead): Reading => {
 		if (isPlanted(found))
 			return { kind: "unusable", problem: "put there by another user" };
 		owner = ownerOf(found.stat, owner);
 		return readingIn(found, options, owner);
 	};
-	const token = cachedRead(path, maxTokenBytes, readingOf);
-	const state = cachedRead<AccountState>(
-		statePath,
-		maxStateBytes,
-		(found, before = emptyState) => {
+	const token = cachedRead(path, {
+		interpret: readingOf,
+		readFile: () => readSmallFile(path, maxTokenBytes),
+		known: known && {
+			file: known.file,
+			content: { kind: "token", token: known.content, exact: true },
+		},
+		isExpected: false,
+	});
+	const state = cachedRead<AccountState>(statePath, {
+		interpret: (found, before = emptyState) => {
 			const { text, unreadable } = found;
 			if (unreadable) return before;
 			return text === undefined || isPlanted(found)
 				? emptyState
 				: decodeState(text);
 		},
-	);
+		// Whoever holds the lock will add to it.
+		readFile: () =>
+			records?.read(maxStateBytes) ?? readSmallFile(statePath, maxStateBytes),
+		isExpected: known !== undefined,
+	});
 	const tryLock = createLock({
 		...options,
 		path: lockPathOf(path),
@@ -130,16 +146,17 @@ export function createTokenFile(options: TokenFileOptions): TokenFile {
 			if (!lock.isHeld()) throw lost(path);
 		};
 		const { mode, gid } = options;
-		const records = openRecords(statePath, { mode, gid, stillOurs });
+		const held = openRecords(statePath, { mode, gid, stillOurs });
+		records = held;
 		/** Of the token's next file. */
 		let draft: Draft | undefined;
-		const makeDraft = async () => {
+		const makeDraft = () => {
 			if (draft !== undefined) return;
-			draft = await draftFile(path, options, directory);
-			await draft.reserve();
+			draft = draftFile(path, options, directory);
+			draft.reserve();
 		};
 		/** Whether by the last look no state is there: an error costs more than all the rest. */
-		const isNew = () => !state.wasThere();
+		const isNew = () => state.wasAbsent();
 		const rememberAnew = async (content: AccountState) => {
 			const text = encodeState(content);
 			const stat = await publishFile(
@@ -150,12 +167,12 @@ export function createTokenFile(options: TokenFileOptions): TokenFile {
 				directory,
 			);
 			stillOurs();
-			state.learn(stat, content, { isRenamed: true });
+			state.learn(seenIn(stat, { isRenamed: true }), content);
 		};
 		return {
 			lock: lock.instance,
 			remember: async (content, { isPassing } = { isPassing: false }) => {
-				const isAdded = await records.add(content, {
+				const isAdded = await held.add(content, {
 					isNew: isNew(),
 					isFollowed: true,
 					before: makeDraft,
@@ -171,23 +188,24 @@ export function createTokenFile(options: TokenFileOptions): TokenFile {
 			},
 			publish: async (content, voucher) => {
 				if (voucher !== undefined) {
-					if (await records.add(voucher, { isNew: isNew() })) {
-						const stat = records.look();
-						if (stat !== undefined) state.learn(stat, voucher);
+					if (await held.add(voucher, { isNew: isNew() })) {
+						const stat = held.look();
+						if (stat !== undefined) state.learn(seenIn(stat), voucher);
 					} else await rememberAnew(voucher);
 				}
 				const text = encodeToken(content);
-				const made = draft ?? (await draftFile(path, options, directory));
+				const made = draft ?? draftFile(path, options, directory);
 				draft = undefined;
 				const stat = await made.publish(text, stillOurs);
 				stillOurs();
 				const reading = readingOf({ ...nothing, stat, text });
-				token.learn(stat, reading, { isRenamed: true });
+				token.learn(seenIn(stat, { isRenamed: true }), reading);
 			},
 			release: async () => {
 				draft?.discard();
 				draft = undefined;
-				records.close();
+				records = undefined;
+				held.close();
 				await lock.release();
 			},
 		};
@@ -195,7 +213,14 @@ export function createTokenFile(options: TokenFileOptions): TokenFile {
 
 	return {
 		read: token.read,
-		owner: () => owner,
+		seenWith: (expected) => {
+			const { file, content } = token.last() ?? {};
+			return content?.kind === "token" &&
+				content.exact &&
+				encodeToken(content.token) === encodeToken(expected)
+				? file
+				: undefined;
+		},
 		recall: state.read,
 		acquire: async (patienceMs) => {
 			const { clock } = options;
@@ -291,15 +316,6 @@ async function inDirectory<T>(
 	}
 }
 
-interface FileRead {
-	/** As it is; undefined if nothing is there. */
-	readonly stat: fs.BigIntStats | undefined;
-	readonly text: string | undefined;
-	readonly problem: string | undefined;
-	/** The problem may pass (a disk error, too many open files), and says nothing about the file. */
-	readonly unreadable: boolean;
-}
-
 /**
  * A giant is not read. A token file is some 200 bytes, a state some 2 KiB; but 140
  * KiB after the 10,000 calls that the largest `budget` allows.
@@ -307,139 +323,21 @@ interface FileRead {
 const maxTokenBytes = 65_536;
 const maxStateBytes = 1_048_576;
 
-interface CachedRead<T> {
-	read(): T;
-	/** What lies there, without reading it. `isRenamed`: since that look at it. */
-	learn(
-		stat: fs.BigIntStats,
-		known: T,
-		options?: { readonly isRenamed: boolean },
-	): void;
-	/** Whether anything lay there at the last look. */
-	wasThere(): boolean;
-}
-
-/** A file at the last look, or that nothing was there. */
-interface Seen {
-	readonly stat: fs.BigIntStats | undefined;
-	/** A rename changes the ctime, so the next one that is seen is the right one. */
-	readonly isRenamed: boolean;
-}
-
-/** Reads a file again only when its inode, times, size, mode or owner changed. */
-function cachedRead<T>(
-	path: string,
-	maxBytes: number,
-	interpret: (file: FileRead, before: T | undefined) => T,
-): CachedRead<T> {
-	/** Undefined: it is to be read. */
-	let seen: Seen | undefined;
-	let result: T | undefined;
-	return {
-		read: () => {
-			let stat: fs.BigIntStats | undefined;
-			try {
-				stat = fs.lstatSync(path, { bigint: true, throwIfNoEntry: false });
-			} catch (error) {
-				result = interpret({ ...nothing, ...unreadable(error) }, result);
-				seen = undefined;
-				return result;
-			}
-			if (
-				result !== undefined &&
-				seen !== undefined &&
-				isSame(stat, seen.stat, { butCtime: seen.isRenamed })
-			) {
-				if (seen.isRenamed) seen = { stat, isRenamed: false };
-				return result;
-			}
-			const file = { ...nothing, ...(stat && readFile(path, maxBytes)) };
-			result = interpret(file, result);
-			seen = file.unreadable ? undefined : { stat, isRenamed: false };
-			return result;
-		},
-		wasThere: () => seen?.stat !== undefined,
-		learn: (stat, known, { isRenamed } = { isRenamed: false }) => {
-			result = known;
-			seen = { stat, isRenamed };
-		},
-	};
-}
-
-const nothing: FileRead = {
-	stat: undefined,
-	text: undefined,
-	problem: undefined,
-	unreadable: false,
-};
-
-/** Nothing there, or the same file, which nobody touched. */
-function isSame(
-	one: fs.BigIntStats | undefined,
-	other: fs.BigIntStats | undefined,
-	{ butCtime }: { readonly butCtime: boolean },
-): boolean {
-	if (one === undefined || other === undefined) return one === other;
-	return (
-		one.ino === other.ino &&
-		(butCtime || one.ctimeNs === other.ctimeNs) &&
-		one.mtimeNs === other.mtimeNs &&
-		one.size === other.size &&
-		one.mode === other.mode &&
-		one.uid === other.uid &&
-		one.gid === other.gid
-	);
-}
-
-function unreadable(error: unknown): Partial<FileRead> {
-	return {
-		problem: `unreadable: ${inWords(errnoOf(error))}`,
-		unreadable: true,
-	};
-}
-
-function readFile(path: string, maxBytes: number): Partial<FileRead> {
-	let descriptor: number;
-	try {
-		const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
-		// Non-blocking, because a fifo would hold up the whole daemon.
-		descriptor = fs.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-	} catch (error) {
-		const errno = errnoOf(error);
-		if (errno === "ENOENT") return {};
-		if (errno === "ELOOP") return { problem: "a symbolic link" };
-		if (errno === "ENXIO") return { problem: "not a plain file" };
-		return unreadable(error);
-	}
-	try {
-		const stat = fs.fstatSync(descriptor, { bigint: true });
-		if (!stat.isFile()) return { stat, problem: "not a plain file" };
-		if (stat.size > maxBytes)
-			return { stat, problem: `${stat.size} bytes long` };
-		return { stat, text: fs.readFileSync(descriptor, "utf8") };
-	} catch (error) {
-		return unreadable(error);
-	} finally {
-		fs.closeSync(descriptor);
-	}
-}
-
+/** The file as it was first seen. */
 function ownerOf(
-	stat: fs.BigIntStats | undefined,
-	before: FileOwner | undefined,
-): FileOwner | undefined {
+	stat: fs.Stats | undefined,
+	before: SeenFile | undefined,
+): SeenFile | undefined {
 	if (stat === undefined) return before;
-	const inode = Number(stat.ino);
-	const bornAt = Number(stat.birthtimeNs / 1_000n) / 1_000;
-	return inode === before?.inode && bornAt === before.bornAt
+	return stat.ino === before?.inode && stat.birthtimeMs === before.bornAt
 		? before
-		: { inode, bornAt, uid: Number(stat.uid), gid: Number(stat.gid) };
+		: seenIn(stat);
 }
 
 function readingIn(
 	{ stat, text, problem }: FileRead,
 	{ mode, gid }: FileAttributes,
-	owner: FileOwner | undefined,
+	owner: SeenFile | undefined,
 ): Reading {
 	if (problem !== undefined) return { kind: "unusable", problem };
 	if (stat === undefined || text === undefined) return { kind: "absent" };
@@ -450,10 +348,10 @@ function readingIn(
 	}
 	const exact =
 		text === encodeToken(token) &&
-		(Number(stat.mode) & 0o7777) === mode &&
-		(gid === undefined || Number(stat.gid) === gid) &&
+		(stat.mode & 0o7777) === mode &&
+		(gid === undefined || stat.gid === gid) &&
 		// Another keeper may publish as another user; nobody else changes owners.
-		Number(stat.uid) === owner?.uid &&
-		Number(stat.gid) === owner.gid;
+		stat.uid === owner?.uid &&
+		stat.gid === owner.gid;
 	return { kind: "token", token, exact };
 }

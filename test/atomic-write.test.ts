@@ -121,6 +121,10 @@ test.each([
 	async (name, verb) => {
 		const directory = newDirectory();
 		const path = join(directory, "token");
+		const umask = process.umask(0o077);
+		onTestFinished(() => {
+			process.umask(umask);
+		});
 		await publishFile(path, "old\n", attributes);
 		failOnce(name, "EIO");
 		await expect(publishFile(path, "new\n", attributes)).rejects.toMatchObject({

@@ -216,6 +216,7 @@ test("a second signal within the cooldown, after a failure, is kept for its end"
 	await simulator.clearFaults();
 	await keeping.advance(2);
 	const answer = keeping.keeper().force();
+	await keeping.keeper().idle();
 	await keeping.advance(8.1);
 	expect(await keeping.tick()).toMatchObject({ kind: "refreshed" });
 	expect(await answer).toMatchObject({ outcome: "refreshed" });

@@ -21,12 +21,14 @@ function onSlowDisk() {
 		begun: () => waiting.length,
 		end: async (error: unknown = null) => {
 			waiting.at(-1)?.(error);
-			await new Promise(setImmediate);
+			await nextTurn();
 		},
 	};
 }
 
-test("those who ask while the directory is synced share the next sync, as theirs must begin after they asked", async () => {
+const nextTurn = () => new Promise(setImmediate);
+
+test("those who ask before the directory's sync begins share it; who asks later shares the next one", async () => {
 	const disk = onSlowDisk();
 	const directory = createOutputDirectory(newDirectory());
 	const done: string[] = [];
@@ -34,19 +36,24 @@ test("those who ask while the directory is synced share the next sync, as theirs
 		await directory.syncNames();
 		done.push(who);
 	};
-	const all = ["first", "second", "third"].map(ask);
+	const all = ["first", "second"].map(ask);
+	await nextTurn();
+	expect(disk.begun()).toBe(1);
+	all.push(...["third", "fourth"].map(ask));
+	await nextTurn();
 	expect(disk.begun()).toBe(1);
 	await disk.end();
-	expect(done).toEqual(["first"]);
+	expect(done).toEqual(["first", "second"]);
 	expect(disk.begun()).toBe(2);
-	all.push(ask("fourth"));
+	all.push(ask("fifth"));
 	await disk.end();
-	expect(done).toEqual(["first", "second", "third"]);
+	expect(done).toEqual(["first", "second", "third", "fourth"]);
 	expect(disk.begun()).toBe(3);
 	await disk.end();
 	await Promise.all(all);
-	expect(done).toHaveLength(4);
+	expect(done).toHaveLength(5);
 	void ask("later");
+	await nextTurn();
 	expect(disk.begun()).toBe(4);
 	await disk.end();
 });
@@ -54,18 +61,22 @@ test("those who ask while the directory is synced share the next sync, as theirs
 test("a sync that fails is told to those who shared it, and to nobody after", async () => {
 	const disk = onSlowDisk();
 	const directory = createOutputDirectory(newDirectory());
-	const outcomes = [1, 2, 3].map(() =>
-		Promise.resolve(directory.syncNames()).then(
+	const ask = () =>
+		directory.syncNames().then(
 			() => "synced",
 			(error: NodeJS.ErrnoException) => error.code,
-		),
-	);
+		);
+	const first = ask();
+	await nextTurn();
+	const sharing = [ask(), ask()];
 	await disk.end();
 	await disk.end(systemError("EIO"));
-	expect(await Promise.all(outcomes)).toEqual(["synced", "EIO", "EIO"]);
-	const again = directory.syncNames();
+	expect(await first).toBe("synced");
+	expect(await Promise.all(sharing)).toEqual(["EIO", "EIO"]);
+	const again = ask();
+	await nextTurn();
 	await disk.end();
-	await again;
+	expect(await again).toBe("synced");
 });
 
 test("another directory in the same place is asked anew whether it lies in memory", async () => {

@@ -285,7 +285,9 @@ test("amid hundreds that wait in line, a file that is gone, emptied or replaced 
 test("signals in a row take no turn for each of those whose WeChat does not answer", async () => {
 	const [count, hanging] = [60, 10];
 	const hangs = (appid: string) => Number(appid.slice(2)) < hanging;
-	const { rounds, advance, fetches, gate } = newScene(count, hangs);
+	const { rounds, accounts, advance, fetches, gate } = newScene(count, hangs);
+	const atWork = () =>
+		accounts.filter(({ keeperAtWork }) => keeperAtWork?.isAtWork()).length;
 	await rounds.first(0);
 	let turns = 0;
 	const { pass } = gate;
@@ -299,7 +301,9 @@ test("signals in a row take no turn for each of those whose WeChat does not answ
 		advance(11_000);
 		void rounds.forceAll();
 		const wanted = signal * (count - hanging);
-		await eventually(() => fetches() === wanted, { what: "the others" });
+		await eventually(() => fetches() === wanted && atWork() === hanging, {
+			what: "the others",
+		});
 	}
 	expect(turns).toBe(count + 4 * (count - hanging));
 });

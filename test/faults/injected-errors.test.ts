@@ -184,7 +184,10 @@ async function heldRefresh() {
 		top: { socket: "", ...(isRoot ? { group: "12345" } : {}) },
 		wechat: { cooldown: 0 },
 	});
-	const daemon = startProgram(["run", "--config", file]);
+	const daemon = startProgram(["run", "--config", file], {
+		// A mode of its own is set only if the umask takes some of it.
+		launcher: ["sh", "-c", 'umask 077; exec "$0" "$@"'],
+	});
 	(await issuer.next()).give();
 	await daemon.event("daemon.ready");
 	const tokenFile = pathOf("wx1");
