@@ -7,6 +7,9 @@
  * are hundreds of them.
  */
 export interface Gate {
+	/** Its turn comes; the task tells of its failures itself. Who waits costs next to nothing. */
+	enqueue(task: () => Promise<void>): void;
+	/** The same, with an answer. */
 	pass<T>(task: () => Promise<T>): Promise<T>;
 	/** How many tasks run, but for the slow ones, or wait for their turn. */
 	load(): number;
@@ -24,17 +27,37 @@ const mostSlow = 464;
 export function createGate(limit: number): Gate {
 	let running = 0;
 	let slow = 0;
-	let queue: (() => void)[] = [];
+	let queue: (() => Promise<void>)[] = [];
 	let head = 0;
 	let isPumping = false;
+
+	const run = async (task: () => Promise<void>) => {
+		running += 1;
+		let isSlow = false;
+		const timer = setTimeout(() => {
+			if (slow >= mostSlow) return;
+			isSlow = true;
+			slow += 1;
+			running -= 1;
+			next();
+		}, slowMs);
+		try {
+			await task();
+		} finally {
+			clearTimeout(timer);
+			if (isSlow) slow -= 1;
+			else running -= 1;
+			next();
+		}
+	};
 
 	const pump = () => {
 		isPumping = false;
 		// All at once, and not one per turn of the event loop: what they do is the
 		// same, and each turn would find the processor's caches full of other things.
 		for (; running < limit && head < queue.length; head += 1) {
-			running += 1;
-			queue[head]?.();
+			const task = queue[head];
+			if (task !== undefined) void run(task);
 		}
 		if (head * 2 > queue.length) {
 			queue = queue.slice(head);
@@ -48,29 +71,17 @@ export function createGate(limit: number): Gate {
 		setImmediate(pump);
 	};
 
+	const enqueue = (task: () => Promise<void>) => {
+		queue.push(task);
+		next();
+	};
+
 	return {
+		enqueue,
+		pass: <T>(task: () => Promise<T>) =>
+			new Promise<T>((resolve, reject) => {
+				enqueue(() => task().then(resolve, reject));
+			}),
 		load: () => running + queue.length - head,
-		pass: async (task) => {
-			await new Promise<void>((start) => {
-				queue.push(start);
-				next();
-			});
-			let isSlow = false;
-			const timer = setTimeout(() => {
-				if (slow >= mostSlow) return;
-				isSlow = true;
-				slow += 1;
-				running -= 1;
-				next();
-			}, slowMs);
-			try {
-				return await task();
-			} finally {
-				clearTimeout(timer);
-				if (isSlow) slow -= 1;
-				else running -= 1;
-				next();
-			}
-		},
 	};
 }

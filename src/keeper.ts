@@ -212,9 +212,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		const begunFor = wish;
 		let lock: LockedStore | undefined;
 		try {
-			// Who wants another token whatever there is: one look, under the lock, will do.
-			if (wish?.reason === "forced" && !wish.tried)
-				lock = await store.acquire(0);
+			if (isBoundToFetch()) lock = await store.acquire(0);
 			if (lock === undefined) {
 				const plan = consider(isMend);
 				if (!plan.publish && plan.fetch === undefined) return rest(plan);
@@ -237,6 +235,12 @@ export function createKeeper(parts: KeeperParts): Keeper {
 			await lock?.release();
 		}
 	};
+
+	/** By all that is known: then one look will do, under the lock. */
+	const isBoundToFetch = () =>
+		wish === undefined
+			? eager && memory === undefined
+			: wish.reason === "forced" && !wish.tried;
 
 	const underLock = async (
 		lock: LockedStore,

@@ -124,25 +124,24 @@ export class KeptAccount {
 	 * for it, and further ones are the same. `onDone`: before the turn is over.
 	 */
 	forceInTurn(onDone: () => void): Promise<WishAnswer> {
-		const { gate, clock } = this.#around;
+		const { gate, clock, onBug } = this.#around;
 		const since = clock.now();
 		// At work already, it takes the wish along. A turn for each signal would be
 		// many for an account whose WeChat does not answer.
 		if (this.#working?.keeper.isAtWork())
 			return this.#working.keeper.force(since);
-		this.#forced ??= gate
-			.pass(async () => {
+		this.#forced ??= new Promise((answer) => {
+			gate.enqueue(async () => {
 				this.#forced = undefined;
-				if (this.#isSettled) return { answered: failedBy(stopping) };
+				if (this.#isSettled) return answer(failedBy(stopping));
 				const { keeper } = this;
 				const isInTurn = !keeper.isAtWork();
-				const answered = keeper.force(since);
+				answer(keeper.force(since));
 				// It may wait for its cooldown: that is no part of the turn.
-				if (isInTurn) await keeper.idle();
+				if (isInTurn) await keeper.idle().catch(onBug);
 				onDone();
-				return { answered };
-			})
-			.then(({ answered }) => answered);
+			});
+		});
 		return this.#forced;
 	}
 

@@ -59,6 +59,9 @@ const calmMs = 4_000;
 /** After a burst; two of them mostly do. */
 const mostCollections = 4;
 
+/** In a burst the heap may grow; after so many turns it is seen how far it has. */
+const thawTurns = 32;
+
 /** A tick gives way to sockets and timers after so long. */
 const sliceMs = 10;
 
@@ -68,7 +71,11 @@ export function createRounds(parts: RoundsParts): Rounds {
 	let turn = 0;
 	let lastAt = Number.NEGATIVE_INFINITY;
 	let isStorm = false;
+	let stormTurns = 0;
 	let isStopped = false;
+	/** How many wait for their turn, or have it. */
+	let tended = 0;
+	const whenAllTended: (() => void)[] = [];
 	// However many files there are at the start: reading them all is a burst.
 	let collections = mostCollections;
 	let collectAt = clock.monotonic() + calmMs;
@@ -77,37 +84,50 @@ export function createRounds(parts: RoundsParts): Rounds {
 
 	/** Whatever befalls it before the storm is over: then all are looked at. */
 	const restInStorm = (one: KeptAccount) => {
-		if (isStorm && mayRest()) one.rest();
+		if (!isStorm) return;
+		if (mayRest()) one.rest();
+		stormTurns += 1;
+		if (stormTurns % thawTurns === 0) thawNewSpace();
 	};
 
-	const tend = async (
+	/** What is due to one account, in its turn. */
+	const tend = (
 		one: KeptAccount,
 		{ publish, more }: Need,
 		patienceMs: number,
 	) => {
 		one.isPending = true;
-		try {
-			if (publish)
-				await mendGate.pass(async () => {
-					if (!isStopped) await one.keeper.mend();
-				});
-			if (more)
-				await gate.pass(async () => {
-					if (isStopped) return;
-					await one.keeper.look(patienceMs);
-					restInStorm(one);
-				});
-		} catch (error) {
-			onBug(error);
-		} finally {
-			one.isPending = false;
-		}
+		tended += 1;
+		const look = async () => {
+			try {
+				if (isStopped) return;
+				await one.keeper.look(patienceMs);
+				restInStorm(one);
+			} catch (error) {
+				onBug(error);
+			} finally {
+				wasTended(one);
+			}
+		};
+		if (!publish) return gate.enqueue(look);
+		mendGate.enqueue(async () => {
+			if (!isStopped) await mend(one);
+			if (more) gate.enqueue(look);
+			else wasTended(one);
+		});
 	};
+
+	const wasTended = (one: KeptAccount) => {
+		one.isPending = false;
+		tended -= 1;
+		if (tended === 0) for (const tell of whenAllTended.splice(0)) tell();
+	};
+
+	const mend = (one: KeptAccount) => one.keeper.mend().catch(onBug);
 
 	/** Of one that waits, for its turn or for WeChat: its readers shall not. */
 	const mendMeanwhile = (one: KeptAccount) => {
-		if (one.keeperAtWork !== undefined || one.isStirred)
-			void one.keeper.mend().catch(onBug);
+		if (one.keeperAtWork !== undefined || one.isStirred) void mend(one);
 	};
 
 	const needOf = (one: KeptAccount, isAwake: boolean): Need | undefined => {
@@ -125,7 +145,6 @@ export function createRounds(parts: RoundsParts): Rounds {
 		const atAll = !hasHeardAll || now < lastAt;
 		lastAt = now;
 		turn = (turn + 1) % turns;
-		const looks: Promise<unknown>[] = [];
 		const slices = createSlices(sliceMs);
 		for (const [index, one] of accounts.entries()) {
 			if (isStorm) one.isStirred ||= one.isTouched();
@@ -136,7 +155,7 @@ export function createRounds(parts: RoundsParts): Rounds {
 			} else {
 				const need = needOf(one, isAwake);
 				one.isStirred = false;
-				if (need !== undefined) looks.push(tend(one, need, patienceMs));
+				if (need !== undefined) tend(one, need, patienceMs);
 				else if (mayRest()) one.rest();
 			}
 			if (!slices.isOver()) continue;
@@ -147,7 +166,6 @@ export function createRounds(parts: RoundsParts): Rounds {
 		freezeNewSpace();
 		watchForStorm();
 		if (watch !== undefined) tidy();
-		return looks;
 	};
 
 	const watchForStorm = () => {
@@ -167,7 +185,9 @@ export function createRounds(parts: RoundsParts): Rounds {
 
 	return {
 		first: async (patienceMs) => {
-			await Promise.all(await walk(patienceMs));
+			await walk(patienceMs);
+			if (tended > 0)
+				await new Promise<void>((tell) => whenAllTended.push(tell));
 		},
 		tick: async () => {
 			await walk(0);
