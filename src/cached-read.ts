@@ -22,15 +22,21 @@ export function seenIn(
 	{ isRenamed } = { isRenamed: false },
 ): SeenFile {
 	return {
-		inode: ino,
+		inode: inPlace(ino),
 		bornAt: birthtimeMs,
-		size,
-		mode,
-		uid,
-		gid,
+		size: inPlace(size),
+		mode: inPlace(mode),
+		uid: inPlace(uid),
+		gid: inPlace(gid),
 		mtimeMs,
 		ctimeMs: isRenamed ? undefined : ctimeMs,
 	};
+}
+
+/** The same number; a small one of `Stats` would be an object of its own to V8. */
+function inPlace(value: number): number {
+	const small = value | 0;
+	return small === value ? small : value;
 }
 
 export function isUntouched(found: fs.Stats, seen: SeenFile): boolean {

@@ -16,8 +16,9 @@
  * treated as a lock of nobody, and moved aside, not deleted.
  *
  * Not promised: exclusion against a process that was stopped for longer than
- * `staleMs` between two system calls and then goes on: a holder, or one that was
- * just breaking a stale lock. So a holder must ask `isHeld` before each effect,
+ * `staleMs` between its last look, or the clock after it, and the system call that
+ * it looked for, and then goes on: a holder, or one that was just breaking a stale
+ * lock. So a holder must ask `isHeld` before each effect,
  * and after a rename, and keep what it does harmless if the answer comes too
  * late. Nor, if the holder is unknown (another machine or container), exclusion
  * across a step of the wall clock.
@@ -115,6 +116,9 @@ const settleMs = 50;
 
 /** For how long a look at our own lock counts; far less than `settleMs`. */
 const lookCountsMs = 10;
+
+/** Where each look takes longer than it counts, the last one does. */
+const mostLooks = 3;
 
 /** How often a holder touches its lock; the library does not do it more often. */
 const signOfLifeMs = 1_000;
@@ -297,12 +301,21 @@ function ownDirectory({ path, staleMs, clock }: LockOptions) {
 		if (isOurs) seenAt = at;
 		return isOurs;
 	};
-	const isThere = () => {
+	const isFresh = () => {
 		const { monotonic, wall } = instant();
-		const isFresh =
+		return (
 			monotonic - seenAt.monotonic < lookCountsMs &&
-			Math.abs(wall - seenAt.wall) <= lookCountsMs;
-		return isFresh || look();
+			Math.abs(wall - seenAt.wall) <= lookCountsMs
+		);
+	};
+	/**
+	 * The clock is asked after the look, too: a process is mostly stopped as it comes
+	 * back from a system call, and then the look is as old as the stop was long.
+	 */
+	const isThere = () => {
+		for (let looks = 0; looks < mostLooks && !isFresh(); looks += 1)
+			if (!look()) return false;
+		return true;
 	};
 	const mustBeThere = () => {
 		if (!look()) throw systemError("ENOENT");

@@ -59,7 +59,7 @@ test.skipIf(noStrace !== undefined)(
 );
 
 test.skipIf(noStrace !== undefined)(
-	"stopped after any look at the files, even the last one before the rename, its older token is gone within a request",
+	"stopped after any look at the files, even the last one before the rename, it knows it, and its older token never comes",
 	{ timeout: 300_000 },
 	() =>
 		inParallel(
@@ -69,6 +69,7 @@ test.skipIf(noStrace !== undefined)(
 				const scene = await startScene(1);
 				const writer = await startDaemon(scene.config.file);
 				await startDaemon(scene.config.file);
+				const watch = scene.watchOrder();
 				scene.hold();
 				writer.kill("SIGHUP");
 				await eventually(() => scene.held() === 1, { what: "a request" });
@@ -82,6 +83,7 @@ test.skipIf(noStrace !== undefined)(
 				writer.kill("SIGCONT");
 				await writer.event("daemon.ready");
 				await scene.settled();
+				expect(watch.stepsBack()).toEqual([]);
 			},
 		),
 );
