@@ -49,10 +49,13 @@ const { values } = parseArgs({
 const names = values.only?.split(",") ?? Object.keys(parts);
 const chosen = names.map((name) => {
 	const run = parts[name];
-	if (run === undefined)
-		throw new Error(
-			`there is no part ${name}; parts: ${Object.keys(parts).join(", ")}`,
+	if (run === undefined) {
+		const known = Object.keys(parts).join(", ");
+		console.error(
+			`bench: there is no part "${name}"; expected some of ${known}`,
 		);
+		process.exit(64);
+	}
 	return { name, run };
 });
 const rows = await onScene(values.quick, async (scale) => {

@@ -98,7 +98,9 @@ export function cachedRead<T>(
 		const file = { ...nothing, ...readFile() };
 		result = interpret(file, result);
 		const stat = lookedAt ?? file.stat;
-		seen = file.unreadable || stat === undefined ? undefined : seenIn(stat);
+		if (file.unreadable) seen = undefined;
+		else if (stat !== undefined) seen = seenIn(stat);
+		else seen = file.problem === undefined ? "absent" : undefined;
 		return result;
 	};
 

@@ -123,9 +123,10 @@ export interface Keeper {
 	rest(): Rest | undefined;
 	/**
 	 * Looks, and acts if something is due; waits up to `patienceMs` for a lock.
-	 * Single flight: while one is under way, all get its outcome.
+	 * `isDue`: a fetch is, most likely. Single flight: while one is under way, all get
+	 * its outcome.
 	 */
-	look(patienceMs?: number): Promise<Outcome>;
+	look(patienceMs?: number, isDue?: boolean): Promise<Outcome>;
 	/**
 	 * A forced refresh. The answer comes from the first attempt that began after
 	 * the call, or after `since`, if it was wished for then.
@@ -158,6 +159,16 @@ export interface Need {
 	readonly publish: boolean;
 	/** There is something else to do. */
 	readonly more: boolean;
+	/** And it is to fetch a token. */
+	readonly fetch: boolean;
+}
+
+/** What an attempt is for. */
+interface How {
+	/** Nothing is fetched. */
+	readonly isMend?: boolean;
+	/** A fetch is due, most likely. */
+	readonly isDue?: boolean;
 }
 
 /** What is left of a keeper that has nothing to do. */
@@ -189,14 +200,15 @@ export function createKeeper(parts: KeeperParts): Keeper {
 	let settling = false;
 	const told = createAccountLog(parts, clock, parts.log);
 
-	const look = (patienceMs = 0): Promise<Outcome> => begin(patienceMs, false);
+	const look = (patienceMs = 0, isDue = false): Promise<Outcome> =>
+		begin(patienceMs, { isDue });
 
-	const begin = (patienceMs: number, isMend: boolean): Promise<Outcome> => {
+	const begin = (patienceMs: number, how: How): Promise<Outcome> => {
 		if (running !== undefined) return running;
 		const before = wish;
-		running = attempt(patienceMs, isMend).finally(() => {
+		running = attempt(patienceMs, how).finally(() => {
 			running = undefined;
-			if (!isMend) eager = false;
+			if (!how.isMend) eager = false;
 			// A wish that came meanwhile is younger than what the attempt did.
 			if (wish !== undefined && wish !== before && !wish.tried && !settling)
 				void serve();
@@ -206,13 +218,16 @@ export function createKeeper(parts: KeeperParts): Keeper {
 
 	const attempt = async (
 		patienceMs: number,
-		isMend: boolean,
+		{ isMend = false, isDue = false }: How,
 	): Promise<Outcome> => {
 		if (settling) return { kind: "held-back", until: clock.now() };
 		const begunFor = wish;
 		let lock: LockedStore | undefined;
 		try {
-			if (isBoundToFetch()) lock = await store.acquire(0);
+			// Then one look will do, under the lock. If that is not to be had, the look
+			// before it tells whether it is needed at all.
+			if (isDue || (wish?.reason === "forced" && !wish.tried))
+				lock = await store.acquire(0).catch(unlessStoreError);
 			if (lock === undefined) {
 				const plan = consider(isMend);
 				if (!plan.publish && plan.fetch === undefined) return rest(plan);
@@ -235,12 +250,6 @@ export function createKeeper(parts: KeeperParts): Keeper {
 			await lock?.release();
 		}
 	};
-
-	/** By all that is known: then one look will do, under the lock. */
-	const isBoundToFetch = () =>
-		wish === undefined
-			? eager && memory === undefined
-			: wish.reason === "forced" && !wish.tried;
 
 	const underLock = async (
 		lock: LockedStore,
@@ -726,12 +735,13 @@ export function createKeeper(parts: KeeperParts): Keeper {
 				return undefined;
 			}
 			const { publish, fetch, heldBack, granted } = plan;
-			const more = granted || fetch !== undefined || heldBack !== undefined;
-			return { publish, more };
+			const isDue = fetch !== undefined;
+			const more = granted || isDue || heldBack !== undefined;
+			return { publish, more, fetch: isDue };
 		},
 		mend: async () => {
 			if (running === undefined) {
-				if (observe().publish) await begin(0, true);
+				if (observe().publish) await begin(0, { isMend: true });
 			} else if (asking !== undefined) {
 				mending ??= mendMeanwhile(asking).finally(() => {
 					mending = undefined;
@@ -778,6 +788,10 @@ export function createKeeper(parts: KeeperParts): Keeper {
 			wish?.answer(failedBy(stopping));
 		},
 	};
+}
+
+function unlessStoreError(error: unknown): undefined {
+	if (!(error instanceof StoreError)) throw error;
 }
 
 function orIssuerError(error: unknown): IssuerError {

@@ -93,7 +93,7 @@ export function createRounds(parts: RoundsParts): Rounds {
 	/** What is due to one account, in its turn. */
 	const tend = (
 		one: KeptAccount,
-		{ publish, more }: Need,
+		{ publish, more, fetch }: Need,
 		patienceMs: number,
 	) => {
 		one.isPending = true;
@@ -101,7 +101,7 @@ export function createRounds(parts: RoundsParts): Rounds {
 		const look = async () => {
 			try {
 				if (isStopped) return;
-				await one.keeper.look(patienceMs);
+				await one.keeper.look(patienceMs, fetch);
 				restInStorm(one);
 			} catch (error) {
 				onBug(error);
@@ -133,7 +133,7 @@ export function createRounds(parts: RoundsParts): Rounds {
 	const needOf = (one: KeptAccount, isAwake: boolean): Need | undefined => {
 		const isCrowded = isAwake && !one.isStirred && gate.load() >= crowd;
 		return isCrowded && one.keeperAtWork === undefined
-			? { publish: false, more: true }
+			? { publish: false, more: true, fetch: true }
 			: one.keeper.needsLook();
 	};
 

@@ -1,5 +1,5 @@
-import { readFileSync } from "node:fs";
-import { describe, expect, test } from "vitest";
+import fs, { readFileSync } from "node:fs";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { decodeState } from "../src/account-state.ts";
 import {
 	knownErrcodes,
@@ -937,3 +937,23 @@ function body(text: string): (request: RawRequest) => void {
 		socket.write(rawAnswer({ body: text }));
 	};
 }
+
+test("who has nothing to fetch, or may not yet, makes no lock", async () => {
+	const { keeping, simulator } = await kept("classic");
+	const made = vi.spyOn(fs, "mkdirSync");
+	onTestFinished(() => {
+		made.mockRestore();
+	});
+	keeping.restart();
+	expect(await keeping.keeper().look()).toMatchObject({ kind: "rested" });
+	expect(made).not.toHaveBeenCalled();
+
+	await simulator.addFault({ mode: "errcode", errcode: 40164 });
+	await keeping.advance(dueAfter.classic);
+	const { kind } = await keeping.nextAttempt(hour);
+	expect(kind).toBe("failed");
+	expect(made).toHaveBeenCalledOnce();
+	await keeping.advance(5);
+	expect(await keeping.tick()).toMatchObject({ kind: "held-back" });
+	expect(made).toHaveBeenCalledOnce();
+});

@@ -480,3 +480,65 @@ test("a temporary file is always one that the sweep knows", async () => {
 	expect(made.length).toBe(2);
 	expect(made.every((name) => isLeftover(name, basename(path)))).toBe(true);
 });
+
+test("a later store of a file that nobody touched takes it as it was seen, and any other as it is", async () => {
+	const { path, store } = await published();
+	const file = store.seenWith(token);
+	expect(file).toBeDefined();
+	expect(store.seenWith({ ...token, value: "another" })).toBeUndefined();
+	const directory = createOutputDirectory(dirname(path));
+	const later = () =>
+		newStore({ directory, known: file && { file, content: token } }).store;
+	const open = vi.spyOn(fs, "openSync");
+	onTestFinished(() => {
+		open.mockRestore();
+	});
+	expect(later().read()).toEqual({ kind: "token", token, exact: true });
+	expect(open).not.toHaveBeenCalled();
+	fs.writeFileSync(path, text.replace("a-token", "b-token"));
+	expect(later().read()).toMatchObject({ token: { value: "b-token" } });
+});
+
+test("who has read the file as it is not as it should be does not pass it on", async () => {
+	const { path, store } = await published();
+	fs.chmodSync(path, 0o600);
+	expect(store.read()).toEqual({ kind: "token", token, exact: false });
+	expect(store.seenWith(token)).toBeUndefined();
+});
+
+test("a state that is gone, against all that is known, is none, and is made anew", async () => {
+	const { path, store } = await published();
+	const file = store.seenWith(token);
+	fs.rmSync(statePathOf(path), { force: true });
+	const directory = createOutputDirectory(dirname(path));
+	const later = newStore({
+		directory,
+		known: file && { file, content: token },
+	}).store;
+	const lock = await later.acquire(0);
+	expect(later.recall()).toEqual(emptyState);
+	await lock?.remember({ ...emptyState, generation: 7 });
+	await lock?.release();
+	expect(newStoreAt(path).recall().generation).toBe(7);
+});
+
+test("under the lock the state is opened once, to be read and to be added to", async () => {
+	const { path } = await published();
+	const first = newStoreAt(path);
+	const made = await first.acquire(0);
+	await made?.remember({ ...emptyState, generation: 1 });
+	await made?.release();
+	const store = newStoreAt(path);
+	const open = vi.spyOn(fs, "openSync");
+	onTestFinished(() => {
+		open.mockRestore();
+	});
+	const lock = await store.acquire(0);
+	expect(store.recall().generation).toBe(1);
+	await lock?.remember({ ...emptyState, generation: 2 });
+	await lock?.publish(token, { ...emptyState, generation: 3 });
+	await lock?.release();
+	const opened = open.mock.calls.filter(([at]) => at === statePathOf(path));
+	expect(opened).toHaveLength(1);
+	expect(newStoreAt(path).recall().generation).toBe(3);
+});
