@@ -65,6 +65,13 @@ const thawTurns = 32;
 /** A tick gives way to sockets and timers after so long. */
 const sliceMs = 10;
 
+/** What came of a walk over the accounts. */
+interface Walked {
+	/** How many of those that it found something to do for wait, or are at work. */
+	tended: number;
+	whenDone: () => void;
+}
+
 export function createRounds(parts: RoundsParts): Rounds {
 	const { accounts, clock, gate, mendGate, onBug } = parts;
 	const watch = accounts.length > mostAtOnce ? watchAccounts(parts) : undefined;
@@ -73,9 +80,6 @@ export function createRounds(parts: RoundsParts): Rounds {
 	let isStorm = false;
 	let stormTurns = 0;
 	let isStopped = false;
-	/** How many wait for their turn, or have it. */
-	let tended = 0;
-	const whenAllTended: (() => void)[] = [];
 	// However many files there are at the start: reading them all is a burst.
 	let collections = mostCollections;
 	let collectAt = clock.monotonic() + calmMs;
@@ -95,9 +99,10 @@ export function createRounds(parts: RoundsParts): Rounds {
 		one: KeptAccount,
 		{ publish, more, fetch }: Need,
 		patienceMs: number,
+		walked: Walked,
 	) => {
 		one.isPending = true;
-		tended += 1;
+		walked.tended += 1;
 		const look = async () => {
 			try {
 				if (isStopped) return;
@@ -106,21 +111,21 @@ export function createRounds(parts: RoundsParts): Rounds {
 			} catch (error) {
 				onBug(error);
 			} finally {
-				wasTended(one);
+				wasTended(one, walked);
 			}
 		};
 		if (!publish) return gate.enqueue(look);
 		mendGate.enqueue(async () => {
 			if (!isStopped) await mend(one);
 			if (more) gate.enqueue(look);
-			else wasTended(one);
+			else wasTended(one, walked);
 		});
 	};
 
-	const wasTended = (one: KeptAccount) => {
+	const wasTended = (one: KeptAccount, walked: Walked) => {
 		one.isPending = false;
-		tended -= 1;
-		if (tended === 0) for (const tell of whenAllTended.splice(0)) tell();
+		walked.tended -= 1;
+		if (walked.tended === 0) walked.whenDone();
 	};
 
 	const mend = (one: KeptAccount) => one.keeper.mend().catch(onBug);
@@ -137,7 +142,7 @@ export function createRounds(parts: RoundsParts): Rounds {
 			: one.keeper.needsLook();
 	};
 
-	const walk = async (patienceMs: number) => {
+	const walk = async (patienceMs: number): Promise<Walked> => {
 		const now = clock.now();
 		watchForStorm();
 		const hasHeardAll = isStorm || watch?.listen() === true;
@@ -145,6 +150,7 @@ export function createRounds(parts: RoundsParts): Rounds {
 		const atAll = !hasHeardAll || now < lastAt;
 		lastAt = now;
 		turn = (turn + 1) % turns;
+		const walked: Walked = { tended: 0, whenDone: () => {} };
 		const slices = createSlices(sliceMs);
 		for (const [index, one] of accounts.entries()) {
 			if (isStorm) one.isStirred ||= one.isTouched();
@@ -155,7 +161,7 @@ export function createRounds(parts: RoundsParts): Rounds {
 			} else {
 				const need = needOf(one, isAwake);
 				one.isStirred = false;
-				if (need !== undefined) tend(one, need, patienceMs);
+				if (need !== undefined) tend(one, need, patienceMs, walked);
 				else if (mayRest()) one.rest();
 			}
 			if (!slices.isOver()) continue;
@@ -166,6 +172,7 @@ export function createRounds(parts: RoundsParts): Rounds {
 		freezeNewSpace();
 		watchForStorm();
 		if (watch !== undefined) tidy();
+		return walked;
 	};
 
 	const watchForStorm = () => {
@@ -185,9 +192,11 @@ export function createRounds(parts: RoundsParts): Rounds {
 
 	return {
 		first: async (patienceMs) => {
-			await walk(patienceMs);
-			if (tended > 0)
-				await new Promise<void>((tell) => whenAllTended.push(tell));
+			const walked = await walk(patienceMs);
+			if (walked.tended === 0) return;
+			await new Promise<void>((done) => {
+				walked.whenDone = done;
+			});
 		},
 		tick: async () => {
 			await walk(0);

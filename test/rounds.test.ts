@@ -282,6 +282,18 @@ test("amid hundreds that wait in line, a file that is gone, emptied or replaced 
 	await Promise.all(crowd);
 });
 
+test("the first round is over when what it began is done, whatever a tick begins meanwhile", async () => {
+	const hangs = (appid: string) => Number(appid.slice(2)) === 1;
+	const { accounts, rounds, advance, fetches } = newScene(3, hangs);
+	fs.rmSync(accounts[0]?.path ?? "");
+	const first = rounds.first(0);
+	advance(lifetimeMs);
+	await rounds.tick();
+	await first;
+	expect(fetches()).toBeGreaterThan(0);
+	expect(accounts[1]?.keeperAtWork?.isAtWork()).toBe(true);
+});
+
 test("signals in a row take no turn for each of those whose WeChat does not answer", async () => {
 	const [count, hanging] = [60, 10];
 	const hangs = (appid: string) => Number(appid.slice(2)) < hanging;
