@@ -150,7 +150,7 @@ export function draftFile(
 export function setAttributes(
 	file: number,
 	{ mode, gid }: FileAttributes,
-	onStep: (verb: string) => void,
+	onStep: (verb: string) => void = () => {},
 ): void {
 	onStep("look at");
 	const made = fs.fstatSync(file);

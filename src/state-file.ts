@@ -53,14 +53,11 @@ export function openRecords(
 	{ stillOurs, ...attributes }: RecordsOptions,
 ): Records {
 	let file: number | undefined;
-	/** As it was when it was read, until something is added. */
-	let asRead: fs.Stats | undefined;
 	let isHalfMade = false;
 
 	const close = () => {
 		const opened = file;
 		file = undefined;
-		asRead = undefined;
 		// What was to last was synced.
 		if (opened !== undefined) orUndefined(() => fs.closeSync(opened));
 	};
@@ -70,15 +67,14 @@ export function openRecords(
 		const made = fs.openSync(path, flags | O_CREAT | O_EXCL, attributes.mode);
 		file = made;
 		isHalfMade = true;
-		setAttributes(made, attributes, () => {});
+		setAttributes(made, attributes);
 		return made;
 	};
 
 	/** The file, if so much can be added to it. */
 	const openFor = (bytes: number): number | undefined => {
 		file ??= fs.openSync(path, flags);
-		const found = asRead ?? fs.fstatSync(file);
-		asRead = undefined;
+		const found = fs.fstatSync(file);
 		const fits = found.size + bytes <= mostBytes;
 		return fits && isOurKind(found, attributes) ? file : undefined;
 	};
@@ -107,10 +103,7 @@ export function openRecords(
 		read: (maxBytes) => {
 			close();
 			file = orUndefined(() => fs.openSync(path, flags));
-			if (file === undefined) return undefined;
-			const found = readOpened(file, maxBytes);
-			asRead = found.stat;
-			return found;
+			return file === undefined ? undefined : readOpened(file, maxBytes);
 		},
 		close,
 		look: () => {
