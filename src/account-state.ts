@@ -8,6 +8,12 @@ import { basename, dirname, join } from "node:path";
  */
 export interface AccountState {
 	/**
+	 * Which hold of the lock wrote this record: of several records the one with the
+	 * highest fence counts. So what a writer adds after it lost its lock has no
+	 * effect. Absent in records of older versions: there the generation stands for it.
+	 */
+	readonly fence?: number;
+	/**
 	 * Orders publications: the higher one is the newer, whatever the clocks say.
 	 * Each is above the last one, and at least the time (epoch ms): so the order
 	 * holds also after this file was lost.
@@ -106,22 +112,40 @@ export function tokenFileOf(name: string): string {
 }
 
 /** A record of the state file: one line. */
-export function encodeState(state: AccountState): string {
-	return JSON.stringify(state);
+export function encodeState({ fence, ...state }: AccountState): string {
+	return JSON.stringify(fence === undefined ? state : { fence, ...state });
 }
 
 /**
- * The last record among the lines. Anything else, such as half a record, is
- * passed over; without any the state is the empty one: it is a memory, not a truth.
+ * The record with the highest fence among the lines; the last one, if several have
+ * it. Anything else, such as half a record, is passed over; without any the state is
+ * the empty one: it is a memory, not a truth.
  */
 export function decodeState(text: string): AccountState {
+	let newest: AccountState | undefined;
 	for (let end = text.length; end > 0; ) {
 		const start = text.lastIndexOf("\n", end - 1) + 1;
-		const state = stateIn(text.slice(start, end));
-		if (state !== undefined) return state;
+		const line = text.slice(start, end);
 		end = start - 1;
+		// Parsing costs most, and a lower fence is told by the first characters.
+		if (newest !== undefined && fenceAtStart(line) <= fenceOf(newest)) continue;
+		const state = stateIn(line);
+		if (state === undefined) continue;
+		if (newest === undefined || fenceOf(state) > fenceOf(newest))
+			newest = state;
 	}
-	return emptyState;
+	return newest ?? emptyState;
+}
+
+/** What orders the records of a state file; see `AccountState.fence`. */
+export function fenceOf({ fence, generation }: AccountState): number {
+	return fence ?? generation;
+}
+
+/** The fence of a record that begins with it; infinite if it must be parsed to tell. */
+function fenceAtStart(line: string): number {
+	const [, fence] = /^\{"fence":(\d{1,16}),/.exec(line) ?? [];
+	return fence === undefined ? Number.POSITIVE_INFINITY : Number(fence);
 }
 
 function stateIn(line: string): AccountState | undefined {
@@ -138,8 +162,9 @@ function stateIn(line: string): AccountState | undefined {
 
 function isState(content: unknown): content is AccountState {
 	if (!isRecord(content)) return false;
-	const { generation, published, inFlight, pause, forced } = content;
+	const { fence, generation, published, inFlight, pause, forced } = content;
 	return (
+		(fence === undefined || isNumber(fence)) &&
 		isNumber(generation) &&
 		["calls", "forceCalls", "diedEarly"].every((key) =>
 			isTimes(content[key]),

@@ -50,6 +50,8 @@ export interface LockOptions {
 export interface HeldLock {
 	/** Names this instance of the lock directory. */
 	readonly instance: string;
+	/** It was another holder's, who is taken for dead and may have left files behind. */
+	readonly isTakenOver: boolean;
 	/**
 	 * False as soon as another process has taken the lock over (a look counts for
 	 * 10 ms). Throws `StoreError` (io).
@@ -97,7 +99,7 @@ export function createLock(options: LockOptions): TryLock {
 		if (taken === undefined) return undefined;
 		// Whoever looked at the dead lock just before us has acted on it by now.
 		await sleep(settleMs);
-		if (taken.isHeld()) return taken;
+		if (taken.isHeld()) return { ...taken, isTakenOver: true };
 		await taken.release();
 		return undefined;
 	};
@@ -263,6 +265,7 @@ async function makeLock(
 	const made = own.found();
 	return {
 		instance: made === undefined ? "" : instanceOf(made),
+		isTakenOver: false,
 		isHeld: () => !isGivenUp && own.isThere(),
 		release: async () => {
 			isGivenUp = true;

@@ -9,7 +9,8 @@
  *   that may be no longer true: then `remember` and `publish` throw `lost`
  *   instead of writing. If the lock is lost in the very instant of the write,
  *   they throw `lost` after it: the caller must look again, and may not take
- *   what it wrote for the newest.
+ *   what it wrote for the newest. A record that was added so does not count: its
+ *   fence is below that of the process which took the lock over.
  * - `publish` is atomic and durable; when it throws anything but a late `lost`,
  *   readers still see what they saw before, or (if only the sync of the directory
  *   failed) the new token, which a crash of the machine may take back.
@@ -25,6 +26,7 @@ import {
 	decodeState,
 	emptyState,
 	encodeState,
+	fenceOf,
 	type ProcessName,
 	stateNameOf,
 } from "./account-state.ts";
@@ -145,6 +147,18 @@ export function createTokenFile(options: TokenFileOptions): TokenFile {
 		const stillOurs = () => {
 			if (!lock.isHeld()) throw lost(path);
 		};
+		/** Of a writer that lost its lock every failure is that one. */
+		const orLost = (error: unknown): never => {
+			stillOurs();
+			throw error;
+		};
+		const takenAt = options.clock.now();
+		let fence: number | undefined;
+		/** By what the holder knew as it took the lock, not by what it could learn later. */
+		const fenced = (content: AccountState): AccountState => {
+			fence ??= Math.max(fenceOf(content), takenAt) + 1;
+			return { ...content, fence };
+		};
 		const { mode, gid } = options;
 		const held = openRecords(statePath, { mode, gid, stillOurs });
 		records = held;
@@ -171,7 +185,8 @@ export function createTokenFile(options: TokenFileOptions): TokenFile {
 		};
 		return {
 			lock: lock.instance,
-			remember: async (content, { isPassing } = { isPassing: false }) => {
+			remember: async (told, { isPassing } = { isPassing: false }) => {
+				const content = fenced(told);
 				const isAdded = await held.add(content, {
 					isNew: isNew(),
 					isFollowed: true,
@@ -186,8 +201,9 @@ export function createTokenFile(options: TokenFileOptions): TokenFile {
 				// Another state file shows as well that the token's can be made.
 				else await rememberAnew(content);
 			},
-			publish: async (content, voucher) => {
-				if (voucher !== undefined) {
+			publish: async (content, vouching) => {
+				if (vouching !== undefined) {
+					const voucher = fenced(vouching);
 					if (await held.add(voucher, { isNew: isNew() })) {
 						const stat = held.look();
 						if (stat !== undefined) state.learn(seenIn(stat), voucher);
@@ -196,7 +212,7 @@ export function createTokenFile(options: TokenFileOptions): TokenFile {
 				const text = encodeToken(content);
 				const made = draft ?? draftFile(path, options, directory);
 				draft = undefined;
-				const stat = await made.publish(text, stillOurs);
+				const stat = await made.publish(text, stillOurs).catch(orLost);
 				stillOurs();
 				const reading = readingOf({ ...nothing, stat, text });
 				token.learn(seenIn(stat, { isRenamed: true }), reading);
@@ -209,6 +225,17 @@ export function createTokenFile(options: TokenFileOptions): TokenFile {
 				await lock.release();
 			},
 		};
+	};
+
+	/** What the dead holder of the lock was writing. What cannot be removed is told at the next start. */
+	const sweepAfterDead = () => {
+		try {
+			const names = fs.readdirSync(directory.path);
+			sweep(
+				path,
+				names.filter((name) => isLeftover(name, file)),
+			);
+		} catch {}
 	};
 
 	return {
@@ -227,7 +254,10 @@ export function createTokenFile(options: TokenFileOptions): TokenFile {
 			const giveUpAt = clock.monotonic() + patienceMs;
 			for (let waits = 0; ; waits++) {
 				const lock = await inDirectory(options, tryLock);
-				if (lock !== undefined) return lockedStore(lock);
+				if (lock !== undefined) {
+					if (lock.isTakenOver) sweepAfterDead();
+					return lockedStore(lock);
+				}
 				const leftMs = giveUpAt - clock.monotonic();
 				if (leftMs <= 0 || options.stopping.aborted) return undefined;
 				await sleep(Math.min(leftMs, betweenLooksMs(waits) * (0.5 + random())));

@@ -42,6 +42,10 @@ const numbered = (generation: number): AccountState => ({
 	generation,
 });
 
+function fenced(fence: number, generation: number): AccountState {
+	return { fence, ...numbered(generation) };
+}
+
 function stateFile(text = encodeState(numbered(1))): string {
 	const path = join(newDirectory(), "state");
 	fs.writeFileSync(path, text);
@@ -62,6 +66,20 @@ test.each([
 	["before what is no state", `${encodeState(numbered(7))}\n{"generation":8}`],
 ])("the last whole record counts: %s", (_, text) => {
 	expect(decodeState(text)).toEqual(numbered(7));
+});
+
+test.each([
+	[
+		"a late record of a writer that lost its lock",
+		[fenced(9, 2), fenced(8, 1)],
+	],
+	["one by an older version before it", [numbered(1), fenced(9, 2)]],
+	["the last one of several of one lock", [fenced(9, 1), fenced(9, 2)]],
+	["half of a late record behind it", [fenced(9, 2), fenced(8, 1)], -9],
+	["a late record in front of it", [fenced(8, 1), fenced(9, 2)]],
+] as const)("the highest fence counts: %s", (_, states, end = undefined) => {
+	const text = states.map(encodeState).join("\n").slice(0, end);
+	expect(decodeState(text)).toEqual(fenced(9, 2));
 });
 
 test.each(["", "\n", "\n\n\n", "null", "{}", "[]\n{", "not a state\n"])(

@@ -463,6 +463,25 @@ test("the sweep takes what dead writers left, and nothing that only looks like i
 	expect(fs.existsSync(join(directory, folder, "precious"))).toBe(true);
 });
 
+test("who takes over the lock of a dead writer removes what it left half done, and nothing else", async () => {
+	const { path, store } = await published();
+	const folder = dirname(path);
+	fs.mkdirSync(`${path}.lock`);
+	// Without a sign of life for an hour.
+	fs.utimesSync(`${path}.lock`, new Date(0), new Date(Date.now() - 3_600_000));
+	const half = [".token.0123456789ab.tmp", "..token.state.0123456789ab.tmp"];
+	const foreign = [".other.0123456789ab.tmp", ".token.notes"];
+	for (const name of [...half, ...foreign])
+		fs.writeFileSync(join(folder, name), "half a tok");
+	const lock = await store.acquire(0);
+	expect(lock).toBeDefined();
+	expect(fs.readdirSync(folder).filter((name) => half.includes(name))).toEqual(
+		[],
+	);
+	expect(fs.readdirSync(folder)).toEqual(expect.arrayContaining(foreign));
+	await lock?.release();
+});
+
 test("a temporary file is always one that the sweep knows", async () => {
 	const { path, store } = newStore();
 	const made: string[] = [];
