@@ -226,7 +226,7 @@ function statusFor(code: string): number {
 	// The caller, who asks too much.
 	if (/^(budget|force-limit|errcode 450(09|11))$/.test(code)) return 429;
 	// Nobody: it passes.
-	if (/^(stopping|lost)$/.test(code)) return 503;
+	if (/^(stopping|lost|locked)$/.test(code)) return 503;
 	if (/timeout|^ETIMEDOUT$/i.test(code)) return 504;
 	// This server's disk.
 	if (

@@ -68,6 +68,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 		clock,
 		random: Math.random,
 		self,
+		startedAt: clock.now(),
 		log,
 		gate,
 		stopping: stopping.signal,

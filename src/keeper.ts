@@ -51,9 +51,11 @@ import type { LockedStore, TokenStore } from "./token-file.ts";
 import type { Grant, Issuer, Verdict } from "./wechat.ts";
 import {
 	failedBy,
+	joined,
 	stopping,
 	type Waiting,
 	type WishAnswer,
+	type WishError,
 	waiting,
 } from "./wish.ts";
 
@@ -70,6 +72,10 @@ export interface KeeperParts {
 	readonly patienceMs: number;
 	/** Asked to look again at that instant: a forced refresh waits for its cooldown. */
 	readonly wakeAt: (at: number) => void;
+	/** When this process started, epoch ms. */
+	readonly startedAt: number;
+	/** Whether that process is gone; false if nobody can tell. */
+	readonly isDead: (name: ProcessName) => boolean;
 	/** Told of what metrics count. */
 	readonly count: (event: KeeperEvent) => void;
 	/** An error that no class of errors.ts stands for. */
@@ -198,6 +204,13 @@ export function createKeeper(parts: KeeperParts): Keeper {
 	let stableForcedAt = Number.NEGATIVE_INFINITY;
 	let eager = memory === undefined;
 	let settling = false;
+	/**
+	 * The lock was lost while a request was under way, at that instant: which token
+	 * lives on is not known until WeChat has answered again.
+	 */
+	let doubtedSince: number | undefined;
+	/** How often in a row the lock was lost. */
+	let losses = 0;
 	const told = createAccountLog(parts, clock, parts.log);
 
 	const look = (patienceMs = 0, isDue = false): Promise<Outcome> =>
@@ -206,14 +219,37 @@ export function createKeeper(parts: KeeperParts): Keeper {
 	const begin = (patienceMs: number, how: How): Promise<Outcome> => {
 		if (running !== undefined) return running;
 		const before = wish;
-		running = attempt(patienceMs, how).finally(() => {
+		// A request that was not tried yet waits for the lock, whoever begins.
+		const waitMs =
+			before !== undefined && !before.tried && !how.isMend
+				? Math.max(patienceMs, parts.patienceMs)
+				: patienceMs;
+		const attempted = attempt(waitMs, how);
+		running = attempted.finally(() => {
 			running = undefined;
 			if (!how.isMend) eager = false;
-			// A wish that came meanwhile is younger than what the attempt did.
-			if (wish !== undefined && wish !== before && !wish.tried && !settling)
-				void serve();
 		});
+		void running.then(
+			(outcome) => {
+				if (mustGoOn(outcome, before)) void serve();
+			},
+			() => {}, // The caller tells of it.
+		);
 		return running;
+	};
+
+	/**
+	 * Whether another attempt begins at once. Without it a request could be left
+	 * behind: the attempt did something else (a token that was cut off comes first),
+	 * and only a request that is held back has a time at which it is looked at again.
+	 */
+	const mustGoOn = (outcome: Outcome, before: Waiting | undefined) => {
+		if (settling || running !== undefined) return false;
+		if (outcome.kind === "failed" && outcome.error.kind === "lost")
+			return losses <= mostLosses;
+		if (wish === undefined || wish.tried) return false;
+		// A request that came meanwhile is younger than what the attempt did.
+		return wish !== before || outcome.kind !== "held-back";
 	};
 
 	const attempt = async (
@@ -235,6 +271,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
 			}
 			if (lock === undefined) {
 				parts.count({ kind: "lock-busy" });
+				if (!isMend && wish === begunFor) answerAndKeep(lockBusy(appid));
 				return { kind: "locked" };
 			}
 			return await underLock(lock, isMend);
@@ -287,11 +324,14 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		const plan = decide({
 			now: clock.now(),
 			instance: self.instance,
+			startedAt: parts.startedAt,
+			isForcerDead: wish?.reason === "forced" && isForcerDead(state),
 			rules,
 			memory,
 			disk: store.read(),
 			state,
 			wish,
+			doubtedSince,
 			eager: eager && !parts.patientWith?.includes(kind),
 		});
 		const { current } = plan;
@@ -310,6 +350,12 @@ export function createKeeper(parts: KeeperParts): Keeper {
 		if (isIdle(plan) && isOfDisk(ownPause)) ownPause = undefined;
 		return plan;
 	};
+
+	/** The mark of a fetch says whose it was, for as long as no other follows it. */
+	const isForcerDead = ({ forced, inFlight }: AccountState) =>
+		inFlight === undefined ||
+		inFlight.by.instance !== forced?.by ||
+		parts.isDead(inFlight.by);
 
 	/** What counts here, read anew. */
 	const recall = (): AccountState => {
@@ -526,9 +572,11 @@ export function createKeeper(parts: KeeperParts): Keeper {
 				afterAnswer(vouch(known, state), confirmed, answeredAt),
 			);
 		} catch (error) {
-			if (isLost(error)) fetchAgainAfterLoss(answeredAt);
+			if (isLost(error)) doubtAfterLoss(answeredAt);
 			throw error;
 		}
+		doubtedSince = undefined;
+		losses = 0;
 		parts.count({ kind: "fetch", outcome: "ok" });
 		parts.count({ kind: "published" });
 		told.refreshed(known, {
@@ -548,19 +596,11 @@ export function createKeeper(parts: KeeperParts): Keeper {
 	 * its token was asked for after ours was given, nobody can say which of the
 	 * two lives on: so a third one is fetched.
 	 */
-	const fetchAgainAfterLoss = (answeredAt: number) => {
+	const doubtAfterLoss = (answeredAt: number) => {
 		memory = undefined;
 		const { published } = store.recall();
 		if (published !== undefined && published.fetchedAt > answeredAt) return;
-		const requestedAt = clock.now() + 1;
-		// An older wish would be content with the token of the other process.
-		wish = {
-			...(wish ?? waiting({ reason: "cut-off", requestedAt })),
-			reason: "cut-off",
-			requestedAt,
-			stale: undefined,
-			tried: false,
-		};
+		doubtedSince = clock.now();
 	};
 
 	const fetchFailed = async (
@@ -589,7 +629,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
 			});
 		} catch (storeError) {
 			if (isLost(storeError) && error.mayHaveIssued)
-				fetchAgainAfterLoss(clock.now());
+				doubtAfterLoss(clock.now());
 			throw storeError;
 		}
 		return failed(error, pause.failure);
@@ -598,7 +638,7 @@ export function createKeeper(parts: KeeperParts): Keeper {
 	const storeFailed = (error: StoreError): Outcome => {
 		if (error.kind === "lost") {
 			told.lockLost(error);
-			keepWish(error);
+			startOver(error);
 			return { kind: "failed", error };
 		}
 		const standing = recall().pause;
@@ -658,9 +698,31 @@ export function createKeeper(parts: KeeperParts): Keeper {
 	/** Who reports during a pause is not kept waiting for its end; the wish stays. */
 	const answerWithFailure = () => {
 		const { failure } = recall().pause ?? {};
-		if (wish === undefined || failure === undefined) return;
+		if (failure !== undefined) answerAndKeep(failure);
+	};
+
+	/** Tells who waits that it failed; the next token still counts for the wish. */
+	const answerAndKeep = (failure: WishError) => {
+		if (wish === undefined || wish.tried) return;
 		wish.answer(failedBy(failure));
 		wish = { ...wish, tried: true };
+	};
+
+	/**
+	 * Another token on disk is one of the process that took the lock over, and newer
+	 * than what this one knew. The request that was served stands again, and is
+	 * answered by the next attempt, which begins at once; unless the lock is lost
+	 * each time.
+	 */
+	const startOver = (error: StoreError) => {
+		const disk = store.read();
+		if (disk.kind === "token" && disk.token.value !== memory?.token.value)
+			memory = undefined;
+		losses += 1;
+		if (losses > mostLosses) return keepWish(error);
+		if (serving !== undefined)
+			wish = wish === undefined ? serving : joined(serving, wish);
+		serving = undefined;
 	};
 
 	/** Answers who waits; the next success still counts for the wish itself. */
@@ -717,7 +779,9 @@ export function createKeeper(parts: KeeperParts): Keeper {
 
 	/** … than its token: what it waits for, and what it must not say or ask twice. */
 	const knowsMore = () =>
-		[running, wish, serving, ownPause].some((one) => one !== undefined) ||
+		[running, wish, serving, ownPause, doubtedSince].some(
+			(one) => one !== undefined,
+		) ||
 		hasJustForced() ||
 		!told.isSilent() ||
 		!suspicion.isBlank(memory);
@@ -807,6 +871,17 @@ function isIdle({ publish, fetch, heldBack }: Plan): boolean {
 function isOfDisk(pause: Pause | undefined): boolean {
 	const { failure } = pause ?? {};
 	return failure !== undefined && isStoreErrorKind(failure.kind);
+}
+
+/** Attempts in a row that may begin at once after the lock was lost; the next one waits for a tick. */
+const mostLosses = 3;
+
+function lockBusy(appid: string): WishError {
+	return {
+		code: "locked",
+		message: `could not refresh the token of ${appid}: another process holds its lock, and does not give it up`,
+		hint: "see which other wxtokend works in this directory; it is tried again at the next tick",
+	};
 }
 
 function isLost(error: unknown): boolean {

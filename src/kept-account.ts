@@ -15,6 +15,7 @@ import {
 	type OutputDirectory,
 } from "./output-directory.ts";
 import type { KnownToken } from "./policy.ts";
+import { fateOf } from "./process-name.ts";
 import { type AccountStatus, statusOf } from "./status.ts";
 import {
 	createTokenFile,
@@ -31,6 +32,8 @@ export interface Surroundings {
 	readonly clock: Clock;
 	readonly random: () => number;
 	readonly self: ProcessName;
+	/** When this process started, epoch ms. */
+	readonly startedAt: number;
 	readonly log: Log;
 	readonly gate: Gate;
 	readonly stopping: AbortSignal;
@@ -212,7 +215,7 @@ export class KeptAccount {
 		const { account } = this;
 		const { clock, random, self, log, stopping } = this.#around;
 		const { http, witness, wakeAt, count, onBug } = this.#around;
-		const { patientWith } = this.#around;
+		const { patientWith, startedAt } = this.#around;
 		const { appid, timeoutMs } = account;
 		const { secret, interface: wire, baseUrls } = account;
 		const store = this.#openStore();
@@ -235,6 +238,8 @@ export class KeptAccount {
 			clock,
 			random,
 			self,
+			startedAt,
+			isDead: (name) => fateOf(name, self) === "dead",
 			log,
 			patienceMs: this.#staleMs + timeoutMs,
 			wakeAt,

@@ -63,7 +63,7 @@ export type Reason =
 
 /** Somebody wants another token than the present one. */
 export interface Wish {
-	readonly reason: "forced" | "reported" | "cut-off" | "checked";
+	readonly reason: "forced" | "reported" | "checked";
 	readonly requestedAt: number;
 	/** `tokenId` of the token that was found dead; only with `reported`. */
 	readonly stale?: string | undefined;
@@ -82,8 +82,17 @@ export interface Situation {
 	readonly disk: Reading;
 	readonly state: AccountState;
 	readonly wish: Wish | undefined;
+	/**
+	 * Since then nobody can say which of two tokens lives on: the lock was lost while
+	 * a request was under way. Undefined: no doubt.
+	 */
+	readonly doubtedSince?: number | undefined;
 	/** The first look of a process: a person may have mended what a pause waits for. */
 	readonly eager: boolean;
+	/** When this process started, epoch ms. */
+	readonly startedAt: number;
+	/** The process of the last forced refresh is gone, as far as anybody can tell. */
+	readonly isForcerDead: boolean;
 }
 
 export interface Plan {
@@ -119,8 +128,9 @@ const stableForcesPerDay = 20;
 const dayMs = 86_400_000;
 
 /**
- * A forced refresh of another process this long before our own wish answers it:
- * one signal sent to many daemons reaches them one after the other.
+ * A forced refresh of another living process this long before our own wish answers
+ * it: one signal sent to many daemons reaches them one after the other. A process
+ * that is gone was sent another signal, and so was one from before our start.
  */
 const sameInstantMs = 2_000;
 
@@ -365,11 +375,12 @@ function newest({ memory, disk, state }: Situation): KnownToken | undefined {
 /** Why the current token does not do, without anybody wishing for another. */
 function whyNeeded(
 	current: KnownToken | undefined,
-	{ now, rules, state }: Situation,
+	{ now, rules, state, doubtedSince = 0 }: Situation,
 ): Reason | undefined {
 	if (current === undefined) return "first";
 	if (isFromFuture(current, now)) return "clock";
 	if (isSuperseded(current, { state })) return "cut-off";
+	if (current.fetchedAt < doubtedSince) return "cut-off";
 	if (state.inFlight?.replaces === current.id) return "cut-off";
 	return now >= refreshAt(current, rules) ? "due" : undefined;
 }
@@ -388,16 +399,20 @@ function isFromFuture(known: KnownToken, now: number): boolean {
 
 function isGranted(
 	wish: Wish,
-	{ state, instance }: Situation,
+	situation: Situation,
 	current: KnownToken | undefined,
 ): boolean {
 	if (current === undefined) return false;
+	const { state, instance, doubtedSince = 0 } = situation;
+	if (current.fetchedAt < doubtedSince) return false;
 	if (wish.reason === "reported") return current.id !== wish.stale;
 	if (current.fetchedAt >= wish.requestedAt) return true;
 	return (
 		wish.reason === "forced" &&
 		state.forced !== undefined &&
 		state.forced.by !== instance &&
+		!situation.isForcerDead &&
+		state.forced.at >= situation.startedAt &&
 		state.published !== undefined &&
 		state.published.id === current.id &&
 		state.published.fetchedAt >= state.forced.at &&
@@ -414,7 +429,7 @@ type Urgency =
 	| "now";
 
 function urgencyOf({ reason, tried }: Wish): Urgency {
-	if (tried || reason === "cut-off") return "patient";
+	if (tried) return "patient";
 	return reason === "reported" ? "after-failures" : "now";
 }
 

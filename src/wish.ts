@@ -30,6 +30,20 @@ export function waiting(wanted: Omit<Wish, "tried">): Waiting {
 	return { ...wanted, tried: false, answer, answered };
 }
 
+/** `one`, whose answer is also that of `other`; forced if one of them is. */
+export function joined(one: Waiting, other: Waiting): Waiting {
+	const forced = [one, other].find(({ reason }) => reason === "forced");
+	return {
+		...(forced ?? one),
+		requestedAt: Math.max(one.requestedAt, other.requestedAt),
+		tried: one.tried && other.tried,
+		answer: (answer) => {
+			one.answer(answer);
+			other.answer(answer);
+		},
+	};
+}
+
 /** The answer that it failed, and why. */
 export function failedBy({ code, message, hint }: WishError): WishAnswer {
 	return { outcome: "failed", error: { code, message, hint } };

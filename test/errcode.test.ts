@@ -277,7 +277,7 @@ test("the limits of force_refresh hold across restarts: a crash loop cannot use 
 	for (let crashes = 0; crashes < 60; crashes += 1) {
 		keeping.restart();
 		await keeping.advance(60);
-		await keeping.keeper().force();
+		await keeping.answer(keeping.keeper().force());
 	}
 	expect(forcesOf(simulator)).toBe(20);
 });

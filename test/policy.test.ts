@@ -327,6 +327,21 @@ describe("decide: what is known leads to", () => {
 			},
 		],
 		[
+			"a fetch, if the lock was lost in a request that was sent after the token's",
+			{ ...settled, doubtedSince: now },
+			{ fetch: "cut-off", granted: false },
+		],
+		[
+			"and no answer to who asks for another token until it is done",
+			{ ...settled, doubtedSince: now, wish: forced(now - seconds) },
+			{ fetch: "forced", granted: false },
+		],
+		[
+			"nothing more once the token is one that was requested since",
+			{ ...settled, doubtedSince: now - seconds },
+			{ fetch: undefined },
+		],
+		[
 			"a scheduled fetch in the midst of a cooldown",
 			{
 				...settled,
@@ -422,6 +437,40 @@ describe("decide: what is known leads to", () => {
 				state: { ...settled.state, forced: { at: now - 1, by: "another" } },
 			},
 			{ fetch: "forced", granted: false },
+		],
+		[
+			"no grant if that other keeper is gone: it was sent another signal",
+			{
+				...settled,
+				wish: forced(now + seconds),
+				state: { ...settled.state, forced: { at: now - 1, by: "another" } },
+				isForcerDead: true,
+			},
+			{
+				heldBack: {
+					by: "cooldown",
+					until: now - 1 + 10 * seconds,
+					reason: "forced",
+				},
+				granted: false,
+			},
+		],
+		[
+			"no grant if that other keeper was asked before this process began",
+			{
+				...settled,
+				startedAt: now,
+				wish: forced(now + seconds),
+				state: { ...settled.state, forced: { at: now - 1, by: "another" } },
+			},
+			{
+				heldBack: {
+					by: "cooldown",
+					until: now - 1 + 10 * seconds,
+					reason: "forced",
+				},
+				granted: false,
+			},
 		],
 		[
 			"a granted report, as soon as there is another token",
@@ -691,6 +740,8 @@ function at(situation: Partial<Situation>): Situation {
 		state: emptyState,
 		wish: undefined,
 		eager: false,
+		startedAt: 0,
+		isForcerDead: false,
 		...situation,
 	};
 }

@@ -59,6 +59,7 @@ function newScene(count: number, hangs = (_appid: string) => false) {
 			clock,
 			random: () => 0.5,
 			self: nameThisProcess(),
+			startedAt: 0,
 			log,
 			gate,
 			stopping: new AbortController().signal,

@@ -90,6 +90,8 @@ async function startKeeper() {
 		clock,
 		random: Math.random,
 		self,
+		startedAt: 0,
+		isDead: () => false,
 		log: logTo(() => {}),
 		patienceMs: 30_000,
 		wakeAt: () => {},

@@ -68,6 +68,7 @@ export async function withKeepers(
 		clock: systemClock,
 		random: Math.random,
 		self: nameThisProcess(),
+		startedAt: systemClock.now(),
 		log,
 		gate,
 		stopping: new AbortController().signal,

@@ -33,6 +33,8 @@ export interface StartedKeeper {
 	readonly store: TokenStore;
 	/** What it logged, oldest first. */
 	readonly events: readonly LogLine[];
+	/** When it asked to be looked at again, epoch ms. */
+	readonly wakes: readonly number[];
 }
 
 export interface SceneWishes {
@@ -40,6 +42,8 @@ export interface SceneWishes {
 	readonly clock?: Clock;
 	readonly lifetimeMs?: number;
 	readonly staleMs?: number;
+	/** How long a forced refresh waits for the lock. */
+	readonly patienceMs?: number;
 	/** Called when a request has arrived, before its answer. */
 	readonly onRequest?: () => void | Promise<void>;
 }
@@ -49,6 +53,7 @@ export function newScene({
 	clock = systemClock,
 	lifetimeMs = 7_200_000,
 	staleMs = 5_000,
+	patienceMs = staleMs + 10_000,
 	onRequest = () => {},
 }: SceneWishes = {}): Scene {
 	const path = join(directory, "token");
@@ -71,6 +76,7 @@ export function newScene({
 		start: (rules = {}) => {
 			const self = nameProcess();
 			const events: LogLine[] = [];
+			const wakes: number[] = [];
 			const store = createTokenFile({
 				directory: createOutputDirectory(directory),
 				file: "token",
@@ -96,15 +102,17 @@ export function newScene({
 				clock,
 				random: Math.random,
 				self,
+				startedAt: 0,
+				isDead: () => false,
 				log: logTo((line) => events.push(line)),
-				patienceMs: staleMs + 10_000,
-				wakeAt: () => {},
+				patienceMs,
+				wakeAt: (at) => wakes.push(at),
 				count: () => {},
 				onBug: (error) => {
 					throw error;
 				},
 			});
-			return { keeper, store, events };
+			return { keeper, store, events, wakes };
 		},
 	};
 }

@@ -255,6 +255,9 @@ export async function play(scenario: Scenario): Promise<History> {
 	const start = (index: number) => {
 		if (agenda.now() >= endAt) return;
 		const clock = { now: wall, monotonic: agenda.now };
+		const startedAt = wall();
+		const isGone = ({ instance }: ProcessName) =>
+			!processes.some(({ alive, name }) => alive && name.instance === instance);
 		const who: Process = {
 			index,
 			name: {
@@ -291,6 +294,8 @@ export async function play(scenario: Scenario): Promise<History> {
 				clock,
 				random,
 				self: who.name,
+				startedAt,
+				isDead: isGone,
 				log: silent,
 				patienceMs: staleMs,
 				wakeAt: (at) => agenda.at(at - wallOffset, () => tick(who)),

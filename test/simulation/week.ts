@@ -257,9 +257,11 @@ export async function live(plan: Plan): Promise<Story> {
 	};
 
 	let instances = 0;
+	let startedAt = agenda.now();
 	const restart = (known?: KnownToken) => {
 		if (known === undefined) instances += 1;
 		const clock = { now: agenda.now, monotonic: agenda.now };
+		if (known === undefined) startedAt = agenda.now();
 		const issuer = createIssuer({
 			...account,
 			interface: plan.interface,
@@ -296,6 +298,8 @@ export async function live(plan: Plan): Promise<Story> {
 				startTicks: "",
 				realm: "",
 			},
+			startedAt,
+			isDead: ({ instance }) => instance !== `i${instances}`,
 			log: logTo((line) => log.push({ ...line, at: secondsAt(agenda.now()) })),
 			patienceMs: 0,
 			wakeAt: (at) => agenda.at(at, look),
