@@ -1,19 +1,23 @@
 import { defineConfig } from "vitest/config";
+import { CiReporter } from "./.ci/reporter.ts";
+import { LongestFirst } from "./test/support/longest-first.ts";
 
 export default defineConfig({
 	test: {
 		include: ["test/**/*.test.ts"],
 		// Real processes, real locks: a loaded two-core machine needs patience, and
 		// no test asserts a time.
-		// Some files compute, most wait for processes: two at a time go well together.
-		maxWorkers: 2,
-		// A CI machine may be loaded by others: a test that needs fifty processes at
-		// the same moment gets another chance there. Each retry is in the report.
-		retry: process.env.CI ? 2 : 0,
 		testTimeout: 60_000,
 		hookTimeout: 60_000,
+		// A test that needs a second try has a fault, or has found one.
+		retry: 0,
+		// Some files compute, most wait for processes: two of these for each of two
+		// cores go well together.
+		maxWorkers: 4,
+		sequence: { sequencer: LongestFirst },
+		// In this order: vitest's summary comes last.
 		reporters: process.env.CI
-			? ["default", ["json", { outputFile: "coverage/report.json" }]]
+			? [new CiReporter("coverage/counts.json"), "default"]
 			: ["default"],
 	},
 });

@@ -80,6 +80,9 @@ export function createRounds(parts: RoundsParts): Rounds {
 	let isStorm = false;
 	let stormTurns = 0;
 	let isStopped = false;
+	/** The first walk over the accounts; it may give way several times. */
+	let firstWalk: Promise<Walked> | undefined;
+	let isInFirstWalk = false;
 	// However many files there are at the start: reading them all is a burst.
 	let collections = mostCollections;
 	let collectAt = clock.monotonic() + calmMs;
@@ -169,6 +172,7 @@ export function createRounds(parts: RoundsParts): Rounds {
 			thawNewSpace();
 			await slices.next();
 		}
+		isInFirstWalk = false;
 		freezeNewSpace();
 		watchForStorm();
 		if (watch !== undefined) tidy();
@@ -192,14 +196,19 @@ export function createRounds(parts: RoundsParts): Rounds {
 
 	return {
 		first: async (patienceMs) => {
-			const walked = await walk(patienceMs);
+			isInFirstWalk = true;
+			firstWalk = walk(patienceMs);
+			const walked = await firstWalk;
 			if (walked.tended === 0) return;
 			await new Promise<void>((done) => {
 				walked.whenDone = done;
 			});
 		},
 		tick: async () => {
-			await walk(0);
+			// A walk gives way between two slices. A second walk that began then would
+			// take the accounts that are left, and `first` would not wait for them.
+			if (isInFirstWalk) await firstWalk;
+			else await walk(0);
 		},
 		forceAll: async () => {
 			const answers =

@@ -1,7 +1,7 @@
 /** Thousands of accounts: nearly all rest, and still nothing that befalls them is overlooked. */
 import fs from "node:fs";
 import { join } from "node:path";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { statePathOf } from "../src/account-state.ts";
 import type { Account } from "../src/config.ts";
 import { createGate } from "../src/gate.ts";
@@ -17,7 +17,11 @@ const lifetimeMs = 7_200_000;
 const hourMs = 3_600_000;
 
 /** Accounts with valid tokens on disk, a virtual clock, and an issuer that counts. */
-function newScene(count: number, hangs = (_appid: string) => false) {
+function newScene(
+	count: number,
+	/** Of whom WeChat answers never, or after the promise. */
+	hangs: (appid: string) => boolean | Promise<void> = () => false,
+) {
 	const directory = join(newDirectory(), "tokens");
 	fs.mkdirSync(directory, 0o750);
 	let now = Date.UTC(2026, 0, 5, 2);
@@ -46,7 +50,8 @@ function newScene(count: number, hangs = (_appid: string) => false) {
 		return new KeptAccount(account, place, {
 			http: {
 				send: async () => {
-					if (hangs(appid)) await new Promise(() => {});
+					const wait = hangs(appid);
+					await (wait === true ? new Promise(() => {}) : wait);
 					fetches += 1;
 					mostAwake = Math.max(mostAwake, awake().length);
 					const token = `another-${fetches}`;
@@ -293,6 +298,39 @@ test("the first round is over when what it began is done, whatever a tick begins
 	await first;
 	expect(fetches()).toBeGreaterThan(0);
 	expect(accounts[1]?.keeperAtWork?.isAtWork()).toBe(true);
+});
+
+test("the first round waits for every account, though a tick comes while it gives way", async () => {
+	let answer = () => {};
+	const answered = new Promise<void>((resolve) => {
+		answer = resolve;
+	});
+	const { accounts, rounds, fetches } = newScene(
+		40,
+		(appid) => appid !== "wx0" && answered,
+	);
+	for (const { path } of accounts) fs.rmSync(path);
+	// The first account takes a whole slice, as on a machine that is busy.
+	let now = 0;
+	const slow = vi.spyOn(performance, "now").mockImplementation(() => {
+		now += 20;
+		return now;
+	});
+	let isOver = false;
+	const first = rounds.first(0).then(() => {
+		isOver = true;
+	});
+	slow.mockRestore();
+	const tick = rounds.tick();
+	const [one] = accounts;
+	await eventually(() => fetches() === 1 && one?.isPending === false, {
+		what: "the end of the only account whose WeChat answers",
+	});
+	expect(isOver).toBe(false);
+	answer();
+	await Promise.all([first, tick]);
+	expect(accounts.filter(({ path }) => !fs.existsSync(path))).toEqual([]);
+	expect(fetches()).toBe(40);
 });
 
 test("signals in a row take no turn for each of those whose WeChat does not answer", async () => {

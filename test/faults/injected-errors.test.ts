@@ -4,7 +4,7 @@
  * why, and when the fault ends the daemon recovers by itself.
  */
 import { readdirSync, readFileSync, statSync } from "node:fs";
-import { dirname } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { decodeState, statePathOf } from "../../src/account-state.ts";
 import { tokenId } from "../../src/token.ts";
@@ -73,15 +73,14 @@ async function whileItFails([
 
 test.skipIf(noStrace !== undefined)(
 	"the disk is full while the token is written: the old one stays, and the new one comes with the next tick",
-	// On a loaded machine the nth write may be libuv's own wake-up, and libuv aborts.
-	{ retry: 4 },
 	async () => {
 		const { daemon, issuer, tokenFile, request, old } = await heldRefresh();
 		const seen = watchChanges(tokenFile);
-		// The main thread alone: a worker's write is a sign to the event loop.
 		await attach(daemon.pid, {
-			expressions: ["inject=write:error=ENOSPC:when=2"],
-			thread: daemon.pid,
+			expressions: ["inject=write:error=ENOSPC:when=1"],
+			// By its path: the event loop writes too, to wake itself, and libuv aborts
+			// if that fails.
+			path: draftOf(tokenFile),
 		});
 		request.give();
 		const { msg } = await daemon.event("store.failed");
@@ -96,12 +95,11 @@ test.skipIf(noStrace !== undefined)(
 
 test.skipIf(noStrace !== undefined)(
 	"no record can be added to the state: it is written anew, and the token comes all the same",
-	{ retry: 4 },
 	async () => {
 		const { daemon, tokenFile, request } = await heldRefresh();
 		await attach(daemon.pid, {
 			expressions: ["inject=write:error=ENOSPC:when=1"],
-			thread: daemon.pid,
+			path: statePathOf(tokenFile),
 		});
 		request.give();
 		await refreshed(daemon, 2);
@@ -195,6 +193,16 @@ async function heldRefresh() {
 	daemon.kill("SIGHUP");
 	const request = await issuer.next();
 	return { daemon, issuer, tokenFile, old, request };
+}
+
+/** The temporary file that will be the next token file. */
+function draftOf(tokenFile: string): string {
+	const directory = dirname(tokenFile);
+	const [name, ...others] = readdirSync(directory).filter(
+		(one) => one.includes(basename(tokenFile)) && one.endsWith(".tmp"),
+	);
+	expect(others).toEqual([]);
+	return join(directory, name ?? "no draft");
 }
 
 function told(daemon: Running): readonly LogEvent[] {

@@ -26,17 +26,23 @@ export interface AttachOptions {
 	readonly expressions: readonly string[];
 	/** A thread of the program; undefined: all of them. */
 	readonly thread?: number | undefined;
+	/** Only calls on this file are seen, counted and injected into. */
+	readonly path?: string;
 }
 
 /** Counters of calls start at zero here. */
 export async function attach(
 	pid: number,
-	{ expressions, thread }: AttachOptions,
+	{ expressions, thread, path }: AttachOptions,
 ): Promise<Attached> {
 	const whom = thread === undefined ? ["-f", "-p", pid] : ["-p", thread];
 	const child = spawn(
 		"strace",
-		[...whom.map(String), ...expressions.flatMap((one) => ["-e", one])],
+		[
+			...whom.map(String),
+			...(path === undefined ? [] : ["-P", path]),
+			...expressions.flatMap((one) => ["-e", one]),
+		],
 		{ stdio: ["ignore", "ignore", "pipe"] },
 	);
 	onTestFinished(() => {

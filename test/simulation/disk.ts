@@ -5,6 +5,7 @@ import {
 	encodeState,
 } from "../../src/account-state.ts";
 import { StoreError } from "../../src/errors.ts";
+import type { Reading } from "../../src/policy.ts";
 import { decodeToken, encodeToken, type Token } from "../../src/token.ts";
 import type { LockedStore, TokenStore } from "../../src/token-file.ts";
 import type { Agenda } from "./agenda.ts";
@@ -59,10 +60,11 @@ export function createDisk<Who extends Writer>({
 	let lock: { owner: Who; instance: number; sign: number } | undefined;
 	let instances = 0;
 
-	const readToken = lastResult(
-		() => disk.token,
-		(text) => (text === undefined ? undefined : decodeToken(text)),
-	);
+	const reading = lastResult(() => disk.token, readingOf);
+	const readToken = () => {
+		const found = reading();
+		return found.kind === "token" ? found.token : undefined;
+	};
 	const recall = lastResult(
 		() => state,
 		(text): AccountState => decodeState(text ?? ""),
@@ -131,13 +133,7 @@ export function createDisk<Who extends Writer>({
 		fullUntil: 0,
 		readToken,
 		storeOf: (who) => ({
-			read: () => {
-				if (disk.token === undefined) return { kind: "absent" };
-				const token = readToken();
-				return token === undefined
-					? { kind: "unusable", problem: "not a token file" }
-					: { kind: "token", token, exact: disk.token === encodeToken(token) };
-			},
+			read: reading,
 			recall,
 			acquire: async (patienceMs) => {
 				const giveUpAt = agenda.now() + patienceMs;
@@ -151,4 +147,12 @@ export function createDisk<Who extends Writer>({
 		}),
 	};
 	return disk;
+}
+
+function readingOf(text: string | undefined): Reading {
+	if (text === undefined) return { kind: "absent" };
+	const token = decodeToken(text);
+	return token === undefined
+		? { kind: "unusable", problem: "not a token file" }
+		: { kind: "token", token, exact: text === encodeToken(token) };
 }

@@ -274,12 +274,13 @@ export async function play(scenario: Scenario): Promise<History> {
 			keeper: undefined as never,
 			build: undefined as never,
 		};
+		const store = disk.storeOf(who);
 		who.build = (known) =>
 			createKeeper({
 				known,
 				appid,
 				rules,
-				store: disk.storeOf(who),
+				store,
 				issuer: createIssuer({
 					appid,
 					secret,
@@ -288,8 +289,8 @@ export async function play(scenario: Scenario): Promise<History> {
 					timeoutMs: 10_000,
 					http: { send: (request) => send(who, request) },
 					clock,
-					witness: { serverTime: () => {}, answered: () => {} },
-					stopping: new AbortController().signal,
+					witness: deaf,
+					stopping: neverStopping,
 				}),
 				clock,
 				random,
@@ -518,4 +519,7 @@ export async function play(scenario: Scenario): Promise<History> {
 	};
 }
 
+const deaf = { serverTime() {}, answered() {} };
+/** One for all keepers: to make one takes longer than to make a keeper. */
+const neverStopping = new AbortController().signal;
 const silent = { debug() {}, info() {}, warn() {}, error() {} };

@@ -3,7 +3,7 @@
  * issuer, the simulator's platform, a link to each host name, and an app that
  * reads the file for every call and reports a token that is refused.
  */
-import type { AccountState } from "../../src/account-state.ts";
+import type { AccountState, ProcessName } from "../../src/account-state.ts";
 import { decodeState, encodeState } from "../../src/account-state.ts";
 import type { HttpAnswer, HttpRequest } from "../../src/http.ts";
 import { createKeeper, type Keeper } from "../../src/keeper.ts";
@@ -256,32 +256,52 @@ export async function live(plan: Plan): Promise<Story> {
 		};
 	};
 
+	// A keeper is made at nearly each tick. What all of them have in common is made
+	// once, or the week would take twice as long.
+	const clock = { now: agenda.now, monotonic: agenda.now };
+	const http = { send };
+	const witness = { serverTime: () => {}, answered: () => {} };
+	const stopping = new AbortController().signal;
+	const baseUrls = plan.baseUrls ?? ["https://api.weixin.qq.com"];
+	const rules: Rules = {
+		interface: plan.interface,
+		refreshBeforeMs: 2_400_000,
+		cooldownMs: 10_000,
+		budget: 60,
+		...plan.rules,
+	};
+	const keeperLog = logTo((line) =>
+		log.push({ ...line, at: secondsAt(agenda.now()) }),
+	);
 	let instances = 0;
-	let startedAt = agenda.now();
+	let self: ProcessName;
+	let startedAt = 0;
 	const restart = (known?: KnownToken) => {
-		if (known === undefined) instances += 1;
-		const clock = { now: agenda.now, monotonic: agenda.now };
-		if (known === undefined) startedAt = agenda.now();
+		if (known === undefined) {
+			instances += 1;
+			startedAt = agenda.now();
+			self = {
+				instance: `i${instances}`,
+				pid: instances,
+				startTicks: "",
+				realm: "",
+			};
+		}
 		const issuer = createIssuer({
-			...account,
+			appid: account.appid,
+			secret: account.secret,
 			interface: plan.interface,
-			baseUrls: plan.baseUrls ?? ["https://api.weixin.qq.com"],
+			baseUrls,
 			timeoutMs: 10_000,
-			http: { send },
+			http,
 			clock,
-			witness: { serverTime: () => {}, answered: () => {} },
-			stopping: new AbortController().signal,
+			witness,
+			stopping,
 		});
 		keeper = createKeeper({
 			known,
 			appid: account.appid,
-			rules: {
-				interface: plan.interface,
-				refreshBeforeMs: 2_400_000,
-				cooldownMs: 10_000,
-				budget: 60,
-				...plan.rules,
-			},
+			rules,
 			store,
 			issuer: {
 				probe: issuer.probe,
@@ -292,15 +312,10 @@ export async function live(plan: Plan): Promise<Story> {
 			},
 			clock,
 			random,
-			self: {
-				instance: `i${instances}`,
-				pid: instances,
-				startTicks: "",
-				realm: "",
-			},
+			self,
 			startedAt,
-			isDead: ({ instance }) => instance !== `i${instances}`,
-			log: logTo((line) => log.push({ ...line, at: secondsAt(agenda.now()) })),
+			isDead: ({ instance }) => instance !== self.instance,
+			log: keeperLog,
 			patienceMs: 0,
 			wakeAt: (at) => agenda.at(at, look),
 			count: () => {},

@@ -31,12 +31,41 @@ export function noteToken(token: string): string {
 /** The forms of secrets (and tokens, if `alsoTokens`) that stand in `text`. */
 export function leaksIn(text: string, alsoTokens: boolean): readonly string[] {
 	const hidden = alsoTokens ? [...secrets, ...tokens] : [...secrets];
+	// Logs are long, and hidden values are many, but long words are rare in a log:
+	// a form is searched for only if its own long word is there.
+	const longWords = longWordsIn(text).join("\n");
 	return hidden.filter((value) =>
-		formsOf(value).some((form) => text.includes(form)),
+		formsOf(value).some(
+			({ form, longWord }) =>
+				(longWord === undefined || longWords.includes(longWord)) &&
+				text.includes(form),
+		),
 	);
 }
 
-function formsOf(value: string): readonly string[] {
+interface Form {
+	readonly form: string;
+	readonly longWord: string | undefined;
+}
+
+const known = new Map<string, readonly Form[]>();
+
+function formsOf(value: string): readonly Form[] {
+	const forms =
+		known.get(value) ??
+		spellingsOf(value).map((form) => ({
+			form,
+			longWord: longWordsIn(form)[0],
+		}));
+	known.set(value, forms);
+	return forms;
+}
+
+function longWordsIn(text: string): readonly string[] {
+	return text.match(/\w{20,}/g) ?? [];
+}
+
+function spellingsOf(value: string): readonly string[] {
 	const encoded = encodeURIComponent(value);
 	return [
 		value,
@@ -48,6 +77,6 @@ function formsOf(value: string): readonly string[] {
 		Buffer.from(value).toString("base64"),
 		Buffer.from(value).toString("hex"),
 		// Whatever became of the rest: so much of it is too much.
-		...(value.match(/\w{20,}/g) ?? []),
+		...longWordsIn(value),
 	];
 }

@@ -7,7 +7,6 @@ import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, onTestFinished } from "vitest";
-import { eventually, type Patience } from "./eventually.ts";
 import { leaksIn } from "./leaks.ts";
 
 export const projectRoot = fileURLToPath(new URL("../..", import.meta.url));
@@ -120,11 +119,18 @@ function watch(child: ChildProcess, what: string): Running {
 	let stdout = "";
 	let stderr = "";
 	let ended: Exit | undefined;
+	/** Called with each output, and with the end. */
+	const waiting = new Set<() => void>();
+	const wakeAll = () => {
+		for (const wake of [...waiting]) wake();
+	};
 	child.stdout?.setEncoding("utf8").on("data", (text) => {
 		stdout += text;
+		wakeAll();
 	});
 	child.stderr?.setEncoding("utf8").on("data", (text) => {
 		stderr += text;
+		wakeAll();
 	});
 	const exited = new Promise<Exit>((resolve, reject) => {
 		child.on("error", reject);
@@ -132,26 +138,50 @@ function watch(child: ChildProcess, what: string): Running {
 		child.on("close", (code, signal) => {
 			ended = { code, signal };
 			resolve(ended);
+			wakeAll();
 		});
 	});
-	const events = () => eventsIn(stderr);
+	const events = eventsIn(() => stderr);
 	const orEnd = <T>(
 		look: () => T | undefined,
-		patience: Patience,
-	): Promise<Exclude<T, undefined | null | false>> =>
-		eventually(() => {
-			// In this order: the last words may come with the end.
-			const end = ended;
-			const found = look();
-			if (found === undefined && end !== undefined)
-				throw new Error(
-					`wxtokend ${what} ended (${JSON.stringify(end)}) without ${patience.what}:\n${stderr}`,
+		sought: string,
+		withinMs: number,
+	): Promise<T> =>
+		new Promise((resolve, reject) => {
+			const end = () => {
+				waiting.delete(wake);
+				clearTimeout(timer);
+			};
+			const fail = (why: string) => {
+				end();
+				reject(
+					new Error(
+						`${why}\nstderr of wxtokend ${what}:\n${stderr.slice(-4000)}`,
+					),
 				);
-			return found;
-		}, patience).catch((error: Error) => {
-			error.message += `\nstderr of wxtokend ${what}:\n${stderr.slice(-4000)}`;
-			throw error;
-		}) as Promise<Exclude<T, undefined | null | false>>;
+			};
+			const wake = () => {
+				try {
+					const found = look();
+					if (found !== undefined) {
+						end();
+						resolve(found);
+					} else if (ended !== undefined)
+						fail(
+							`wxtokend ${what} ended (${JSON.stringify(ended)}) without ${sought}`,
+						);
+				} catch (error) {
+					end();
+					reject(error);
+				}
+			};
+			const timer = setTimeout(
+				() => fail(`waited ${withinMs} ms in vain for ${sought}`),
+				withinMs,
+			);
+			waiting.add(wake);
+			wake();
+		});
 	const running: Running = {
 		pid: child.pid ?? 0,
 		child,
@@ -159,15 +189,17 @@ function watch(child: ChildProcess, what: string): Running {
 		stderr: () => stderr,
 		events,
 		event: (name, fits = () => true, withinMs = 30_000) =>
-			orEnd(() => events().find((one) => one.event === name && fits(one)), {
-				what: `the event ${name}`,
+			orEnd(
+				() => events().find((one) => one.event === name && fits(one)),
+				`the event ${name}`,
 				withinMs,
-			}),
+			),
 		output: (pattern, withinMs = 30_000) =>
-			orEnd(() => pattern.exec(stdout) ?? pattern.exec(stderr) ?? undefined, {
-				what: `output like ${pattern}`,
+			orEnd(
+				() => pattern.exec(stdout) ?? pattern.exec(stderr) ?? undefined,
+				`output like ${pattern}`,
 				withinMs,
-			}),
+			),
 		kill: (signal) => {
 			child.kill(signal);
 		},
@@ -185,11 +217,25 @@ async function finished(running: Running): Promise<Finished> {
 	return { ...exit, stdout: running.stdout(), stderr: running.stderr() };
 }
 
-function eventsIn(log: string): readonly LogEvent[] {
-	return log
-		.split("\n")
-		.filter((line) => line.startsWith("{") && line.endsWith("}"))
-		.map((line) => JSON.parse(line));
+/** The events of a log that grows; each line is parsed once. */
+function eventsIn(log: () => string): () => readonly LogEvent[] {
+	let known: readonly LogEvent[] = [];
+	let parsedTo = 0;
+	return () => {
+		const text = log();
+		const end = text.lastIndexOf("\n") + 1;
+		if (end > parsedTo) {
+			const lines = text.slice(parsedTo, end).split("\n");
+			parsedTo = end;
+			known = [
+				...known,
+				...lines
+					.filter((line) => line.startsWith("{") && line.endsWith("}"))
+					.map((line): LogEvent => JSON.parse(line)),
+			];
+		}
+		return known;
+	};
 }
 
 /** Whatever else a test checks: nothing that it started gave a secret away. */

@@ -218,7 +218,10 @@ check "and through the socket with curl" changes as www-data curl -fs --unix-soc
 check "but not through systemctl, without the polkit rule" denied as www-data systemctl reload wxtokend
 polkit_rule() {
 	[ -x /usr/lib/polkit-1/polkitd ] || { echo "there is no polkitd"; return 77; }
-	install -m 0644 /usr/share/doc/wxtokend/systemd/polkit/*.rules /etc/polkit-1/rules.d/
+	# Moved there as it will be: polkitd reads a file when it appears, and does not
+	# notice when it becomes readable only after that.
+	install -m 0644 /usr/share/doc/wxtokend/systemd/polkit/*.rules /etc/polkit-1/
+	mv /etc/polkit-1/*.rules /etc/polkit-1/rules.d/
 	# It reads its rules again when it notices them.
 	within 10 as www-data systemctl reload wxtokend && changes as www-data systemctl reload wxtokend || return 1
 	denied as nobody systemctl reload wxtokend && denied as www-data systemctl stop wxtokend &&
@@ -307,7 +310,12 @@ watched() { # SIGNAL
 	before=$(log | grep -c 'Watchdog timeout')
 	ended_by "$1" && is "$(log | grep -c 'Watchdog timeout')" $((before + 1))
 }
-calm() { local old; old=$(main_pid); sleep 8; is "$(main_pid)" "$old"; }
+heard_after() { [ "$(property WatchdogTimestampMonotonic)" -gt "$1" ]; } # MICROSECONDS
+calm() { # until it was heard after twice the time of its watchdog
+	local old begin
+	old=$(main_pid) begin=$(property WatchdogTimestampMonotonic)
+	within 30 heard_after $((begin + 6000000)) && is "$(main_pid)" "$old"
+}
 check "a healthy daemon is left alone by the watchdog" calm
 check "a process that stands still is replaced by the watchdog" watched STOP
 check "a blocked loop is replaced by the watchdog" watched USR2

@@ -1,0 +1,26 @@
+import { relative } from "node:path";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
+
+/**
+ * The files that take longest, longest first. Begun last, one of them would keep
+ * a single core busy while the other has nothing to do. The others take seconds.
+ */
+const longest: readonly string[] = [
+	"test/systemd/systemd.test.ts",
+	"test/simulation.test.ts",
+	"test/week.test.ts",
+];
+
+/** Vitest itself orders files by their size, until it has seen a run. */
+export class LongestFirst extends BaseSequencer {
+	override async sort(
+		files: TestSpecification[],
+	): Promise<TestSpecification[]> {
+		const rank = ({ moduleId }: TestSpecification) => {
+			const index = longest.indexOf(relative(this.ctx.config.root, moduleId));
+			return index < 0 ? longest.length : index;
+		};
+		const bySize = await super.sort(files);
+		return bySize.sort((one, other) => rank(one) - rank(other));
+	}
+}
