@@ -5,7 +5,7 @@
 import { readFileSync, utimesSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
 import { expect, test } from "vitest";
-import { decodeToken } from "../../src/token.ts";
+import { decodeToken } from "../../src/core/token.ts";
 import { heldRequests } from "./held-requests.ts";
 import { newScene } from "./keepers.ts";
 

@@ -4,15 +4,18 @@
  */
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
-import type { ProcessName } from "../../src/account-state.ts";
-import { statePathOf } from "../../src/account-state.ts";
-import { type Clock, systemClock } from "../../src/clock.ts";
-import { createKeeper, type Keeper } from "../../src/keeper.ts";
-import { createOutputDirectory } from "../../src/output-directory.ts";
-import type { Rules } from "../../src/policy.ts";
-import { nameThisProcess } from "../../src/process-name.ts";
-import { createTokenFile, type TokenStore } from "../../src/token-file.ts";
-import type { Issuer } from "../../src/wechat.ts";
+import { type Clock, systemClock } from "../../src/core/clock.ts";
+import type { Rules } from "../../src/core/decide.ts";
+import type { ProcessName } from "../../src/core/record.ts";
+import { statePathOf } from "../../src/core/record.ts";
+import type { Issuer } from "../../src/issuer/access-token.ts";
+import { createKeeper, type Keeper } from "../../src/keeper/keeper.ts";
+import {
+	createTokenFile,
+	type TokenStore,
+} from "../../src/store/directory-store.ts";
+import { createOutputDirectory } from "../../src/store/output-directory.ts";
+import { nameThisProcess } from "../../src/store/process-name.ts";
 import { newDirectory } from "../support/directory.ts";
 import { newToken } from "../support/issuer.ts";
 import { type LogLine, logTo } from "../support/log-to.ts";

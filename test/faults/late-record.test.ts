@@ -5,9 +5,9 @@
 import fs, { appendFileSync, readFileSync } from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
 import { expect, onTestFinished, test, vi } from "vitest";
-import { decodeState } from "../../src/account-state.ts";
-import { IssuerError } from "../../src/errors.ts";
-import { decodeToken } from "../../src/token.ts";
+import { IssuerError } from "../../src/core/errors.ts";
+import { decodeState } from "../../src/core/record.ts";
+import { decodeToken } from "../../src/core/token.ts";
 import { heldRequests } from "./held-requests.ts";
 import { newScene } from "./keepers.ts";
 
