@@ -1,4 +1,4 @@
-import { CiReporter } from ".ci/reporter.ts";
+import { CiReporter } from "./.ci/reporter.ts";
 import { defineConfig } from "vitest/config";
 import { LongestFirst } from "./test/support/longest-first.ts";
 
