@@ -9,10 +9,12 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { expect, onTestFinished, test } from "vitest";
 import { systemClock } from "../src/core/clock.ts";
-import { createIssuer } from "../src/issuer/access-token.ts";
+import type { Credential } from "../src/core/credential.ts";
+import { createEventLog } from "../src/daemon/event-log.ts";
+import { createAccessTokenIssuer } from "../src/issuer/access-token.ts";
 import { createHttp } from "../src/issuer/http.ts";
 import { createKeeper } from "../src/keeper/keeper.ts";
-import { createTokenFile } from "../src/store/directory-store.ts";
+import { createDirectoryStore } from "../src/store/directory-store.ts";
 import { createOutputDirectory } from "../src/store/output-directory.ts";
 import { nameThisProcess } from "../src/store/process-name.ts";
 import { newDirectory } from "./support/directory.ts";
@@ -56,27 +58,36 @@ async function startKeeper() {
 	const clock = systemClock;
 	const self = nameThisProcess();
 	let published = 0;
-	const rules = {
-		interface: "classic",
-		refreshBeforeMs: 2_400_000,
-		cooldownMs: 0,
-		budget: 10_000,
-	} as const;
-	const keeper = createKeeper({
+	const credential: Credential = {
+		id: "token",
+		kind: "access_token",
 		appid: "wx1",
-		rules,
-		store: createTokenFile({
+		file: "token",
+		needs: [],
+		limits: {
+			refreshBeforeMs: 2_400_000,
+			cooldownMs: 0,
+			budget: 10_000,
+			timeoutMs: 10_000,
+		},
+	};
+	const logEvent = createEventLog(
+		logTo(() => {}),
+		clock,
+	);
+	const keeper = createKeeper({
+		credential,
+		parents: () => new Map(),
+		slot: createDirectoryStore({
 			directory: createOutputDirectory(inMemory()),
-			file: "token",
 			mode: 0o640,
 			gid: undefined,
-			staleMs: 22_000,
 			self,
 			clock,
 			random: Math.random,
 			stopping,
-		}),
-		issuer: createIssuer({
+		}).open(credential),
+		issuer: createAccessTokenIssuer({
 			appid: "wx1",
 			secret: "not a secret at all",
 			interface: "classic",
@@ -84,7 +95,7 @@ async function startKeeper() {
 			timeoutMs: 10_000,
 			http,
 			clock,
-			witness: { serverTime: () => {}, answered: () => {} },
+			monitor: { serverTime: () => {}, answered: () => {} },
 			stopping,
 		}),
 		clock,
@@ -92,11 +103,11 @@ async function startKeeper() {
 		self,
 		startedAt: 0,
 		isDead: () => false,
-		log: logTo(() => {}),
-		patienceMs: 30_000,
+		lockTimeoutMs: 30_000,
 		wakeAt: () => {},
-		count: ({ kind }) => {
-			if (kind === "published") published += 1;
+		emit: (event) => {
+			if (event.kind === "refreshed") published += 1;
+			logEvent(credential, event);
 		},
 		onBug: (error) => {
 			throw error;
@@ -108,7 +119,7 @@ async function startKeeper() {
 			if (answer.outcome !== "refreshed")
 				throw new Error(JSON.stringify(answer));
 		},
-		idle: keeper.idle,
+		idle: keeper.whenIdle,
 		stopping,
 		published: () => published,
 	};

@@ -95,3 +95,19 @@ function parsed(text: string): unknown {
 		return undefined;
 	}
 }
+
+/** Whether a daemon answers at that control socket. */
+export async function daemonAnswers(socket: string): Promise<boolean> {
+	try {
+		await callControl(socket, {
+			method: "GET",
+			path: "/healthz",
+			timeoutMs: 5_000,
+		});
+		return true;
+	} catch (error) {
+		if (!(error instanceof ControlUnreachable)) throw error;
+		// Only these say that no daemon is there; that this user may not ask says nothing.
+		return !/^(ENOENT|ECONNREFUSED|ENOTSOCK|ENOTDIR)$/.test(error.code);
+	}
+}

@@ -57,3 +57,8 @@ function isLostAnswer(error: unknown): boolean {
 		/^(EDQUOT|EFBIG|EIO|ENOSPC)$/.test(errnoOf(error) ?? "")
 	);
 }
+
+/** A sentence for the person who runs a command, on stderr. */
+export function tellPerson(message: string): void {
+	process.stderr.write(`wxtokend: ${message}\n`);
+}

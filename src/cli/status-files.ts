@@ -4,11 +4,12 @@ import type { Config } from "../config/config.ts";
 import { readersHint } from "../config/lookup.ts";
 import { readText } from "../config/read-text.ts";
 import { systemClock } from "../core/clock.ts";
-import type { Reading } from "../core/decide.ts";
+import type { Reading } from "../core/credential.ts";
 import { errnoOf, inWords } from "../core/errors.ts";
-import { decodeState, emptyState, statePathOf } from "../core/record.ts";
+import { decodeRecord, emptyRecord, recordPathOf } from "../core/record.ts";
 import { type StatusReport, statusOf } from "../core/status.ts";
 import { decodeToken } from "../core/token.ts";
+import { credentialOf } from "../daemon/credential-of.ts";
 
 export function reportFromFiles({ directory, accounts }: Config): StatusReport {
 	const now = systemClock.now();
@@ -16,13 +17,13 @@ export function reportFromFiles({ directory, accounts }: Config): StatusReport {
 		source: "files",
 		accounts: accounts.map((account) => {
 			const path = join(directory, account.file);
-			const state = textOf(statePathOf(path));
+			const state = textOf(recordPathOf(path));
 			const reading = readingOf(path);
 			const status = statusOf({
-				account,
+				credential: credentialOf(account),
 				path,
 				reading,
-				state: "text" in state ? decodeState(state.text) : emptyState,
+				record: "text" in state ? decodeRecord(state.text) : emptyRecord,
 				now,
 				withoutDaemon: true,
 			});

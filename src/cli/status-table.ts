@@ -1,5 +1,5 @@
 /** The status as a person reads it. */
-import type { AccountStatus, StatusReport } from "../core/status.ts";
+import type { CredentialStatus, StatusReport } from "../core/status.ts";
 
 export interface TableOptions {
 	/** A bar for the time left. */
@@ -72,12 +72,12 @@ const gap = "  ";
 
 /** On a narrow terminal the least important ones are left out. */
 function columnsThatFit(
-	accounts: readonly AccountStatus[],
+	accounts: readonly CredentialStatus[],
 	{ bars, now, width }: TableOptions,
 ): readonly Column[] {
 	const column = (
 		title: string,
-		cellOf: (account: AccountStatus) => string,
+		cellOf: (account: CredentialStatus) => string,
 		isTinted = false,
 	): Column => {
 		const cells = accounts.map(cellOf);
@@ -116,7 +116,7 @@ export function inWords(seconds: number): string {
 }
 
 function remarksOn(
-	{ lastError, hint }: AccountStatus,
+	{ lastError, hint }: CredentialStatus,
 	now: number,
 ): readonly string[] {
 	const remarks: string[] = [];
@@ -133,12 +133,12 @@ function remarksOn(
 	return remarks;
 }
 
-function lastOf({ lastRefresh, valid }: AccountStatus, now: number): string {
+function lastOf({ lastRefresh, valid }: CredentialStatus, now: number): string {
 	if (lastRefresh === null) return valid ? "unknown" : "never";
 	return `${ago(lastRefresh.at, now)} (${lastRefresh.reason})`;
 }
 
-function nextOf({ nextRefreshAt }: AccountStatus, now: number): string {
+function nextOf({ nextRefreshAt }: CredentialStatus, now: number): string {
 	return nextRefreshAt === null ? "-" : ahead(nextRefreshAt, now);
 }
 
@@ -154,7 +154,7 @@ function ahead(instant: string, now: number): string {
 const barCells = 20;
 
 /** What is left of the token's life. ASCII, as wider characters differ between terminals. */
-function barOf({ secondsLeft, lifetime }: AccountStatus): string {
+function barOf({ secondsLeft, lifetime }: CredentialStatus): string {
 	const share = secondsLeft / Math.max(lifetime ?? 7_200, secondsLeft, 1);
 	const full = Math.ceil(share * barCells);
 	return `[${"#".repeat(full)}${"-".repeat(barCells - full)}]`;
@@ -162,7 +162,7 @@ function barOf({ secondsLeft, lifetime }: AccountStatus): string {
 
 type Color = "green" | "yellow" | "red";
 
-function colorOf({ state }: AccountStatus): Color {
+function colorOf({ state }: CredentialStatus): Color {
 	switch (state) {
 		case "valid":
 			return "green";

@@ -49,6 +49,13 @@ export interface Config {
 	readonly warnings: readonly string[];
 }
 
+/** The longest time that one request of an account may take. */
+export function longestTimeoutMs({
+	accounts,
+}: Pick<Config, "accounts">): number {
+	return Math.max(...accounts.map(({ timeoutMs }) => timeoutMs));
+}
+
 export interface ConfigOptions {
 	/** From `--config`. */
 	readonly file: string | undefined;

@@ -1,6 +1,6 @@
-/** Groups by name, for which Node.js has no call; and the one of a directory. */
+/** Groups by name, for which Node.js has no call. */
 import { execFileSync } from "node:child_process";
-import { readFileSync, statSync } from "node:fs";
+import { readFileSync } from "node:fs";
 
 /** The id of a group given by name or id; undefined if there is none. */
 export function groupId(group: string | number): number | undefined {
@@ -10,31 +10,6 @@ export function groupId(group: string | number): number | undefined {
 		? (idIn(readGroups(), group) ?? idIn(askSystem(group), group))
 		: undefined;
 }
-
-/**
- * The group for files in a directory that is there. If none is configured, root
- * takes that of the directory, as nobody who may enter it is in root's own.
- * undefined: as the process makes files.
- */
-export function groupFor({
-	directory,
-	gid: configured,
-}: {
-	readonly directory: string;
-	readonly gid: number | undefined;
-}): number | undefined {
-	if (configured !== undefined || process.geteuid?.() !== 0) return configured;
-	try {
-		const gid = statSync(directory, { throwIfNoEntry: false })?.gid;
-		return gid === unmappedGid ? undefined : gid;
-	} catch {
-		// What is wrong with it is told when it is used.
-		return undefined;
-	}
-}
-
-/** What a container sees of groups that it does not have, and cannot give to anything. */
-const unmappedGid = 65_534;
 
 function idIn(lines: string, name: string): number | undefined {
 	for (const line of lines.split("\n")) {

@@ -1,12 +1,12 @@
 import { basename, dirname, join } from "node:path";
 
 /**
- * What the keepers of one account, in any number of processes, tell each other.
+ * What the keepers of one credential, in any number of processes, tell each other.
  * It lies beside the token file as `.<file>.state` and holds no secret: a record
- * per line, of which the last one counts. Without it (deleted, garbled)
- * everything still works, with a fetch more than needed.
+ * per line, of which the one with the highest fence counts. Without it (deleted,
+ * garbled) everything still works, at the cost of one more fetch.
  */
-export interface AccountState {
+export interface SharedRecord {
 	/**
 	 * Which hold of the lock wrote this record: of several records the one with the
 	 * highest fence counts. So what a writer adds after it lost its lock has no
@@ -22,11 +22,11 @@ export interface AccountState {
 	/** The token last published. Written just before its file is renamed into place. */
 	readonly published?: Publication;
 	/**
-	 * The mark of a request that may have changed the token at WeChat: written
-	 * before the request leaves. It stands for as long as the file still holds the
+	 * The intent to send a request that may change the token at WeChat: written
+	 * before the request leaves. It counts for as long as the file still holds the
 	 * token that the request was to replace.
 	 */
-	readonly inFlight?: InFlight;
+	readonly inFlight?: Intent;
 	/** No attempt before `at + waitMs`, and the failure that is the reason, if any. */
 	readonly pause?: Pause;
 	/** The last forced refresh: when it started, in which process. */
@@ -39,6 +39,7 @@ export interface AccountState {
 	readonly diedEarly: readonly number[];
 }
 
+/** What is remembered of a token that was published. */
 export interface Publication {
 	/** `tokenId` of the token. */
 	readonly id: string;
@@ -47,11 +48,12 @@ export interface Publication {
 	readonly lifetimeMs: number;
 	/** When its request was sent. */
 	readonly fetchedAt: number;
-	/** Why it was fetched; see `Reason` in policy.ts. */
+	/** Why it was fetched; see `Reason` in request.ts. */
 	readonly reason: string;
 }
 
-export interface InFlight {
+/** See `SharedRecord.inFlight`. */
+export interface Intent {
 	/** `tokenId` of the token on disk before; "" if there was none. */
 	readonly replaces: string;
 	readonly at: number;
@@ -67,17 +69,21 @@ export interface ProcessName {
 	readonly pid: number;
 	/** Clock ticks since boot at which it started; tells a reused pid. */
 	readonly startTicks: string;
-	/** The boot and the pid namespace in which `pid` means something. */
+	/** The boot and the pid namespace in which `pid` means something; "" if unknown. */
 	readonly realm: string;
 }
 
+/** When the next attempt may be made, and why not before. */
 export interface Pause {
+	/** Epoch ms. */
 	readonly at: number;
 	readonly waitMs: number;
 	readonly failure?: Failure;
 }
 
+/** A failed attempt, as it is remembered and shown. */
 export interface Failure {
+	/** `IssuerErrorKind` or `StoreErrorKind`. */
 	readonly kind: string;
 	readonly code: string;
 	readonly message: string;
@@ -89,7 +95,8 @@ export interface Failure {
 	readonly since: number;
 }
 
-export const emptyState: AccountState = {
+/** The record of a credential that no keeper has seen yet. */
+export const emptyRecord: SharedRecord = {
 	generation: 0,
 	calls: [],
 	forceCalls: [],
@@ -97,12 +104,12 @@ export const emptyState: AccountState = {
 };
 
 /** Beside a token file of that name lies its state under this one. */
-export function stateNameOf(file: string): string {
+export function recordNameOf(file: string): string {
 	return `.${file}.state`;
 }
 
-export function statePathOf(tokenPath: string): string {
-	return join(dirname(tokenPath), stateNameOf(basename(tokenPath)));
+export function recordPathOf(tokenPath: string): string {
+	return join(dirname(tokenPath), recordNameOf(basename(tokenPath)));
 }
 
 /** Which token file (by its name) a file of that name belongs to: itself, or its state. */
@@ -112,7 +119,7 @@ export function tokenFileOf(name: string): string {
 }
 
 /** A record of the state file: one line. */
-export function encodeState({ fence, ...state }: AccountState): string {
+export function encodeRecord({ fence, ...state }: SharedRecord): string {
 	return JSON.stringify(fence === undefined ? state : { fence, ...state });
 }
 
@@ -121,24 +128,24 @@ export function encodeState({ fence, ...state }: AccountState): string {
  * it. Anything else, such as half a record, is passed over; without any the state is
  * the empty one: it is a memory, not a truth.
  */
-export function decodeState(text: string): AccountState {
-	let newest: AccountState | undefined;
+export function decodeRecord(text: string): SharedRecord {
+	let newest: SharedRecord | undefined;
 	for (let end = text.length; end > 0; ) {
 		const start = text.lastIndexOf("\n", end - 1) + 1;
 		const line = text.slice(start, end);
 		end = start - 1;
 		// Parsing costs most, and a lower fence is told by the first characters.
 		if (newest !== undefined && fenceAtStart(line) <= fenceOf(newest)) continue;
-		const state = stateIn(line);
+		const state = recordIn(line);
 		if (state === undefined) continue;
 		if (newest === undefined || fenceOf(state) > fenceOf(newest))
 			newest = state;
 	}
-	return newest ?? emptyState;
+	return newest ?? emptyRecord;
 }
 
-/** What orders the records of a state file; see `AccountState.fence`. */
-export function fenceOf({ fence, generation }: AccountState): number {
+/** What orders the records of a state file; see `SharedRecord.fence`. */
+export function fenceOf({ fence, generation }: SharedRecord): number {
 	return fence ?? generation;
 }
 
@@ -148,7 +155,7 @@ function fenceAtStart(line: string): number {
 	return fence === undefined ? Number.POSITIVE_INFINITY : Number(fence);
 }
 
-function stateIn(line: string): AccountState | undefined {
+function recordIn(line: string): SharedRecord | undefined {
 	// A record is never that short.
 	if (line.length < 2) return undefined;
 	let content: unknown;
@@ -157,10 +164,10 @@ function stateIn(line: string): AccountState | undefined {
 	} catch {
 		return undefined;
 	}
-	return isState(content) ? content : undefined;
+	return isSharedRecord(content) ? content : undefined;
 }
 
-function isState(content: unknown): content is AccountState {
+function isSharedRecord(content: unknown): content is SharedRecord {
 	if (!isRecord(content)) return false;
 	const { fence, generation, published, inFlight, pause, forced } = content;
 	return (

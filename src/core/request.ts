@@ -1,56 +1,69 @@
-import type { Wish } from "./decide.ts";
+/** Why WeChat is asked, and what is answered to those who ask for another token. */
 import type { Token } from "./token.ts";
 
-/** A wish, and those who wait for it. */
-export interface Waiting extends Wish {
-	readonly answer: (answer: WishAnswer) => void;
-	readonly answered: Promise<WishAnswer>;
+/** Why WeChat is asked for a token. */
+export type Reason =
+	/** There is none. */
+	| "first"
+	/** It nears its end. */
+	| "due"
+	/** SIGHUP, or a request without a token. */
+	| "forced"
+	/** An app reported it dead. */
+	| "reported"
+	/** A request was cut off: WeChat may have issued another one already. */
+	| "cut-off"
+	/** `wxtokend check --online`. */
+	| "checked"
+	/** It claims to live longer than tokens do: the clock was set back. */
+	| "clock";
+
+/** Whether a refresh for that reason counts as a forced one, with its cooldown. */
+export function isForced(reason: Reason): boolean {
+	return reason === "forced" || reason === "reported";
 }
 
-/** The answer to somebody who wants another token. */
-export type WishAnswer =
+/** A request for another token than the present one. */
+export interface RefreshRequest {
+	readonly reason: "forced" | "reported" | "checked";
+	/** Epoch ms. */
+	readonly requestedAt: number;
+	/** `tokenId` of the token that was found dead; only with `reported`. */
+	readonly stale?: string | undefined;
+	/** WeChat itself has called that token dead. */
+	readonly isProved?: boolean;
+	/** An attempt for it has failed already: from then on pauses are kept. */
+	readonly tried: boolean;
+}
+
+/** The answer to a request. */
+export type RefreshAnswer =
 	| {
 			readonly outcome: "refreshed" | "already-fresh" | "alive";
 			readonly token: Token;
 	  }
-	| { readonly outcome: "failed"; readonly error: WishError };
+	| { readonly outcome: "failed"; readonly error: RefreshFailure };
 
-export interface WishError {
+/** Why a request failed. */
+export interface RefreshFailure {
+	/** Stable, for programs. */
 	readonly code: string;
 	readonly message: string;
+	/** What to do next. */
 	readonly hint: string;
 }
 
-/** A wish that nobody has tried to grant yet. */
-export function waiting(wanted: Omit<Wish, "tried">): Waiting {
-	let answer: (answer: WishAnswer) => void = () => {};
-	const answered = new Promise<WishAnswer>((resolve) => {
-		answer = resolve;
-	});
-	return { ...wanted, tried: false, answer, answered };
-}
-
-/** `one`, whose answer is also that of `other`; forced if one of them is. */
-export function joined(one: Waiting, other: Waiting): Waiting {
-	const forced = [one, other].find(({ reason }) => reason === "forced");
-	return {
-		...(forced ?? one),
-		requestedAt: Math.max(one.requestedAt, other.requestedAt),
-		tried: one.tried && other.tried,
-		answer: (answer) => {
-			one.answer(answer);
-			other.answer(answer);
-		},
-	};
-}
-
 /** The answer that it failed, and why. */
-export function failedBy({ code, message, hint }: WishError): WishAnswer {
+export function failedBy({
+	code,
+	message,
+	hint,
+}: RefreshFailure): RefreshAnswer {
 	return { outcome: "failed", error: { code, message, hint } };
 }
 
-/** The answer of a keeper that does not begin anything any more. */
-export const stopping: WishError = {
+/** The failure of a keeper that begins nothing any more. */
+export const stopping: RefreshFailure = {
 	code: "stopping",
 	message: "could not refresh: wxtokend is stopping",
 	hint: "ask again when it is back",

@@ -1,25 +1,26 @@
-/** What can be said of an account without giving its token away. */
-
-import { foreignFetcherHint } from "../issuer/errcode.ts";
+/** What can be said of a credential without giving its value away. */
 import {
-	budgetFreeAt,
-	hasForeignFetcher,
+	type Credential,
 	type KnownToken,
 	knownFrom,
 	type Reading,
-	type Rules,
+	traitsOf,
+} from "./credential.ts";
+import {
+	budgetFreeAt,
+	hasForeignFetcher,
 	refreshAt,
 	shareOf,
 	windowOf,
-} from "./decide.ts";
-import type { AccountState } from "./record.ts";
+} from "./limits.ts";
+import type { SharedRecord } from "./record.ts";
 import { tokenId } from "./token.ts";
 
 /**
  * Instants are ISO 8601 in UTC, but for `expire`, which is as in the token file.
  * What is not known is null.
  */
-export interface AccountStatus {
+export interface CredentialStatus {
 	readonly appid: string;
 	/** `failing`: the token on disk lives, but the last refresh failed. */
 	readonly state: "valid" | "failing" | "expired" | "missing" | "unusable";
@@ -61,46 +62,61 @@ export interface StatusError {
 export interface StatusReport {
 	/** Who says so. */
 	readonly source: "daemon" | "files";
-	readonly accounts: readonly AccountStatus[];
+	readonly accounts: readonly CredentialStatus[];
 }
 
 export interface StatusInput {
-	readonly account: Rules & { readonly appid: string };
+	readonly credential: Credential;
 	/** The token file's path, and what stands there. */
 	readonly path: string;
 	readonly reading: Reading;
-	readonly state: AccountState;
+	readonly record: SharedRecord;
 	/** The token that the daemon keeps, if one is asked. */
 	readonly kept?: KnownToken | undefined;
 	readonly now: number;
-	/** Who asks is no daemon, and found none. */
+	/** No daemon answers; these are the files. */
 	readonly withoutDaemon?: boolean;
 }
 
-export function statusOf(asked: StatusInput): AccountStatus {
+/** What to do about tokens that die long before their end. */
+export function foreignFetcherHint(
+	credential: Pick<Credential, "kind">,
+): string {
+	return traitsOf(credential).reissue === "new-each-time"
+		? 'find the program that fetches by itself (an SDK with the AppSecret, a second server, the online debugging tool) and let it read our file, or set interface = "stable"'
+		: "find the program that asks for stable_token with force_refresh by itself, and let it read our file; if nobody knows it, reset the AppSecret";
+}
+
+/** The name of the interface in the configuration and in the status. */
+function interfaceOf({ kind }: Credential): CredentialStatus["interface"] {
+	return kind === "stable_access_token" ? "stable" : "classic";
+}
+
+/** What is said of the credential right now. */
+export function statusOf(asked: StatusInput): CredentialStatus {
 	const input = { ...asked, reading: judged(asked) };
-	const { account, path, reading, state, now } = input;
-	const known = knownOf(reading, state);
+	const { credential, path, reading, record, now } = input;
+	const known = knownOf(reading, record);
 	const leftMs = reading.kind === "token" ? reading.token.expiresAt - now : 0;
 	const windowMs = windowOf(known);
-	const calls = state.calls.filter((at) => at > now - windowMs && at <= now);
-	const foreignFetcher = hasForeignFetcher(state, now);
+	const calls = record.calls.filter((at) => at > now - windowMs && at <= now);
+	const foreignFetcher = hasForeignFetcher(record, now);
 	return {
-		appid: account.appid,
-		state: wordFor(reading, leftMs, state),
+		appid: credential.appid,
+		state: wordFor(reading, leftMs, record),
 		valid: leftMs > 0,
-		interface: account.interface,
+		interface: interfaceOf(credential),
 		file: path,
 		expire:
 			reading.kind === "token"
 				? Math.floor(reading.token.expiresAt / 1000)
 				: null,
 		secondsLeft: Math.max(0, Math.floor(leftMs / 1000)),
-		lifetime: lifetimeOf(reading, state),
-		lastRefresh: lastRefreshOf(state),
+		lifetime: lifetimeOf(reading, record),
+		lastRefresh: lastRefreshOf(record),
 		nextRefreshAt: iso(nextAt(input, known)),
 		lastError: lastErrorOf(input, known),
-		budget: { used: calls.length, of: account.budget },
+		budget: { used: calls.length, of: credential.limits.budget },
 		foreignFetcher,
 		hint: hintFor(input, leftMs, foreignFetcher),
 	};
@@ -110,10 +126,10 @@ export function statusOf(asked: StatusInput): AccountStatus {
  * What stands on disk, for its readers: should somebody have altered it, the
  * earlier of two ends, and no token at all if it is not one of ours.
  */
-function judged({ reading, state, kept }: StatusInput): Reading {
+function judged({ reading, record, kept }: StatusInput): Reading {
 	if (reading.kind !== "token") return reading;
 	const { value, expiresAt } = reading.token;
-	const end = endOf(tokenId(value), state, kept);
+	const end = endOf(tokenId(value), record, kept);
 	if (end !== undefined)
 		return {
 			...reading,
@@ -127,7 +143,7 @@ function judged({ reading, state, kept }: StatusInput): Reading {
 /** Epoch ms; undefined if it is not one of ours. */
 function endOf(
 	id: string,
-	{ published, inFlight }: AccountState,
+	{ published, inFlight }: SharedRecord,
 	kept: KnownToken | undefined,
 ): number | undefined {
 	if (published?.id === id) return published.expiresAt;
@@ -142,11 +158,11 @@ const overlapMs = 300_000;
 /** The token on disk; its true end, should somebody have altered the file. */
 function knownOf(
 	reading: Reading,
-	state: AccountState,
+	record: SharedRecord,
 ): KnownToken | undefined {
 	if (reading.kind !== "token") return undefined;
 	const { token } = reading;
-	const { published, generation } = state;
+	const { published, generation } = record;
 	if (published?.id !== tokenId(token.value))
 		return knownFrom(token, generation, undefined);
 	const { expiresAt } = published;
@@ -156,8 +172,8 @@ function knownOf(
 function wordFor(
 	reading: Reading,
 	leftMs: number,
-	{ pause }: AccountState,
-): AccountStatus["state"] {
+	{ pause }: SharedRecord,
+): CredentialStatus["state"] {
 	switch (reading.kind) {
 		case "absent":
 			return "missing";
@@ -172,15 +188,15 @@ function wordFor(
 }
 
 function hintFor(
-	{ account, reading, state, withoutDaemon = false }: StatusInput,
+	{ credential, reading, record, withoutDaemon = false }: StatusInput,
 	leftMs: number,
 	foreignFetcher: boolean,
 ): string | null {
 	if (foreignFetcher)
-		return `tokens die long before their end: ${foreignFetcherHint(account.interface)}`;
+		return `tokens die long before their end: ${foreignFetcherHint(credential)}`;
 	const isOver = reading.kind === "token" && leftMs <= 0;
 	// What failed has a hint of its own.
-	if ((isOver || reading.kind === "absent") && state.pause?.failure)
+	if ((isOver || reading.kind === "absent") && record.pause?.failure)
 		return null;
 	const remedy = withoutDaemon
 		? "is the daemon running?"
@@ -197,13 +213,13 @@ function hintFor(
 	}
 }
 
-function lifetimeOf(reading: Reading, { published }: AccountState) {
+function lifetimeOf(reading: Reading, { published }: SharedRecord) {
 	if (reading.kind !== "token" || published === undefined) return null;
 	if (published.id !== tokenId(reading.token.value)) return null;
 	return published.lifetimeMs / 1000;
 }
 
-function lastRefreshOf({ published }: AccountState) {
+function lastRefreshOf({ published }: SharedRecord) {
 	// A token that was there before us: nobody knows since when.
 	if (published === undefined || published.fetchedAt === 0) return null;
 	return { at: iso(published.fetchedAt), reason: published.reason };
@@ -211,20 +227,21 @@ function lastRefreshOf({ published }: AccountState) {
 
 /** When the next attempt may be made; the first tick after it makes it. */
 function nextAt(input: StatusInput, known: KnownToken | undefined): number {
-	const { account, now } = input;
-	const due = known === undefined ? now : refreshAt(known, account);
-	return Math.max(due, allowedAt(input, known, account.budget), now);
+	const { credential, now } = input;
+	const due = known === undefined ? now : refreshAt(known, credential);
+	const { budget } = credential.limits;
+	return Math.max(due, allowedAt(input, known, budget), now);
 }
 
 /** When pause and budget, or what is for such calls of it, allow an attempt. */
 function allowedAt(
-	{ state, now }: StatusInput,
+	{ record, now }: StatusInput,
 	known: KnownToken | undefined,
 	share: number,
 ): number {
-	const { pause } = state;
+	const { pause } = record;
 	const pausedUntil = pause === undefined ? 0 : pause.at + pause.waitMs;
-	const freeAt = budgetFreeAt(state, share, windowOf(known), now) ?? 0;
+	const freeAt = budgetFreeAt(record, share, windowOf(known), now) ?? 0;
 	return Math.max(pausedUntil, freeAt);
 }
 
@@ -232,14 +249,14 @@ function lastErrorOf(
 	input: StatusInput,
 	known: KnownToken | undefined,
 ): StatusError | null {
-	const { account, state, now } = input;
-	const { pause } = state;
+	const { credential, record, now } = input;
+	const { pause } = record;
 	const failure = pause?.failure;
 	if (pause === undefined || failure === undefined) return null;
 	const { code, message, hint, rid = null, since, attempts } = failure;
-	const isDue = known === undefined || now >= refreshAt(known, account);
+	const isDue = known === undefined || now >= refreshAt(known, credential);
 	// What fails before its time was asked for by somebody.
-	const share = shareOf(isDue ? "due" : "forced", account.budget);
+	const share = shareOf(isDue ? "due" : "forced", credential.limits);
 	return {
 		code,
 		message,

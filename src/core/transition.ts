@@ -1,9 +1,235 @@
-/** From WeChat's answer to what is published, and to what is remembered of it. */
-
-import type { Grant } from "../issuer/access-token.ts";
-import { afterSameToken, type KnownToken, type Reason } from "./decide.ts";
-import type { AccountState } from "./record.ts";
+/**
+ * What follows a step of a refresh: from what came back to what is known, what is
+ * written down for all keepers, and when the next attempt may be made. Pure.
+ */
+import type { KnownToken } from "./credential.ts";
+import { IssuerError, isStoreErrorKind, type StoreError } from "./errors.ts";
+import { countCall, countEarlyDeath, countForce, windowOf } from "./limits.ts";
+import type { Grant } from "./ports.ts";
+import type { Failure, Intent, Pause, SharedRecord } from "./record.ts";
+import { isForced, type Reason } from "./request.ts";
 import { tokenId } from "./token.ts";
+
+/** What is known as a request is about to leave. */
+export interface FetchBegin {
+	readonly record: SharedRecord;
+	readonly current: KnownToken | undefined;
+	readonly reason: Reason;
+	readonly by: Intent["by"];
+	/** Which hold of the lock. */
+	readonly lock: string;
+	/** WeChat called the current token dead long before its end. */
+	readonly diedEarly: boolean;
+}
+
+/** The record with the intent to ask, to be written before the request leaves. */
+export function beginFetch(
+	{ record, current, reason, by, lock, diedEarly }: FetchBegin,
+	now: number,
+): SharedRecord {
+	return {
+		...record,
+		inFlight: { replaces: current?.id ?? "", at: now, by, lock },
+		calls: countCall(record.calls, now, windowOf(current)),
+		...(isForced(reason) ? { forced: { at: now, by: by.instance } } : {}),
+		...(diedEarly ? { diedEarly: countEarlyDeath(record.diedEarly, now) } : {}),
+	};
+}
+
+/** The same once more, for a call with force in the midst of the attempt. */
+export function beginForce(
+	record: SharedRecord,
+	current: KnownToken,
+	now: number,
+): SharedRecord {
+	return {
+		...record,
+		calls: countCall(record.calls, now, windowOf(current)),
+		forceCalls: countForce(record.forceCalls, now),
+	};
+}
+
+/** Calls that were made again, or to the next base URL: the intent had counted one. */
+export function withMoreCalls(
+	calls: readonly number[],
+	more: number,
+	now: number,
+): readonly number[] {
+	return more <= 0
+		? calls
+		: [...calls, ...Array.from({ length: more }, () => now)];
+}
+
+/** What is known once WeChat gave a token. */
+export interface AfterGrant {
+	readonly known: KnownToken;
+	/** With the publication, to be written right before it. */
+	readonly record: SharedRecord;
+	/** WeChat gave the token again that was known before. */
+	readonly isSame: boolean;
+}
+
+/** `record`: with the intent, and all calls; `before`: the token that it may replace. */
+export function afterGrant(
+	record: SharedRecord,
+	grant: Grant,
+	reason: Reason,
+	before: KnownToken | undefined,
+	now: number,
+): AfterGrant {
+	const generation = generationAfter(record, before, now);
+	const known = knownFromGrant(grant, generation, reason, before);
+	const isSame = known.id === before?.id;
+	const { pause: _, ...answered } = withPublication(known, record);
+	if (!isSame) {
+		// A new token makes the intent void once it is on disk, and not before.
+		return { known, record: answered, isSame };
+	}
+	const { inFlight: __, ...settled } = answered;
+	const pause = afterSameToken(known.token.expiresAt, now);
+	return { known, record: { ...settled, pause }, isSame };
+}
+
+/** What follows a refusal, or a request that got no answer. */
+export interface AfterRefusal {
+	readonly record: SharedRecord;
+	readonly pause: Pause;
+}
+
+/** What is known of a failed request. */
+export interface Refusal {
+	readonly error: IssuerError;
+	/** As it was before the intent. */
+	readonly before: SharedRecord;
+	/** As it was written last, with the intent. */
+	readonly written: SharedRecord;
+	/** When the request left. */
+	readonly startedAt: number;
+	/** Calls beyond those that the intent counted. */
+	readonly uncounted: number;
+}
+
+/** `random`: 0 to 1, spreads the next attempts. */
+export function afterRefusal(
+	{ error, before, written, startedAt, uncounted }: Refusal,
+	now: number,
+	random: () => number,
+): AfterRefusal {
+	// A silence of ten seconds was a pause already.
+	const at = error.waitMs === undefined ? startedAt : now;
+	const pause = pauseAfter(error, before.pause, at, random);
+	// After a refusal in words only the intent of an earlier request still stands.
+	const { inFlight: intent, ...rest } = written;
+	const inFlight = error.mayHaveIssued ? intent : before.inFlight;
+	return {
+		pause,
+		record: {
+			...rest,
+			...(inFlight === undefined ? {} : { inFlight }),
+			calls: error.sent
+				? withMoreCalls(written.calls, uncounted, now)
+				: before.calls,
+			pause,
+		},
+	};
+}
+
+/** Another try at the disk costs WeChat nothing; what WeChat asked for goes on. */
+export function afterStoreError(
+	error: StoreError,
+	standing: Pause | undefined,
+	now: number,
+	random: () => number,
+): Pause {
+	return {
+		...pauseAfter(error, standing, now, random),
+		waitMs: leftOf(standing, now),
+	};
+}
+
+/** Whether the pause is about the disk of this process, and says nothing of WeChat. */
+export function isOfDisk(pause: Pause | undefined): boolean {
+	const { failure } = pause ?? {};
+	return failure !== undefined && isStoreErrorKind(failure.kind);
+}
+
+/** What a pause has left, in ms. */
+function leftOf(pause: Pause | undefined, now: number): number {
+	if (pause === undefined) return 0;
+	const leftMs = pause.at + pause.waitMs - now;
+	return leftMs > 0 && leftMs <= pause.waitMs ? leftMs : 0;
+}
+
+function pauseAfter(
+	error: IssuerError | StoreError,
+	before: Pause | undefined,
+	at: number,
+	random: () => number,
+): Pause {
+	const { kind, code, message, hint } = error;
+	const { waitMs, rid } = error instanceof IssuerError ? error : {};
+	return afterFailure(
+		{ kind, code, message, hint, waitMs, ...(rid ? { rid } : {}) },
+		before,
+		at,
+		random,
+	);
+}
+
+/**
+ * The pause from `at` on: what the failure's kind asks for, else 1 s doubling to
+ * 60 s. Chance and the next tick stay within that minute: at most a minute after
+ * a fault there is a token, and an hour of faults does not use up the budget.
+ */
+export function afterFailure(
+	failure: Omit<Failure, "attempts" | "since"> & {
+		readonly waitMs: number | undefined;
+	},
+	before: Pause | undefined,
+	at: number,
+	random: () => number,
+): Pause {
+	const { waitMs: fixed, ...rest } = failure;
+	const attempts = (before?.failure?.attempts ?? 0) + 1;
+	const backoff =
+		Math.min(60_000, 1_000 * 2 ** Math.min(attempts - 1, 6)) *
+		(0.8 + 0.1 * random());
+	return {
+		at,
+		waitMs:
+			fixed === undefined
+				? backoff
+				: fixed + Math.min(0.05 * fixed, 60_000) * random(),
+		failure: { ...rest, attempts, since: before?.failure?.since ?? at },
+	};
+}
+
+/**
+ * The pause after WeChat answered with the token that is held already: an eighth of
+ * what is left of it, so that the last 300 s see some ten calls at most.
+ */
+export function afterSameToken(expiresAt: number, now: number): Pause {
+	return { at: now, waitMs: Math.max(1_000, (expiresAt - now) / 8) };
+}
+
+/** Above all that is known; and above what is forgotten, should the record be lost. */
+export function generationAfter(
+	record: SharedRecord,
+	before: KnownToken | undefined,
+	now: number,
+): number {
+	return Math.max(record.generation, before?.generation ?? 0, now - 1) + 1;
+}
+
+/** The record with `known` as the published token. */
+export function withPublication(
+	{ id, token, lifetimeMs, fetchedAt, generation, reason }: KnownToken,
+	record: SharedRecord,
+): SharedRecord {
+	const { expiresAt } = token;
+	const published = { id, expiresAt, lifetimeMs, fetchedAt, reason };
+	return { ...record, generation, published };
+}
 
 /** What the token of a grant is known by; `before` is the one that it may replace. */
 export function knownFromGrant(
@@ -24,45 +250,13 @@ export function knownFromGrant(
 			fetchedAt: requestedAt,
 			reason,
 		};
-	// The stable interface gave the same one: what is left of it comes in whole
-	// seconds, so the end that was known already is the better one.
-	const unchanged = Math.abs(before.token.expiresAt - expiresAt) <= 2_000;
+	// WeChat gave the same one: what is left of it comes in whole seconds, so the end
+	// that was known already is the better one.
+	const isUnchanged = Math.abs(before.token.expiresAt - expiresAt) <= 2_000;
 	return {
 		...before,
-		token: unchanged ? before.token : fresh,
+		token: isUnchanged ? before.token : fresh,
 		generation,
 		lifetimeMs: Math.max(lifetimeMs, before.lifetimeMs),
 	};
-}
-
-/** Above all that is known; and above what is forgotten, should the state be lost. */
-export function generationAfter(
-	state: AccountState,
-	before: KnownToken | undefined,
-	now: number,
-): number {
-	return Math.max(state.generation, before?.generation ?? 0, now - 1) + 1;
-}
-
-/** The state that vouches for `known` as the published token. */
-export function vouch(
-	{ id, token, lifetimeMs, fetchedAt, generation, reason }: KnownToken,
-	state: AccountState,
-): AccountState {
-	const { expiresAt } = token;
-	const published = { id, expiresAt, lifetimeMs, fetchedAt, reason };
-	return { ...state, generation, published };
-}
-
-/** The state once WeChat has answered: with the token that was known (`confirmed`), or another one. */
-export function afterAnswer(
-	{ pause: _, ...state }: AccountState,
-	confirmed: boolean,
-	now: number,
-): AccountState {
-	// A new token makes the mark void once it is on disk, and not before.
-	if (!confirmed) return state;
-	const { inFlight: __, ...settled } = state;
-	const endsAt = state.published?.expiresAt ?? now;
-	return { ...settled, pause: afterSameToken(endsAt, now) };
 }

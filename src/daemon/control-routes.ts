@@ -1,11 +1,11 @@
 /** What the control socket answers: its routes. */
 import type { Clock } from "../core/clock.ts";
 import type { ConfigError, StoreError } from "../core/errors.ts";
-import type { WishAnswer } from "../core/request.ts";
-import type { AccountStatus, StatusReport } from "../core/status.ts";
+import type { RefreshAnswer } from "../core/request.ts";
+import type { CredentialStatus, StatusReport } from "../core/status.ts";
 import type { Token } from "../core/token.ts";
-import type { KeptAccount } from "../keeper/managed-credential.ts";
-import { createSlices } from "../keeper/slices.ts";
+import { createYielding } from "../keeper/limiter.ts";
+import type { ManagedCredential } from "../keeper/managed-credential.ts";
 import {
 	type ControlAnswer,
 	type ControlFailure,
@@ -16,7 +16,7 @@ import {
 
 export interface AnswerParts {
 	/** The accounts of now: a reload changes them. */
-	readonly kept: () => ReadonlyMap<string, KeptAccount>;
+	readonly managed: () => ReadonlyMap<string, ManagedCredential>;
 	readonly clock: Clock;
 	/** Prometheus text. */
 	readonly metrics: () => Promise<string>;
@@ -28,23 +28,23 @@ export interface AnswerParts {
 /** How a reload ended: why the new configuration was refused, if so, and each refresh. */
 export interface Reloaded {
 	readonly refused: ConfigError | StoreError | undefined;
-	readonly answers: readonly WishAnswer[];
+	readonly answers: readonly RefreshAnswer[];
 }
 
 /**
  * A refresh is waited for so long: a cooldown, a lock and a request fit in. It
  * is done all the same when nobody waits any more.
  */
-const refreshPatienceMs = 120_000;
+const refreshTimeoutMs = 120_000;
 
 /** Many accounts are looked at in slices, between which keepers get their turn. */
 const sliceMs = 5;
 /** The reasons that `/healthz` gives; who wants all of them asks for the status. */
-const mostReasons = 100;
+const maxReasons = 100;
 
 type Route = (
 	request: ControlRequest,
-	one: KeptAccount | undefined,
+	one: ManagedCredential | undefined,
 ) => ControlAnswer | Promise<ControlAnswer>;
 
 export function createAnswers(
@@ -52,17 +52,17 @@ export function createAnswers(
 ): (request: ControlRequest) => Promise<ControlAnswer> {
 	const { clock, stopping } = parts;
 
-	const statusNow = (one: KeptAccount) => one.status(clock.now());
+	const statusNow = (one: ManagedCredential) => one.status(clock.now());
 
 	/** Who asks while another answer of the kind is being made gets the same one. */
 	const report = shared(async (): Promise<ControlAnswer> => {
-		const accounts = await inSlices(parts.kept().values(), statusNow);
+		const accounts = await inSlices(parts.managed().values(), statusNow);
 		const content: StatusReport = { source: "daemon", accounts };
 		return { status: 200, content };
 	});
 
 	const health = shared(async (): Promise<ControlAnswer> => {
-		const accounts = await inSlices(parts.kept().values(), statusNow);
+		const accounts = await inSlices(parts.managed().values(), statusNow);
 		return healthOf(accounts);
 	});
 
@@ -76,36 +76,36 @@ export function createAnswers(
 		}),
 	);
 
-	const token = ({ account, keeper }: KeptAccount): ControlAnswer => {
+	const token = ({ credential, keeper }: ManagedCredential): ControlAnswer => {
 		const current = keeper.current();
 		if (current !== undefined)
 			return { status: 200, content: inFileTerms(current) };
 		return failure(503, {
 			code: "no-token",
-			message: `could not give a token of ${account.appid}: there is none that lives`,
-			hint: `GET /v1/accounts/${account.appid} says why`,
+			message: `could not give a token of ${credential.appid}: there is none that lives`,
+			hint: `GET /v1/accounts/${credential.appid} says why`,
 		});
 	};
 
 	const refresh = async (
 		{ body }: ControlRequest,
-		{ account, keeper }: KeptAccount,
+		{ credential, keeper }: ManagedCredential,
 	): Promise<ControlAnswer> => {
-		const wish = wishIn(body);
-		if ("status" in wish) return wish;
+		const wanted = requestIn(body);
+		if ("status" in wanted) return wanted;
 		if (stopping.aborted) return isStopping;
-		const { stale } = wish;
+		const { stale } = wanted;
 		const answered =
 			stale === undefined ? keeper.force() : keeper.report(stale);
-		const answer = await within(refreshPatienceMs, answered);
+		const answer = await within(refreshTimeoutMs, answered);
 		return answer === undefined
-			? stillWaiting(account.appid)
+			? stillWaiting(credential.appid)
 			: answerFor(answer);
 	};
 
 	const reload = async (): Promise<ControlAnswer> => {
 		if (stopping.aborted) return isStopping;
-		const done = await within(refreshPatienceMs, parts.reload());
+		const done = await within(refreshTimeoutMs, parts.reload());
 		if (done === undefined) return stillWaiting("every account");
 		const { refused, answers } = done;
 		if (refused !== undefined)
@@ -138,7 +138,7 @@ export function createAnswers(
 			? routes[pattern]
 			: undefined;
 		if (methods === undefined) return unknownPath;
-		const one = appid === undefined ? undefined : parts.kept().get(appid);
+		const one = appid === undefined ? undefined : parts.managed().get(appid);
 		if (appid !== undefined && one === undefined) return unknownAccount(appid);
 		const method = request.method === "HEAD" ? "GET" : request.method;
 		const route = Object.hasOwn(methods, method) ? methods[method] : undefined;
@@ -152,7 +152,7 @@ export function createAnswers(
 function known(
 	route: (
 		request: ControlRequest,
-		one: KeptAccount,
+		one: ManagedCredential,
 	) => ControlAnswer | Promise<ControlAnswer>,
 ): Route {
 	return (request, one) => {
@@ -173,7 +173,7 @@ function patternOf(path: string): {
 }
 
 /** What the body of a refresh asks for, or what is wrong with it. */
-function wishIn(
+function requestIn(
 	body: string,
 ): { readonly stale: string | undefined } | ControlAnswer {
 	if (body.trim() === "") return { stale: undefined };
@@ -207,7 +207,7 @@ function badBody(problem: string): ControlAnswer {
 	});
 }
 
-function answerFor(answer: WishAnswer): ControlAnswer {
+function answerFor(answer: RefreshAnswer): ControlAnswer {
 	if (answer.outcome === "failed") {
 		const { code, message, hint } = answer.error;
 		return failure(statusFor(code), { code, message, hint });
@@ -238,7 +238,7 @@ function statusFor(code: string): number {
 	return 502;
 }
 
-function healthOf(accounts: readonly AccountStatus[]): ControlAnswer {
+function healthOf(accounts: readonly CredentialStatus[]): ControlAnswer {
 	const ill = accounts.filter(({ valid }) => !valid);
 	if (ill.length === 0)
 		return {
@@ -246,7 +246,7 @@ function healthOf(accounts: readonly AccountStatus[]): ControlAnswer {
 			content: { status: "ok", accounts: accounts.length },
 		};
 	const reasons = ill
-		.slice(0, mostReasons)
+		.slice(0, maxReasons)
 		.map(({ appid, state, file, lastError }) => ({
 			appid,
 			state,
@@ -264,7 +264,7 @@ function healthOf(accounts: readonly AccountStatus[]): ControlAnswer {
 	return failure(503, sick);
 }
 
-const reasonWords: Readonly<Record<AccountStatus["state"], string>> = {
+const reasonWords: Readonly<Record<CredentialStatus["state"], string>> = {
 	valid: "holds a valid token",
 	failing: "holds a valid token",
 	expired: "its token has ended",
@@ -277,10 +277,10 @@ async function inSlices<T, R>(
 	make: (item: T) => R,
 ): Promise<readonly R[]> {
 	const made: R[] = [];
-	const slices = createSlices(sliceMs);
+	const yielding = createYielding(sliceMs);
 	for (const item of items) {
 		made.push(make(item));
-		if (slices.isOver()) await slices.next();
+		await yielding.yieldIfLong();
 	}
 	return made;
 }
@@ -296,14 +296,14 @@ function shared<T>(make: () => Promise<T>): () => Promise<T> {
 	};
 }
 
-/** Undefined after `patienceMs`. */
+/** Undefined after `timeoutMs`. */
 async function within<T>(
-	patienceMs: number,
+	timeoutMs: number,
 	promise: Promise<T>,
 ): Promise<T | undefined> {
 	let timer: NodeJS.Timeout | undefined;
 	const late = new Promise<undefined>((resolve) => {
-		timer = setTimeout(() => resolve(undefined), patienceMs);
+		timer = setTimeout(() => resolve(undefined), timeoutMs);
 	});
 	try {
 		return await Promise.race([promise, late]);

@@ -112,7 +112,7 @@ async function lockPlace(
 		staleMs: lockStaleMs,
 		self,
 		clock,
-		lastMark: () => undefined,
+		lastIntent: () => undefined,
 	});
 	const giveUpAt = clock.monotonic() + lockPatienceMs;
 	for (;;) {

@@ -7,6 +7,7 @@ import { readFileSync } from "node:fs";
 import type { Server } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { errnoOf, StoreError } from "../core/errors.ts";
+import type { Log } from "../core/ports.ts";
 import { createFace } from "./control-http.ts";
 import { type AnswerParts, createAnswers } from "./control-routes.ts";
 import {
@@ -17,7 +18,6 @@ import {
 	removeSocket,
 	type SocketPlace,
 } from "./control-socket.ts";
-import type { Log } from "./log.ts";
 
 export interface ControlParts extends AnswerParts, PlacingParts {
 	readonly log: Log;
@@ -42,7 +42,7 @@ export interface Control {
 const retryMs = 5_000;
 
 /** For answers on their way to clients, once nothing is under way any more. */
-const farewellMs = 250;
+const drainTimeoutMs = 250;
 
 export function createControl(parts: ControlParts): Control {
 	const { log, clock } = parts;
@@ -163,7 +163,10 @@ export function createControl(parts: ControlParts): Control {
 			await inTurn(async () => {
 				leave();
 				await settled;
-				await Promise.race([Promise.all(ending.values()), sleep(farewellMs)]);
+				await Promise.race([
+					Promise.all(ending.values()),
+					sleep(drainTimeoutMs),
+				]);
 				for (const server of ending.keys()) server.closeAllConnections();
 			});
 		},

@@ -2,30 +2,27 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import manifest from "../../package.json" with { type: "json" };
-import type { Config } from "../config/config.ts";
+import { type Config, longestTimeoutMs } from "../config/config.ts";
 import type { Clock } from "../core/clock.ts";
 import { ConfigError, exitCode, StoreError } from "../core/errors.ts";
-import { createHttp } from "../issuer/http.ts";
-import { createLinkWitness } from "../issuer/link-monitor.ts";
-import { createGate, mostAtWork } from "../keeper/limiter.ts";
+import { createLimiter, maxRefreshing } from "../keeper/limiter.ts";
+import type { ManagedCredential } from "../keeper/managed-credential.ts";
+import { createReconciler, type Reconciler } from "../keeper/reconciler.ts";
 import {
-	KeptAccount,
-	type Place,
-	type Surroundings,
-} from "../keeper/managed-credential.ts";
-import { createRounds, type Rounds } from "../keeper/reconciler.ts";
-import {
+	type Location,
 	prepareDirectory,
 	sweepLeftovers,
 } from "../store/prepare-directory.ts";
-import { nameThisProcess } from "../store/process-name.ts";
 import { createControl } from "./control.ts";
 import type { Reloaded } from "./control-routes.ts";
+import { createEventLog } from "./event-log.ts";
+import { collectGarbage, growNewSpace, keepNewSpace } from "./heap.ts";
 import type { AdjustableLog } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
 import { type Schedule, startSchedule } from "./schedule.ts";
 import type { SignalInbox } from "./signals.ts";
 import { createNotifier } from "./systemd.ts";
+import { createWiring } from "./wiring.ts";
 
 export interface DaemonOptions {
 	readonly config: Config;
@@ -43,85 +40,94 @@ export interface DaemonOptions {
 const reloadGapMs = 50;
 
 /** Beyond its requests, a stop takes no longer than this. */
-const farewellMs = 10_000;
+const drainTimeoutMs = 10_000;
 
 /** Resolves with the exit code after SIGTERM or SIGINT. Throws `StoreError` if the directory is of no use. */
 export async function runDaemon(options: DaemonOptions): Promise<number> {
 	const { log, clock, signals, env, onBug } = options;
 	let { config } = options;
-	let kept: ReadonlyMap<string, KeptAccount> = new Map();
+	let managed: ReadonlyMap<string, ManagedCredential> = new Map();
 	let schedule: Schedule | undefined;
 	let ticking: Promise<void> | undefined;
 	let wasOpen = false;
 	const stopping = new AbortController();
-	const self = nameThisProcess();
 	const { version } = manifest;
-	const metrics = createMetrics({ version, clock, log, kept: () => kept });
-	const control = createControl({
-		kept: () => kept,
+	const metrics = createMetrics({
+		version,
 		clock,
-		self,
+		log,
+		managed: () => managed,
+	});
+	const logEvent = createEventLog(log, clock);
+	const wiring = createWiring({
+		config,
+		env,
+		clock,
+		log,
+		stopping: stopping.signal,
+		wakeAt: (at) => schedule?.wakeAt(at),
+		emit: (credential, event) => {
+			metrics.count(credential, event);
+			logEvent(credential, event);
+			if (event.kind === "refreshed" || event.kind === "adopted")
+				reconciler.published(credential.id);
+		},
+		onBug,
+	});
+	const control = createControl({
+		managed: () => managed,
+		clock,
+		self: wiring.self,
 		log,
 		metrics: metrics.render,
 		reload: () => reload(),
 		stopping: stopping.signal,
 	});
 	const systemd = createNotifier(env, log, clock.monotonic);
-	const gate = createGate(mostAtWork);
-	const mendGate = createGate(mostAtWork);
-	const around: Surroundings = {
-		http: createHttp({ connectTimeoutMs: longestTimeoutMs(config) / 2, env }),
-		witness: createLinkWitness(clock, log),
-		clock,
-		random: Math.random,
-		self,
-		startedAt: clock.now(),
-		log,
-		gate,
-		stopping: stopping.signal,
-		wakeAt: (at) => schedule?.wakeAt(at),
-		count: metrics.count,
-		onBug,
-	};
+	const repairLimiter = createLimiter(maxRefreshing);
 
-	const keepAll = (
+	const manageAll = (
 		wanted: Config,
-		place: Place,
+		at: Location,
 		before: Config | undefined,
-	): Rounds => {
-		const next = new Map<string, KeptAccount>();
+	): Reconciler => {
+		const next = new Map<string, ManagedCredential>();
+		const store = wiring.storeAt(at);
+		const old = new Map(before?.accounts.map((one) => [one.appid, one]));
+		const isSamePlace = before !== undefined && sameFiles(before, wanted);
 		for (const account of wanted.accounts) {
-			const known = kept.get(account.appid);
+			const { appid } = account;
+			const known = managed.get(appid);
+			const isSame = isSamePlace && isDeepStrictEqual(old.get(appid), account);
 			next.set(
-				account.appid,
-				known !== undefined &&
-					before !== undefined &&
-					isDeepStrictEqual(known.account, account) &&
-					sameFiles(before, wanted)
-					? known
-					: new KeptAccount(account, place, around),
+				appid,
+				known !== undefined && isSame ? known : wiring.manage(account, store),
 			);
 		}
-		for (const [appid, one] of kept)
+		for (const [appid, one] of managed)
 			if (next.get(appid) !== one) void one.settle().catch(onBug);
-		kept = next;
-		const accounts = [...kept.values()];
-		return createRounds({
-			...wanted,
-			accounts,
+		managed = next;
+		return createReconciler({
+			credentials: [...managed.values()],
+			watch: store.watch,
 			clock,
-			gate,
-			mendGate,
+			limiter: wiring.limiter,
+			repairLimiter,
+			heap: {
+				grow: growNewSpace,
+				keep: keepNewSpace,
+				collect: collectGarbage,
+			},
 			onBug,
 		});
 	};
 
-	const summary = () => summaryOf(kept, clock.now());
+	const summary = () => summaryOf(managed, clock.now());
 
 	/** At the start it would be refused; but no token shall die because of it. */
 	const warnIfOpenToAll = () => {
-		const { path } = place.directory;
-		const isOpen = place.directory.isOpenToAll();
+		const { path } = location.directory;
+		const isOpen = location.directory.isOpenToAll();
 		if (isOpen && !wasOpen)
 			log.error(
 				{ event: "directory.unsafe", hint: `chmod o-w ${path}` },
@@ -133,7 +139,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 	const tick = () => {
 		warnIfOpenToAll();
 		void metrics.write(config.metricsFile).catch(onBug);
-		ticking ??= rounds.tick().finally(() => {
+		ticking ??= reconciler.tick().finally(() => {
 			ticking = undefined;
 			// In a directory that was gone a moment ago, perhaps.
 			control.tend();
@@ -152,7 +158,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 			log.warn({ event: "config.doubtful" }, warning);
 	};
 
-	const follow = (wanted: Config, { gid }: Place) => {
+	const follow = (wanted: Config, { gid }: Location) => {
 		schedule?.stop();
 		schedule = startSchedule(wanted.schedule, tick, clock, {
 			beat,
@@ -176,14 +182,14 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 				warn(wanted);
 				return undefined;
 			}
-			const next = await prepareDirectory(wanted, tellRemoved);
+			const next = prepareDirectory(wanted, tellRemoved);
 			// Meanwhile the end may have begun: then nothing new is started.
 			if (stopping.signal.aborted) return undefined;
-			rounds.stop();
-			place = next;
-			rounds = keepAll(wanted, place, config);
+			reconciler.stop();
+			location = next;
+			reconciler = manageAll(wanted, location, config);
 			config = wanted;
-			void follow(wanted, place).catch(onBug);
+			void follow(wanted, location).catch(onBug);
 			return undefined;
 		} catch (error) {
 			if (!(error instanceof ConfigError || error instanceof StoreError))
@@ -203,15 +209,15 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 		);
 		systemd.reloading();
 		const refused = await followNewConfig();
-		const answers = await rounds.forceAll();
+		const answers = await reconciler.forceAll();
 		systemd.status(summary, "urgent");
 		systemd.ready();
 		return { refused, answers };
 	});
 
-	let place = await prepareDirectory(config, tellRemoved);
-	let rounds = keepAll(config, place, undefined);
-	await sweepLeftovers(config.directory, [...kept.values()], log);
+	let location = prepareDirectory(config, tellRemoved);
+	let reconciler = manageAll(config, location, undefined);
+	await sweepLeftovers(config.directory, [...managed.values()], log);
 	const stopped = new Promise<string>((resolve) => {
 		signals.onStop((signal) => {
 			stopping.abort();
@@ -228,10 +234,9 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 		},
 		"wxtokend keeps the tokens",
 	);
-	const opened = follow(config, place);
+	const opened = follow(config, location);
 	// At start another process may be fetching the same token: worth the wait.
-	const patienceMs = longestTimeoutMs(config);
-	const looked = rounds.first(patienceMs);
+	const looked = reconciler.first(longestTimeoutMs(config));
 	signals.onReload(() => {
 		if (!stopping.signal.aborted) void reload().catch(onBug);
 	});
@@ -244,14 +249,14 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 
 	const signal = await stopped;
 	log.info({ event: "daemon.stopping", signal }, "finishing what is under way");
-	systemd.stopping(longestTimeoutMs(config) + farewellMs);
+	systemd.stopping(longestTimeoutMs(config) + drainTimeoutMs);
 	schedule?.stop();
-	rounds.stop();
+	reconciler.stop();
 	await ticking;
-	const settled = Promise.all([...kept.values()].map((one) => one.settle()));
+	const settled = Promise.all([...managed.values()].map((one) => one.settle()));
 	await control.stop(settled);
 	await settled;
-	await around.http.close();
+	await wiring.close();
 	log.info(
 		{ event: "daemon.stopped" },
 		"the token files stay for their readers",
@@ -281,13 +286,13 @@ function atMostEvery<T>(
 
 /** What `systemctl status` shows. */
 function summaryOf(
-	kept: ReadonlyMap<string, KeptAccount>,
+	managed: ReadonlyMap<string, ManagedCredential>,
 	now: number,
 ): string {
 	let fresh = 0;
 	let trouble = "";
-	for (const one of kept.values()) {
-		if (now < one.restsUntil) {
+	for (const one of managed.values()) {
+		if (now < one.idleUntil) {
 			fresh += 1;
 			continue;
 		}
@@ -296,11 +301,7 @@ function summaryOf(
 		if (trouble !== "" || (valid && lastError === null)) continue;
 		trouble = `; ${appid}: ${lastError?.message ?? "no live token yet"}`;
 	}
-	return `${fresh} of ${kept.size} tokens fresh${trouble}`;
-}
-
-function longestTimeoutMs({ accounts }: Config): number {
-	return Math.max(...accounts.map(({ timeoutMs }) => timeoutMs));
+	return `${fresh} of ${managed.size} tokens fresh${trouble}`;
 }
 
 function sameFiles(one: Config, other: Config): boolean {

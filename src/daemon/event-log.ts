@@ -1,191 +1,262 @@
+/** What is logged of the keepers' events: each fact once, when it changes. */
 import type { Clock } from "../core/clock.ts";
 import {
+	type Credential,
+	type CredentialId,
 	type KnownToken,
 	type Reading,
-	type Reason,
-	type Rules,
-	refreshAt,
 	usualLifetimeMs,
-} from "../core/decide.ts";
-import { type IssuerError, StoreError } from "../core/errors.ts";
-import type { Failure } from "../core/record.ts";
-import type { Verdict } from "../issuer/access-token.ts";
-import { foreignFetcherHint } from "../issuer/errcode.ts";
-import type { Log } from "./log.ts";
+} from "../core/credential.ts";
+import { StoreError } from "../core/errors.ts";
+import { refreshAt } from "../core/limits.ts";
+import type { KeeperEvent, Log } from "../core/ports.ts";
+import { foreignFetcherHint } from "../core/status.ts";
 
-/** What is told of one account: each thing once, when it changes. */
-export interface AccountLog {
-	adopted(current: KnownToken): void;
-	repaired(current: KnownToken, found: Reading): void;
-	refreshed(current: KnownToken, refresh: Refresh): void;
-	/** A forced refresh was answered by one that another process, or somebody else, asked for. */
-	shared(current: KnownToken): void;
-	failed(error: IssuerError | StoreError, attempt: FailedAttempt): void;
-	lockLost(error: StoreError): void;
-	probed(current: KnownToken, verdict: Verdict): void;
-	budgetExceeded(until: number, lifetimeMs: number): void;
-	/** Tokens die early: somebody else fetches. */
-	overwritten(deaths: number): void;
-	/** Call it while the token lives, and once it could not be replaced: tells of its end. */
-	seen(current: KnownToken): void;
-	/** Nothing was said that must not be said again soon. */
-	isSilent(): boolean;
-}
+type EventOf<Kind extends KeeperEvent["kind"]> = Extract<
+	KeeperEvent,
+	{ readonly kind: Kind }
+>;
 
-export interface Refresh {
-	readonly reason: Reason;
-	/** WeChat gave the same token again. */
-	readonly isSame: boolean;
-	/** `tokenId` of the token before. */
-	readonly replaces: string | undefined;
-	readonly afterFailures: number | undefined;
-}
-
-export interface FailedAttempt {
-	readonly failure: Failure | undefined;
-	readonly notBefore: number | undefined;
-	/** The token that stays. */
-	readonly current: KnownToken | undefined;
-	/** A person waits for its end, and is told of it whatever was told before. */
-	readonly isAsked: boolean;
+/** What was said of a credential, and is not to be said again soon. */
+interface Said {
+	/** The code of the last failure; "" after a success. */
+	failure: string;
+	overwrittenAt: number | undefined;
+	exceededAt: number | undefined;
+	/** After `exceededAt`, ms. */
+	exceededForMs: number;
 }
 
 const dayMs = 86_400_000;
 
-export function createAccountLog(
-	{ appid, rules }: { readonly appid: string; readonly rules: Rules },
-	clock: Clock,
+/** Logs the events of all keepers. Of credentials that work nothing is remembered. */
+export function createEventLog(
 	log: Log,
-): AccountLog {
-	let lastFailure = "";
-	let overwrittenAt: number | undefined;
-	let exceededAt: number | undefined;
-	let exceededForMs = usualLifetimeMs;
-	/** The `tokenId` of a token that was seen alive, and not yet seen at its end. */
-	let lived: string | undefined;
+	clock: Clock,
+): (credential: Credential, event: KeeperEvent) => void {
+	const said = new Map<CredentialId, Said>();
+
+	const saidOf = ({ id }: Credential): Said => {
+		const known = said.get(id);
+		if (known !== undefined) return known;
+		const blank: Said = {
+			failure: "",
+			overwrittenAt: undefined,
+			exceededAt: undefined,
+			exceededForMs: usualLifetimeMs,
+		};
+		said.set(id, blank);
+		return blank;
+	};
 
 	const isRecent = (at: number | undefined, ms: number) =>
 		at !== undefined && clock.now() - at < ms;
 
-	// As dates: they become text only if the line is written.
-	const describe = (known: KnownToken) => ({
-		token: known.id,
-		expiresAt: new Date(known.token.expiresAt),
-		dueAt: new Date(refreshAt(known, rules)),
-	});
+	const forgetFailure = ({ id }: Credential) => {
+		const known = said.get(id);
+		if (known === undefined) return;
+		known.failure = "";
+		if (
+			!isRecent(known.exceededAt, known.exceededForMs) &&
+			!isRecent(known.overwrittenAt, dayMs)
+		)
+			said.delete(id);
+	};
 
-	return {
-		adopted: (current) => {
+	const failed = (credential: Credential, event: EventOf<"failed">) => {
+		const known = saidOf(credential);
+		const { error, isAsked } = event;
+		// One line per change, and per signal; the same again is for level debug.
+		const isNews = known.failure !== error.code || isAsked;
+		const level = !isNews
+			? "debug"
+			: error.kind === "transient"
+				? "warn"
+				: "error";
+		known.failure = error.code;
+		log[level](failureFields(credential, event), error.message);
+	};
+
+	const budgetExceeded = (
+		credential: Credential,
+		{ until, lifetimeMs }: EventOf<"budget-exceeded">,
+	) => {
+		const known = saidOf(credential);
+		// It may last for days, with successes in between.
+		if (!isRecent(known.exceededAt, known.exceededForMs))
+			log.warn(
+				{
+					event: "budget.exceeded",
+					appid: credential.appid,
+					budget: credential.limits.budget,
+					until: new Date(until),
+				},
+				"the calls of this token lifetime are used up; they go on at one per twelfth of a lifetime",
+			);
+		known.exceededAt = clock.now();
+		known.exceededForMs = lifetimeMs;
+	};
+
+	const overwritten = (
+		credential: Credential,
+		{ deaths }: EventOf<"overwritten">,
+	) => {
+		const known = saidOf(credential);
+		if (isRecent(known.overwrittenAt, dayMs)) return;
+		known.overwrittenAt = clock.now();
+		log.error(
+			{
+				event: "token.overwritten",
+				appid: credential.appid,
+				deaths,
+				hint: foreignFetcherHint(credential),
+			},
+			"tokens die long before their end: another program fetches with this AppSecret",
+		);
+	};
+
+	return (credential, event) => {
+		switch (event.kind) {
+			case "repaired":
+			case "refreshed":
+				forgetFailure(credential);
+				logPlain(log, credential, event);
+				break;
+			case "failed":
+				failed(credential, event);
+				break;
+			case "budget-exceeded":
+				budgetExceeded(credential, event);
+				break;
+			case "overwritten":
+				overwritten(credential, event);
+				break;
+			case "adopted":
+			case "shared":
+			case "expired":
+			case "lock-lost":
+			case "probed":
+				logPlain(log, credential, event);
+				break;
+			case "asked":
+			case "forced":
+			case "lock-busy": // Of interest to metrics only.
+				break;
+			default:
+				event satisfies never;
+		}
+	};
+}
+
+/** Events that are logged each time. */
+function logPlain(
+	log: Log,
+	credential: Credential,
+	event: EventOf<
+		| "adopted"
+		| "repaired"
+		| "refreshed"
+		| "shared"
+		| "expired"
+		| "lock-lost"
+		| "probed"
+	>,
+): void {
+	const { appid } = credential;
+	const describe = (known: KnownToken) => ({
+		appid,
+		...describeToken(known, credential),
+	});
+	switch (event.kind) {
+		case "adopted":
 			log.info(
-				{ event: "token.adopted", appid, ...describe(current) },
+				{ event: "token.adopted", ...describe(event.current) },
 				"took over the valid token on disk",
 			);
-		},
-		repaired: (current, found) => {
-			lastFailure = "";
+			break;
+		case "repaired":
 			log.warn(
 				{
 					event: "file.repaired",
-					appid,
-					...describe(current),
-					found: whatIsWrong(found, current),
+					...describe(event.current),
+					found: whatIsWrong(event.found, event.current),
 				},
 				"the token file did not hold the current token; now it does, without a call to WeChat",
 			);
-		},
-		refreshed: (current, { reason, isSame, replaces, afterFailures }) => {
-			lastFailure = "";
+			break;
+		case "refreshed": {
+			const { current, isSame, reason, replaces, afterFailures } = event;
 			log.info(
 				{
 					event: isSame ? "token.confirmed" : "token.refreshed",
 					appid,
 					reason,
-					...describe(current),
+					...describeToken(current, credential),
 					replaces: isSame ? undefined : replaces,
 					afterFailures,
 				},
 				isSame ? "WeChat still gives the same token" : "a new token is on disk",
 			);
-		},
-		shared: (current) => {
+			break;
+		}
+		case "shared":
 			log.info(
-				{ event: "refresh.shared", appid, ...describe(current) },
+				{ event: "refresh.shared", ...describe(event.current) },
 				"another refresh of the same moment answers this one, too",
 			);
-		},
-		failed: (error, { failure, notBefore, current, isAsked }) => {
-			const { message, code, hint, kind } = error;
-			// One line per change, and per signal; the same again is told to who asks for more.
-			const isNews = lastFailure !== code || isAsked;
-			const level = !isNews ? "debug" : kind === "transient" ? "warn" : "error";
-			lastFailure = code;
-			log[level](
-				{
-					event: error instanceof StoreError ? "store.failed" : "fetch.failed",
-					appid,
-					kind,
-					code,
-					hint,
-					rid: failure?.rid,
-					attempts: failure?.attempts,
-					notBefore: notBefore === undefined ? undefined : new Date(notBefore),
-					...(current === undefined ? {} : describe(current)),
-				},
-				message,
+			break;
+		case "expired":
+			log.error(
+				{ event: "token.expired", ...describe(event.current) },
+				"the token has ended, and there is no new one: apps fail until there is",
 			);
-		},
-		lockLost: ({ message, hint }) => {
-			log.warn({ event: "lock.lost", appid, hint }, message);
-		},
-		probed: ({ id }, verdict) => {
+			break;
+		case "lock-lost":
+			log.warn(
+				{ event: "lock.lost", appid, hint: event.error.hint },
+				event.error.message,
+			);
+			break;
+		case "probed":
 			log.info(
-				{ event: "token.probed", appid, token: id, verdict },
+				{
+					event: "token.probed",
+					appid,
+					token: event.current.id,
+					verdict: event.result,
+				},
 				"an app reported the token as refused, so it was tried",
 			);
-		},
-		budgetExceeded: (until, lifetimeMs) => {
-			// It may last for days, with successes in between.
-			if (!isRecent(exceededAt, exceededForMs))
-				log.warn(
-					{
-						event: "budget.exceeded",
-						appid,
-						budget: rules.budget,
-						until: new Date(until),
-					},
-					"the calls of this token lifetime are used up; they go on at one per twelfth of a lifetime",
-				);
-			exceededAt = clock.now();
-			exceededForMs = lifetimeMs;
-		},
-		overwritten: (deaths) => {
-			if (isRecent(overwrittenAt, dayMs)) return;
-			overwrittenAt = clock.now();
-			log.error(
-				{
-					event: "token.overwritten",
-					appid,
-					deaths,
-					hint: foreignFetcherHint(rules.interface),
-				},
-				"tokens die long before their end: somebody else fetches with this AppSecret",
-			);
-		},
-		seen: (current) => {
-			if (current.token.expiresAt > clock.now()) {
-				lived = current.id;
-			} else if (lived === current.id) {
-				lived = undefined;
-				log.error(
-					{ event: "token.expired", appid, ...describe(current) },
-					"the token has ended, and there is no new one: apps fail until there is",
-				);
-			}
-		},
-		isSilent: () =>
-			lastFailure === "" &&
-			!isRecent(exceededAt, exceededForMs) &&
-			!isRecent(overwrittenAt, dayMs),
+			break;
+		default:
+			event satisfies never;
+	}
+}
+
+function failureFields(
+	credential: Credential,
+	{ error, failure, notBefore, current }: EventOf<"failed">,
+) {
+	const { code, hint, kind } = error;
+	return {
+		event: error instanceof StoreError ? "store.failed" : "fetch.failed",
+		appid: credential.appid,
+		kind,
+		code,
+		hint,
+		rid: failure?.rid,
+		attempts: failure?.attempts,
+		notBefore: notBefore === undefined ? undefined : new Date(notBefore),
+		...(current === undefined ? {} : describeToken(current, credential)),
+	};
+}
+
+/** Instants as dates: they become text only if the line is written. */
+function describeToken(known: KnownToken, credential: Credential) {
+	return {
+		token: known.id,
+		expiresAt: new Date(known.token.expiresAt),
+		dueAt: new Date(refreshAt(known, credential)),
 	};
 }
 

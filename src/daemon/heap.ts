@@ -10,7 +10,7 @@ import { runInNewContext } from "node:vm";
  * work it would grow to twice 16 MiB; among ten thousand refreshes most of that
  * is in use, and a collection of it stops the program for tens of milliseconds.
  */
-export function freezeNewSpace(): void {
+export function keepNewSpace(): void {
 	setFlagsFromString("--semi-space-growth-factor=1");
 }
 
@@ -18,16 +18,25 @@ export function freezeNewSpace(): void {
  * Twice 8 MiB: with twice 4 a burst takes a tenth more of a processor, and with
  * twice 16 a collection takes five milliseconds for nothing.
  */
-const mostNewSpaceBytes = 16 * 1024 * 1024;
+const maxNewSpaceBytes = 16 * 1024 * 1024;
 
-/** Lets it grow, if it is small; to be called again soon, or frozen. */
-export function thawNewSpace(): void {
+/** Lets it grow, if it is small; to be called again soon, or kept. */
+export function growNewSpace(): void {
 	const found = getHeapSpaceStatistics().find(
 		({ space_name }) => space_name === "new_space",
 	);
-	if ((found?.space_size ?? mostNewSpaceBytes) >= mostNewSpaceBytes)
-		freezeNewSpace();
+	if ((found?.space_size ?? maxNewSpaceBytes) >= maxNewSpaceBytes)
+		keepNewSpace();
 	else setFlagsFromString("--semi-space-growth-factor=2");
+}
+
+/**
+ * undici's parser is WebAssembly, and good enough as it is compiled at first: the
+ * optimizing compiler would take 10 MB for it, which are never given back. Call it
+ * before the first request.
+ */
+export function keepWasmSmall(): void {
+	setFlagsFromString("--liftoff-only");
 }
 
 /**
@@ -36,7 +45,7 @@ export function thawNewSpace(): void {
  * Takes some tens of milliseconds. True if V8 still keeps far more than it uses:
  * it frees at once, and gives back at some later collection.
  */
-export function returnMemory(): boolean {
+export function collectGarbage(): boolean {
 	// The only way to ask for it from within.
 	setFlagsFromString("--expose-gc");
 	const collect = runInNewContext("gc") as () => void;

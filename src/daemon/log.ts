@@ -2,20 +2,10 @@
 
 import { type DestinationStream, destination, pino } from "pino";
 import type { LogLevel } from "../core/log-level.ts";
+import type { Log } from "../core/ports.ts";
 import { writesToJournal } from "./journal.ts";
 
-type LogCall = (
-	fields: Readonly<Record<string, unknown>>,
-	message: string,
-) => void;
-
-/** What the program needs of a logger. `event` in the fields is a `noun.past`. */
-export interface Log {
-	readonly debug: LogCall;
-	readonly info: LogCall;
-	readonly warn: LogCall;
-	readonly error: LogCall;
-}
+type LogCall = Log["info"];
 
 export interface AdjustableLog extends Log {
 	readonly fatal: LogCall;

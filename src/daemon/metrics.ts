@@ -4,25 +4,25 @@
  */
 
 import type { Clock } from "../core/clock.ts";
+import type { Credential } from "../core/credential.ts";
 import { StoreError } from "../core/errors.ts";
-import type { AccountStatus } from "../core/status.ts";
-import type { KeeperEvent } from "../keeper/keeper.ts";
-import type { KeptAccount } from "../keeper/managed-credential.ts";
-import { createSlices } from "../keeper/slices.ts";
+import type { KeeperEvent, Log } from "../core/ports.ts";
+import type { CredentialStatus } from "../core/status.ts";
+import { createYielding } from "../keeper/limiter.ts";
+import type { ManagedCredential } from "../keeper/managed-credential.ts";
 import { publishFile } from "../store/atomic-write.ts";
-import type { Log } from "./log.ts";
 import { type Family, renderFamily, type Sample } from "./metrics-text.ts";
 
 export interface MetricsParts {
 	readonly version: string;
 	readonly clock: Clock;
 	readonly log: Log;
-	readonly kept: () => ReadonlyMap<string, KeptAccount>;
+	readonly managed: () => ReadonlyMap<string, ManagedCredential>;
 }
 
 export interface Metrics {
 	/** Cheap: many accounts may be refreshed at once. */
-	count(appid: string, event: KeeperEvent): void;
+	count(credential: Credential, event: KeeperEvent): void;
 	/** The exposition, made in slices between which keepers get their turn. */
 	render(): Promise<string>;
 	/**
@@ -60,7 +60,7 @@ const zero: Counts = {
 };
 
 /** What a gateway makes up as a code must not become series without end. */
-const mostCodes = 40;
+const maxCodes = 40;
 
 const sliceMs = 5;
 
@@ -73,16 +73,16 @@ export function createMetrics(parts: MetricsParts): Metrics {
 	const counted = new Map<string, Counts>();
 	let changed = true;
 	let writtenTo: string | undefined;
-	let lastTrouble = "";
+	let lastProblem = "";
 	let writing: Promise<void> | undefined;
 	let restsUntil = 0;
 
-	const count = (appid: string, event: KeeperEvent): void => {
+	const count = ({ appid }: Credential, event: KeeperEvent): void => {
 		changed = true;
 		const counts = counted.get(appid) ?? { ...zero };
 		counted.set(appid, counts);
 		switch (event.kind) {
-			case "fetch":
+			case "asked":
 				if (event.outcome === "ok") counts.fetched += 1;
 				else {
 					counts.failed += 1;
@@ -90,13 +90,14 @@ export function createMetrics(parts: MetricsParts): Metrics {
 					add(counts.errors, event.outcome.replace(/^errcode /, ""));
 				}
 				break;
-			case "probe":
-				counts[event.verdict] += 1;
+			case "probed":
+				counts[event.result] += 1;
 				break;
 			case "forced":
 				counts.forced += 1;
 				break;
-			case "published":
+			case "refreshed":
+			case "repaired":
 				counts.published += 1;
 				break;
 			case "adopted":
@@ -104,6 +105,13 @@ export function createMetrics(parts: MetricsParts): Metrics {
 				break;
 			case "lock-busy":
 				counts.lockBusy += 1;
+				break;
+			case "shared":
+			case "failed":
+			case "lock-lost":
+			case "budget-exceeded":
+			case "overwritten":
+			case "expired": // Of interest to the log only.
 				break;
 			default:
 				event satisfies never;
@@ -117,11 +125,11 @@ export function createMetrics(parts: MetricsParts): Metrics {
 			renderFamily(started, [{ labels: {}, value: startedAt / 1000 }]),
 		];
 		const accounts: Seen[] = [];
-		const slices = createSlices(sliceMs);
-		for (const one of parts.kept().values()) {
+		const yielding = createYielding(sliceMs);
+		for (const one of parts.managed().values()) {
 			const status = one.status(clock.now());
 			accounts.push({ status, counts: counted.get(status.appid) ?? zero });
-			if (slices.isOver()) await slices.next();
+			await yielding.yieldIfLong();
 		}
 		for (const { family, samples } of families) {
 			const rows: Sample[] = [];
@@ -129,7 +137,7 @@ export function createMetrics(parts: MetricsParts): Metrics {
 				const labels = { appid: status.appid };
 				for (const sample of samples(status, counts))
 					rows.push({ ...sample, labels: { ...labels, ...sample.labels } });
-				if (slices.isOver()) await slices.next();
+				await yielding.yieldIfLong();
 			}
 			lines.push(renderFamily(family, rows));
 		}
@@ -142,15 +150,15 @@ export function createMetrics(parts: MetricsParts): Metrics {
 		try {
 			const content = await render();
 			await publishFile(path, content, { mode: 0o644, gid: undefined });
-			lastTrouble = "";
+			lastProblem = "";
 		} catch (error) {
 			if (!(error instanceof StoreError)) throw error;
 			// Tried again at the next tick, as if something had changed.
 			changed = true;
 			const { message, code, hint } = error;
-			if (lastTrouble !== code)
+			if (lastProblem !== code)
 				log.warn({ event: "metrics.unwritten", path, code, hint }, message);
-			lastTrouble = code;
+			lastProblem = code;
 		}
 	};
 
@@ -172,12 +180,12 @@ export function createMetrics(parts: MetricsParts): Metrics {
 }
 
 function add(counter: Map<string, number>, key: string): void {
-	const name = counter.has(key) || counter.size < mostCodes ? key : "other";
+	const name = counter.has(key) || counter.size < maxCodes ? key : "other";
 	counter.set(name, (counter.get(name) ?? 0) + 1);
 }
 
 interface Seen {
-	readonly status: AccountStatus;
+	readonly status: CredentialStatus;
 	readonly counts: Counts;
 }
 
@@ -193,7 +201,7 @@ const started: Family = {
 	help: "When this daemon started, as a Unix timestamp. The counters begin there.",
 };
 
-type Samples = (status: AccountStatus, counts: Counts) => readonly Sample[];
+type Samples = (status: CredentialStatus, counts: Counts) => readonly Sample[];
 
 /** Every family below has the label `appid`. */
 const families: readonly {

@@ -10,7 +10,7 @@
 import { spawn } from "node:child_process";
 import { writeSync } from "node:fs";
 import { errnoOf } from "../core/errors.ts";
-import type { Log } from "./log.ts";
+import type { Log } from "../core/ports.ts";
 
 export interface Notifier {
 	/** Every account was looked at: what is ordered after us may start. A reload is over. */

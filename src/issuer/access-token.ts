@@ -2,44 +2,18 @@
 import { isIPv6 } from "node:net";
 import type { Clock } from "../core/clock.ts";
 import { IssuerError } from "../core/errors.ts";
+import type { Grant, Issuer, ProbeResult } from "../core/ports.ts";
 import { isTokenValue } from "../core/token.ts";
 import {
 	deadTokenCodes,
-	type LinkTrouble,
-	linkTroubles,
+	type LinkErrorKind,
+	linkErrors,
 	meaningOf,
 	thisAddress,
 } from "./errcode.ts";
 import type { Http, HttpAnswer, HttpRequest } from "./http.ts";
 import { type FailedLink, hostOf, LinkError } from "./link-error.ts";
-import type { LinkWitness } from "./link-monitor.ts";
-
-/** A token that WeChat issued, not yet published. */
-export interface Grant {
-	readonly value: string;
-	/** From `expires_in`; for the stable interface what is left, not the whole. */
-	readonly lifetimeMs: number;
-	/** Just before its request was sent, epoch ms: the lifetime counts from here. */
-	readonly requestedAt: number;
-}
-
-/** What the platform thinks of a token; `unsure` if the answer does not tell. */
-export type Verdict = "alive" | "dead" | "unsure";
-
-export interface Issuer {
-	/**
-	 * One attempt, over the base URLs in turn if a link fails. `onCall`: at each
-	 * request that leaves, of which there are `mostCalls` at most. Throws
-	 * `IssuerError`.
-	 */
-	fetch(options: {
-		readonly force: boolean;
-		readonly onCall?: () => void;
-		readonly mostCalls?: number;
-	}): Promise<Grant>;
-	/** Tries the token on a harmless API. Never throws. */
-	probe(token: string, onCall?: () => void): Promise<Verdict>;
-}
+import type { LinkMonitor } from "./link-monitor.ts";
 
 export interface IssuerOptions {
 	readonly appid: string;
@@ -50,14 +24,14 @@ export interface IssuerOptions {
 	readonly http: Pick<Http, "send">;
 	readonly clock: Clock;
 	/** Hears what each call tells about the way to WeChat; one for all accounts. */
-	readonly witness: LinkWitness;
+	readonly monitor: LinkMonitor;
 	/** Once aborted, no further base URL is tried. */
 	readonly stopping: AbortSignal;
 }
 
 const maxLifetimeSeconds = 86_400;
 
-export function createIssuer(options: IssuerOptions): Issuer {
+export function createAccessTokenIssuer(options: IssuerOptions): Issuer {
 	const { appid, baseUrls, clock, stopping } = options;
 	/** The base URL that answered last. */
 	let answering = baseUrls[0];
@@ -77,12 +51,12 @@ export function createIssuer(options: IssuerOptions): Issuer {
 		});
 		const body = objectIn(answer);
 		const serverTime = answer.serverTime ?? timeOfRid(ridIn(body));
-		if (serverTime !== undefined) options.witness.serverTime(serverTime);
+		if (serverTime !== undefined) options.monitor.serverTime(serverTime);
 		return { requestedAt, serverTime: serverTime ?? clock.now(), body };
 	};
 
 	return {
-		fetch: async ({ force, onCall, mostCalls = Number.POSITIVE_INFINITY }) => {
+		issue: async ({ force, onCall, maxCalls = Number.POSITIVE_INFINITY }) => {
 			const request = tokenRequest(options, force);
 			let calls = 0;
 			const count = () => {
@@ -96,10 +70,10 @@ export function createIssuer(options: IssuerOptions): Issuer {
 				? startingAt(answering, baseUrls)
 				: baseUrls) {
 				try {
-					const onlyOnce = force || mostCalls - calls === 1;
+					const onlyOnce = force || maxCalls - calls === 1;
 					const reply = await call(baseUrl, { ...request, onlyOnce }, count);
 					answering = baseUrl;
-					options.witness.answered(baseUrl, failed);
+					options.monitor.answered(baseUrl, failed);
 					return grantIn(reply, {
 						...options,
 						force,
@@ -108,8 +82,8 @@ export function createIssuer(options: IssuerOptions): Issuer {
 				} catch (error) {
 					if (!(error instanceof LinkError)) throw error;
 					failed.push({ baseUrl, error });
-					const isOver = !failsOver(error.trouble) || (force && error.sent);
-					if (isOver || stopping.aborted || calls >= mostCalls) break;
+					const isOver = !failsOver(error.kind) || (force && error.sent);
+					if (isOver || stopping.aborted || calls >= maxCalls) break;
 				}
 			}
 			throw linkFailure(appid, failed);
@@ -118,10 +92,10 @@ export function createIssuer(options: IssuerOptions): Issuer {
 			const path = `/cgi-bin/get_api_domain_ip?access_token=${encodeURIComponent(token)}`;
 			for (const baseUrl of baseUrls) {
 				try {
-					return verdictIn((await call(baseUrl, { path }, onCall)).body);
+					return probeResultIn((await call(baseUrl, { path }, onCall)).body);
 				} catch (error) {
 					if (!(error instanceof LinkError)) throw error;
-					if (!failsOver(error.trouble) || stopping.aborted) break;
+					if (!failsOver(error.kind) || stopping.aborted) break;
 				}
 			}
 			return "unsure";
@@ -176,8 +150,8 @@ function startingAt(
 }
 
 /** Another name of WeChat's may work; after an answer in words it would not help. */
-function failsOver(trouble: LinkTrouble): boolean {
-	switch (trouble) {
+function failsOver(kind: LinkErrorKind): boolean {
+	switch (kind) {
 		case "unreachable":
 		case "interrupted":
 		case "timeout":
@@ -195,11 +169,11 @@ function failsOver(trouble: LinkTrouble): boolean {
 // --- What an answer says. ---
 
 function objectIn({ status, text }: HttpAnswer): Body {
-	const trouble = troubleOf(status);
-	if (trouble !== undefined) {
-		const worked = trouble === "server-error" || trouble === "http-status";
+	const kind = linkErrorOf(status);
+	if (kind !== undefined) {
+		const worked = kind === "server-error" || kind === "http-status";
 		// A gateway that fails may have passed the request on before.
-		throw new LinkError(trouble, `http ${status}`, worked);
+		throw new LinkError(kind, `http ${status}`, worked);
 	}
 	let content: unknown;
 	try {
@@ -222,7 +196,7 @@ function objectIn({ status, text }: HttpAnswer): Body {
 	throw new LinkError("not-json", `a JSON ${found}`, true);
 }
 
-function troubleOf(status: number): LinkTrouble | undefined {
+function linkErrorOf(status: number): LinkErrorKind | undefined {
 	if (status >= 200 && status < 300) return undefined;
 	if (status >= 500) return "server-error";
 	if (status >= 300 && status < 400) return "redirect";
@@ -261,7 +235,7 @@ function grantIn(reply: Reply, asked: AskedFor): Grant {
 }
 
 /** An API without an errcode must show what it gives: `{}` comes from strangers. */
-function verdictIn(body: Body): Verdict {
+function probeResultIn(body: Body): ProbeResult {
 	const errcode = errcodeIn(body);
 	if (deadTokenCodes.has(errcode)) return "dead";
 	const isGood = "errcode" in body || Array.isArray(body.ip_list);
@@ -309,11 +283,11 @@ function linkFailure(
 	failed: readonly FailedLink[],
 ): IssuerError {
 	const lasting = failed.find(
-		({ error }) => linkTroubles[error.trouble].kind === "config",
+		({ error }) => linkErrors[error.kind].kind === "config",
 	);
 	const told = lasting ?? failed.at(-1);
 	if (told === undefined) throw new Error(`${appid} has no base URL`);
-	const { kind, hint, waitMs } = linkTroubles[told.error.trouble];
+	const { kind, hint, waitMs } = linkErrors[told.error.kind];
 	const causes = failed.map(
 		({ baseUrl, error }) => `from ${hostOf(baseUrl)}: ${error.message}`,
 	);

@@ -64,9 +64,9 @@ async function tunnel(
 	try {
 		link = await connect({ protocol, hostname, host: hostname, port });
 	} catch (error) {
-		const { trouble, code } = connectError(error);
-		const isNetwork = trouble === "unreachable";
-		throw new LinkError(isNetwork ? "no-proxy" : trouble, code, false);
+		const { kind, code } = connectError(error);
+		const isNetwork = kind === "unreachable";
+		throw new LinkError(isNetwork ? "no-proxy" : kind, code, false);
 	}
 	const name = target.hostname.includes(":")
 		? `[${target.hostname}]`

@@ -4,6 +4,7 @@
  * endpoints, and what SDKs and operators have seen.
  */
 import type { IssuerErrorKind } from "../core/errors.ts";
+import { forceLimit } from "../core/limits.ts";
 
 export interface Meaning {
 	readonly kind: IssuerErrorKind;
@@ -20,9 +21,6 @@ export interface Meaning {
 const second = 1_000;
 const minute = 60 * second;
 const hour = 60 * minute;
-
-/** The code of a forced refresh that the platform's limits forbid. */
-export const forceLimit = "force-limit";
 
 /** Stands for the address in a hint; WeChat may tell which one it saw. */
 export const thisAddress = "this server's public IP";
@@ -230,19 +228,12 @@ export const knownErrcodes: readonly number[] = [
 	45009,
 ].sort((a, b) => a - b);
 
-/** Tokens die long before their end: what to do. */
-export function foreignFetcherHint(wire: RefusedCall["interface"]): string {
-	return wire === "classic"
-		? 'find the program that fetches by itself (an SDK with the AppSecret, a second server, the online debugging tool) and let it read our file, or set interface = "stable"'
-		: "find the program that asks for stable_token with force_refresh by itself, and let it read our file; if nobody knows it, reset the AppSecret";
-}
-
 /** Codes with which a business API says that the token it was given is dead. */
 export const deadTokenCodes: ReadonlySet<number> = new Set([
 	40001, 40014, 42001,
 ]);
 
-export type LinkTrouble =
+export type LinkErrorKind =
 	| "unreachable"
 	| "interrupted"
 	| "timeout"
@@ -266,7 +257,7 @@ const noToken =
 	"something on the way answers in WeChat's place (a proxy, a captive portal): check base_urls and https_proxy";
 
 /** Everything that can go wrong before WeChat's own words are known. */
-export const linkTroubles: Readonly<Record<LinkTrouble, Meaning>> = {
+export const linkErrors: Readonly<Record<LinkErrorKind, Meaning>> = {
 	unreachable: {
 		kind: "transient",
 		meaning: "no connection to WeChat",

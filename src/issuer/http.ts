@@ -1,7 +1,6 @@
 /** One HTTP request to WeChat, with limits on everything. */
 import type { IncomingHttpHeaders } from "node:http";
 import { setImmediate as breathe } from "node:timers/promises";
-import { setFlagsFromString } from "node:v8";
 import { brotliDecompressSync, gunzipSync, inflateSync } from "node:zlib";
 import type { Dispatcher, Pool as PoolOfOrigin } from "undici";
 import Pool from "undici/lib/dispatcher/pool.js";
@@ -49,9 +48,6 @@ export interface HttpOptions {
  * @throws ConfigError if the environment names a proxy that is none
  */
 export function createHttp({ connectTimeoutMs, env }: HttpOptions) {
-	// undici's parser is WebAssembly, and good enough as it is compiled at first:
-	// the optimizing compiler would take 10 MB for it, which are never given back.
-	setFlagsFromString("--liftoff-only");
 	const options = {
 		connect: connectThrough({
 			timeoutMs: connectTimeoutMs,
@@ -61,7 +57,7 @@ export function createHttp({ connectTimeoutMs, env }: HttpOptions) {
 		// long enough to serve many accounts that are due together.
 		keepAliveTimeout: keepAliveMs,
 		keepAliveMaxTimeout: keepAliveMs,
-		// No more than the gates let through, and what is urgent.
+		// No more than the limiters let through, and what is urgent.
 		connections: 576,
 		// The one timer for the whole request does for these, too.
 		headersTimeout: 0,
@@ -96,7 +92,7 @@ export function createHttp({ connectTimeoutMs, env }: HttpOptions) {
 			return await exchange(route.pool, route, request, deadline, progress);
 		} catch (error) {
 			const isInterrupted =
-				error instanceof LinkError && error.trouble === "interrupted";
+				error instanceof LinkError && error.kind === "interrupted";
 			const isStale =
 				isInterrupted && !progress.answered && idleMs < 3 * keepAliveMs;
 			if (!isStale || request.onlyOnce) throw error;

@@ -1,28 +1,28 @@
 /** Why there was no answer that could be read. */
 
 import { errnoOf } from "../core/errors.ts";
-import { type LinkTrouble, linkTroubles } from "./errcode.ts";
+import { type LinkErrorKind, linkErrors } from "./errcode.ts";
 
 /** Holds neither the URL nor a cause: the AppSecret is in some requests' path. */
 export class LinkError extends Error {
-	readonly trouble: LinkTrouble;
+	readonly kind: LinkErrorKind;
 	/**
 	 * `ECONNREFUSED`, `timeout`, `http 502`…: for those who know. Of an answer that
-	 * makes no sense the trouble's name, as its details are different each time.
+	 * makes no sense the kind's name, as its details are different each time.
 	 */
 	readonly code: string;
 	/** The request had left, and may have been worked on. */
 	readonly sent: boolean;
-	constructor(trouble: LinkTrouble, detail: string, sent: boolean) {
-		super(`${linkTroubles[trouble].meaning} (${detail})`);
+	constructor(kind: LinkErrorKind, detail: string, sent: boolean) {
+		super(`${linkErrors[kind].meaning} (${detail})`);
 		this.name = "LinkError";
-		this.trouble = trouble;
-		this.code = senseless.has(trouble) ? trouble : detail;
+		this.kind = kind;
+		this.code = senseless.has(kind) ? kind : detail;
 		this.sent = sent;
 	}
 }
 
-const senseless: ReadonlySet<LinkTrouble> = new Set([
+const senseless: ReadonlySet<LinkErrorKind> = new Set([
 	"not-http",
 	"not-json",
 	"no-token",

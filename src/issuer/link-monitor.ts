@@ -3,10 +3,10 @@
  * does not answer. Once for all accounts, for they share it.
  */
 import type { Clock } from "../core/clock.ts";
-import type { Log } from "../daemon/log.ts";
+import type { Log } from "../core/ports.ts";
 import { type FailedLink, hostOf } from "./link-error.ts";
 
-export interface LinkWitness {
+export interface LinkMonitor {
 	/** What WeChat's clock showed when it answered, epoch ms. */
 	serverTime(at: number): void;
 	/** That base URL answered, after those had failed. */
@@ -15,7 +15,7 @@ export interface LinkWitness {
 
 const maxSkewMs = 60_000;
 
-export function createLinkWitness(clock: Clock, log: Log): LinkWitness {
+export function createLinkMonitor(clock: Clock, log: Log): LinkMonitor {
 	let isSkewed = false;
 	const detours = new Set<string>();
 

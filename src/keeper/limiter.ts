@@ -1,13 +1,17 @@
+/** Bounds on what a process does at a time. */
+import { setImmediate as nextTurn } from "node:timers/promises";
+
 /**
- * Lets a limited number of tasks run at a time, so that ten thousand accounts
- * due at once do not open ten thousand connections. What is urgent goes past it.
+ * Lets a limited number of tasks run at a time, so that ten thousand credentials that
+ * are due at once do not open ten thousand connections. What is urgent does not go
+ * through it.
  *
- * Who takes longer than a second waits for somebody else, for an issuer that does
- * not answer, say: that shall hold up nobody, and counts no longer, unless there
- * are hundreds of them.
+ * A task that takes longer than a second waits for something else, such as an issuer
+ * that does not answer: it shall not hold up the others, and counts no longer, unless
+ * there are hundreds of them.
  */
-export interface Gate {
-	/** Its turn comes; the task tells of its failures itself. Who waits costs next to nothing. */
+export interface Limiter {
+	/** Its turn comes; the task tells of its failures itself. A waiting task costs next to nothing. */
 	enqueue(task: () => Promise<void>): void;
 	/** The same, with an answer. */
 	pass<T>(task: () => Promise<T>): Promise<T>;
@@ -15,16 +19,14 @@ export interface Gate {
 	load(): number;
 }
 
-/** Accounts at work at a time. */
-export const mostAtWork = 48;
-
-/** Who takes longer is slow. */
-const slowMs = 1_000;
+/** Credentials that are refreshed at a time. */
+export const maxRefreshing = 48;
 
 /** So many of them run beside the others. */
-const mostSlow = 464;
+const maxSlow = 464;
 
-export function createGate(limit: number): Gate {
+/** `slowMs`: a task that takes longer counts no longer. */
+export function createLimiter(limit: number, slowMs = 1_000): Limiter {
 	let running = 0;
 	let slow = 0;
 	let queue: (() => Promise<void>)[] = [];
@@ -35,7 +37,7 @@ export function createGate(limit: number): Gate {
 		running += 1;
 		let isSlow = false;
 		const timer = setTimeout(() => {
-			if (slow >= mostSlow) return;
+			if (slow >= maxSlow) return;
 			isSlow = true;
 			slow += 1;
 			running -= 1;
@@ -83,5 +85,24 @@ export function createGate(limit: number): Gate {
 				enqueue(() => task().then(resolve, reject));
 			}),
 		load: () => running + queue.length - head,
+	};
+}
+
+/** Long work that gives way, in between, to sockets and timers. */
+export interface Yielding {
+	/** Gives way if this slice has lasted long enough. Undefined: it has not. */
+	yieldIfLong(): Promise<void> | undefined;
+}
+
+/** Beginning now. */
+export function createYielding(sliceMs: number): Yielding {
+	let since = performance.now();
+	const giveWay = async () => {
+		await nextTurn();
+		since = performance.now();
+	};
+	return {
+		yieldIfLong: () =>
+			performance.now() - since >= sliceMs ? giveWay() : undefined,
 	};
 }

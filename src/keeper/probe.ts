@@ -1,53 +1,47 @@
-import type { Clock } from "../core/clock.ts";
-import {
-	budgetFreeAt,
-	countCall,
-	type KnownToken,
-	type Rules,
-	windowOf,
-} from "../core/decide.ts";
-import type { AccountState } from "../core/record.ts";
-import type { Issuer, Verdict } from "../issuer/access-token.ts";
-
 /** Whether a token that an app calls dead is so, by WeChat's own word. */
-export interface Suspicion {
+import type { Clock } from "../core/clock.ts";
+import type { Credential, KnownToken } from "../core/credential.ts";
+import { budgetFreeAt, countCall, windowOf } from "../core/limits.ts";
+import type { Issuer, ProbeResult } from "../core/ports.ts";
+import type { SharedRecord } from "../core/record.ts";
+
+export interface Probe {
 	/**
 	 * One probe for all who ask within a second. If the same token is called dead
-	 * again and again, and is not, the answer is believed twice as long each time,
+	 * again and again, and is not, the result is believed twice as long each time,
 	 * and probes may use a quarter of the budget: an app that reports for ever must
-	 * not eat up the renewals, and one that is right must not be told wrong for long.
+	 * not use up the renewals, and one that is right must not be told wrong for long.
 	 */
-	verdictOn(known: KnownToken): Promise<Verdict>;
+	resultFor(known: KnownToken, record: SharedRecord): Promise<ProbeResult>;
 	/** The same, but if WeChat could not tell more than a second ago, it is asked again. */
-	surerVerdictOn(known: KnownToken): Promise<Verdict>;
+	surerResultFor(known: KnownToken, record: SharedRecord): Promise<ProbeResult>;
 	/** Dead with more than a minute to go; or a tenth of its life, if that is short. */
 	diedEarly(known: KnownToken): boolean;
-	/** The calls that it made, as in `AccountState`. */
+	/** The calls that it made, as in `SharedRecord`. */
 	calls(): readonly number[];
-	/** Nothing is known that would be asked for again. */
+	/** Whether nothing is known that a later request would ask for again. */
 	isBlank(known: KnownToken | undefined): boolean;
 }
 
-export interface SuspicionParts {
-	readonly rules: Rules;
+export interface ProbeParts {
+	readonly credential: Credential;
 	readonly issuer: Issuer;
 	readonly clock: Clock;
-	readonly recall: () => AccountState;
-	readonly onVerdict: (known: KnownToken, verdict: Verdict) => void;
+	readonly onResult: (known: KnownToken, result: ProbeResult) => void;
 }
 
-interface Probe {
+interface Probed {
 	readonly id: string;
 	readonly at: number;
-	/** How often the token was tried before. */
+	/** How often the token was probed before. */
 	readonly repeats: number;
-	readonly verdict: Promise<Verdict>;
+	readonly result: Promise<ProbeResult>;
 	/** As soon as it is known. */
-	said: Verdict | undefined;
+	settled: ProbeResult | undefined;
 }
 
-function isBelieved({ said, at, repeats }: Probe, now: number): boolean {
-	switch (said) {
+function isBelieved({ settled, at, repeats }: Probed, now: number): boolean {
+	switch (settled) {
 		case undefined: // It is under way.
 		case "dead": // Dead tokens do not come back to life.
 			return true;
@@ -55,16 +49,17 @@ function isBelieved({ said, at, repeats }: Probe, now: number): boolean {
 		case "unsure":
 			return now >= at && now < at + 1_000 * 2 ** repeats;
 		default:
-			return said satisfies never;
+			return settled satisfies never;
 	}
 }
 
-export function createSuspicion(parts: SuspicionParts): Suspicion {
-	const { rules, clock } = parts;
-	let probed: Probe | undefined;
+export function createProbe(parts: ProbeParts): Probe {
+	const { clock } = parts;
+	const { limits } = parts.credential;
+	let last: Probed | undefined;
 	let calls: readonly number[] = [];
 
-	const probe = (known: KnownToken, repeats: number): Promise<Verdict> => {
+	const begin = (known: KnownToken, repeats: number): Promise<ProbeResult> => {
 		const { id, token } = known;
 		let left = 0;
 		const onCall = () => {
@@ -72,53 +67,52 @@ export function createSuspicion(parts: SuspicionParts): Suspicion {
 			if (left > 0) calls = countCall(calls, clock.now(), known.lifetimeMs);
 			left += 1;
 		};
-		const verdict = parts.issuer.probe(token.value, onCall).then((said) => {
-			asked.said = said;
-			parts.onVerdict(known, said);
-			return said;
+		const result = parts.issuer.probe(token.value, onCall).then((settled) => {
+			begun.settled = settled;
+			parts.onResult(known, settled);
+			return settled;
 		});
 		const at = clock.now();
-		const asked: Probe = { id, at, repeats, verdict, said: undefined };
-		probed = asked;
-		return verdict;
+		const begun: Probed = { id, at, repeats, result, settled: undefined };
+		last = begun;
+		return result;
 	};
 
-	const isDead = ({ id }: KnownToken) =>
-		probed?.id === id && probed.said === "dead";
-
-	const verdictOn = async (
+	const resultFor = async (
 		known: KnownToken,
-		isGoodEnough: (last: Probe, now: number) => boolean,
-	): Promise<Verdict> => {
+		record: SharedRecord,
+		isGoodEnough: (earlier: Probed, now: number) => boolean,
+	): Promise<ProbeResult> => {
 		const { id, lifetimeMs } = known;
 		const now = clock.now();
-		const last = probed?.id === id ? probed : undefined;
-		if (last !== undefined && isGoodEnough(last, now)) return last.verdict;
+		const earlier = last?.id === id ? last : undefined;
+		if (earlier !== undefined && isGoodEnough(earlier, now))
+			return earlier.result;
 		const recent = calls.filter((at) => at > now - lifetimeMs);
 		const isUsedUp =
-			recent.length >= rules.budget / 4 ||
-			budgetFreeAt(parts.recall(), rules.budget, lifetimeMs, now) !== undefined;
-		if (isUsedUp) return last?.verdict ?? "unsure";
+			recent.length >= limits.budget / 4 ||
+			budgetFreeAt(record, limits.budget, lifetimeMs, now) !== undefined;
+		if (isUsedUp) return earlier?.result ?? "unsure";
 		calls = countCall(calls, now, lifetimeMs);
-		return probe(known, last === undefined ? 0 : last.repeats + 1);
+		return begin(known, earlier === undefined ? 0 : earlier.repeats + 1);
 	};
 
 	return {
-		verdictOn: (known) => verdictOn(known, isBelieved),
-		surerVerdictOn: (known) =>
-			verdictOn(known, (last, now) => {
-				const repeats = last.said === "unsure" ? 0 : last.repeats;
-				return isBelieved({ ...last, repeats }, now);
+		resultFor: (known, record) => resultFor(known, record, isBelieved),
+		surerResultFor: (known, record) =>
+			resultFor(known, record, (earlier, now) => {
+				const repeats = earlier.settled === "unsure" ? 0 : earlier.repeats;
+				return isBelieved({ ...earlier, repeats }, now);
 			}),
-		diedEarly: (known) =>
-			isDead(known) &&
-			known.token.expiresAt - clock.now() >
-				Math.min(60_000, known.lifetimeMs / 10),
+		diedEarly: ({ id, token, lifetimeMs }) =>
+			last?.id === id &&
+			last.settled === "dead" &&
+			token.expiresAt - clock.now() > Math.min(60_000, lifetimeMs / 10),
 		calls: () => calls,
 		isBlank: (known) => {
 			const windowMs = windowOf(known);
 			return (
-				probed?.id !== known?.id &&
+				last?.id !== known?.id &&
 				!calls.some((at) => clock.now() - at < windowMs)
 			);
 		},

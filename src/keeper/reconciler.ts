@@ -1,235 +1,304 @@
 /**
- * The looks of a tick: at which accounts, and how without holding anybody up.
+ * All credentials of a configuration, and what a tick does about them without holding
+ * up anything else.
  *
- * A few hundred accounts are all looked at in each tick, which reads nothing but
- * the attributes of their files. Of more, a tick looks at those that are not at
- * rest, whose files somebody touched, and a few of the others in turn.
+ * A few hundred credentials are all looked at in each tick, which reads nothing but
+ * the attributes of their files. Of more, a tick looks at those that are not idle,
+ * whose files were touched, and at a few of the others in turn.
  *
  * If many need something at once, most of them wait in line, and until its turn
- * nothing is made or read for one of them. While hundreds wait nobody listens to
- * the kernel, which would tell of each of our own writes: each tick sees whether
- * the files are there, and once the hundreds are done, all are looked at.
+ * nothing is made or read for one of them. During such a burst inotify is off, as it
+ * would report our own writes: each tick sees whether the files are there, and after
+ * the burst every file is checked again.
  *
- * A file that does not hold what it should is put back past that line: it needs no
+ * A file that does not hold what it should is repaired past that line: it needs no
  * call to WeChat, and its readers shall not wait for those that do.
+ *
+ * Parents come before their children; a publication of a parent makes them dirty.
  */
-
 import type { Clock } from "../core/clock.ts";
-import { tokenFileOf } from "../core/record.ts";
-import type { WishAnswer } from "../core/request.ts";
-import { freezeNewSpace, returnMemory, thawNewSpace } from "../daemon/heap.ts";
-import { type FileWatch, watchFiles } from "../store/file-watch.ts";
+import type { CredentialId } from "../core/credential.ts";
+import type { Watch } from "../core/ports.ts";
+import type { RefreshAnswer } from "../core/request.ts";
 import type { Need } from "./keeper.ts";
-import { type Gate, mostAtWork } from "./limiter.ts";
-import type { KeptAccount } from "./managed-credential.ts";
-import { createSlices } from "./slices.ts";
+import type { Parents } from "./keeper-parts.ts";
+import { createYielding, type Limiter, maxRefreshing } from "./limiter.ts";
+import type { ManagedCredential } from "./managed-credential.ts";
+import { createSpareMemory, type Heap } from "./spare-memory.ts";
 
-export interface Rounds {
-	/** Looks at all accounts; resolves when what there was to do is done. `patienceMs`: as in `Keeper.look`. */
-	first(patienceMs: number): Promise<void>;
-	/** Looks at those that are worth it; resolves when that is begun. */
+export interface Reconciler {
+	/**
+	 * Looks at all credentials; resolves when what there was to do is done.
+	 * `lockTimeoutMs`: as in `Keeper.reconcile`.
+	 */
+	first(lockTimeoutMs: number): Promise<void>;
+	/** Looks at those that are worth it; resolves when what they need has begun. */
 	tick(): Promise<void>;
-	/** A forced refresh of each account; of many, each in its turn. */
-	forceAll(): Promise<readonly WishAnswer[]>;
+	/** A forced refresh of each credential; of many, each in its turn. */
+	forceAll(): Promise<readonly RefreshAnswer[]>;
+	/** That credential has another value: those that need it are looked at. */
+	published(id: CredentialId): void;
 	stop(): void;
 }
 
-export interface RoundsParts {
-	readonly directory: string;
-	readonly accounts: readonly KeptAccount[];
+export interface ReconcilerParts {
+	readonly credentials: readonly ManagedCredential[];
+	/** As `Store.watch`. */
+	readonly watch: (onTouched: (file: string) => void) => Watch;
 	readonly clock: Clock;
-	/** Bounds how many accounts are at work at a time. */
-	readonly gate: Gate;
+	/** Bounds how many credentials are refreshed at a time. */
+	readonly limiter: Limiter;
 	/** The same for what needs no call to WeChat, and does not wait for those that do. */
-	readonly mendGate: Gate;
+	readonly repairLimiter: Limiter;
+	readonly heap: Heap;
 	readonly onBug: (error: unknown) => void;
 }
 
-/** More accounts than that are not all looked at in each tick. */
-const mostAtOnce = 256;
+/** More credentials than that are not all looked at in each tick. */
+const maxAtOnce = 256;
 
-/** If so many wait for their turn, the next one is not even asked whether it needs one. */
+/** If so many wait for their turn, the next one is not even asked what it needs. */
 const crowd = 16;
 
 /** Ticks in which each of them is looked at once, whatever was heard of its files. */
 const turns = 256;
 
-/** After a burst, and between two collections. */
-const calmMs = 4_000;
-
-/** After a burst; two of them mostly do. */
-const mostCollections = 4;
-
-/** In a burst the heap may grow; after so many turns it is seen how far it has. */
-const thawTurns = 32;
-
-/** A tick gives way to sockets and timers after so long. */
+/** A scan gives way to sockets and timers after so long. */
 const sliceMs = 10;
 
-/** What came of a walk over the accounts. */
-interface Walked {
-	/** How many of those that it found something to do for wait, or are at work. */
-	tended: number;
+/** What came of a scan. */
+interface Scanned {
+	/** How many of those that it found something to do for wait, or are busy. */
+	pending: number;
 	whenDone: () => void;
 }
 
-export function createRounds(parts: RoundsParts): Rounds {
-	const { accounts, clock, gate, mendGate, onBug } = parts;
-	const watch = accounts.length > mostAtOnce ? watchAccounts(parts) : undefined;
-	let turn = 0;
-	let lastAt = Number.NEGATIVE_INFINITY;
-	let isStorm = false;
-	let stormTurns = 0;
-	let isStopped = false;
-	/** The first walk over the accounts; it may give way several times. */
-	let firstWalk: Promise<Walked> | undefined;
-	let isInFirstWalk = false;
-	// However many files there are at the start: reading them all is a burst.
-	let collections = mostCollections;
-	let collectAt = clock.monotonic() + calmMs;
+export function createReconciler(parts: ReconcilerParts): Reconciler {
+	const { clock, limiter, repairLimiter, onBug } = parts;
+	const credentials = parentsFirst(parts.credentials);
+	const childrenOf = byParent(credentials);
+	const watch =
+		credentials.length > maxAtOnce ? watchFiles(parts, credentials) : undefined;
+	const memory = createSpareMemory(parts.heap, clock);
+	/** Hundreds wait, by the last scan or signal. */
+	let isBurst = false;
+	const stopped = new AbortController();
+	/** The first scan; it may give way several times. */
+	let firstScan: Promise<Scanned> | undefined;
+	let isInFirstScan = false;
 
-	const mayRest = () => watch?.isDeaf() === false;
+	const mayEvict = () => watch !== undefined && !watch.isNotWatching();
 
-	/** Whatever befalls it before the storm is over: then all are looked at. */
-	const restInStorm = (one: KeptAccount) => {
-		if (!isStorm) return;
-		if (mayRest()) one.rest();
-		stormTurns += 1;
-		if (stormTurns % thawTurns === 0) thawNewSpace();
+	/** Evicted in a burst, it is looked at again after it, whatever happens before. */
+	const evictInBurst = (one: ManagedCredential) => {
+		if (!isBurst) return;
+		if (mayEvict()) one.evict();
+		memory.useMore();
 	};
 
-	/** What is due to one account, in its turn. */
-	const tend = (
-		one: KeptAccount,
+	/** What one credential needs, in its turn. */
+	const enqueue = (
+		one: ManagedCredential,
 		{ publish, more, fetch }: Need,
-		patienceMs: number,
-		walked: Walked,
+		lockTimeoutMs: number,
+		scanned: Scanned,
 	) => {
-		one.isPending = true;
-		walked.tended += 1;
-		const look = async () => {
+		one.isQueued = true;
+		scanned.pending += 1;
+		const done = () => {
+			one.isQueued = false;
+			scanned.pending -= 1;
+			if (scanned.pending === 0) scanned.whenDone();
+		};
+		const reconcile = async () => {
 			try {
-				if (isStopped) return;
-				await one.keeper.look(patienceMs, fetch);
-				restInStorm(one);
+				if (stopped.signal.aborted) return;
+				await one.keeper.reconcile(lockTimeoutMs, fetch);
+				evictInBurst(one);
 			} catch (error) {
 				onBug(error);
 			} finally {
-				wasTended(one, walked);
+				done();
 			}
 		};
-		if (!publish) return gate.enqueue(look);
-		mendGate.enqueue(async () => {
-			if (!isStopped) await mend(one);
-			if (more) gate.enqueue(look);
-			else wasTended(one, walked);
+		if (!publish) return limiter.enqueue(reconcile);
+		repairLimiter.enqueue(async () => {
+			if (!stopped.signal.aborted) await one.keeper.repair().catch(onBug);
+			if (more) limiter.enqueue(reconcile);
+			else done();
 		});
 	};
 
-	const wasTended = (one: KeptAccount, walked: Walked) => {
-		one.isPending = false;
-		walked.tended -= 1;
-		if (walked.tended === 0) walked.whenDone();
+	/** Its readers shall not wait for its turn, or for WeChat. */
+	const repairMeanwhile = (one: ManagedCredential) => {
+		if (one.activeKeeper !== undefined || one.isDirty)
+			void one.keeper.repair().catch(onBug);
 	};
 
-	const mend = (one: KeptAccount) => one.keeper.mend().catch(onBug);
-
-	/** Of one that waits, for its turn or for WeChat: its readers shall not. */
-	const mendMeanwhile = (one: KeptAccount) => {
-		if (one.keeperAtWork !== undefined || one.isStirred) void mend(one);
+	const needOf = (one: ManagedCredential, isAwake: boolean) => {
+		const isCrowded = isAwake && !one.isDirty && limiter.load() >= crowd;
+		return isCrowded && one.activeKeeper === undefined
+			? { adopt: false, publish: false, more: true, fetch: true }
+			: one.keeper.needs();
 	};
 
-	const needOf = (one: KeptAccount, isAwake: boolean): Need | undefined => {
-		const isCrowded = isAwake && !one.isStirred && gate.load() >= crowd;
-		return isCrowded && one.keeperAtWork === undefined
-			? { publish: false, more: true, fetch: true }
-			: one.keeper.needsLook();
+	const lookAt = (
+		one: ManagedCredential,
+		isAwake: boolean,
+		lockTimeoutMs: number,
+		scanned: Scanned,
+	) => {
+		if (one.isQueued || one.activeKeeper?.isBusy()) return repairMeanwhile(one);
+		const need = needOf(one, isAwake);
+		one.isDirty = false;
+		if (need?.adopt) one.keeper.adopt();
+		if (need !== undefined && (need.publish || need.more))
+			enqueue(one, need, lockTimeoutMs, scanned);
+		else if (mayEvict()) one.evict();
 	};
 
-	const walk = async (patienceMs: number): Promise<Walked> => {
+	const turnOf = createTurns(clock, () => isBurst || watch?.listen() === true);
+
+	const scan = async (lockTimeoutMs: number): Promise<Scanned> => {
+		noteBurst();
+		const isInTurn = turnOf();
 		const now = clock.now();
-		watchForStorm();
-		const hasHeardAll = isStorm || watch?.listen() === true;
-		// Instants of before say nothing once the clock was set back.
-		const atAll = !hasHeardAll || now < lastAt;
-		lastAt = now;
-		turn = (turn + 1) % turns;
-		const walked: Walked = { tended: 0, whenDone: () => {} };
-		const slices = createSlices(sliceMs);
-		for (const [index, one] of accounts.entries()) {
-			if (isStorm) one.isStirred ||= one.isTouched();
-			const isAwake = one.isStirred || now >= one.restsUntil;
-			if (!isAwake && !atAll && index % turns !== turn) continue;
-			if (one.isPending || one.keeperAtWork?.isAtWork()) {
-				mendMeanwhile(one);
-			} else {
-				const need = needOf(one, isAwake);
-				one.isStirred = false;
-				if (need !== undefined) tend(one, need, patienceMs, walked);
-				else if (mayRest()) one.rest();
-			}
-			if (!slices.isOver()) continue;
-			// A walk that takes so long is the beginning of a burst.
-			thawNewSpace();
-			await slices.next();
+		const scanned: Scanned = { pending: 0, whenDone: () => {} };
+		const yielding = createYielding(sliceMs);
+		for (const [index, one] of credentials.entries()) {
+			if (isBurst) one.isDirty ||= one.isTouched();
+			const isAwake = one.isDirty || now >= one.idleUntil;
+			if (!isAwake && !isInTurn(index)) continue;
+			lookAt(one, isAwake, lockTimeoutMs, scanned);
+			const pause = yielding.yieldIfLong();
+			if (pause === undefined) continue;
+			// A scan that takes so long is the beginning of a burst.
+			memory.grow();
+			await pause;
 		}
-		isInFirstWalk = false;
-		freezeNewSpace();
-		watchForStorm();
-		if (watch !== undefined) tidy();
-		return walked;
+		isInFirstScan = false;
+		memory.keep();
+		noteBurst();
+		if (watch !== undefined) memory.giveBack(isBurst);
+		return scanned;
 	};
 
-	const watchForStorm = () => {
-		isStorm = gate.load() > mostAtOnce;
-		if (!isStorm) return;
+	const noteBurst = () => {
+		isBurst = limiter.load() > maxAtOnce;
+		if (!isBurst) return;
 		watch?.stop();
-		collections = mostCollections;
-	};
-
-	/** Collects once it has been calm for a while. */
-	const tidy = () => {
-		if (isStorm || collections === 0) collectAt = clock.monotonic() + calmMs;
-		if (clock.monotonic() < collectAt) return;
-		collections = returnMemory() ? collections - 1 : 0;
-		collectAt = clock.monotonic() + calmMs;
+		memory.expectMore();
 	};
 
 	return {
-		first: async (patienceMs) => {
-			isInFirstWalk = true;
-			firstWalk = walk(patienceMs);
-			const walked = await firstWalk;
-			if (walked.tended === 0) return;
+		first: async (lockTimeoutMs) => {
+			isInFirstScan = true;
+			firstScan = scan(lockTimeoutMs);
+			const scanned = await firstScan;
+			if (scanned.pending === 0) return;
 			await new Promise<void>((done) => {
-				walked.whenDone = done;
+				scanned.whenDone = done;
 			});
 		},
 		tick: async () => {
-			// A walk gives way between two slices. A second walk that began then would
-			// take the accounts that are left, and `first` would not wait for them.
-			if (isInFirstWalk) await firstWalk;
-			else await walk(0);
+			// A scan gives way between two slices. A second one that began then would take
+			// the credentials that are left, and `first` would not wait for them.
+			await (isInFirstScan ? firstScan : scan(0));
 		},
 		forceAll: async () => {
 			const answers =
-				accounts.length > mostAtWork
-					? accounts.map((one) => one.forceInTurn(() => restInStorm(one)))
-					: accounts.map(({ keeper }) => keeper.force());
-			watchForStorm();
+				credentials.length > maxRefreshing
+					? credentials.map((one) => one.forceInTurn(() => evictInBurst(one)))
+					: credentials.map(({ keeper }) => keeper.force());
+			noteBurst();
 			return Promise.all(answers);
 		},
+		published: (id) => {
+			for (const child of childrenOf.get(id) ?? []) child.isDirty = true;
+		},
 		stop: () => {
-			isStopped = true;
+			stopped.abort();
 			watch?.stop();
 		},
 	};
 }
 
-function watchAccounts({ directory, accounts }: RoundsParts): FileWatch {
-	const byFile = new Map(accounts.map((one) => [one.account.file, one]));
-	return watchFiles(directory, (name) => {
-		const one = byFile.get(tokenFileOf(name));
-		if (one !== undefined) one.isStirred = true;
+/**
+ * Which of the credentials that are idle are looked at in this tick, by their index:
+ * all of them after anything could be missed, else a few in turn.
+ */
+function createTurns(
+	clock: Clock,
+	hasHeardAll: () => boolean,
+): () => (index: number) => boolean {
+	let turn = 0;
+	let lastAt = Number.NEGATIVE_INFINITY;
+	return () => {
+		const now = clock.now();
+		// Instants of before say nothing once the clock was set back.
+		const isAll = !hasHeardAll() || now < lastAt;
+		lastAt = now;
+		turn = (turn + 1) % turns;
+		return (index) => isAll || index % turns === turn;
+	};
+}
+
+function watchFiles(
+	{ watch }: ReconcilerParts,
+	credentials: readonly ManagedCredential[],
+): Watch {
+	const byFile = new Map(credentials.map((one) => [one.credential.file, one]));
+	return watch((file) => {
+		const one = byFile.get(file);
+		if (one !== undefined) one.isDirty = true;
 	});
+}
+
+/** The living values of what a credential needs, by the keepers of `managed`. */
+export function livingParents(
+	needs: readonly CredentialId[],
+	managed: (id: CredentialId) => ManagedCredential | undefined,
+): Parents {
+	const values = new Map<CredentialId, string>();
+	for (const id of needs) {
+		const token = managed(id)?.keeper.current();
+		if (token === undefined) return undefined;
+		values.set(id, token.value);
+	}
+	return values;
+}
+
+/** The same credentials, each one behind all that it needs. Throws if they need each other. */
+export function parentsFirst(
+	credentials: readonly ManagedCredential[],
+): readonly ManagedCredential[] {
+	if (credentials.every(({ credential }) => credential.needs.length === 0))
+		return credentials;
+	const byId = new Map(credentials.map((one) => [one.credential.id, one]));
+	const ordered = new Set<ManagedCredential>();
+	const place = (one: ManagedCredential, above: readonly CredentialId[]) => {
+		const { id, needs } = one.credential;
+		if (above.includes(id))
+			throw new Error(`credentials need each other: ${above.join(", ")}`);
+		for (const need of needs) {
+			const parent = byId.get(need);
+			if (parent !== undefined) place(parent, [...above, id]);
+		}
+		ordered.add(one);
+	};
+	for (const one of credentials) place(one, []);
+	return [...ordered];
+}
+
+function byParent(
+	credentials: readonly ManagedCredential[],
+): ReadonlyMap<CredentialId, readonly ManagedCredential[]> {
+	const children = new Map<CredentialId, ManagedCredential[]>();
+	for (const one of credentials)
+		for (const id of one.credential.needs) {
+			const known = children.get(id);
+			if (known === undefined) children.set(id, [one]);
+			else known.push(one);
+		}
+	return children;
 }

@@ -1,39 +1,28 @@
 /**
- * The store of one account: its token file, and beside it what the keepers of
- * all processes share (`.<file>.state`) and lock (`<file>.lock`).
- *
- * The contract, which another store (for a fleet without a shared disk) must
- * keep just the same:
- * - `read` and `recall` take no lock, never wait, and tell what readers see now.
- * - Whoever holds the lock is the only writer. After a suspend or a clock step
- *   that may be no longer true: then `remember` and `publish` throw `lost`
- *   instead of writing. If the lock is lost in the very instant of the write,
- *   they throw `lost` after it: the caller must look again, and may not take
- *   what it wrote for the newest. A record that was added so does not count: its
- *   fence is below that of the process which took the lock over.
- * - `publish` is atomic and durable; when it throws anything but a late `lost`,
- *   readers still see what they saw before, or (if only the sync of the directory
- *   failed) the new token, which a crash of the machine may take back.
- * - A token is vouched for from its first instant.
- * - `remember` needs all that `publish` needs (space, rights): so a mark that was
- *   left before a request shows that the answer can be published.
+ * The store in a directory: a file for each value, and beside it what the keepers of
+ * all processes share (`.<file>.state`) and lock (`<file>.lock`). See `Slot` in
+ * core/ports.ts for the contract.
  */
 import fs from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Clock } from "../core/clock.ts";
-import type { Reading } from "../core/decide.ts";
+
+import type { Credential, Reading } from "../core/credential.ts";
 import { errnoOf, StoreError } from "../core/errors.ts";
+import { lockStaleOf } from "../core/limits.ts";
+import type { Lease, Remembered, Slot, Store } from "../core/ports.ts";
 import {
-	type AccountState,
-	decodeState,
-	emptyState,
-	encodeState,
+	decodeRecord,
+	emptyRecord,
+	encodeRecord,
 	fenceOf,
 	type ProcessName,
-	stateNameOf,
+	recordNameOf,
+	type SharedRecord,
+	tokenFileOf,
 } from "../core/record.ts";
-import { decodeToken, encodeToken, type Token } from "../core/token.ts";
+import { decodeToken, encodeToken } from "../core/token.ts";
 import {
 	type Draft,
 	draftFile,
@@ -43,68 +32,61 @@ import {
 import {
 	cachedRead,
 	type FileRead,
-	type KnownFile,
+	isUntouched,
 	nothing,
 	readSmallFile,
 	type SeenFile,
 	seenIn,
 } from "./cached-read.ts";
-import { createLock, type HeldLock, isRightToBreak } from "./lock.ts";
+import { watchFiles } from "./file-watch.ts";
+import { createLock, type HeldLock, isBreakMarker } from "./lock.ts";
 import type { OutputDirectory } from "./output-directory.ts";
 import { openRecords, type Records } from "./record-file.ts";
 import { storeError } from "./store-error.ts";
 
-export interface TokenStore {
-	read(): Reading;
-	recall(): AccountState;
-	/** Waits up to `patienceMs` for the lock (0: one try); undefined: another process has it. */
-	acquire(patienceMs: number): Promise<LockedStore | undefined>;
-}
-
-export interface LockedStore {
-	/** Names this hold of the lock, for the mark of a request. */
-	readonly lock: string;
-	/**
-	 * It looks at the lock last: a mark that was left is one of the holder.
-	 * `isPassing`: a crash of the machine may take it back.
-	 */
-	remember(
-		state: AccountState,
-		options?: { readonly isPassing: boolean },
-	): Promise<void>;
-	/** `voucher`: the state that vouches for the token, if it is not remembered yet. */
-	publish(token: Token, voucher?: AccountState): Promise<void>;
-	release(): Promise<void>;
-}
-
-export interface TokenFileOptions extends FileAttributes {
+export interface DirectoryStoreOptions extends FileAttributes {
 	readonly directory: OutputDirectory;
-	/** The token file's name there. */
-	readonly file: string;
-	readonly staleMs: number;
 	readonly self: ProcessName;
 	readonly clock: Clock;
+	/** 0 to 1. */
 	readonly random: () => number;
-	/** Once aborted, nobody waits for a lock any more. */
+	/** Once aborted, nothing waits for a lock any more. */
 	readonly stopping: AbortSignal;
-	/** From the last store of the file, if it held this token just as it should. */
-	readonly known?: KnownFile<Token> | undefined;
 }
 
-export interface TokenFile extends TokenStore {
-	/**
-	 * The file at the last look, for a later store of it; undefined unless it held
-	 * just that token.
-	 */
-	seenWith(token: Token): SeenFile | undefined;
+/** A store whose slots are files of that directory. */
+export function createDirectoryStore(options: DirectoryStoreOptions): Store {
+	const { directory } = options;
+	const pathOf = ({ file }: Credential) => `${directory.path}/${file}`;
+	return {
+		pathOf,
+		open: (credential, remembered) => openSlot(options, credential, remembered),
+		isTouched: (credential, snapshot) => {
+			const path = pathOf(credential);
+			try {
+				const found = fs.lstatSync(path, { throwIfNoEntry: false });
+				return found === undefined || !isUntouched(found, snapshot as SeenFile);
+			} catch {
+				return true; // The next look tells what is wrong.
+			}
+		},
+		watch: (onTouched) =>
+			watchFiles(directory.path, (name) => onTouched(tokenFileOf(name))),
+	};
 }
 
-export function createTokenFile(options: TokenFileOptions): TokenFile {
-	const { directory, file, random } = options;
+function openSlot(
+	options: DirectoryStoreOptions,
+	credential: Credential,
+	remembered: Remembered | undefined,
+): Slot {
+	const { directory, random } = options;
+	const { file } = credential;
 	const path = `${directory.path}/${file}`;
-	const statePath = `${directory.path}/${stateNameOf(file)}`;
-	const { known } = options;
-	let owner: SeenFile | undefined = known?.file;
+	const statePath = `${directory.path}/${recordNameOf(file)}`;
+	// Only this store makes them.
+	const seen = remembered?.snapshot as SeenFile | undefined;
+	let owner: SeenFile | undefined = seen;
 	/** While the lock is held. */
 	let records: Records | undefined;
 	const isPlanted = ({ stat }: FileRead) =>
@@ -118,32 +100,34 @@ export function createTokenFile(options: TokenFileOptions): TokenFile {
 	const token = cachedRead(path, {
 		interpret: readingOf,
 		readFile: () => readSmallFile(path, maxTokenBytes),
-		known: known && {
-			file: known.file,
-			content: { kind: "token", token: known.content, exact: true },
-		},
+		known: remembered &&
+			seen && {
+				file: seen,
+				content: { kind: "token", token: remembered.token, exact: true },
+			},
 		isExpected: false,
 	});
-	const state = cachedRead<AccountState>(statePath, {
-		interpret: (found, before = emptyState) => {
+	const state = cachedRead<SharedRecord>(statePath, {
+		interpret: (found, before = emptyRecord) => {
 			const { text, unreadable } = found;
 			if (unreadable) return before;
 			return text === undefined || isPlanted(found)
-				? emptyState
-				: decodeState(text);
+				? emptyRecord
+				: decodeRecord(text);
 		},
 		// Whoever holds the lock will add to it.
 		readFile: () =>
 			records?.read(maxStateBytes) ?? readSmallFile(statePath, maxStateBytes),
-		isExpected: known !== undefined,
+		isExpected: remembered !== undefined,
 	});
 	const tryLock = createLock({
 		...options,
 		path: lockPathOf(path),
-		lastMark: () => state.read().inFlight,
+		staleMs: lockStaleOf(credential),
+		lastIntent: () => state.read().inFlight,
 	});
 
-	const lockedStore = (lock: HeldLock): LockedStore => {
+	const leaseOf = (lock: HeldLock): Lease => {
 		const stillOurs = () => {
 			if (!lock.isHeld()) throw lost(path);
 		};
@@ -155,7 +139,7 @@ export function createTokenFile(options: TokenFileOptions): TokenFile {
 		const takenAt = options.clock.now();
 		let fence: number | undefined;
 		/** By what the holder knew as it took the lock, not by what it could learn later. */
-		const fenced = (content: AccountState): AccountState => {
+		const fenced = (content: SharedRecord): SharedRecord => {
 			fence ??= Math.max(fenceOf(content), takenAt) + 1;
 			return { ...content, fence };
 		};
@@ -171,8 +155,8 @@ export function createTokenFile(options: TokenFileOptions): TokenFile {
 		};
 		/** Whether by the last look no state is there: an error costs more than all the rest. */
 		const isNew = () => state.wasAbsent();
-		const rememberAnew = async (content: AccountState) => {
-			const text = encodeState(content);
+		const writeAnew = async (content: SharedRecord) => {
+			const text = encodeRecord(content);
 			const stat = await publishFile(
 				statePath,
 				text,
@@ -184,30 +168,30 @@ export function createTokenFile(options: TokenFileOptions): TokenFile {
 			state.learn(seenIn(stat, { isRenamed: true }), content);
 		};
 		return {
-			lock: lock.instance,
-			remember: async (told, { isPassing } = { isPassing: false }) => {
-				const content = fenced(told);
+			id: lock.instance,
+			write: async (record, { durable } = { durable: true }) => {
+				const content = fenced(record);
 				const isAdded = await held.add(content, {
 					isNew: isNew(),
 					isFollowed: true,
 					before: makeDraft,
 					sync: async (file) => {
-						if (isPassing) return;
+						if (!durable) return;
 						await directory.sync(file);
 						if (isNew()) await directory.syncNames();
 					},
 				});
 				if (isAdded) stillOurs();
 				// Another state file shows as well that the token's can be made.
-				else await rememberAnew(content);
+				else await writeAnew(content);
 			},
-			publish: async (content, vouching) => {
-				if (vouching !== undefined) {
-					const voucher = fenced(vouching);
-					if (await held.add(voucher, { isNew: isNew() })) {
+			publish: async (content, record) => {
+				if (record !== undefined) {
+					const about = fenced(record);
+					if (await held.add(about, { isNew: isNew() })) {
 						const stat = held.look();
-						if (stat !== undefined) state.learn(seenIn(stat), voucher);
-					} else await rememberAnew(voucher);
+						if (stat !== undefined) state.learn(seenIn(stat), about);
+					} else await writeAnew(about);
 				}
 				const text = encodeToken(content);
 				const made = draft ?? draftFile(path, options, directory);
@@ -240,7 +224,7 @@ export function createTokenFile(options: TokenFileOptions): TokenFile {
 
 	return {
 		read: token.read,
-		seenWith: (expected) => {
+		snapshot: (expected) => {
 			const { file, content } = token.last() ?? {};
 			return content?.kind === "token" &&
 				content.exact &&
@@ -248,15 +232,15 @@ export function createTokenFile(options: TokenFileOptions): TokenFile {
 				? file
 				: undefined;
 		},
-		recall: state.read,
-		acquire: async (patienceMs) => {
+		record: state.read,
+		acquire: async (timeoutMs) => {
 			const { clock } = options;
-			const giveUpAt = clock.monotonic() + patienceMs;
+			const giveUpAt = clock.monotonic() + timeoutMs;
 			for (let waits = 0; ; waits++) {
 				const lock = await inDirectory(options, tryLock);
 				if (lock !== undefined) {
 					if (lock.isTakenOver) sweepAfterDead();
-					return lockedStore(lock);
+					return leaseOf(lock);
 				}
 				const leftMs = giveUpAt - clock.monotonic();
 				if (leftMs <= 0 || options.stopping.aborted) return undefined;
@@ -282,13 +266,13 @@ function lockPathOf(path: string): string {
 export function isLeftover(name: string, file: string): boolean {
 	return (
 		name === lockPathOf(file) ||
-		isRightToBreak(name, lockPathOf(file)) ||
+		isBreakMarker(name, lockPathOf(file)) ||
 		isTemporary(name, file)
 	);
 }
 
 function isTemporary(name: string, file: string): boolean {
-	return [file, stateNameOf(file)].some(
+	return [file, recordNameOf(file)].some(
 		(target) =>
 			name.startsWith(`.${target}.`) &&
 			/^[0-9a-f]{12}\.tmp$/.test(name.slice(target.length + 2)),
@@ -306,7 +290,7 @@ export function sweep(path: string, names: readonly string[]): void {
 		const leftover = join(dirname(path), name);
 		try {
 			if (isTemporary(name, file)) fs.unlinkSync(leftover);
-			else if (isRightToBreak(name, lockPathOf(file))) fs.rmdirSync(leftover);
+			else if (isBreakMarker(name, lockPathOf(file))) fs.rmdirSync(leftover);
 		} catch (error) {
 			if (!isForeign.has(errnoOf(error) ?? ""))
 				throw storeError("remove the leftover", leftover, error);
@@ -334,7 +318,7 @@ function lost(path: string): StoreError {
 
 /** Makes the directory if it is gone. */
 async function inDirectory<T>(
-	{ directory, gid }: TokenFileOptions,
+	{ directory, gid }: DirectoryStoreOptions,
 	call: () => Promise<T>,
 ): Promise<T> {
 	try {

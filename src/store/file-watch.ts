@@ -1,29 +1,15 @@
 import { type FSWatcher, statSync, watch } from "node:fs";
 import { errnoOf } from "../core/errors.ts";
+import type { Watch } from "../core/ports.ts";
 
-export interface FileWatch {
-	/**
-	 * Listens from now on, if it did not. True: it has listened since the last call
-	 * without a gap. False: look for yourself, once.
-	 */
-	listen(): boolean;
-	/** The last try to listen did not work. */
-	isDeaf(): boolean;
-	stop(): void;
-}
-
-/**
- * Tells the names of files in a directory that somebody touched (inotify). It is
- * a hint: what another machine does on a shared file system is not heard of,
- * nor what happens while the kernel's queue is full.
- */
+/** Tells the names of files in a directory that were touched, by inotify. */
 export function watchFiles(
 	directory: string,
 	onTouched: (name: string) => void,
-): FileWatch {
+): Watch {
 	let watcher: FSWatcher | undefined;
 	let watched = "";
-	let deaf = false;
+	let isNotWatching = false;
 
 	const stop = () => {
 		watcher?.close();
@@ -49,10 +35,10 @@ export function watchFiles(
 			stop();
 			watched = found;
 			open();
-			deaf = watcher === undefined;
+			isNotWatching = watcher === undefined;
 			return false;
 		},
-		isDeaf: () => deaf,
+		isNotWatching: () => isNotWatching,
 		stop,
 	};
 }

@@ -7,7 +7,7 @@
  * is broken only by the one that first made the `.break` directory named after
  * that very instance of it. A holder is taken for dead
  * - at once, if its process is gone (same machine, boot and pid namespace);
- * - if it lives, after its lock was watched for `staleMs` without a sign of life;
+ * - if it lives, after its lock was watched for `staleMs` without a heartbeat;
  * - if it is a process that nobody can look at (of another machine, boot or
  *   container), once the lock's mtime is `staleMs` old, or after watching it so long;
  * - if it has not said who it is, likewise after `unnamedMs`: it says so within
@@ -33,8 +33,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { lock as lockDirectory } from "proper-lockfile";
 import type { Clock } from "../core/clock.ts";
 import { errnoOf } from "../core/errors.ts";
-import type { InFlight, ProcessName } from "../core/record.ts";
-import { fateOf } from "./process-name.ts";
+import type { Intent, ProcessName } from "../core/record.ts";
+import { livenessOf } from "./process-name.ts";
 import { storeError } from "./store-error.ts";
 
 export interface LockOptions {
@@ -43,8 +43,8 @@ export interface LockOptions {
 	readonly staleMs: number;
 	readonly self: ProcessName;
 	readonly clock: Clock;
-	/** The last mark that a holder left; tells who holds the lock, if it names this instance of it. */
-	readonly lastMark: () => InFlight | undefined;
+	/** The last intent that a holder wrote; tells who holds the lock, if it names this instance of it. */
+	readonly lastIntent: () => Intent | undefined;
 }
 
 export interface HeldLock {
@@ -105,8 +105,8 @@ export function createLock(options: LockOptions): TryLock {
 	};
 }
 
-/** Whether a name beside `<file>.lock` (`lock`) is the right to break an instance of it. */
-export function isRightToBreak(name: string, lock: string): boolean {
+/** Whether a name beside `<file>.lock` (`lock`) is the break marker an instance of it. */
+export function isBreakMarker(name: string, lock: string): boolean {
 	return (
 		name.startsWith(`${lock}.`) &&
 		/^\.[0-9a-z]+-[0-9a-z]+\.break$/.test(name.slice(lock.length))
@@ -120,10 +120,10 @@ const settleMs = 50;
 const lookCountsMs = 10;
 
 /** Where each look takes longer than it counts, the last one does. */
-const mostLooks = 3;
+const maxLooks = 3;
 
 /** How often a holder touches its lock; the library does not do it more often. */
-const signOfLifeMs = 1_000;
+const heartbeatMs = 1_000;
 
 /** An inode number may be used again; together with its birth it is unique. */
 interface FoundLock {
@@ -142,7 +142,7 @@ interface Watched {
 	readonly since: number;
 }
 
-/** The same instance, without a sign of life in between. */
+/** The same instance, without a heartbeat in between. */
 function isSame(one: FoundLock, other: FoundLock | undefined): boolean {
 	return isInstance(one, other) && one.mtimeMs === other?.mtimeMs;
 }
@@ -154,14 +154,14 @@ function isInstance(one: FoundLock, other: FoundLock | undefined): boolean {
 function isAbandoned(
 	found: FoundLock,
 	watchedMs: number,
-	{ staleMs, self, clock, lastMark }: LockOptions,
+	{ staleMs, self, clock, lastIntent }: LockOptions,
 ): boolean {
 	const isSilentFor = (ms: number) =>
 		watchedMs >= ms || clock.now() - found.mtimeMs > ms;
-	const mark = lastMark();
-	if (mark?.lock !== instanceOf(found))
+	const intent = lastIntent();
+	if (intent?.lock !== instanceOf(found))
 		return isSilentFor(Math.min(staleMs, unnamedMs));
-	switch (fateOf(mark.by, self)) {
+	switch (livenessOf(intent.by, self)) {
 		case "dead":
 			return true;
 		case "alive":
@@ -171,8 +171,8 @@ function isAbandoned(
 	}
 }
 
-/** Some signs of life long, as a disk may be slow to take the name. */
-const unnamedMs = 5 * signOfLifeMs;
+/** Some heartbeats long, as a disk may be slow to take the name. */
+const unnamedMs = 5 * heartbeatMs;
 
 /** Removes that instance of a lock; true if nothing stands in the way any more. */
 function breakLock(stale: FoundLock, options: LockOptions): boolean {
@@ -182,7 +182,7 @@ function breakLock(stale: FoundLock, options: LockOptions): boolean {
 		fs.mkdirSync(right, 0o700);
 	} catch (error) {
 		if (errnoOf(error) !== "EEXIST") throw storeError("create", right, error);
-		dropAbandonedRight(right, options);
+		dropAbandonedMarker(right, options);
 		return false;
 	}
 	try {
@@ -223,7 +223,7 @@ function moveAside(path: string): void {
 }
 
 /** A breaker that was killed in the middle leaves its right behind. */
-function dropAbandonedRight(
+function dropAbandonedMarker(
 	right: string,
 	{ staleMs, clock }: LockOptions,
 ): void {
@@ -251,7 +251,7 @@ async function makeLock(
 			// The library breaks stale locks with rmdir and mkdir, which two can do
 			// at once. So to it no lock is ever stale; see `breakLock`.
 			stale: Number.MAX_SAFE_INTEGER,
-			update: signOfLifeMs,
+			update: heartbeatMs,
 			retries: 0,
 			fs: own.fs,
 			onCompromised: () => {
@@ -288,8 +288,8 @@ async function makeLock(
  */
 function ownDirectory({ path, staleMs, clock }: LockOptions) {
 	let own: FoundLock | undefined;
-	/** The last sign of life, by the library's word. */
-	let signOfLife: Date | undefined;
+	/** The last heartbeat, by the library's word. */
+	let heartbeat: Date | undefined;
 	/** In the same breath the library tries how exact times are: only it would care. */
 	let isNew = false;
 	/** The last look that found it there, by both clocks: one of them stands still in a suspend. */
@@ -299,7 +299,7 @@ function ownDirectory({ path, staleMs, clock }: LockOptions) {
 		const at = instant();
 		const found = inspect(path);
 		// Where files have no birth time, an inode's number alone tells too little;
-		// with the mtime of the last sign of life it is enough.
+		// with the mtime of the last heartbeat it is enough.
 		const isOurs = found !== undefined && isSame(found, own);
 		if (isOurs) seenAt = at;
 		return isOurs;
@@ -316,7 +316,7 @@ function ownDirectory({ path, staleMs, clock }: LockOptions) {
 	 * back from a system call, and then the look is as old as the stop was long.
 	 */
 	const isThere = () => {
-		for (let looks = 0; looks < mostLooks && !isFresh(); looks += 1)
+		for (let looks = 0; looks < maxLooks && !isFresh(); looks += 1)
 			if (!look()) return false;
 		return true;
 	};
@@ -333,7 +333,7 @@ function ownDirectory({ path, staleMs, clock }: LockOptions) {
 				answer(done, () => {
 					if (own === undefined) return fs.statSync(path);
 					if (!isNew) mustBeThere();
-					return { mtime: signOfLife };
+					return { mtime: heartbeat };
 				}),
 			mkdir: (_path: string, done: Done) => {
 				answer(done, () => {
@@ -361,7 +361,7 @@ function ownDirectory({ path, staleMs, clock }: LockOptions) {
 							own = { ...own, mtimeMs: touched.mtimeMs };
 					}
 					// The library takes it for said only if all of that went well.
-					signOfLife = mtime;
+					heartbeat = mtime;
 				}),
 			/** Only `release` asks for it, which has just looked. */
 			rmdir: (_path: string, done: Done) =>

@@ -192,3 +192,28 @@ export function refuseUnsafeDirectory(directory: string): void {
 function letsAllReplace({ mode }: fs.Stats): boolean {
 	return (mode & 0o002) !== 0 && (mode & 0o1000) === 0;
 }
+
+/**
+ * The group for files in a directory that is there. If none is configured, root
+ * takes that of the directory, as no reader is in root's own.
+ * undefined: as the process makes files.
+ */
+export function groupFor({
+	directory,
+	gid: configured,
+}: {
+	readonly directory: string;
+	readonly gid: number | undefined;
+}): number | undefined {
+	if (configured !== undefined || ownUid !== 0) return configured;
+	try {
+		const gid = fs.statSync(directory, { throwIfNoEntry: false })?.gid;
+		return gid === unmappedGid ? undefined : gid;
+	} catch {
+		// What is wrong with it is told when it is used.
+		return undefined;
+	}
+}
+
+/** What a container sees of groups that it does not have, and cannot give to anything. */
+const unmappedGid = 65_534;

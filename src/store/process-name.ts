@@ -18,7 +18,7 @@ export function nameThisProcess(): ProcessName {
  * `unknown`: the name comes from another machine, boot or container, where its
  * pid says nothing here.
  */
-export function fateOf(
+export function livenessOf(
 	name: ProcessName,
 	self: ProcessName,
 ): "alive" | "dead" | "unknown" {

@@ -1,12 +1,12 @@
 /**
  * Adding to the state of an account: a record stands behind the last one, and the
- * last one counts (`decodeState`). It costs one write, where another file costs a
+ * last one counts (`decodeRecord`). It costs one write, where another file costs a
  * rename and two syncs; and it begins with the end of the line before, so that a
  * torn one spoils nothing.
  */
 import fs from "node:fs";
 import { StoreError } from "../core/errors.ts";
-import { type AccountState, encodeState } from "../core/record.ts";
+import { encodeRecord, type SharedRecord } from "../core/record.ts";
 import { type FileAttributes, setAttributes } from "./atomic-write.ts";
 import { type FileRead, readOpened } from "./cached-read.ts";
 import { ownUid } from "./output-directory.ts";
@@ -21,7 +21,7 @@ export interface Records {
 	 * as we publish files, or anything went wrong. Throws what `stillOurs` and
 	 * `before` throw: then the record is not to be written.
 	 */
-	add(state: AccountState, options?: AddOptions): Promise<boolean>;
+	add(state: SharedRecord, options?: AddOptions): Promise<boolean>;
 	/**
 	 * Opens and reads the file, and keeps it open for what is added; undefined: this
 	 * process cannot open it for that.
@@ -80,10 +80,10 @@ export function openRecords(
 	};
 
 	const add = async (
-		state: AccountState,
+		state: SharedRecord,
 		{ isNew = false, isFollowed = false, before, sync }: AddOptions,
 	): Promise<boolean> => {
-		const record = `\n${encodeState(state)}`;
+		const record = `\n${encodeRecord(state)}`;
 		const bytes = Buffer.byteLength(record);
 		const mustMake = isNew && file === undefined;
 		const found = mustMake

@@ -4,13 +4,11 @@
  */
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { ControlUnreachable, callControl } from "../cli/control-client.ts";
-import type { Config } from "../config/config.ts";
 import { ConfigError, errnoOf } from "../core/errors.ts";
-import { type ProcessName, statePathOf } from "../core/record.ts";
+import { type ProcessName, recordPathOf } from "../core/record.ts";
 import { decodeToken } from "../core/token.ts";
 import { publishFile } from "./atomic-write.ts";
-import { fateOf, nameThisProcess } from "./process-name.ts";
+import { livenessOf, nameThisProcess } from "./process-name.ts";
 import { storeError } from "./store-error.ts";
 
 interface Mark {
@@ -20,13 +18,32 @@ interface Mark {
 	readonly files: readonly string[];
 }
 
+/** A configuration, as far as a simulation is concerned. */
+export interface SimulatedConfig {
+	readonly directory: string;
+	/** Its name, for errors. */
+	readonly source: string;
+	readonly accounts: readonly {
+		readonly appid: string;
+		/** The token file's name. */
+		readonly file: string;
+	}[];
+	readonly socket: string | undefined;
+}
+
 /**
  * Marks the directory; what an earlier simulation left there is gone then. Throws
- * `ConfigError` if it is the directory of a real server, or in use.
+ * `ConfigError` if it is the directory of a real server, or in use. `answers`: whether
+ * a daemon answers at that control socket.
  */
-export async function beginSimulation(config: Config): Promise<void> {
+export async function beginSimulation(
+	config: SimulatedConfig,
+	answers: (socket: string) => Promise<boolean>,
+	now: number,
+): Promise<void> {
 	const { directory, accounts } = config;
-	if (!removeSimulation(config, () => {})) await refuseRealServer(config);
+	if (!removeSimulation(config, () => {}))
+		await refuseRealServer(config, answers, now);
 	const files = accounts.map(({ file }) => file);
 	const mark: Mark = { process: nameThisProcess(), files };
 	await publishFile(
@@ -41,12 +58,12 @@ export async function beginSimulation(config: Config): Promise<void> {
  * Removes what a simulation left in the directory of a real daemon, and tells so; whether there was something. Throws `ConfigError` if it still runs.
  */
 export function removeSimulation(
-	{ directory, source }: Pick<Config, "directory" | "source">,
+	{ directory, source }: Pick<SimulatedConfig, "directory" | "source">,
 	tell: (message: string) => void,
 ): boolean {
 	const mark = readMark(directory);
 	if (mark === undefined) return false;
-	if (fateOf(mark.process, nameThisProcess()) === "alive")
+	if (livenessOf(mark.process, nameThisProcess()) === "alive")
 		throw new ConfigError(source, [
 			{
 				path: "directory",
@@ -61,9 +78,13 @@ export function removeSimulation(
 }
 
 /** Simulated tokens would be read by real apps, and the real ones be lost. */
-async function refuseRealServer(config: Config): Promise<void> {
+async function refuseRealServer(
+	config: SimulatedConfig,
+	answers: (socket: string) => Promise<boolean>,
+	now: number,
+): Promise<void> {
 	const { directory, accounts, socket, source } = config;
-	const real = accounts.find(({ file }) => isAlive(join(directory, file)));
+	const real = accounts.find(({ file }) => isAlive(join(directory, file), now));
 	const what =
 		real !== undefined
 			? `where a live token of ${real.appid} lies`
@@ -79,25 +100,10 @@ async function refuseRealServer(config: Config): Promise<void> {
 	]);
 }
 
-function isAlive(path: string): boolean {
+function isAlive(path: string, now: number): boolean {
 	const text = textOf(path);
 	const token = text === undefined ? undefined : decodeToken(text);
-	return token !== undefined && token.expiresAt > Date.now();
-}
-
-async function answers(socket: string): Promise<boolean> {
-	try {
-		await callControl(socket, {
-			method: "GET",
-			path: "/healthz",
-			timeoutMs: 5_000,
-		});
-		return true;
-	} catch (error) {
-		if (!(error instanceof ControlUnreachable)) throw error;
-		// Nobody answers there only if there is nobody: not if this user may not ask.
-		return !/^(ENOENT|ECONNREFUSED|ENOTSOCK|ENOTDIR)$/.test(error.code);
-	}
+	return token !== undefined && token.expiresAt > now;
 }
 
 function markIn(directory: string): string {
@@ -128,7 +134,11 @@ const nobody: ProcessName = {
 
 function removeAll(directory: string, { files }: Mark): void {
 	const paths = files.map((file) => join(directory, file));
-	for (const path of [...paths, ...paths.map(statePathOf), markIn(directory)]) {
+	for (const path of [
+		...paths,
+		...paths.map(recordPathOf),
+		markIn(directory),
+	]) {
 		try {
 			rmSync(path, { force: true });
 		} catch (error) {

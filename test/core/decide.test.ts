@@ -1,38 +1,52 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
-	afterFailure,
-	afterSameToken,
+	type Credential,
+	type KnownToken,
+	knownFrom,
+	type Reading,
+} from "../../src/core/credential.ts";
+import { decide, type Plan, type Situation } from "../../src/core/decide.ts";
+import {
 	budgetFreeAt,
 	cooldownOf,
 	countCall,
 	countEarlyDeath,
-	decide,
 	hasForeignFetcher,
-	type KnownToken,
-	knownFrom,
-	mayForceStable,
-	type Plan,
-	type Reading,
-	type Rules,
+	mayForce,
 	refreshAt,
-	type Situation,
-} from "../../src/core/decide.ts";
-import { type AccountState, emptyState } from "../../src/core/record.ts";
+} from "../../src/core/limits.ts";
+import { emptyRecord, type SharedRecord } from "../../src/core/record.ts";
 import { tokenId } from "../../src/core/token.ts";
+import { afterFailure, afterSameToken } from "../../src/core/transition.ts";
 
 const seconds = 1_000;
 const hour = 3_600 * seconds;
 /** Some instant; a whole second, as `expire` in the file is one. */
 const now = Date.UTC(2026, 0, 5, 2, 0, 0);
 
-const classic: Rules = {
-	interface: "classic",
-	refreshBeforeMs: 2_400 * seconds,
-	cooldownMs: 10 * seconds,
-	budget: 60,
+const classic: Credential = {
+	id: "wx_access_token_wx1",
+	kind: "access_token",
+	appid: "wx1",
+	file: "wx_access_token_wx1",
+	needs: [],
+	limits: {
+		refreshBeforeMs: 2_400 * seconds,
+		cooldownMs: 10 * seconds,
+		budget: 60,
+		timeoutMs: 10 * seconds,
+	},
 };
-const stable: Rules = { ...classic, interface: "stable" };
+const stable: Credential = { ...classic, kind: "stable_access_token" };
+
+/** The same with other limits. */
+function limited(
+	credential: Credential,
+	limits: Partial<Credential["limits"]>,
+): Credential {
+	return { ...credential, limits: { ...credential.limits, ...limits } };
+}
 
 describe("refreshAt", () => {
 	const life = fc.integer({ min: 1, max: 86_400 }).map((s) => s * seconds);
@@ -48,7 +62,7 @@ describe("refreshAt", () => {
 				const margin = Math.min(refreshBeforeMs, lifetimeMs / 3);
 				const left =
 					known.token.expiresAt -
-					refreshAt(known, { ...classic, refreshBeforeMs });
+					refreshAt(known, limited(classic, { refreshBeforeMs }));
 				expect(left).toBeGreaterThan(margin - rounding);
 				expect(left).toBeLessThan(margin + 0.02 * lifetimeMs + rounding);
 			}),
@@ -68,7 +82,7 @@ describe("refreshAt", () => {
 				const known = token({ value: text, lifetimeMs });
 				const left =
 					known.token.expiresAt -
-					refreshAt(known, { ...stable, refreshBeforeMs });
+					refreshAt(known, limited(stable, { refreshBeforeMs }));
 				const margin = Math.min(refreshBeforeMs, lifetimeMs / 3);
 				expect(left).toBeLessThan(Math.min(margin, 285 * seconds) + rounding);
 				expect(left).toBeGreaterThan(
@@ -94,8 +108,8 @@ describe("decide: what is known leads to", () => {
 		token: known.token,
 		exact: true,
 	});
-	const vouchedFor = (known: KnownToken): AccountState => ({
-		...emptyState,
+	const recordedAs = (known: KnownToken): SharedRecord => ({
+		...emptyRecord,
 		generation: known.generation,
 		published: {
 			id: known.id,
@@ -106,7 +120,11 @@ describe("decide: what is known leads to", () => {
 		},
 	});
 	/** A keeper that holds `held`, which is on disk and vouched for. */
-	const settled = { memory: held, disk: onDisk(held), state: vouchedFor(held) };
+	const settled = {
+		memory: held,
+		disk: onDisk(held),
+		record: recordedAs(held),
+	};
 
 	const table: readonly (readonly [
 		why: string,
@@ -126,11 +144,11 @@ describe("decide: what is known leads to", () => {
 		[
 			"nothing, while the token on disk is young",
 			settled,
-			{ fetch: undefined, publish: false, heldBack: undefined },
+			{ fetch: undefined, publish: false, deferred: undefined },
 		],
 		[
 			"nothing at a restart, for the same token",
-			{ disk: settled.disk, state: settled.state, eager: true },
+			{ disk: settled.disk, record: settled.record, ignorePauses: true },
 			{ fetch: undefined, publish: false },
 		],
 		[
@@ -181,7 +199,7 @@ describe("decide: what is known leads to", () => {
 		[
 			"publication of the true end, if somebody wrote a later one beside the token",
 			{
-				state: settled.state,
+				record: settled.record,
 				disk: {
 					kind: "token",
 					token: { ...held.token, expiresAt: now + 9 * hour },
@@ -192,7 +210,7 @@ describe("decide: what is known leads to", () => {
 		],
 		[
 			"adoption of what another keeper published",
-			{ memory: held, disk: onDisk(other), state: vouchedFor(other) },
+			{ memory: held, disk: onDisk(other), record: recordedAs(other) },
 			{ current: other, publish: false, fetch: undefined },
 		],
 		[
@@ -200,7 +218,7 @@ describe("decide: what is known leads to", () => {
 			{
 				memory: other,
 				disk: onDisk(held),
-				state: { ...vouchedFor(held), generation: 1 },
+				record: { ...recordedAs(held), generation: 1 },
 			},
 			{ current: other, publish: true },
 		],
@@ -209,7 +227,7 @@ describe("decide: what is known leads to", () => {
 			{
 				...settled,
 				disk: { kind: "absent" },
-				state: vouchedFor(token({ value: "a later token", generation: 7 })),
+				record: recordedAs(token({ value: "a later token", generation: 7 })),
 			},
 			{ fetch: "cut-off", publish: false },
 		],
@@ -217,20 +235,20 @@ describe("decide: what is known leads to", () => {
 			"a fetch, if a later token was published and is not on disk",
 			{
 				...settled,
-				state: vouchedFor(token({ value: "a later token", generation: 7 })),
+				record: recordedAs(token({ value: "a later token", generation: 7 })),
 			},
 			{ fetch: "cut-off", publish: false },
 		],
 		[
 			"a fetch, if a request for its successor was cut off",
-			{ ...settled, state: { ...settled.state, inFlight: mark(held.id) } },
+			{ ...settled, record: { ...settled.record, inFlight: mark(held.id) } },
 			{ fetch: "cut-off" },
 		],
 		[
 			"nothing, if the cut-off request was for an earlier token",
 			{
 				...settled,
-				state: { ...settled.state, inFlight: mark("an earlier one") },
+				record: { ...settled.record, inFlight: mark("an earlier one") },
 			},
 			{ fetch: undefined },
 		],
@@ -239,14 +257,14 @@ describe("decide: what is known leads to", () => {
 			{
 				...settled,
 				now: now + 4_800 * seconds,
-				state: {
-					...settled.state,
+				record: {
+					...settled.record,
 					pause: { at: now + 4_799 * seconds, waitMs: 5 * seconds },
 				},
 			},
 			{
 				fetch: undefined,
-				heldBack: { by: "pause", until: now + 4_804 * seconds, reason: "due" },
+				deferred: { by: "pause", until: now + 4_804 * seconds, reason: "due" },
 			},
 		],
 		[
@@ -254,8 +272,8 @@ describe("decide: what is known leads to", () => {
 			{
 				...settled,
 				now: now + 4_804 * seconds,
-				state: {
-					...settled.state,
+				record: {
+					...settled.record,
 					pause: { at: now + 4_799 * seconds, waitMs: 5 * seconds },
 				},
 			},
@@ -266,8 +284,8 @@ describe("decide: what is known leads to", () => {
 			{
 				...settled,
 				now: now + 4_800 * seconds,
-				state: {
-					...settled.state,
+				record: {
+					...settled.record,
 					pause: { at: now + 5_000 * seconds, waitMs: 5 * seconds },
 				},
 			},
@@ -276,50 +294,50 @@ describe("decide: what is known leads to", () => {
 		[
 			"an attempt in spite of a pause at start, as a person may have mended the cause",
 			{
-				eager: true,
-				state: { ...emptyState, pause: { at: now, waitMs: hour } },
+				ignorePauses: true,
+				record: { ...emptyRecord, pause: { at: now, waitMs: hour } },
 			},
 			{ fetch: "first" },
 		],
 		[
 			"a forced fetch at once, however young the token is",
-			{ ...settled, wish: forced(now) },
+			{ ...settled, request: forced(now) },
 			{ fetch: "forced" },
 		],
 		[
 			"a forced fetch in spite of a pause: a person asked",
 			{
 				...settled,
-				wish: forced(now),
-				state: { ...settled.state, pause: { at: now, waitMs: hour } },
+				request: forced(now),
+				record: { ...settled.record, pause: { at: now, waitMs: hour } },
 			},
 			{ fetch: "forced" },
 		],
 		[
-			"no second attempt in a pause for the same wish",
+			"no second attempt in a pause for the same request",
 			{
 				...settled,
-				wish: { ...forced(now), tried: true },
-				state: { ...settled.state, pause: { at: now, waitMs: hour } },
+				request: { ...forced(now), tried: true },
+				record: { ...settled.record, pause: { at: now, waitMs: hour } },
 			},
 			{
 				fetch: undefined,
-				heldBack: { by: "pause", until: now + hour, reason: "forced" },
+				deferred: { by: "pause", until: now + hour, reason: "forced" },
 			},
 		],
 		[
 			"one forced fetch at the end of the cooldown",
 			{
 				...settled,
-				wish: forced(now),
-				state: {
-					...settled.state,
+				request: forced(now),
+				record: {
+					...settled.record,
 					forced: { at: now - 3 * seconds, by: "me" },
 				},
 			},
 			{
 				fetch: undefined,
-				heldBack: {
+				deferred: {
 					by: "cooldown",
 					until: now + 7 * seconds,
 					reason: "forced",
@@ -329,12 +347,12 @@ describe("decide: what is known leads to", () => {
 		[
 			"a fetch, if the lock was lost in a request that was sent after the token's",
 			{ ...settled, doubtedSince: now },
-			{ fetch: "cut-off", granted: false },
+			{ fetch: "cut-off", satisfied: false },
 		],
 		[
 			"and no answer to who asks for another token until it is done",
-			{ ...settled, doubtedSince: now, wish: forced(now - seconds) },
-			{ fetch: "forced", granted: false },
+			{ ...settled, doubtedSince: now, request: forced(now - seconds) },
+			{ fetch: "forced", satisfied: false },
 		],
 		[
 			"nothing more once the token is one that was requested since",
@@ -346,9 +364,9 @@ describe("decide: what is known leads to", () => {
 			{
 				...settled,
 				now: now + 4_800 * seconds,
-				wish: forced(now + 4_800 * seconds),
-				state: {
-					...settled.state,
+				request: forced(now + 4_800 * seconds),
+				record: {
+					...settled.record,
 					forced: { at: now + 4_799 * seconds, by: "me" },
 				},
 			},
@@ -357,16 +375,16 @@ describe("decide: what is known leads to", () => {
 		[
 			"a forced fetch at the end of the cooldown, if a pause holds up the one that is due",
 			{
-				wish: forced(now),
-				state: {
-					...emptyState,
+				request: forced(now),
+				record: {
+					...emptyRecord,
 					forced: { at: now - 3 * seconds, by: "me" },
 					pause: { at: now - 3 * seconds, waitMs: hour, failure: failure(1) },
 				},
 			},
 			{
 				fetch: undefined,
-				heldBack: {
+				deferred: {
 					by: "cooldown",
 					until: now + 7 * seconds,
 					reason: "forced",
@@ -377,12 +395,16 @@ describe("decide: what is known leads to", () => {
 			"half of the budget at most for what apps suspect",
 			{
 				...settled,
-				wish: { ...forced(now), reason: "reported", stale: settled.memory?.id },
-				state: { ...settled.state, calls: Array(30).fill(now - 1) },
+				request: {
+					...forced(now),
+					reason: "reported",
+					stale: settled.memory?.id,
+				},
+				record: { ...settled.record, calls: Array(30).fill(now - 1) },
 			},
 			{
 				fetch: undefined,
-				heldBack: {
+				deferred: {
 					by: "budget",
 					until: now - 1 + 600 * seconds,
 					reason: "reported",
@@ -393,13 +415,13 @@ describe("decide: what is known leads to", () => {
 			"a fetch beyond that for a token that WeChat has called dead",
 			{
 				...settled,
-				wish: {
+				request: {
 					...forced(now),
 					reason: "reported",
 					stale: settled.memory?.id,
 					isProved: true,
 				},
-				state: { ...settled.state, calls: Array(54).fill(now - 1) },
+				record: { ...settled.record, calls: Array(54).fill(now - 1) },
 			},
 			{ fetch: "reported" },
 		],
@@ -407,25 +429,25 @@ describe("decide: what is known leads to", () => {
 			"no cooldown that lies in the future",
 			{
 				...settled,
-				wish: forced(now),
-				state: { ...settled.state, forced: { at: now + hour, by: "me" } },
+				request: forced(now),
+				record: { ...settled.record, forced: { at: now + hour, by: "me" } },
 			},
 			{ fetch: "forced" },
 		],
 		[
-			"a granted wish, if the token was fetched after it",
-			{ ...settled, wish: forced(now - 2) },
-			{ fetch: undefined, granted: true },
+			"a satisfied request, if the token was fetched after it",
+			{ ...settled, request: forced(now - 2) },
+			{ fetch: undefined, satisfied: true },
 		],
 		[
-			"a granted wish, if another keeper got the same signal a moment before",
+			"a satisfied request, if another keeper got the same signal a moment before",
 			{
 				...settled,
 				memory: undefined,
-				wish: forced(now + seconds),
-				state: { ...settled.state, forced: { at: now - 1, by: "another" } },
+				request: forced(now + seconds),
+				record: { ...settled.record, forced: { at: now - 1, by: "another" } },
 			},
-			{ fetch: undefined, granted: true },
+			{ fetch: undefined, satisfied: true },
 		],
 		[
 			"no grant for a forced refresh of another keeper long before",
@@ -433,26 +455,26 @@ describe("decide: what is known leads to", () => {
 				...settled,
 				now: now + 20 * seconds,
 				memory: undefined,
-				wish: forced(now + 20 * seconds),
-				state: { ...settled.state, forced: { at: now - 1, by: "another" } },
+				request: forced(now + 20 * seconds),
+				record: { ...settled.record, forced: { at: now - 1, by: "another" } },
 			},
-			{ fetch: "forced", granted: false },
+			{ fetch: "forced", satisfied: false },
 		],
 		[
 			"no grant if that other keeper is gone: it was sent another signal",
 			{
 				...settled,
-				wish: forced(now + seconds),
-				state: { ...settled.state, forced: { at: now - 1, by: "another" } },
+				request: forced(now + seconds),
+				record: { ...settled.record, forced: { at: now - 1, by: "another" } },
 				isForcerDead: true,
 			},
 			{
-				heldBack: {
+				deferred: {
 					by: "cooldown",
 					until: now - 1 + 10 * seconds,
 					reason: "forced",
 				},
-				granted: false,
+				satisfied: false,
 			},
 		],
 		[
@@ -460,41 +482,41 @@ describe("decide: what is known leads to", () => {
 			{
 				...settled,
 				startedAt: now,
-				wish: forced(now + seconds),
-				state: { ...settled.state, forced: { at: now - 1, by: "another" } },
+				request: forced(now + seconds),
+				record: { ...settled.record, forced: { at: now - 1, by: "another" } },
 			},
 			{
-				heldBack: {
+				deferred: {
 					by: "cooldown",
 					until: now - 1 + 10 * seconds,
 					reason: "forced",
 				},
-				granted: false,
+				satisfied: false,
 			},
 		],
 		[
-			"a granted report, as soon as there is another token",
-			{ ...settled, wish: reported("a dead one", now + 5 * seconds) },
-			{ fetch: undefined, granted: true },
+			"a satisfied report, as soon as there is another token",
+			{ ...settled, request: reported("a dead one", now + 5 * seconds) },
+			{ fetch: undefined, satisfied: true },
 		],
 		[
 			"a fetch for a report of the token that we hold",
-			{ ...settled, wish: reported(held.id, now) },
-			{ fetch: "reported", granted: false },
+			{ ...settled, request: reported(held.id, now) },
+			{ fetch: "reported", satisfied: false },
 		],
 		[
 			"a report that waits, while WeChat fails",
 			{
 				...settled,
-				wish: reported(held.id, now),
-				state: {
-					...settled.state,
+				request: reported(held.id, now),
+				record: {
+					...settled.record,
 					pause: { at: now, waitMs: 5 * seconds, failure: failure(1) },
 				},
 			},
 			{
 				fetch: undefined,
-				heldBack: { by: "pause", until: now + 5 * seconds, reason: "reported" },
+				deferred: { by: "pause", until: now + 5 * seconds, reason: "reported" },
 			},
 		],
 		[
@@ -502,26 +524,26 @@ describe("decide: what is known leads to", () => {
 			{
 				...settled,
 				now: now + 4_800 * seconds,
-				state: {
-					...settled.state,
+				record: {
+					...settled.record,
 					calls: Array(60).fill(now + 4_700 * seconds),
 				},
 			},
 			{
 				fetch: undefined,
-				heldBack: { by: "budget", until: now + 5_300 * seconds, reason: "due" },
+				deferred: { by: "budget", until: now + 5_300 * seconds, reason: "due" },
 			},
 		],
 		[
 			"no call beyond the budget for a person either",
 			{
 				...settled,
-				wish: forced(now),
-				state: { ...settled.state, calls: Array(60).fill(now) },
+				request: forced(now),
+				record: { ...settled.record, calls: Array(60).fill(now) },
 			},
 			{
 				fetch: undefined,
-				heldBack: {
+				deferred: {
 					by: "budget",
 					until: now + 600 * seconds,
 					reason: "forced",
@@ -533,8 +555,8 @@ describe("decide: what is known leads to", () => {
 			{
 				...settled,
 				now: now + 5_300 * seconds,
-				state: {
-					...settled.state,
+				record: {
+					...settled.record,
 					calls: Array(60).fill(now + 4_700 * seconds),
 				},
 			},
@@ -547,13 +569,13 @@ describe("decide: what is known leads to", () => {
 	});
 
 	test("the stable interface cools down for 30 s at least, as WeChat ignores what comes sooner", () => {
-		expect(cooldownOf({ ...stable, cooldownMs: 0 })).toBeGreaterThanOrEqual(
-			30 * seconds,
-		);
-		expect(cooldownOf({ ...stable, cooldownMs: 60 * seconds })).toBe(
+		expect(
+			cooldownOf(limited(stable, { cooldownMs: 0 })),
+		).toBeGreaterThanOrEqual(30 * seconds);
+		expect(cooldownOf(limited(stable, { cooldownMs: 60 * seconds }))).toBe(
 			60 * seconds,
 		);
-		expect(cooldownOf({ ...classic, cooldownMs: 0 })).toBe(0);
+		expect(cooldownOf(limited(classic, { cooldownMs: 0 }))).toBe(0);
 	});
 
 	test("in any situation: never both a fetch and a reason against it, and no dead token is published", () => {
@@ -580,44 +602,44 @@ describe("decide: what is known leads to", () => {
 					}),
 				),
 			),
-			state: fc.record({
+			record: fc.record({
 				generation: fc.nat(3),
 				calls: fc.array(instant, { maxLength: 3 }).map((times) => times.sort()),
 				published: fc.option(
-					someToken.map((known) => vouchedFor(known).published),
+					someToken.map((known) => recordedAs(known).published),
 					{ nil: undefined },
 				),
 				pause: fc.option(fc.record({ at: instant, waitMs: fc.nat(hour) }), {
 					nil: undefined,
 				}),
 			}),
-			wish: fc.option(instant.map(forced), { nil: undefined }),
-			eager: fc.boolean(),
+			request: fc.option(instant.map(forced), { nil: undefined }),
+			ignorePauses: fc.boolean(),
 			budget: fc.integer({ min: 1, max: 3 }),
 		});
 		fc.assert(
-			fc.property(some, ({ budget, state, ...rest }) => {
-				const { published, pause, ...counted } = state;
+			fc.property(some, ({ budget, record, ...rest }) => {
+				const { published, pause, ...counted } = record;
 				const plan = decide(
 					at({
 						...rest,
-						rules: { ...classic, budget },
-						state: {
-							...emptyState,
+						credential: limited(classic, { budget }),
+						record: {
+							...emptyRecord,
 							...counted,
 							...(published && { published }),
 							...(pause && { pause }),
 						},
 					}),
 				);
-				if (plan.fetch !== undefined) expect(plan.heldBack).toBeUndefined();
-				if (plan.heldBack !== undefined)
-					expect(plan.heldBack.until).toBeGreaterThan(rest.now);
+				if (plan.fetch !== undefined) expect(plan.deferred).toBeUndefined();
+				if (plan.deferred !== undefined)
+					expect(plan.deferred.until).toBeGreaterThan(rest.now);
 				if (plan.publish) {
 					expect(plan.current?.token.expiresAt).toBeGreaterThan(rest.now);
 				}
 				// Nothing to do is only the answer while there is a live token, or a reason to wait.
-				if (plan.fetch === undefined && plan.heldBack === undefined)
+				if (plan.fetch === undefined && plan.deferred === undefined)
 					expect(plan.current?.token.expiresAt).toBeGreaterThan(rest.now);
 			}),
 			{ numRuns: 5_000 },
@@ -670,15 +692,15 @@ describe("after failures", () => {
 
 describe("counting", () => {
 	test("the budget counts calls of the last lifetime, and none from a future that a clock invented", () => {
-		const state = (...calls: readonly number[]) => ({ ...emptyState, calls });
+		const record = (...calls: readonly number[]) => ({ ...emptyRecord, calls });
 		const free = (...calls: readonly number[]) =>
-			budgetFreeAt(state(...calls), 2, hour, now);
+			budgetFreeAt(record(...calls), 2, hour, now);
 		expect(free(now - 5, now - 4)).toBe(now - 4 + hour / 12);
 		expect(free(now - hour, now - 4)).toBeUndefined();
 		expect(free(now - 4, now + 4)).toBeUndefined();
 	});
 
-	test("what no rule asks for any more is forgotten, so that the state stays small", () => {
+	test("what no rule asks for any more is forgotten, so that the record stays small", () => {
 		expect(countCall([now - hour, now - 1, now + 1], now, hour)).toEqual([
 			now - 1,
 			now,
@@ -690,7 +712,7 @@ describe("counting", () => {
 
 	test("force_refresh: one in 30 s and 20 a day, as the platform allows", () => {
 		const may = (forceCalls: readonly number[]) =>
-			mayForceStable({ ...emptyState, forceCalls }, now);
+			mayForce(stable, { ...emptyRecord, forceCalls }, now);
 		expect(may([])).toBe(true);
 		expect(may([now - 29 * seconds])).toBe(false);
 		expect(may([now - 40 * seconds])).toBe(true);
@@ -700,7 +722,7 @@ describe("counting", () => {
 
 	test("two early deaths within a day are somebody else's work; one may be an accident", () => {
 		const named = (diedEarly: readonly number[]) =>
-			hasForeignFetcher({ ...emptyState, diedEarly }, now);
+			hasForeignFetcher({ ...emptyRecord, diedEarly }, now);
 		expect(named([now])).toBe(false);
 		expect(named([now - hour, now])).toBe(true);
 		expect(named([now - 25 * hour, now])).toBe(false);
@@ -734,12 +756,14 @@ function at(situation: Partial<Situation>): Situation {
 	return {
 		now,
 		instance: "me",
-		rules: classic,
+		credential: classic,
+		parents: "alive",
+		doubtedSince: undefined,
 		memory: undefined,
 		disk: { kind: "absent" },
-		state: emptyState,
-		wish: undefined,
-		eager: false,
+		record: emptyRecord,
+		request: undefined,
+		ignorePauses: false,
 		startedAt: 0,
 		isForcerDead: false,
 		...situation,

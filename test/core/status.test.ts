@@ -4,20 +4,26 @@ import {
 	type TableOptions,
 	tableOf,
 } from "../../src/cli/status-table.ts";
-import type { Reading } from "../../src/core/decide.ts";
-import { type AccountState, emptyState } from "../../src/core/record.ts";
-import { type AccountStatus, statusOf } from "../../src/core/status.ts";
+import type { Credential, Reading } from "../../src/core/credential.ts";
+import { emptyRecord, type SharedRecord } from "../../src/core/record.ts";
+import { type CredentialStatus, statusOf } from "../../src/core/status.ts";
 import { tokenId } from "../../src/core/token.ts";
 
 const now = Date.parse("2026-03-01T12:00:00Z");
 const value = "70_the_present_token";
-const account = {
+const credential: Credential = {
+	id: "wx_access_token_wx1",
+	kind: "access_token",
 	appid: "wx1",
-	interface: "classic",
-	refreshBeforeMs: 2_400_000,
-	cooldownMs: 10_000,
-	budget: 60,
-} as const;
+	file: "wx_access_token_wx1",
+	needs: [],
+	limits: {
+		refreshBeforeMs: 2_400_000,
+		cooldownMs: 10_000,
+		budget: 60,
+		timeoutMs: 10_000,
+	},
+};
 
 /** A token that ends so many seconds from now. */
 function onDisk(seconds: number, text = value): Reading {
@@ -45,14 +51,14 @@ const failure = {
 
 function statusFor(
 	reading: Reading,
-	state: Partial<AccountState> = {},
-	of: Partial<typeof account> = {},
-): AccountStatus {
+	state: Partial<SharedRecord> = {},
+	of: Partial<Credential> = {},
+): CredentialStatus {
 	return statusOf({
-		account: { ...account, ...of },
+		credential: { ...credential, ...of },
 		path: "/run/wxtokend/wx_access_token_wx1",
 		reading,
-		state: { ...emptyState, ...state },
+		record: { ...emptyRecord, ...state },
 		now,
 	});
 }
@@ -85,7 +91,7 @@ test("while the next token is on its way to the disk, the one there lives, for f
 	const at = now - 1_000;
 	const by = { instance: "i", pid: 1, startTicks: "2", realm: "r" };
 	const state = {
-		...emptyState,
+		...emptyRecord,
 		published: { ...published(7_200), id: next },
 		inFlight: { replaces: tokenId(value), at, by, lock: "l" },
 	};
@@ -99,7 +105,7 @@ test("while the next token is on its way to the disk, the one there lives, for f
 	} as const;
 	const path = "/run/wxtokend/wx_access_token_wx1";
 	const seen = (reading: Reading, one: typeof kept | undefined) =>
-		statusOf({ account, path, reading, state, kept: one, now });
+		statusOf({ credential, path, reading, record: state, kept: one, now });
 	for (const one of [kept, undefined]) {
 		expect(seen(onDisk(2_400), one)).toMatchObject({
 			state: "valid",
@@ -132,7 +138,7 @@ test("who is asked about the daemon is nobody whom the daemon answers, nor who i
 	for (const reading of [onDisk(-10), { kind: "absent" }] as const) {
 		expect(statusFor(reading).hint).toContain("the daemon puts a good one");
 		expect(statusFor(reading, { pause }).hint).toBeNull();
-		const asked = { account, path: "", reading, state: emptyState, now };
+		const asked = { credential, path: "", reading, record: emptyRecord, now };
 		expect(statusOf({ ...asked, withoutDaemon: true }).hint).toContain(
 			"is the daemon running?",
 		);
@@ -159,7 +165,9 @@ test("calls count in the window of one lifetime, and a used-up budget moves the 
 	const calls = [-7_300, -7_100, -30, -10].map((at) => now + at * 1_000);
 	const state = { published: published(10), calls };
 	expect(statusFor(onDisk(10), state).budget).toEqual({ used: 3, of: 60 });
-	const limited = statusFor(onDisk(10), state, { budget: 3 as never });
+	const limited = statusFor(onDisk(10), state, {
+		limits: { ...credential.limits, budget: 3 },
+	});
 	// One call per twelfth of a lifetime: 600 s after the last one.
 	expect(limited.nextRefreshAt).toBe("2026-03-01T12:09:50.000Z");
 });
@@ -200,9 +208,9 @@ test("of a file whose end somebody altered the earlier end counts", () => {
 });
 
 test("a token that nobody published is none of ours to a daemon that has one, and is taken at its word without", () => {
-	const state = { ...emptyState, published: published(60) };
+	const state = { ...emptyRecord, published: published(60) };
 	const reading = onDisk(50, "70_by_hand");
-	const asked = { account, path: "", reading, state, now };
+	const asked = { credential, path: "", reading, record: state, now };
 	const kept = {
 		token: { value, expiresAt: now + 60_000 },
 		id: tokenId(value),
@@ -221,7 +229,7 @@ test("a token that nobody published is none of ours to a daemon that has one, an
 	// Taken over from a file that was there before: nobody has published it.
 	const found = onDisk(60);
 	expect(
-		statusOf({ ...asked, reading: found, state: emptyState, kept }),
+		statusOf({ ...asked, reading: found, record: emptyRecord, kept }),
 	).toMatchObject({ state: "valid", secondsLeft: 60 });
 });
 
@@ -231,7 +239,7 @@ test("no status holds a token, or a part of it", () => {
 });
 
 function linesFor(
-	accounts: readonly AccountStatus[],
+	accounts: readonly CredentialStatus[],
 	look: Partial<TableOptions> = {},
 ): readonly string[] {
 	const options = { bars: false, width: 200, colors: false, now, ...look };

@@ -14,7 +14,7 @@ test("its lock was that of a holder who died in its request: the token that repl
 	const scene = newScene({ onRequest: requests.arrive });
 	const before = scene.start();
 	requests.letGo();
-	await before.keeper.look();
+	await before.keeper.reconcile();
 	const died = scene.start({ cooldownMs: 10_000 });
 	requests.hold();
 	void died.keeper.force();
@@ -37,7 +37,7 @@ test("the lock was lost while WeChat was asked: the answer is the token that was
 	const scene = newScene({ onRequest: requests.arrive });
 	requests.letGo();
 	const slow = scene.start();
-	await slow.keeper.look();
+	await slow.keeper.reconcile();
 	requests.hold();
 	const answer = slow.keeper.force();
 	await requests.arrived();
@@ -57,17 +57,17 @@ test("the lock was lost while WeChat was asked: the answer is the token that was
 });
 
 test("a living process holds the lock and keeps it: the answer says so, and the next token counts for it", async () => {
-	const scene = newScene({ patienceMs: 200 });
-	const { store } = scene.start();
+	const scene = newScene({ lockTimeoutMs: 200 });
+	const { slot } = scene.start();
 	const waiting = scene.start();
-	await waiting.keeper.look();
-	const lock = await store.acquire(0);
+	await waiting.keeper.reconcile();
+	const lock = await slot.acquire(0);
 	expect(await waiting.keeper.force()).toMatchObject({
 		outcome: "failed",
 		error: { code: "locked", hint: expect.stringContaining("other wxtokend") },
 	});
 	await lock?.release();
-	expect(await waiting.keeper.look()).toMatchObject({
+	expect(await waiting.keeper.reconcile()).toMatchObject({
 		kind: "refreshed",
 		reason: "forced",
 	});
@@ -81,18 +81,18 @@ test("another process took the lock for a moment right at the wake-up: the reque
 	};
 	const scene = newScene({ clock });
 	const { keeper, wakes } = scene.start({ cooldownMs: 60_000 });
-	await keeper.look();
+	await keeper.reconcile();
 	await keeper.force();
 	const answer = keeper.force();
-	await keeper.idle();
+	await keeper.whenIdle();
 	expect(wakes).toHaveLength(1);
 	const holder = scene.start();
-	const lock = await holder.store.acquire(0);
+	const lock = await holder.slot.acquire(0);
 	ahead = 61_000;
 	const alive = new Date(clock.now());
 	utimesSync(`${scene.path}.lock`, alive, alive);
 	// As the tick does that the wake-up brings.
-	const look = keeper.look();
+	const look = keeper.reconcile();
 	// A look that does not wait for the lock has ended long before that.
 	await Promise.race([look, pause(100)]);
 	await lock?.release();

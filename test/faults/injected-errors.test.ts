@@ -6,7 +6,7 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { decodeState, statePathOf } from "../../src/core/record.ts";
+import { decodeRecord, recordPathOf } from "../../src/core/record.ts";
 import { tokenId } from "../../src/core/token.ts";
 import { writeConfig } from "../support/config-file.ts";
 import { eventually } from "../support/eventually.ts";
@@ -99,12 +99,12 @@ test.skipIf(noStrace !== undefined)(
 		const { daemon, tokenFile, request } = await heldRefresh();
 		await attach(daemon.pid, {
 			expressions: ["inject=write:error=ENOSPC:when=1"],
-			path: statePathOf(tokenFile),
+			path: recordPathOf(tokenFile),
 		});
 		request.give();
 		await refreshed(daemon, 2);
-		const text = readFileSync(statePathOf(tokenFile), "utf8");
-		expect(decodeState(text).published?.id).toBe(
+		const text = readFileSync(recordPathOf(tokenFile), "utf8");
+		expect(decodeRecord(text).published?.id).toBe(
 			tokenId(JSON.parse(readFileSync(tokenFile, "utf8")).value),
 		);
 		expect(text, "records").not.toContain("\n");

@@ -5,15 +5,13 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { type Clock, systemClock } from "../../src/core/clock.ts";
-import type { Rules } from "../../src/core/decide.ts";
+import type { Credential, Limits } from "../../src/core/credential.ts";
+import type { Issuer, Slot } from "../../src/core/ports.ts";
 import type { ProcessName } from "../../src/core/record.ts";
-import { statePathOf } from "../../src/core/record.ts";
-import type { Issuer } from "../../src/issuer/access-token.ts";
+import { recordPathOf } from "../../src/core/record.ts";
+import { createEventLog } from "../../src/daemon/event-log.ts";
 import { createKeeper, type Keeper } from "../../src/keeper/keeper.ts";
-import {
-	createTokenFile,
-	type TokenStore,
-} from "../../src/store/directory-store.ts";
+import { createDirectoryStore } from "../../src/store/directory-store.ts";
 import { createOutputDirectory } from "../../src/store/output-directory.ts";
 import { nameThisProcess } from "../../src/store/process-name.ts";
 import { newDirectory } from "../support/directory.ts";
@@ -28,12 +26,12 @@ export interface Scene {
 	/** Values in the order of issue; the last one lives. */
 	readonly issued: readonly string[];
 	/** A keeper of a process of its own. */
-	start(rules?: Partial<Rules>): StartedKeeper;
+	start(limits?: Partial<Limits>): StartedKeeper;
 }
 
 export interface StartedKeeper {
 	readonly keeper: Keeper;
-	readonly store: TokenStore;
+	readonly slot: Slot;
 	/** What it logged, oldest first. */
 	readonly events: readonly LogLine[];
 	/** When it asked to be looked at again, epoch ms. */
@@ -44,9 +42,10 @@ export interface SceneWishes {
 	readonly directory?: string;
 	readonly clock?: Clock;
 	readonly lifetimeMs?: number;
-	readonly staleMs?: number;
+	/** Of a request; what a lock lasts follows from it. */
+	readonly timeoutMs?: number;
 	/** How long a forced refresh waits for the lock. */
-	readonly patienceMs?: number;
+	readonly lockTimeoutMs?: number;
 	/** Called when a request has arrived, before its answer. */
 	readonly onRequest?: () => void | Promise<void>;
 }
@@ -55,14 +54,14 @@ export function newScene({
 	directory = newDirectory(),
 	clock = systemClock,
 	lifetimeMs = 7_200_000,
-	staleMs = 5_000,
-	patienceMs = staleMs + 10_000,
+	timeoutMs = 1_500,
+	lockTimeoutMs = 15_000,
 	onRequest = () => {},
 }: SceneWishes = {}): Scene {
 	const path = join(directory, "token");
 	const issued: string[] = [];
 	const issuer: Issuer = {
-		fetch: async () => {
+		issue: async () => {
 			const requestedAt = clock.now();
 			await onRequest();
 			const value = newToken();
@@ -74,48 +73,57 @@ export function newScene({
 	return {
 		directory,
 		path,
-		statePath: statePathOf(path),
+		statePath: recordPathOf(path),
 		issued,
-		start: (rules = {}) => {
+		start: (limits = {}) => {
 			const self = nameProcess();
 			const events: LogLine[] = [];
 			const wakes: number[] = [];
-			const store = createTokenFile({
-				directory: createOutputDirectory(directory),
+			const credential: Credential = {
+				id: "token",
+				kind: "access_token",
+				appid: "wx1",
 				file: "token",
+				needs: [],
+				limits: {
+					refreshBeforeMs: 2_400_000,
+					cooldownMs: 0,
+					budget: 1_000_000,
+					timeoutMs,
+					...limits,
+				},
+			};
+			const slot = createDirectoryStore({
+				directory: createOutputDirectory(directory),
 				mode: 0o640,
 				gid: undefined,
-				staleMs,
 				self,
 				clock,
 				random: Math.random,
 				stopping: new AbortController().signal,
-			});
+			}).open(credential);
+			const logEvent = createEventLog(
+				logTo((line) => events.push(line)),
+				clock,
+			);
 			const keeper = createKeeper({
-				appid: "wx1",
-				rules: {
-					interface: "classic",
-					refreshBeforeMs: 2_400_000,
-					cooldownMs: 0,
-					budget: 1_000_000,
-					...rules,
-				},
-				store,
+				credential,
+				slot,
 				issuer,
+				parents: () => new Map(),
 				clock,
 				random: Math.random,
 				self,
 				startedAt: 0,
 				isDead: () => false,
-				log: logTo((line) => events.push(line)),
-				patienceMs,
+				lockTimeoutMs,
 				wakeAt: (at) => wakes.push(at),
-				count: () => {},
+				emit: (event) => logEvent(credential, event),
 				onBug: (error) => {
 					throw error;
 				},
 			});
-			return { keeper, store, events, wakes };
+			return { keeper, slot, events, wakes };
 		},
 	};
 }

@@ -2,11 +2,11 @@
  * A writer is stopped right before it adds a record, for longer than its lock
  * lasts. Another one takes the lock over and publishes. Then the record comes.
  */
-import fs, { appendFileSync, readFileSync } from "node:fs";
+import fs, { appendFileSync, readFileSync, utimesSync } from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { IssuerError } from "../../src/core/errors.ts";
-import { decodeState } from "../../src/core/record.ts";
+import { decodeRecord } from "../../src/core/record.ts";
 import { decodeToken } from "../../src/core/token.ts";
 import { heldRequests } from "./held-requests.ts";
 import { newScene } from "./keepers.ts";
@@ -15,7 +15,6 @@ test("the late record does not count: the newer token stays, for the one that wr
 	const requests = heldRequests();
 	let refuses = false;
 	const scene = newScene({
-		staleMs: 300,
 		onRequest: async () => {
 			await requests.arrive();
 			if (refuses) throw refusal;
@@ -23,23 +22,26 @@ test("the late record does not count: the newer token stays, for the one that wr
 	});
 	const value = () => decodeToken(readFileSync(scene.path, "utf8"))?.value;
 	const late = scene.start();
-	await late.keeper.look();
+	await late.keeper.reconcile();
 	const third = scene.start();
-	await third.keeper.look();
+	await third.keeper.reconcile();
 
 	requests.hold();
 	const record = keptBack();
 	const answer = late.keeper.force();
 	await requests.arrived();
 	requests.letGo({ butThoseHeld: true });
-	// Its lock bears no name, as the record that names it has not come.
+	// Its lock bears no name, as the record that names it has not come; and it has
+	// shown no heartbeat since the writer was stopped.
+	const longAgo = new Date(Date.now() - 60_000);
+	utimesSync(`${scene.path}.lock`, longAgo, longAgo);
 	const other = scene.start();
 	await other.keeper.force();
 	const newer = scene.issued.at(-1);
 	expect(value()).toBe(newer);
 
 	appendFileSync(scene.statePath, record());
-	const { published } = decodeState(readFileSync(scene.statePath, "utf8"));
+	const { published } = decodeRecord(readFileSync(scene.statePath, "utf8"));
 	expect(published?.reason).toBe("forced");
 	refuses = true;
 	requests.letGo();
@@ -48,7 +50,7 @@ test("the late record does not count: the newer token stays, for the one that wr
 		token: { value: newer },
 	});
 	for (const { keeper } of [late, third, other, scene.start()]) {
-		await keeper.look();
+		await keeper.reconcile();
 		expect(value()).toBe(newer);
 	}
 	expect(scene.issued).toHaveLength(2);

@@ -37,7 +37,7 @@ async function race({ path, lock, by }: RaceOrder): Promise<RaceResult> {
 		staleMs: 60_000,
 		self,
 		clock: systemClock,
-		lastMark: () => ({ replaces: "", at: 0, by, lock }),
+		lastIntent: () => ({ replaces: "", at: 0, by, lock }),
 	});
 	for (;;) {
 		if (fs.existsSync(`${path}.over`)) return { held: false, together: false };

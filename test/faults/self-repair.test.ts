@@ -6,7 +6,7 @@ import { execFileSync } from "node:child_process";
 import fs from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test, vi } from "vitest";
-import { decodeState, statePathOf } from "../../src/core/record.ts";
+import { decodeRecord, recordPathOf } from "../../src/core/record.ts";
 import { newAccounts, writeConfig } from "../support/config-file.ts";
 import { newDirectory } from "../support/directory.ts";
 import { eventually } from "../support/eventually.ts";
@@ -99,23 +99,23 @@ const harms: readonly Harm[] = [
 	}),
 	harm("deleted, and its state replaced by a fifo", (path) => {
 		fs.rmSync(path);
-		fs.rmSync(statePathOf(path));
-		execFileSync("mkfifo", [statePathOf(path)]);
+		fs.rmSync(recordPathOf(path));
+		execFileSync("mkfifo", [recordPathOf(path)]);
 	}),
 	{
 		what: "deleted, and its state replaced by a link",
 		act: (path) => {
 			const target = precious(join(path, "..", "..", "precious-state"));
 			fs.rmSync(path);
-			fs.rmSync(statePathOf(path));
-			fs.symlinkSync(target.path, statePathOf(path));
+			fs.rmSync(recordPathOf(path));
+			fs.symlinkSync(target.path, recordPathOf(path));
 			return target.isUntouched;
 		},
 	},
 	harm("deleted, and its state a folder", (path) => {
 		fs.rmSync(path);
-		fs.rmSync(statePathOf(path));
-		fs.mkdirSync(statePathOf(path));
+		fs.rmSync(recordPathOf(path));
+		fs.mkdirSync(recordPathOf(path));
 	}),
 	harm("deleted, beside an old lock of nobody", (path) => {
 		fs.mkdirSync(`${path}.lock`);
@@ -228,7 +228,7 @@ test("a token that is put back just when the answer comes does not take the plac
 	});
 	const scene = newScene({ onRequest: () => new Promise(give(requests)) });
 	const { keeper } = scene.start();
-	await keeper.look();
+	await keeper.reconcile();
 	const syncAll = async (until: Promise<unknown>) => {
 		let isOver = false;
 		void until.then(() => {
@@ -249,7 +249,7 @@ test("a token that is put back just when the answer comes does not take the plac
 	syncs.pop()?.();
 	await eventually(() => requests.length === 1, { what: "a request" });
 	fs.rmSync(scene.path);
-	const mended = keeper.mend();
+	const mended = keeper.repair();
 	await eventually(() => syncs.length === 1, { what: "the repair's sync" });
 	requests.pop()?.();
 	for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
@@ -341,13 +341,13 @@ test("a directory that is made again is as open to its readers as it was, and no
 test("a refresh that the disk held up for long comes with the first look after it is well", async () => {
 	const { scene, pass } = newSlowScene();
 	const { keeper, events } = scene.start();
-	await keeper.look();
+	await keeper.reconcile();
 	const { restore } = takeDirectoryAway(scene.directory);
 	pass(1_000);
 	const wish = keeper.force();
 	for (let look = 0; look < 20; look++) {
 		pass(60_000);
-		await keeper.look();
+		await keeper.reconcile();
 	}
 	expect(await wish).toMatchObject({ outcome: "failed" });
 	expect(scene.issued.length).toBe(1);
@@ -355,30 +355,30 @@ test("a refresh that the disk held up for long comes with the first look after i
 
 	restore();
 	pass(1_000);
-	expect(await keeper.look()).toMatchObject({ kind: "refreshed" });
+	expect(await keeper.reconcile()).toMatchObject({ kind: "refreshed" });
 	expect(scene.issued.length).toBe(2);
 });
 
 test.each([
-	["by itself", "rested", () => {}],
+	["by itself", "idle", () => {}],
 	["by us", "republished", (path: string) => fs.rmSync(path)],
 ])(
 	"a repair that failed is forgotten once the file is back, %s",
 	async (_whose, kind, harm) => {
 		const { scene, pass } = newSlowScene();
 		const { keeper } = scene.start();
-		await keeper.look();
+		await keeper.reconcile();
 		const { restore } = takeDirectoryAway(scene.directory);
 		pass(1_000);
-		expect(await keeper.look()).toMatchObject({ kind: "failed" });
-		expect(keeper.recall().pause?.failure).toMatchObject({ attempts: 1 });
+		expect(await keeper.reconcile()).toMatchObject({ kind: "failed" });
+		expect(keeper.record().pause?.failure).toMatchObject({ attempts: 1 });
 
 		restore();
 		harm(scene.path);
 		pass(60_000);
-		expect(await keeper.look()).toMatchObject({ kind });
-		expect(keeper.needsLook()).toBeUndefined();
-		expect(keeper.recall().pause?.failure).toBeUndefined();
+		expect(await keeper.reconcile()).toMatchObject({ kind });
+		expect(keeper.needs()).toBeUndefined();
+		expect(keeper.record().pause?.failure).toBeUndefined();
 		expect(scene.issued.length).toBe(1);
 	},
 );
@@ -386,9 +386,9 @@ test.each([
 test("what failed on this disk is not written down as what failed at WeChat, neither with a repair nor with a refresh", async () => {
 	const { scene, pass } = newSlowScene();
 	const { keeper } = scene.start();
-	await keeper.look();
+	await keeper.reconcile();
 	const failuresInState = () =>
-		decodeState(fs.readFileSync(scene.statePath, "utf8")).pause?.failure;
+		decodeRecord(fs.readFileSync(scene.statePath, "utf8")).pause?.failure;
 	for (const harm of [
 		() => {
 			fs.rmSync(scene.path);
@@ -398,14 +398,14 @@ test("what failed on this disk is not written down as what failed at WeChat, nei
 	]) {
 		const { restore } = takeDirectoryAway(scene.directory);
 		pass(1_000);
-		expect(await keeper.look()).toMatchObject({ kind: "failed" });
+		expect(await keeper.reconcile()).toMatchObject({ kind: "failed" });
 		restore();
 		harm();
 		pass(60_000);
-		await keeper.look();
-		expect(keeper.needsLook()).toBeUndefined();
+		await keeper.reconcile();
+		expect(keeper.needs()).toBeUndefined();
 		expect(failuresInState()).toBeUndefined();
-		expect(keeper.recall().pause).toBeUndefined();
+		expect(keeper.record().pause).toBeUndefined();
 	}
 });
 

@@ -1,15 +1,15 @@
 /** The issuer: what it sends, byte for byte, whom it asks, and what it believes. */
 import { describe, expect, test } from "vitest";
 import type { IssuerError } from "../../src/core/errors.ts";
+import type { ProbeResult } from "../../src/core/ports.ts";
 import {
-	createIssuer,
+	createAccessTokenIssuer,
 	type IssuerOptions,
-	type Verdict,
 } from "../../src/issuer/access-token.ts";
 import type { HttpAnswer, HttpRequest } from "../../src/issuer/http.ts";
 import { createHttp } from "../../src/issuer/http.ts";
 import { LinkError } from "../../src/issuer/link-error.ts";
-import { createLinkWitness } from "../../src/issuer/link-monitor.ts";
+import { createLinkMonitor } from "../../src/issuer/link-monitor.ts";
 import { noteSecret } from "../support/leaks.ts";
 import { logTo } from "../support/log-to.ts";
 import { rawAnswer, startRaw } from "../support/raw-server.ts";
@@ -41,7 +41,7 @@ function scripted(
 			? { status: answer, text: "", serverTime: undefined }
 			: { status: 200, text: answer, serverTime: wishes.date };
 	};
-	const issuer = createIssuer({
+	const issuer = createAccessTokenIssuer({
 		appid,
 		secret,
 		interface: "classic",
@@ -49,7 +49,7 @@ function scripted(
 		timeoutMs: 10_000,
 		http: { send },
 		clock,
-		witness: createLinkWitness(
+		monitor: createLinkMonitor(
 			clock,
 			logTo(({ message }) => told.push(message)),
 		),
@@ -62,7 +62,7 @@ function scripted(
 		hosts: () => sent.map(({ baseUrl }) => new URL(baseUrl).host),
 		sent,
 		failure: async (force = false): Promise<IssuerError> =>
-			issuer.fetch({ force }).then(
+			issuer.issue({ force }).then(
 				() => {
 					throw new Error("the fetch did not fail");
 				},
@@ -78,14 +78,16 @@ const lost = new LinkError("timeout", "timeout", true);
 describe("a request is sent byte for byte as the contract says:", () => {
 	async function captured(
 		wire: "classic" | "stable",
-		act: (issuer: ReturnType<typeof createIssuer>) => Promise<unknown>,
+		act: (
+			issuer: ReturnType<typeof createAccessTokenIssuer>,
+		) => Promise<unknown>,
 	) {
 		const raw = await startRaw(({ socket }) => {
 			socket.write(rawAnswer({ body: token }));
 		});
 		const http = createHttp({ connectTimeoutMs: 5_000, env: {} });
 		await act(
-			createIssuer({
+			createAccessTokenIssuer({
 				appid,
 				secret,
 				interface: wire,
@@ -93,7 +95,7 @@ describe("a request is sent byte for byte as the contract says:", () => {
 				timeoutMs: 10_000,
 				http,
 				clock: { now: Date.now, monotonic: () => 0 },
-				witness: { serverTime: () => {}, answered: () => {} },
+				monitor: { serverTime: () => {}, answered: () => {} },
 				stopping: new AbortController().signal,
 			}),
 		);
@@ -107,7 +109,7 @@ describe("a request is sent byte for byte as the contract says:", () => {
 
 	test("classic, with every special character of a secret encoded", async () => {
 		const text = await captured("classic", (issuer) =>
-			issuer.fetch({ force: false }),
+			issuer.issue({ force: false }),
 		);
 		expect(text).toBe(
 			`GET /cgi-bin/token?grant_type=client_credential&appid=wx_1-A&secret=${encoded} HTTP/1.1\r\n${headers}\r\n`,
@@ -122,7 +124,7 @@ describe("a request is sent byte for byte as the contract says:", () => {
 	});
 
 	test.each([false, true])("stable, with force %s", async (force) => {
-		const text = await captured("stable", (issuer) => issuer.fetch({ force }));
+		const text = await captured("stable", (issuer) => issuer.issue({ force }));
 		const body = `{"grant_type":"client_credential","appid":"wx_1-A","secret":${JSON.stringify(secret)},"force_refresh":${force}}`;
 		expect(text).toBe(
 			`POST /cgi-bin/stable_token HTTP/1.1\r\n${headers}content-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
@@ -159,7 +161,7 @@ describe("the base URLs", () => {
 
 	test.each(linkFaults)("after %s the next one is asked", async (fault) => {
 		const { issuer, hosts } = scripted([fault, token]);
-		await expect(issuer.fetch({ force: false })).resolves.toEqual({
+		await expect(issuer.issue({ force: false })).resolves.toEqual({
 			value: "token",
 			lifetimeMs: 7_200_000,
 			requestedAt: now,
@@ -198,7 +200,7 @@ describe("the base URLs", () => {
 			...[502, token],
 		]);
 		for (let attempt = 0; attempt < 5; attempt += 1)
-			await issuer.fetch({ force: false });
+			await issuer.issue({ force: false });
 		const [a, b] = ["api.weixin.qq.com", "api2.weixin.qq.com"];
 		expect(hosts()).toEqual([a, b, a, b, a, a, a, b]);
 		// Told at each change, and not at each attempt.
@@ -271,8 +273,8 @@ describe("the base URLs", () => {
 		const stable = { interface: "stable" } as const;
 		const [a, b] = ["api.weixin.qq.com", "api2.weixin.qq.com"];
 		const answered = scripted([lost, token, token], stable);
-		await answered.issuer.fetch({ force: false });
-		await answered.issuer.fetch({ force: true });
+		await answered.issuer.issue({ force: false });
+		await answered.issuer.issue({ force: true });
 		expect(answered.hosts()).toEqual([a, b, b]);
 		// It may have been worked on: WeChat allows one in 30 s.
 		for (const fault of [lost, 502]) {
@@ -282,7 +284,7 @@ describe("the base URLs", () => {
 		}
 		// It has not left: another name may do.
 		const unsent = scripted([refused, token], stable);
-		await unsent.issuer.fetch({ force: true });
+		await unsent.issuer.issue({ force: true });
 		expect(unsent.hosts()).toEqual([a, b]);
 		expect(unsent.sent.map(({ onlyOnce }) => onlyOnce)).toEqual([true, true]);
 	});
@@ -299,13 +301,13 @@ describe("a lifetime", () => {
 		const { issuer } = scripted([
 			`{"access_token":"t","expires_in":${seconds}}`,
 		]);
-		const grant = await issuer.fetch({ force: false });
+		const grant = await issuer.issue({ force: false });
 		expect(grant.lifetimeMs).toBe(lifetimeMs);
 	});
 });
 
 describe("a probe", () => {
-	const verdicts: readonly (readonly [Answer, Verdict])[] = [
+	const verdicts: readonly (readonly [Answer, ProbeResult])[] = [
 		['{"ip_list":["1.2.3.4"]}', "alive"],
 		['{"ip_list":[]}', "alive"],
 		['{"errcode":0,"errmsg":"ok"}', "alive"],
@@ -370,7 +372,7 @@ describe("a clock that differs from WeChat's", () => {
 		"by %s ms in its Date leads to the warnings %j",
 		async (offset, warned) => {
 			const { issuer, told } = scripted([token], answerAt(offset));
-			await issuer.fetch({ force: false });
+			await issuer.issue({ force: false });
 			expect(told).toEqual(warned);
 		},
 	);
@@ -378,7 +380,7 @@ describe("a clock that differs from WeChat's", () => {
 	test("is told once, not at each answer", async () => {
 		const { issuer, told } = scripted([token, token, token], answerAt(90_000));
 		for (let count = 0; count < 3; count += 1)
-			await issuer.fetch({ force: false });
+			await issuer.issue({ force: false });
 		expect(told).toEqual([behindBy(90)]);
 	});
 

@@ -1,11 +1,11 @@
 import fs, { readFileSync } from "node:fs";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import type { IssuerErrorKind } from "../../src/core/errors.ts";
-import { decodeState } from "../../src/core/record.ts";
+import { decodeRecord } from "../../src/core/record.ts";
 import {
 	knownErrcodes,
-	type LinkTrouble,
-	linkTroubles,
+	type LinkErrorKind,
+	linkErrors,
 } from "../../src/issuer/errcode.ts";
 import {
 	type Fault,
@@ -166,7 +166,7 @@ describe.each(["classic", "stable"] as const)("%s:", (wire) => {
 			.filter(({ event }) => event !== "token.expired")
 			.map(({ level }) => level);
 		expect(new Set(later)).toEqual(new Set(["debug"]));
-		expect(decodeState(keeping.state()).pause?.failure).toMatchObject({
+		expect(decodeRecord(keeping.state()).pause?.failure).toMatchObject({
 			attempts: 12,
 			since: attempts[0]?.at,
 		});
@@ -216,7 +216,7 @@ test("a second signal within the cooldown, after a failure, is kept for its end"
 	await simulator.clearFaults();
 	await keeping.advance(2);
 	const answer = keeping.keeper().force();
-	await keeping.keeper().idle();
+	await keeping.keeper().whenIdle();
 	await keeping.advance(8.1);
 	expect(await keeping.tick()).toMatchObject({ kind: "refreshed" });
 	expect(await answer).toMatchObject({ outcome: "refreshed" });
@@ -433,7 +433,7 @@ const slow = { kind: "config", wait: 5 * minute, sent: false } as const;
 /** What the server at the base URL does instead of answering. */
 const spoilt: readonly (readonly [
 	string,
-	LinkTrouble,
+	LinkErrorKind,
 	TroubleRow,
 	(request: RawRequest) => void,
 ])[] = [
@@ -653,7 +653,7 @@ const spoilt: readonly (readonly [
 /** A base URL where no request ever arrives. */
 const astray: readonly (readonly [
 	string,
-	LinkTrouble,
+	LinkErrorKind,
 	TroubleRow,
 	() => Promise<string>,
 ])[] = [
@@ -732,7 +732,7 @@ test("no trouble of the table goes untested", () => {
 	const tested = new Set([...spoilt, ...astray].map(([, trouble]) => trouble));
 	// These need a trusted certificate and a proxy: see once.test.ts and http.test.ts.
 	tested.add("certificate").add("no-proxy");
-	expect(Object.keys(linkTroubles).sort()).toEqual([...tested].sort());
+	expect(Object.keys(linkErrors).sort()).toEqual([...tested].sort());
 });
 
 describe("instead of an answer", () => {
@@ -909,10 +909,10 @@ function expectWait(
 
 function expectTrouble(
 	{ error }: Failed,
-	trouble: LinkTrouble,
+	trouble: LinkErrorKind,
 	{ kind, code, detail = "", sent }: TroubleRow,
 ): void {
-	expect(error.message).toContain(linkTroubles[trouble].meaning);
+	expect(error.message).toContain(linkErrors[trouble].meaning);
 	expect(error).toMatchObject({ sent, mayHaveIssued: sent });
 	expect(error.message).toContain(detail);
 	if (code !== undefined) expect(error.code).toMatch(code);
@@ -945,7 +945,7 @@ test("who has nothing to fetch, or may not yet, makes no lock", async () => {
 		made.mockRestore();
 	});
 	keeping.restart();
-	expect(await keeping.keeper().look()).toMatchObject({ kind: "rested" });
+	expect(await keeping.keeper().reconcile()).toMatchObject({ kind: "idle" });
 	expect(made).not.toHaveBeenCalled();
 
 	await simulator.addFault({ mode: "errcode", errcode: 40164 });
@@ -954,6 +954,6 @@ test("who has nothing to fetch, or may not yet, makes no lock", async () => {
 	expect(kind).toBe("failed");
 	expect(made).toHaveBeenCalledOnce();
 	await keeping.advance(5);
-	expect(await keeping.tick()).toMatchObject({ kind: "held-back" });
+	expect(await keeping.tick()).toMatchObject({ kind: "deferred" });
 	expect(made).toHaveBeenCalledOnce();
 });

@@ -171,7 +171,7 @@ describe("the answer", () => {
 			headers: { "Content-Encoding": "gzip" },
 		});
 		expect((await whole(packed(body64))).text).toHaveLength(65_536);
-		const big = { trouble: "too-large", sent: true };
+		const big = { kind: "too-large", sent: true };
 		expect(await refused(rawAnswer({ body: body64and1 }))).toMatchObject(big);
 		expect(await refused(rawAnswer(packed(body64and1)))).toMatchObject(big);
 		const bomb = Buffer.alloc(20_000_000);
@@ -194,34 +194,34 @@ describe("the answer", () => {
 			more();
 		});
 		expect(await newHttp().failure(url)).toMatchObject({
-			trouble: "too-large",
+			kind: "too-large",
 		});
 		const { socket } = raw.requests[0] as RawRequest;
 		await closed(socket);
 	});
 
 	test("is not believed in an encoding that is broken or unknown", async () => {
-		const trouble = "not-json";
+		const kind = "not-json";
 		expect(await refused(compressed("gzip", Buffer.from("{}")))).toMatchObject({
-			trouble,
+			kind,
 			message: expect.stringContaining("(broken gzip)"),
 		});
 		expect(
 			await refused(compressed("zstd\u001b[31m", Buffer.from("{}"))),
 		).toBeInstanceOf(LinkError);
 		expect(await refused(compressed("zstd", Buffer.from("{}")))).toMatchObject({
-			trouble,
+			kind,
 			message: expect.stringContaining("(content-encoding zstd)"),
 		});
 	});
 
 	test("is no answer if it is no HTTP, or has giant headers", async () => {
 		expect(await refused("SSH-2.0-OpenSSH_9.6\r\n\r\n")).toMatchObject({
-			trouble: "not-http",
+			kind: "not-http",
 			sent: true,
 		});
 		const head = `HTTP/1.1 200 OK\r\nX: ${"x".repeat(70_000)}\r\n\r\n`;
-		expect(await refused(head)).toMatchObject({ trouble: "too-large" });
+		expect(await refused(head)).toMatchObject({ kind: "too-large" });
 	});
 
 	test("of another status is not read: a gateway's endless error page fails over like a short one", async () => {
@@ -259,7 +259,7 @@ describe("a link that fails", () => {
 			onConnection: (socket) => socket.destroy(),
 		});
 		const { failure } = newHttp();
-		const unreachable = { trouble: "unreachable", sent: false };
+		const unreachable = { kind: "unreachable", sent: false };
 		expect(await failure(refusing)).toMatchObject({
 			...unreachable,
 			code: "ECONNREFUSED",
@@ -277,7 +277,7 @@ describe("a link that fails", () => {
 	});
 
 	test("after that says so: WeChat may have issued a token", async () => {
-		const interrupted = { trouble: "interrupted", sent: true };
+		const interrupted = { kind: "interrupted", sent: true };
 		const cases: Record<string, (request: RawRequest) => void> = {
 			reset: ({ socket }) => socket.resetAndDestroy(),
 			"closed without a word": ({ socket }) => socket.end(),
@@ -307,7 +307,7 @@ describe("a link that fails", () => {
 		const timeoutMs = 150;
 		const { failure } = newHttp();
 		const silent = await urlOf(() => {});
-		const late = { trouble: "timeout", code: "timeout", sent: true };
+		const late = { kind: "timeout", code: "timeout", sent: true };
 		expect(await failure(silent.url, { timeoutMs })).toMatchObject(late);
 		const dripping = await urlOf(({ socket }) => {
 			socket.write("HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n");
@@ -326,14 +326,14 @@ describe("a link that fails", () => {
 		const mute = await startRaw(() => {}, { onConnection: () => {} });
 		expect(
 			await failure(`https://127.0.0.1:${mute.port}`, { timeoutMs }),
-		).toMatchObject({ trouble: "unreachable", code: "timeout", sent: false });
+		).toMatchObject({ kind: "unreachable", code: "timeout", sent: false });
 	});
 
 	test("by silence before the connection is there ends with the connection's own time", async () => {
 		const mute = await startRaw(() => {}, { onConnection: () => {} });
 		const { failure } = newHttp({}, 200);
 		expect(await failure(`https://127.0.0.1:${mute.port}`)).toMatchObject({
-			trouble: "unreachable",
+			kind: "unreachable",
 			code: "UND_ERR_CONNECT_TIMEOUT",
 			sent: false,
 		});
@@ -367,7 +367,7 @@ describe("TLS", () => {
 		const selfSigned = await startRaw(honest, { tls: aCertificate() });
 		expect(await failure(`https://127.0.0.1:${selfSigned.port}`)).toMatchObject(
 			{
-				trouble: "intercepted",
+				kind: "intercepted",
 				code: "DEPTH_ZERO_SELF_SIGNED_CERT",
 				sent: false,
 			},
@@ -385,7 +385,7 @@ describe("TLS", () => {
 		});
 		expect(
 			await newHttp().failure(`https://127.0.0.1:${selfSigned.port}`),
-		).toMatchObject({ trouble: "intercepted", sent: false });
+		).toMatchObject({ kind: "intercepted", sent: false });
 		expect(selfSigned.requests).toEqual([]);
 	});
 
@@ -398,7 +398,7 @@ describe("TLS", () => {
 				),
 		});
 		expect(await failure(`https://127.0.0.1:${plain.port}`)).toMatchObject({
-			trouble: "no-tls",
+			kind: "no-tls",
 			sent: false,
 		});
 	});
@@ -443,7 +443,7 @@ describe("a connection that went stale while it was idle costs no failed request
 			onlyOnce: true,
 		});
 		await expect(second()).rejects.toMatchObject({
-			trouble: "interrupted",
+			kind: "interrupted",
 			sent: true,
 		});
 		expect(raw.requests).toHaveLength(2);
@@ -456,7 +456,7 @@ describe("a connection that went stale while it was idle costs no failed request
 			else socket.resetAndDestroy();
 			answers -= 1;
 		});
-		expect(await http.failure(url)).toMatchObject({ trouble: "interrupted" });
+		expect(await http.failure(url)).toMatchObject({ kind: "interrupted" });
 		expect(raw.requests).toHaveLength(3);
 	});
 
@@ -465,7 +465,7 @@ describe("a connection that went stale while it was idle costs no failed request
 			if (nth === 1) socket.write(rawAnswer({ body: "{}" }));
 			else socket.end("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{");
 		});
-		expect(await http.failure(url)).toMatchObject({ trouble: "interrupted" });
+		expect(await http.failure(url)).toMatchObject({ kind: "interrupted" });
 		expect(raw.requests).toHaveLength(2);
 	});
 
@@ -515,7 +515,7 @@ describe("a proxy", () => {
 		]) {
 			const { failure } = newHttp({ https_proxy });
 			expect(await failure(target)).toMatchObject({
-				trouble: "intercepted",
+				kind: "intercepted",
 				sent: false,
 			});
 		}
@@ -538,20 +538,20 @@ describe("a proxy", () => {
 		][] = [
 			[
 				answering({ status: "407 Proxy Authentication Required" }),
-				{ trouble: "proxy-refused", code: "http 407 to CONNECT" },
+				{ kind: "proxy-refused", code: "http 407 to CONNECT" },
 			],
 			[
 				answering({ status: "403 Forbidden", body: "<html>" }),
-				{ trouble: "proxy-refused" },
+				{ kind: "proxy-refused" },
 			],
 			[
 				answering({ status: "503 Service Unavailable" }),
-				{ trouble: "unreachable", code: "http 503 from the proxy" },
+				{ kind: "unreachable", code: "http 503 from the proxy" },
 			],
-			[({ socket }) => socket.end(), { trouble: "no-proxy" }],
-			[({ socket }) => socket.resetAndDestroy(), { trouble: "no-proxy" }],
-			[writing("SSH-2.0-OpenSSH_9.6\r\n\r\n"), { trouble: "no-proxy" }],
-			[() => {}, { trouble: "no-proxy", code: "no answer to CONNECT" }],
+			[({ socket }) => socket.end(), { kind: "no-proxy" }],
+			[({ socket }) => socket.resetAndDestroy(), { kind: "no-proxy" }],
+			[writing("SSH-2.0-OpenSSH_9.6\r\n\r\n"), { kind: "no-proxy" }],
+			[() => {}, { kind: "no-proxy", code: "no answer to CONNECT" }],
 		];
 		for (const [answer, expected] of cases) {
 			const { raw, port } = await startProxy(answer);
@@ -566,7 +566,7 @@ describe("a proxy", () => {
 		}
 		const https_proxy = `http://127.0.0.1:${await freePort()}`;
 		expect(await newHttp({ https_proxy }).failure(target)).toMatchObject({
-			trouble: "no-proxy",
+			kind: "no-proxy",
 			code: "ECONNREFUSED",
 		});
 	});
@@ -574,7 +574,7 @@ describe("a proxy", () => {
 	test("whose own certificate is not to be trusted gets no request", async () => {
 		const { raw, port } = await startProxy(() => {}, aCertificate());
 		const { failure } = newHttp({ https_proxy: `https://127.0.0.1:${port}` });
-		expect(await failure(target)).toMatchObject({ trouble: "intercepted" });
+		expect(await failure(target)).toMatchObject({ kind: "intercepted" });
 		expect(raw.requests).toEqual([]);
 	});
 
@@ -582,7 +582,7 @@ describe("a proxy", () => {
 		const { port } = await startProxy(() => {});
 		const { failure } = newHttp({ https_proxy: `http://127.0.0.1:${port}` });
 		expect(await failure(target, { timeoutMs: 150 })).toMatchObject({
-			trouble: "unreachable",
+			kind: "unreachable",
 			code: "timeout",
 			sent: false,
 		});

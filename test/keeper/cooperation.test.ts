@@ -16,13 +16,13 @@ function ticking() {
 test("a forced refresh after the state was deleted stays the newest, whatever an older process remembers", async () => {
 	const scene = newScene({ clock: ticking() });
 	const [one, other] = [scene.start(), scene.start()];
-	await one.keeper.look();
+	await one.keeper.reconcile();
 	await one.keeper.force();
-	await other.keeper.look();
+	await other.keeper.reconcile();
 
 	rmSync(scene.statePath);
 	await one.keeper.force();
-	await other.keeper.look();
+	await other.keeper.reconcile();
 
 	expect(readTokenFile(scene.path).value).toBe(scene.issued.at(-1));
 	expect(other.keeper.current()?.value).toBe(scene.issued.at(-1));
@@ -32,14 +32,14 @@ test("a forced refresh after the state was deleted stays the newest, whatever an
 test("a new process that finds the state garbled publishes what older ones take for the newest", async () => {
 	const scene = newScene({ clock: ticking() });
 	const old = scene.start();
-	await old.keeper.look();
+	await old.keeper.reconcile();
 	for (let time = 0; time < 3; time++) await old.keeper.force();
 
 	writeFileSync(scene.statePath, "{");
 	const young = scene.start();
 	await young.keeper.force();
 	await young.keeper.force();
-	await old.keeper.look();
+	await old.keeper.reconcile();
 
 	expect(readTokenFile(scene.path).value).toBe(scene.issued.at(-1));
 	expect(old.keeper.current()?.value).toBe(scene.issued.at(-1));
@@ -50,10 +50,10 @@ test("a signal that another process's refresh of the same moment answers leaves 
 	let now = Date.now();
 	const scene = newScene({ clock: { now: () => now, monotonic: () => now } });
 	const [one, other] = [scene.start(), scene.start()];
-	await one.keeper.look();
+	await one.keeper.reconcile();
 	now += 60_000;
 	await one.keeper.force();
-	await other.keeper.look();
+	await other.keeper.reconcile();
 	const shared = () =>
 		other.events.filter(({ event }) => event === "refresh.shared").length;
 

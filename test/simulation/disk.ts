@@ -1,17 +1,14 @@
-/** The disk of a simulated machine: a store as token-file.ts promises it, and no more. */
+/** The disk of a simulated machine: a store as core/ports.ts promises it, and no more. */
 
-import type { Reading } from "../../src/core/decide.ts";
+import type { Reading } from "../../src/core/credential.ts";
 import { StoreError } from "../../src/core/errors.ts";
+import type { Lease, Slot } from "../../src/core/ports.ts";
 import {
-	type AccountState,
-	decodeState,
-	encodeState,
+	decodeRecord,
+	encodeRecord,
+	type SharedRecord,
 } from "../../src/core/record.ts";
 import { decodeToken, encodeToken, type Token } from "../../src/core/token.ts";
-import type {
-	LockedStore,
-	TokenStore,
-} from "../../src/store/directory-store.ts";
 import type { Agenda } from "./agenda.ts";
 import { lastResult } from "./last-result.ts";
 
@@ -48,7 +45,7 @@ export interface Disk<Who> {
 	fullUntil: number;
 	/** What an app reads; undefined: no token. */
 	readToken(): Token | undefined;
-	storeOf(who: Who): TokenStore;
+	slotOf(who: Who): Slot;
 }
 
 /** A lock whose holder has given no sign of life for so long is taken over. */
@@ -69,9 +66,9 @@ export function createDisk<Who extends Writer>({
 		const found = reading();
 		return found.kind === "token" ? found.token : undefined;
 	};
-	const recall = lastResult(
+	const record = lastResult(
 		() => state,
-		(text): AccountState => decodeState(text ?? ""),
+		(text): SharedRecord => decodeRecord(text ?? ""),
 	);
 
 	const mustFit = () => {
@@ -96,7 +93,7 @@ export function createDisk<Who extends Writer>({
 		return lock;
 	};
 
-	const lockedStore = (who: Who, instance: number): LockedStore => {
+	const leaseOf = (who: Who, instance: number): Lease => {
 		const isHeld = () => lock?.instance === instance;
 		const mustHold = () => {
 			if (!isHeld()) throw new StoreError("lost", "lost", "");
@@ -110,15 +107,15 @@ export function createDisk<Who extends Writer>({
 			});
 			await effect(who, `${name}: after`, mustHold);
 		};
-		const remember = (content: AccountState) =>
-			write("remember", () => {
-				state = encodeState(content);
+		const writeRecord = (content: SharedRecord) =>
+			write("write", () => {
+				state = encodeRecord(content);
 			});
 		return {
-			lock: String(instance),
-			remember,
-			publish: async (token, voucher) => {
-				if (voucher !== undefined) await remember(voucher);
+			id: String(instance),
+			write: writeRecord,
+			publish: async (token, record) => {
+				if (record !== undefined) await writeRecord(record);
 				await write("publish", () => {
 					const before = readToken();
 					disk.token = encodeToken(token);
@@ -136,14 +133,15 @@ export function createDisk<Who extends Writer>({
 		token: undefined,
 		fullUntil: 0,
 		readToken,
-		storeOf: (who) => ({
+		slotOf: (who) => ({
 			read: reading,
-			recall,
-			acquire: async (patienceMs) => {
-				const giveUpAt = agenda.now() + patienceMs;
+			record,
+			snapshot: () => ({}),
+			acquire: async (timeoutMs) => {
+				const giveUpAt = agenda.now() + timeoutMs;
 				for (;;) {
 					const taken = await effect(who, "lock", () => take(who));
-					if (taken !== undefined) return lockedStore(who, taken.instance);
+					if (taken !== undefined) return leaseOf(who, taken.instance);
 					if (agenda.now() >= giveUpAt) return undefined;
 					await effect(who, "wait for the lock", () => {}, 50);
 				}

@@ -5,10 +5,10 @@
  * are models of what their contracts promise. One seed, one history.
  */
 
-import type { KnownToken, Rules } from "../../src/core/decide.ts";
+import type { Credential, KnownToken } from "../../src/core/credential.ts";
 import type { ProcessName } from "../../src/core/record.ts";
 import { encodeToken } from "../../src/core/token.ts";
-import { createIssuer } from "../../src/issuer/access-token.ts";
+import { createAccessTokenIssuer } from "../../src/issuer/access-token.ts";
 import type { HttpRequest } from "../../src/issuer/http.ts";
 import { LinkError } from "../../src/issuer/link-error.ts";
 import { createKeeper, type Keeper } from "../../src/keeper/keeper.ts";
@@ -58,16 +58,25 @@ export async function play(scenario: Scenario): Promise<History> {
 		seed: scenario.seed + 1,
 		knobs: { tokenLifetimeSeconds: lifetimeMs / 1000 },
 	});
-	const rules: Rules = {
-		interface: scenario.interface,
-		refreshBeforeMs: 400_000,
-		cooldownMs: 10_000,
-		budget: scenario.budget ?? 60,
+	const credential: Credential = {
+		id: "token",
+		kind:
+			scenario.interface === "stable" ? "stable_access_token" : "access_token",
+		appid,
+		file: "token",
+		needs: [],
+		limits: {
+			refreshBeforeMs: 400_000,
+			cooldownMs: 10_000,
+			budget: scenario.budget ?? 60,
+			timeoutMs: 10_000,
+		},
 	};
+	const { budget } = credential.limits;
 	const endAt = startAt + scenario.lifetimes * lifetimeMs;
 	const isStormy = scenario.events.some(({ kind }) => kind === "hup-storm");
 	const patienceMs =
-		isStormy || rules.budget < 60 ? recoveryWithoutBudgetMs : recoveryMs;
+		isStormy || budget < 60 ? recoveryWithoutBudgetMs : recoveryMs;
 	const violations: string[] = [];
 	const agenda = createAgenda(startAt);
 	let processes: Process[] = [];
@@ -275,14 +284,14 @@ export async function play(scenario: Scenario): Promise<History> {
 			keeper: undefined as never,
 			build: undefined as never,
 		};
-		const store = disk.storeOf(who);
+		const slot = disk.slotOf(who);
 		who.build = (known) =>
 			createKeeper({
 				known,
-				appid,
-				rules,
-				store,
-				issuer: createIssuer({
+				credential,
+				slot,
+				parents: () => noParents,
+				issuer: createAccessTokenIssuer({
 					appid,
 					secret,
 					interface: scenario.interface,
@@ -290,7 +299,7 @@ export async function play(scenario: Scenario): Promise<History> {
 					timeoutMs: 10_000,
 					http: { send: (request) => send(who, request) },
 					clock,
-					witness: deaf,
+					monitor: deaf,
 					stopping: neverStopping,
 				}),
 				clock,
@@ -298,10 +307,9 @@ export async function play(scenario: Scenario): Promise<History> {
 				self: who.name,
 				startedAt,
 				isDead: isGone,
-				log: silent,
-				patienceMs: staleMs,
+				lockTimeoutMs: staleMs,
 				wakeAt: (at) => agenda.at(at - wallOffset, () => tick(who)),
-				count: () => {},
+				emit: () => {},
 				onBug: (error) => violate(`a bug: ${String(error)}`),
 			});
 		who.keeper = who.build(undefined);
@@ -315,7 +323,7 @@ export async function play(scenario: Scenario): Promise<History> {
 		note(`${index} starts`);
 		agenda.stir();
 		void who.keeper
-			.look(10_000)
+			.reconcile(10_000)
 			.catch((error) => violate(`a bug: ${String(error)}`));
 		const beat = () => {
 			if (!who.alive || agenda.now() >= endAt) return;
@@ -328,14 +336,14 @@ export async function play(scenario: Scenario): Promise<History> {
 	const tick = (who: Process) => {
 		if (!canRun(who)) return;
 		const onBug = (error: unknown) => violate(`a bug: ${String(error)}`);
-		if (who.keeper.isAtWork()) {
-			void who.keeper.mend().catch(onBug);
+		if (who.keeper.isBusy()) {
+			void who.keeper.repair().catch(onBug);
 			return;
 		}
-		const need = who.keeper.needsLook();
+		const need = who.keeper.needs();
 		if (need === undefined) {
 			// As with thousands of accounts: it is let go, and made again with the next need.
-			const rest = who.keeper.rest();
+			const rest = who.keeper.idle();
 			if (rest !== undefined && who.index % 2 === 0)
 				who.keeper = who.build(rest.known);
 			return;
@@ -343,8 +351,8 @@ export async function play(scenario: Scenario): Promise<History> {
 		agenda.stir();
 		const { keeper } = who;
 		const tend = async () => {
-			if (need.publish) await keeper.mend();
-			if (need.more) await keeper.look();
+			if (need.publish) await keeper.repair();
+			if (need.more || need.adopt) await keeper.reconcile();
 		};
 		void tend().catch(onBug);
 	};
@@ -504,10 +512,10 @@ export async function play(scenario: Scenario): Promise<History> {
 		).length;
 		// Beyond the budget there is one attempt per twelfth of a lifetime, which may
 		// be a normal call and one with force.
-		const beyond = rules.interface === "stable" ? 26 : 13;
+		const beyond = scenario.interface === "stable" ? 26 : 13;
 		// A step of the clock makes the past calls unknowable; who dies with a call
 		// under way has counted it before.
-		if (inWindow > (rules.budget + beyond) * (steps + 1))
+		if (inWindow > (budget + beyond) * (steps + 1))
 			violate(`${inWindow} calls within one lifetime`);
 	}
 	if (violations.length > 0 && process.env.SIMULATION_TRACE)
@@ -520,7 +528,7 @@ export async function play(scenario: Scenario): Promise<History> {
 	};
 }
 
-const deaf = { serverTime() {}, answered() {} };
-/** One for all keepers: to make one takes longer than to make a keeper. */
 const neverStopping = new AbortController().signal;
-const silent = { debug() {}, info() {}, warn() {}, error() {} };
+const deaf = { serverTime() {}, answered() {} };
+/** One for all keepers. */
+const noParents = new Map();

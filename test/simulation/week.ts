@@ -4,11 +4,17 @@
  * reads the file for every call and reports a token that is refused.
  */
 
-import type { KnownToken, Rules } from "../../src/core/decide.ts";
-import type { AccountState, ProcessName } from "../../src/core/record.ts";
-import { decodeState, encodeState } from "../../src/core/record.ts";
+import type {
+	Credential,
+	KnownToken,
+	Limits,
+} from "../../src/core/credential.ts";
+import type { Lease, Slot } from "../../src/core/ports.ts";
+import type { ProcessName, SharedRecord } from "../../src/core/record.ts";
+import { decodeRecord, encodeRecord } from "../../src/core/record.ts";
 import { decodeToken, encodeToken } from "../../src/core/token.ts";
-import { createIssuer } from "../../src/issuer/access-token.ts";
+import { createEventLog } from "../../src/daemon/event-log.ts";
+import { createAccessTokenIssuer } from "../../src/issuer/access-token.ts";
 import type { HttpAnswer, HttpRequest } from "../../src/issuer/http.ts";
 import { LinkError } from "../../src/issuer/link-error.ts";
 import { createKeeper, type Keeper } from "../../src/keeper/keeper.ts";
@@ -16,10 +22,6 @@ import type { SimulatedAccount } from "../../src/simulator/account.ts";
 import type { Knobs } from "../../src/simulator/knobs.ts";
 import { createPlatform, type Platform } from "../../src/simulator/platform.ts";
 import { createRandom } from "../../src/simulator/random.ts";
-import type {
-	LockedStore,
-	TokenStore,
-} from "../../src/store/directory-store.ts";
 import { type LogLine, logTo } from "../support/log-to.ts";
 import { createAgenda } from "./agenda.ts";
 import { ask, isProbe } from "./ask.ts";
@@ -35,12 +37,12 @@ export interface BrokenLink {
 }
 
 const broken = (
-	trouble: LinkError["trouble"],
+	kind: LinkError["kind"],
 	code: string,
 	sent: boolean,
 	takesMs = 50,
 ): BrokenLink => ({
-	error: () => new LinkError(trouble, code, sent),
+	error: () => new LinkError(kind, code, sent),
 	takesMs,
 	isProcessed: false,
 });
@@ -71,7 +73,7 @@ export interface Plan {
 	readonly seed?: number;
 	readonly knobs?: Partial<Knobs>;
 	readonly account?: Partial<SimulatedAccount>;
-	readonly rules?: Partial<Rules>;
+	readonly rules?: Partial<Limits>;
 	/** How often the daemon looks; default 5 s. */
 	readonly tickSeconds?: number;
 	/** How often the app calls; default 30 s. */
@@ -132,7 +134,7 @@ export interface Story {
 	readonly refusedCalls: number;
 	/** `at`: in seconds. */
 	readonly log: readonly (LogLine & { readonly at: number })[];
-	readonly state: AccountState;
+	readonly state: SharedRecord;
 }
 
 const startAt = Date.UTC(2026, 0, 4, 16); // Midnight in Beijing.
@@ -182,7 +184,7 @@ export async function live(plan: Plan): Promise<Story> {
 	);
 	const recall = lastResult(
 		() => disk.state,
-		(text) => decodeState(text ?? ""),
+		(text) => decodeRecord(text ?? ""),
 	);
 
 	/** What a reader holds from here on, or until here. */
@@ -199,25 +201,26 @@ export async function live(plan: Plan): Promise<Story> {
 		if (!isGood) deadSince ??= agenda.now();
 	};
 
-	const store: TokenStore = {
+	const slot: Slot = {
 		read: () => {
 			const token = tokenOnDisk();
 			return token === undefined
 				? { kind: "absent" }
 				: { kind: "token", token, exact: true };
 		},
-		recall,
-		acquire: async (): Promise<LockedStore> => {
+		record: recall,
+		snapshot: () => ({}),
+		acquire: async (): Promise<Lease> => {
 			await later(1);
 			return {
-				lock: "1",
-				remember: async (state) => {
+				id: "1",
+				write: async (state) => {
 					await later(5);
-					disk.state = encodeState(state);
+					disk.state = encodeRecord(state);
 				},
-				publish: async (token, voucher) => {
+				publish: async (token, record) => {
 					await later(5);
-					if (voucher !== undefined) disk.state = encodeState(voucher);
+					if (record !== undefined) disk.state = encodeRecord(record);
 					await later(5);
 					watch();
 					if (tokenOnDisk()?.value !== token.value)
@@ -264,18 +267,27 @@ export async function live(plan: Plan): Promise<Story> {
 	// once, or the week would take twice as long.
 	const clock = { now: agenda.now, monotonic: agenda.now };
 	const http = { send };
-	const witness = { serverTime: () => {}, answered: () => {} };
+	const monitor = { serverTime: () => {}, answered: () => {} };
 	const stopping = new AbortController().signal;
 	const baseUrls = plan.baseUrls ?? ["https://api.weixin.qq.com"];
-	const rules: Rules = {
-		interface: plan.interface,
-		refreshBeforeMs: 2_400_000,
-		cooldownMs: 10_000,
-		budget: 60,
-		...plan.rules,
+	const credential: Credential = {
+		id: "token",
+		kind: plan.interface === "stable" ? "stable_access_token" : "access_token",
+		appid: account.appid,
+		file: "token",
+		needs: [],
+		limits: {
+			refreshBeforeMs: 2_400_000,
+			cooldownMs: 10_000,
+			budget: 60,
+			timeoutMs: 10_000,
+			...plan.rules,
+		},
 	};
-	const keeperLog = logTo((line) =>
-		log.push({ ...line, at: secondsAt(agenda.now()) }),
+	const noParents = new Map();
+	const logEvent = createEventLog(
+		logTo((line) => log.push({ ...line, at: secondsAt(agenda.now()) })),
+		clock,
 	);
 	let instances = 0;
 	let self: ProcessName;
@@ -291,7 +303,7 @@ export async function live(plan: Plan): Promise<Story> {
 				realm: "",
 			};
 		}
-		const issuer = createIssuer({
+		const issuer = createAccessTokenIssuer({
 			appid: account.appid,
 			secret: account.secret,
 			interface: plan.interface,
@@ -299,19 +311,19 @@ export async function live(plan: Plan): Promise<Story> {
 			timeoutMs: 10_000,
 			http,
 			clock,
-			witness,
+			monitor,
 			stopping,
 		});
 		keeper = createKeeper({
 			known,
-			appid: account.appid,
-			rules,
-			store,
+			credential,
+			slot,
+			parents: () => noParents,
 			issuer: {
 				probe: issuer.probe,
-				fetch: (options) => {
+				issue: (ask) => {
 					attempts.push(agenda.now());
-					return issuer.fetch(options);
+					return issuer.issue(ask);
 				},
 			},
 			clock,
@@ -319,23 +331,22 @@ export async function live(plan: Plan): Promise<Story> {
 			self,
 			startedAt,
 			isDead: ({ instance }) => instance !== self.instance,
-			log: keeperLog,
-			patienceMs: 0,
+			lockTimeoutMs: 0,
 			wakeAt: (at) => agenda.at(at, look),
-			count: () => {},
+			emit: (event) => logEvent(credential, event),
 			onBug,
 		});
 	};
 
 	const look = () => {
-		if (!keeper.needsLook()) {
-			const rest = keeper.rest();
+		if (!keeper.needs()) {
+			const rest = keeper.idle();
 			// As with thousands of accounts: let go, and made again for the next look.
 			if (rest !== undefined) restart(rest.known);
 			return;
 		}
 		agenda.stir();
-		void keeper.look().catch(onBug);
+		void keeper.reconcile().catch(onBug);
 	};
 	const tick = () => {
 		watch();

@@ -3,12 +3,14 @@ import fs from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { systemClock } from "../../src/core/clock.ts";
-import { emptyState, statePathOf } from "../../src/core/record.ts";
+import type { Credential } from "../../src/core/credential.ts";
+import type { Remembered } from "../../src/core/ports.ts";
+import { emptyRecord, recordPathOf } from "../../src/core/record.ts";
 import {
-	createTokenFile,
+	createDirectoryStore,
+	type DirectoryStoreOptions,
 	isLeftover,
 	sweep,
-	type TokenFileOptions,
 } from "../../src/store/directory-store.ts";
 import { createOutputDirectory } from "../../src/store/output-directory.ts";
 import { nameThisProcess } from "../../src/store/process-name.ts";
@@ -17,23 +19,40 @@ import { newDirectory } from "../support/directory.ts";
 
 const token = { value: "a-token", expiresAt: 2_000_000_000_000 };
 const text = '{"value":"a-token","expire":2000000000}\n';
+const credential: Credential = {
+	id: "token",
+	kind: "access_token",
+	appid: "wx1",
+	file: "token",
+	needs: [],
+	limits: {
+		refreshBeforeMs: 2_400_000,
+		cooldownMs: 0,
+		budget: 60,
+		timeoutMs: 1_500,
+	},
+};
 const isRoot = process.getuid?.() === 0;
 
-function newStore(wishes: Partial<TokenFileOptions> = {}) {
+function newStore(
+	wishes: Partial<DirectoryStoreOptions> = {},
+	remembered?: Remembered,
+) {
 	const options = {
 		directory: createOutputDirectory(newDirectory()),
-		file: "token",
 		mode: 0o640,
 		gid: undefined,
-		staleMs: 5_000,
 		self: nameThisProcess(),
 		clock: systemClock,
 		random: Math.random,
 		stopping: new AbortController().signal,
 		...wishes,
 	};
-	const path = join(options.directory.path, options.file);
-	return { path, store: createTokenFile(options) };
+	const path = join(options.directory.path, credential.file);
+	return {
+		path,
+		store: createDirectoryStore(options).open(credential, remembered),
+	};
 }
 
 /** As another process has it. */
@@ -43,7 +62,7 @@ function newStoreAt(path: string) {
 }
 
 /** Nobody has read it since. */
-async function justPublished(wishes: Partial<TokenFileOptions> = {}) {
+async function justPublished(wishes: Partial<DirectoryStoreOptions> = {}) {
 	const made = newStore(wishes);
 	const lock = await made.store.acquire(0);
 	await lock?.publish(token);
@@ -51,7 +70,7 @@ async function justPublished(wishes: Partial<TokenFileOptions> = {}) {
 	return made;
 }
 
-async function published(wishes: Partial<TokenFileOptions> = {}) {
+async function published(wishes: Partial<DirectoryStoreOptions> = {}) {
 	const made = await justPublished(wishes);
 	expect(made.store.read()).toEqual({ kind: "token", token, exact: true });
 	return made;
@@ -198,9 +217,9 @@ test("a state that cannot be read for a moment is not taken for an empty one", a
 	const directory = createOutputDirectory(newDirectory());
 	const { store } = newStore({ directory });
 	const lock = await newStore({ directory }).store.acquire(0);
-	await lock?.remember({ ...emptyState, generation: 7 });
-	expect(store.recall().generation).toBe(7);
-	await lock?.remember({ ...emptyState, generation: 8 });
+	await lock?.write({ ...emptyRecord, generation: 7 });
+	expect(store.record().generation).toBe(7);
+	await lock?.write({ ...emptyRecord, generation: 8 });
 	onTestFinished(() => {
 		vi.restoreAllMocks();
 	});
@@ -208,9 +227,9 @@ test("a state that cannot be read for a moment is not taken for an empty one", a
 		vi.spyOn(fs, call).mockImplementationOnce(() => {
 			throw Object.assign(new Error("EMFILE"), { code: "EMFILE" });
 		});
-		expect(store.recall().generation).toBe(7);
+		expect(store.record().generation).toBe(7);
 	}
-	expect(store.recall().generation).toBe(8);
+	expect(store.record().generation).toBe(8);
 	await lock?.release();
 });
 
@@ -219,8 +238,8 @@ test("the state of an account with the largest budget is read to its end", async
 	const { store } = newStore({ directory });
 	const lock = await store.acquire(0);
 	const calls = Array.from({ length: 10_020 }, (_, index) => 1.8e12 + index);
-	await lock?.remember({ ...emptyState, generation: 7, calls });
-	expect(newStore({ directory }).store.recall()).toMatchObject({
+	await lock?.write({ ...emptyRecord, generation: 7, calls });
+	expect(newStore({ directory }).store.record()).toMatchObject({
 		generation: 7,
 		calls,
 	});
@@ -285,12 +304,12 @@ test.skipIf(!isRoot)(
 	async () => {
 		const { path } = await published();
 		const lock = await newStoreAt(path).acquire(0);
-		await lock?.remember({ ...emptyState, generation: 7 });
+		await lock?.write({ ...emptyRecord, generation: 7 });
 		await lock?.release();
-		for (const one of [path, statePathOf(path)]) fs.chownSync(one, 65_534, -1);
+		for (const one of [path, recordPathOf(path)]) fs.chownSync(one, 65_534, -1);
 		const trusting = newStoreAt(path);
 		expect(trusting.read()).toMatchObject({ kind: "token", token });
-		expect(trusting.recall().generation).toBe(7);
+		expect(trusting.record().generation).toBe(7);
 
 		fs.chmodSync(dirname(path), 0o1777);
 		const wary = newStoreAt(path);
@@ -298,8 +317,8 @@ test.skipIf(!isRoot)(
 			kind: "unusable",
 			problem: "put there by another user",
 		});
-		expect(wary.recall()).toBe(emptyState);
-		for (const one of [path, statePathOf(path)]) fs.chownSync(one, 0, -1);
+		expect(wary.record()).toBe(emptyRecord);
+		for (const one of [path, recordPathOf(path)]) fs.chownSync(one, 0, -1);
 		expect(newStoreAt(path).read()).toMatchObject({ kind: "token", token });
 	},
 );
@@ -310,7 +329,7 @@ test("once the lock is lost nothing is written, not even the state", async () =>
 	const lock = await store.acquire(0);
 	rob(clock, path);
 
-	await expect(lock?.remember(emptyState)).rejects.toMatchObject({
+	await expect(lock?.write(emptyRecord)).rejects.toMatchObject({
 		kind: "lost",
 	});
 	await expect(
@@ -319,7 +338,7 @@ test("once the lock is lost nothing is written, not even the state", async () =>
 		kind: "lost",
 	});
 	expect(fs.readFileSync(path, "utf8")).toBe(text);
-	expect(fs.existsSync(statePathOf(path))).toBe(false);
+	expect(fs.existsSync(recordPathOf(path))).toBe(false);
 });
 
 test("a lock that is lost in the instant of the rename is told, so that nobody takes the token for the newest", async () => {
@@ -340,30 +359,30 @@ test("a lock that is lost in the instant of the rename is told, so that nobody t
 
 test("marks and vouchers are records of the same file, and with a mark the token's next file is there", async () => {
 	const { path, store } = newStore();
-	const inode = () => fs.statSync(statePathOf(path)).ino;
+	const inode = () => fs.statSync(recordPathOf(path)).ino;
 	const drafts = () =>
 		fs.readdirSync(join(path, "..")).filter((name) => name.endsWith(".tmp"));
 	const first = await store.acquire(0);
-	expect(store.recall()).toBe(emptyState);
-	await first?.remember({ ...emptyState, generation: 1 });
+	expect(store.record()).toBe(emptyRecord);
+	await first?.write({ ...emptyRecord, generation: 1 });
 	const state = inode();
 	expect(drafts()).toHaveLength(1);
 	await first?.release();
 	expect(drafts()).toEqual([]);
 
 	const lock = await store.acquire(0);
-	expect(store.recall().generation).toBe(1);
-	await lock?.remember({ ...emptyState, generation: 2 });
+	expect(store.record().generation).toBe(1);
+	await lock?.write({ ...emptyRecord, generation: 2 });
 	const [draft = ""] = drafts();
 	const made = fs.statSync(join(path, "..", draft));
 	expect([made.mode & 0o7777, made.size]).toEqual([0o640, 1]);
-	await lock?.publish(token, { ...emptyState, generation: 3 });
+	await lock?.publish(token, { ...emptyRecord, generation: 3 });
 	expect(inode()).toBe(state);
 	expect(fs.statSync(path).ino).toBe(made.ino);
-	expect(store.recall().generation).toBe(3);
+	expect(store.record().generation).toBe(3);
 	expect(store.read()).toEqual({ kind: "token", token, exact: true });
 	await lock?.release();
-	expect(newStoreAt(path).recall().generation).toBe(3);
+	expect(newStoreAt(path).record().generation).toBe(3);
 });
 
 test("a mark survives a crash of the machine, with the name of its file if that is new; a passing one need not", async () => {
@@ -373,21 +392,21 @@ test("a mark survives a crash of the machine, with the name of its file if that 
 		synced.push(basename(fs.readlinkSync(`/proc/self/fd/${file}`)));
 		return undefined;
 	});
-	const state = basename(statePathOf(path));
+	const state = basename(recordPathOf(path));
 	const directory = basename(dirname(path));
 	const lock = await store.acquire(0);
-	store.recall();
-	await lock?.remember(emptyState, { isPassing: true });
+	store.record();
+	await lock?.write(emptyRecord, { durable: false });
 	expect(synced).toEqual([]);
-	store.recall();
-	await lock?.remember(emptyState);
+	store.record();
+	await lock?.write(emptyRecord);
 	expect(synced).toEqual([state]);
 	await lock?.release();
 
-	fs.rmSync(statePathOf(path));
+	fs.rmSync(recordPathOf(path));
 	const again = await store.acquire(0);
-	store.recall();
-	await again?.remember(emptyState);
+	store.record();
+	await again?.write(emptyRecord);
 	expect(synced.slice(1)).toEqual([state, directory]);
 	await again?.release();
 });
@@ -396,12 +415,12 @@ test("a request that brought nothing leaves no draft", async () => {
 	const { path, store } = newStore();
 	const names = () => fs.readdirSync(join(path, "..")).sort();
 	const first = await store.acquire(0);
-	await first?.remember({ ...emptyState, generation: 1 });
+	await first?.write({ ...emptyRecord, generation: 1 });
 	await first?.release();
 	const before = names();
 	const lock = await store.acquire(0);
-	store.recall();
-	await lock?.remember({ ...emptyState, generation: 2 });
+	store.record();
+	await lock?.write({ ...emptyRecord, generation: 2 });
 	expect(names().length).toBe(before.length + 2);
 	await lock?.release();
 	expect(names()).toEqual(before);
@@ -413,13 +432,13 @@ test("the voucher comes before its token, also when there is no state to add it 
 	const rename = fs.renameSync;
 	const seen: number[] = [];
 	insteadOf("renameSync", (from, to) => {
-		if (to === path) seen.push(newStoreAt(path).recall().generation);
+		if (to === path) seen.push(newStoreAt(path).record().generation);
 		rename(from, to);
 	});
-	await lock?.publish(token, { ...emptyState, generation: 1 });
-	await lock?.publish(token, { ...emptyState, generation: 2 });
-	fs.rmSync(statePathOf(path));
-	await lock?.publish(token, { ...emptyState, generation: 3 });
+	await lock?.publish(token, { ...emptyRecord, generation: 1 });
+	await lock?.publish(token, { ...emptyRecord, generation: 2 });
+	fs.rmSync(recordPathOf(path));
+	await lock?.publish(token, { ...emptyRecord, generation: 3 });
 	expect(seen).toEqual([1, 2, 3]);
 	await lock?.release();
 });
@@ -486,14 +505,14 @@ test("a temporary file is always one that the sweep knows", async () => {
 	const { path, store } = newStore();
 	const made: string[] = [];
 	// A state that nothing can be added to.
-	fs.writeFileSync(statePathOf(path), "", { mode: 0o600 });
+	fs.writeFileSync(recordPathOf(path), "", { mode: 0o600 });
 	const lock = await store.acquire(0);
 	const rename = fs.renameSync;
 	insteadOf("renameSync", (from, to) => {
 		made.push(basename(String(from)));
 		rename(from, to);
 	});
-	await lock?.remember(emptyState);
+	await lock?.write(emptyRecord);
 	await lock?.publish(token);
 	await lock?.release();
 	expect(made.length).toBe(2);
@@ -502,12 +521,12 @@ test("a temporary file is always one that the sweep knows", async () => {
 
 test("a later store of a file that nobody touched takes it as it was seen, and any other as it is", async () => {
 	const { path, store } = await published();
-	const file = store.seenWith(token);
+	const file = store.snapshot(token);
 	expect(file).toBeDefined();
-	expect(store.seenWith({ ...token, value: "another" })).toBeUndefined();
+	expect(store.snapshot({ ...token, value: "another" })).toBeUndefined();
 	const directory = createOutputDirectory(dirname(path));
 	const later = () =>
-		newStore({ directory, known: file && { file, content: token } }).store;
+		newStore({ directory }, file && { snapshot: file, token }).store;
 	const open = vi.spyOn(fs, "openSync");
 	onTestFinished(() => {
 		open.mockRestore();
@@ -522,30 +541,30 @@ test("who has read the file as it is not as it should be does not pass it on", a
 	const { path, store } = await published();
 	fs.chmodSync(path, 0o600);
 	expect(store.read()).toEqual({ kind: "token", token, exact: false });
-	expect(store.seenWith(token)).toBeUndefined();
+	expect(store.snapshot(token)).toBeUndefined();
 });
 
 test("a state that is gone, against all that is known, is none, and is made anew", async () => {
 	const { path, store } = await published();
-	const file = store.seenWith(token);
-	fs.rmSync(statePathOf(path), { force: true });
+	const file = store.snapshot(token);
+	fs.rmSync(recordPathOf(path), { force: true });
 	const directory = createOutputDirectory(dirname(path));
-	const later = newStore({
-		directory,
-		known: file && { file, content: token },
-	}).store;
+	const later = newStore(
+		{ directory },
+		file && { snapshot: file, token },
+	).store;
 	const lock = await later.acquire(0);
-	expect(later.recall()).toEqual(emptyState);
-	await lock?.remember({ ...emptyState, generation: 7 });
+	expect(later.record()).toEqual(emptyRecord);
+	await lock?.write({ ...emptyRecord, generation: 7 });
 	await lock?.release();
-	expect(newStoreAt(path).recall().generation).toBe(7);
+	expect(newStoreAt(path).record().generation).toBe(7);
 });
 
 test("under the lock the state is opened once, to be read and to be added to", async () => {
 	const { path } = await published();
 	const first = newStoreAt(path);
 	const made = await first.acquire(0);
-	await made?.remember({ ...emptyState, generation: 1 });
+	await made?.write({ ...emptyRecord, generation: 1 });
 	await made?.release();
 	const store = newStoreAt(path);
 	const open = vi.spyOn(fs, "openSync");
@@ -553,11 +572,11 @@ test("under the lock the state is opened once, to be read and to be added to", a
 		open.mockRestore();
 	});
 	const lock = await store.acquire(0);
-	expect(store.recall().generation).toBe(1);
-	await lock?.remember({ ...emptyState, generation: 2 });
-	await lock?.publish(token, { ...emptyState, generation: 3 });
+	expect(store.record().generation).toBe(1);
+	await lock?.write({ ...emptyRecord, generation: 2 });
+	await lock?.publish(token, { ...emptyRecord, generation: 3 });
 	await lock?.release();
-	const opened = open.mock.calls.filter(([at]) => at === statePathOf(path));
+	const opened = open.mock.calls.filter(([at]) => at === recordPathOf(path));
 	expect(opened).toHaveLength(1);
-	expect(newStoreAt(path).recall().generation).toBe(3);
+	expect(newStoreAt(path).record().generation).toBe(3);
 });

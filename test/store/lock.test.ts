@@ -3,9 +3,9 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test, vi } from "vitest";
 import type { Clock } from "../../src/core/clock.ts";
-import type { InFlight, ProcessName } from "../../src/core/record.ts";
+import type { Intent, ProcessName } from "../../src/core/record.ts";
 import { createLock, type LockOptions } from "../../src/store/lock.ts";
-import { fateOf, nameThisProcess } from "../../src/store/process-name.ts";
+import { livenessOf, nameThisProcess } from "../../src/store/process-name.ts";
 import { newDirectory } from "../support/directory.ts";
 import { eventually } from "../support/eventually.ts";
 
@@ -41,7 +41,7 @@ function lockIn(directory: string, wishes: Partial<LockOptions> = {}) {
 		staleMs,
 		self,
 		clock: newClock(),
-		lastMark: () => undefined,
+		lastIntent: () => undefined,
 		...wishes,
 	});
 	return { path, tryLock };
@@ -60,7 +60,7 @@ async function nameOf(script: string, alive: boolean): Promise<ProcessName> {
 	return { instance: `of ${pid}`, pid, startTicks, realm: self.realm };
 }
 
-function markBy(by: ProcessName, path: string): () => InFlight {
+function markBy(by: ProcessName, path: string): () => Intent {
 	const { ino, birthtimeNs } = fs.lstatSync(path, { bigint: true });
 	const lock = `${ino.toString(36)}-${birthtimeNs.toString(36)}`;
 	return () => ({ replaces: "", at: 0, by, lock });
@@ -83,8 +83,8 @@ test("a lock is held by one, and free again after its release", async () => {
 test("the lock of a process that is gone is broken at once", async () => {
 	const { path } = lockIn(newDirectory());
 	fs.mkdirSync(path);
-	const lastMark = markBy(await nameOf("exit", false), path);
-	const { tryLock } = lockIn(join(path, ".."), { lastMark });
+	const lastIntent = markBy(await nameOf("exit", false), path);
+	const { tryLock } = lockIn(join(path, ".."), { lastIntent });
 
 	const held = await tryLock();
 	expect(held?.isHeld()).toBe(true);
@@ -96,8 +96,8 @@ test("a holder that lives keeps its lock until it was watched for staleMs withou
 	const { path } = lockIn(newDirectory());
 	fs.mkdirSync(path);
 	const clock = newClock();
-	const lastMark = markBy(await nameOf("sleep 60", true), path);
-	const { tryLock } = lockIn(join(path, ".."), { lastMark, clock });
+	const lastIntent = markBy(await nameOf("sleep 60", true), path);
+	const { tryLock } = lockIn(join(path, ".."), { lastIntent, clock });
 
 	// A suspend or a step of the clock is no proof of death.
 	clock.step(10 * 365 * 86_400_000);
@@ -116,10 +116,10 @@ test("a holder that lives keeps its lock until it was watched for staleMs withou
 
 test("a pid that another process has got by now does not keep a dead holder's lock", async () => {
 	const living = await nameOf("sleep 60", true);
-	expect(fateOf(living, self)).toBe("alive");
-	expect(fateOf({ ...living, startTicks: "1" }, self)).toBe("dead");
-	expect(fateOf({ ...living, realm: "elsewhere" }, self)).toBe("unknown");
-	expect(fateOf({ ...self, instance: "before us" }, self)).toBe("dead");
+	expect(livenessOf(living, self)).toBe("alive");
+	expect(livenessOf({ ...living, startTicks: "1" }, self)).toBe("dead");
+	expect(livenessOf({ ...living, realm: "elsewhere" }, self)).toBe("unknown");
+	expect(livenessOf({ ...self, instance: "before us" }, self)).toBe("dead");
 });
 
 test("a lock that nobody knows is kept while it is young, and broken when it is old", async () => {
@@ -148,7 +148,7 @@ test("a holder that has not said who it is by then has 5 s, and one that cannot 
 			fs.utimesSync(path, at, at);
 			const { tryLock } = lockIn(join(path, ".."), {
 				staleMs: 22_000,
-				...(isNamed ? { lastMark: markBy(stranger, path) } : {}),
+				...(isNamed ? { lastIntent: markBy(stranger, path) } : {}),
 			});
 			const held = await tryLock();
 			expect(held !== undefined, `${isNamed} ${ageMs}`).toBe(broken[index]);
@@ -313,12 +313,12 @@ test("the right to break a lock, left by a breaker that was killed, does not jam
 		const directory = newDirectory();
 		const { path } = lockIn(directory);
 		fs.mkdirSync(path);
-		const lastMark = markBy(await nameOf("exit", false), path);
-		const right = `${path}.${lastMark().lock}.break`;
+		const lastIntent = markBy(await nameOf("exit", false), path);
+		const right = `${path}.${lastIntent().lock}.break`;
 		fs.mkdirSync(right);
 		const then = Date.now() / 1000 + age;
 		fs.utimesSync(right, then, then);
-		const { tryLock } = lockIn(directory, { lastMark });
+		const { tryLock } = lockIn(directory, { lastIntent });
 
 		expect(await tryLock()).toBeUndefined();
 		expect((await tryLock())?.isHeld()).toBe(true);
@@ -329,9 +329,9 @@ test("a fresh right to break is another's: nobody breaks the lock meanwhile", as
 	const directory = newDirectory();
 	const { path } = lockIn(directory);
 	fs.mkdirSync(path);
-	const lastMark = markBy(await nameOf("exit", false), path);
-	fs.mkdirSync(`${path}.${lastMark().lock}.break`);
-	const { tryLock } = lockIn(directory, { lastMark });
+	const lastIntent = markBy(await nameOf("exit", false), path);
+	fs.mkdirSync(`${path}.${lastIntent().lock}.break`);
+	const { tryLock } = lockIn(directory, { lastIntent });
 
 	expect(await tryLock()).toBeUndefined();
 	expect(await tryLock()).toBeUndefined();

@@ -3,10 +3,10 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { StoreError } from "../../src/core/errors.ts";
 import {
-	type AccountState,
-	decodeState,
-	emptyState,
-	encodeState,
+	decodeRecord,
+	emptyRecord,
+	encodeRecord,
+	type SharedRecord,
 } from "../../src/core/record.ts";
 import {
 	type AddOptions,
@@ -19,7 +19,7 @@ import { newDirectory } from "../support/directory.ts";
 /** As the holder of a lock does who adds nothing else; how the file lies then. */
 async function addRecord(
 	path: string,
-	state: AccountState,
+	state: SharedRecord,
 	{
 		gid,
 		stillOurs = () => {},
@@ -37,16 +37,16 @@ async function addRecord(
 	}
 }
 
-const numbered = (generation: number): AccountState => ({
-	...emptyState,
+const numbered = (generation: number): SharedRecord => ({
+	...emptyRecord,
 	generation,
 });
 
-function fenced(fence: number, generation: number): AccountState {
+function fenced(fence: number, generation: number): SharedRecord {
 	return { fence, ...numbered(generation) };
 }
 
-function stateFile(text = encodeState(numbered(1))): string {
+function stateFile(text = encodeRecord(numbered(1))): string {
 	const path = join(newDirectory(), "state");
 	fs.writeFileSync(path, text);
 	fs.chmodSync(path, 0o640);
@@ -54,18 +54,18 @@ function stateFile(text = encodeState(numbered(1))): string {
 }
 
 const generationIn = (path: string) =>
-	decodeState(fs.readFileSync(path, "utf8")).generation;
+	decodeRecord(fs.readFileSync(path, "utf8")).generation;
 
 test.each([
-	["one record", encodeState(numbered(7))],
-	["with the end of its line", `${encodeState(numbered(7))}\n`],
-	["the last of many", [1, 2, 7].map(numbered).map(encodeState).join("\n")],
-	["before half a record", `${encodeState(numbered(7))}\n{"generation":8,"ca`],
-	["between halves", `{"gen\n${encodeState(numbered(7))}\n{"generat`],
-	["before zeros of a crash", `${encodeState(numbered(7))}\n\0\0\0\0\0`],
-	["before what is no state", `${encodeState(numbered(7))}\n{"generation":8}`],
+	["one record", encodeRecord(numbered(7))],
+	["with the end of its line", `${encodeRecord(numbered(7))}\n`],
+	["the last of many", [1, 2, 7].map(numbered).map(encodeRecord).join("\n")],
+	["before half a record", `${encodeRecord(numbered(7))}\n{"generation":8,"ca`],
+	["between halves", `{"gen\n${encodeRecord(numbered(7))}\n{"generat`],
+	["before zeros of a crash", `${encodeRecord(numbered(7))}\n\0\0\0\0\0`],
+	["before what is no state", `${encodeRecord(numbered(7))}\n{"generation":8}`],
 ])("the last whole record counts: %s", (_, text) => {
-	expect(decodeState(text)).toEqual(numbered(7));
+	expect(decodeRecord(text)).toEqual(numbered(7));
 });
 
 test.each([
@@ -78,14 +78,14 @@ test.each([
 	["half of a late record behind it", [fenced(9, 2), fenced(8, 1)], -9],
 	["a late record in front of it", [fenced(8, 1), fenced(9, 2)]],
 ] as const)("the highest fence counts: %s", (_, states, end = undefined) => {
-	const text = states.map(encodeState).join("\n").slice(0, end);
-	expect(decodeState(text)).toEqual(fenced(9, 2));
+	const text = states.map(encodeRecord).join("\n").slice(0, end);
+	expect(decodeRecord(text)).toEqual(fenced(9, 2));
 });
 
 test.each(["", "\n", "\n\n\n", "null", "{}", "[]\n{", "not a state\n"])(
 	"without a record it is the empty one: %j",
 	(text) => {
-		expect(decodeState(text)).toBe(emptyState);
+		expect(decodeRecord(text)).toBe(emptyRecord);
 	},
 );
 
@@ -111,7 +111,7 @@ test("the file stays open between two records of a holder, and what became of it
 	expect(records.look()).toEqual(fs.lstatSync(path));
 
 	fs.renameSync(path, `${path}.old`);
-	fs.writeFileSync(path, encodeState(numbered(9)));
+	fs.writeFileSync(path, encodeRecord(numbered(9)));
 	fs.unlinkSync(`${path}.old`);
 	expect(await records.add(numbered(4))).toBe(false);
 	expect(generationIn(path)).toBe(9);
@@ -129,7 +129,7 @@ test("a state that was not there is made as we publish files, in its place", asy
 });
 
 test("a record behind a torn one is read all the same", async () => {
-	const path = stateFile(`${encodeState(numbered(1))}\n{"generat`);
+	const path = stateFile(`${encodeRecord(numbered(1))}\n{"generat`);
 	await addRecord(path, numbered(2));
 	expect(generationIn(path)).toBe(2);
 });

@@ -8,17 +8,16 @@ import { setImmediate as turnOfTheLoop } from "node:timers/promises";
 import { onTestFinished } from "vitest";
 import type { Account } from "../../src/config/config.ts";
 import type { IssuerError, StoreError } from "../../src/core/errors.ts";
-import { statePathOf } from "../../src/core/record.ts";
-import type { WishAnswer } from "../../src/core/request.ts";
+import { recordPathOf } from "../../src/core/record.ts";
+import type { RefreshAnswer } from "../../src/core/request.ts";
 import { createHttp } from "../../src/issuer/http.ts";
-import { createLinkWitness } from "../../src/issuer/link-monitor.ts";
-import type { Outcome } from "../../src/keeper/keeper.ts";
-import { createGate } from "../../src/keeper/limiter.ts";
-import { KeptAccount, placeOf } from "../../src/keeper/managed-credential.ts";
-import { nameThisProcess } from "../../src/store/process-name.ts";
+import { createLinkMonitor } from "../../src/issuer/link-monitor.ts";
+import type { Keeper } from "../../src/keeper/keeper.ts";
+import type { Outcome } from "../../src/keeper/keeper-parts.ts";
 import { newDirectory } from "./directory.ts";
 import { leaksIn, newSecret } from "./leaks.ts";
 import { type LogLine, logTo } from "./log-to.ts";
+import { keepAsOneProcess } from "./managed.ts";
 
 export interface KeepingWishes extends Partial<Account> {
 	readonly baseUrls: readonly string[];
@@ -47,7 +46,7 @@ export type Attempt =
 export interface Keeping {
 	readonly account: Account;
 	/** The keeper of the present configuration. */
-	readonly keeper: () => KeptAccount["keeper"];
+	readonly keeper: () => Keeper;
 	readonly path: string;
 	/** All there is, oldest first, of every level. */
 	readonly log: readonly LogLine[];
@@ -56,7 +55,7 @@ export interface Keeping {
 	/** A tick: undefined if the keeper had nothing to do. */
 	tick(): Promise<Outcome | undefined>;
 	/** The answer to a request: time passes to each wake-up that the keeper has asked for. */
-	answer(request: Promise<WishAnswer>): Promise<WishAnswer>;
+	answer(request: Promise<RefreshAnswer>): Promise<RefreshAnswer>;
 	/** Ticks until something was attempted, for at most so many virtual seconds. */
 	nextAttempt(withinSeconds: number, tickSeconds?: number): Promise<Attempt>;
 	/** All that a reader could notice: content, inode, times, mode. */
@@ -90,25 +89,19 @@ export function keepInVirtualTime(wishes: KeepingWishes): Keeping {
 		if (bugs.length > 0) throw bugs[0];
 	});
 	const clock = { now: () => now, monotonic: () => performance.now() };
+	/** As after a restart: under another name. */
 	const keep = (account: Account) =>
-		new KeptAccount(
-			account,
-			placeOf({ directory, mode: 0o640, gid: undefined }),
-			{
-				http,
-				witness: createLinkWitness(clock, log),
-				clock,
-				random,
-				self: nameThisProcess(),
-				startedAt: now,
-				log,
-				gate: createGate(48),
-				stopping: new AbortController().signal,
-				wakeAt: (at) => wakes.push(at),
-				count: () => {},
-				onBug: (error) => bugs.push(error),
-			},
-		);
+		keepAsOneProcess({
+			directory,
+			http,
+			monitor: createLinkMonitor(clock, log),
+			clock,
+			log,
+			random,
+			startedAt: now,
+			wakeAt: (at) => wakes.push(at),
+			onBug: (error) => bugs.push(error),
+		}).manage(account);
 	let account: Account = {
 		appid: "wx1",
 		secret: newSecret(),
@@ -136,18 +129,21 @@ export function keepInVirtualTime(wishes: KeepingWishes): Keeping {
 			now += seconds * 1000;
 			await onAdvance?.(seconds);
 		},
-		tick: async () =>
-			kept.keeper.needsLook() ? kept.keeper.look() : undefined,
+		tick: async () => {
+			const need = kept.keeper.needs();
+			if (need?.adopt) kept.keeper.adopt();
+			return need?.publish || need?.more ? kept.keeper.reconcile() : undefined;
+		},
 		answer: async (request) => {
-			let answered: WishAnswer | undefined;
+			let answered: RefreshAnswer | undefined;
 			void request.then((answer) => {
 				answered = answer;
 			});
 			for (;;) {
-				await kept.keeper.idle();
+				await kept.keeper.whenIdle();
 				await turnOfTheLoop();
 				if (answered !== undefined) return answered;
-				if (kept.keeper.isAtWork()) continue;
+				if (kept.keeper.isBusy()) continue;
 				const at = wakes.filter((wake) => wake > now).sort()[0];
 				if (at === undefined)
 					throw new Error("it was not answered, and asked for no wake-up");
@@ -173,7 +169,7 @@ export function keepInVirtualTime(wishes: KeepingWishes): Keeping {
 			return `${ino} ${mtimeNs} ${ctimeNs} ${mode} ${read()}`;
 		},
 		value: () => JSON.parse(read()).value,
-		state: () => readFileSync(statePathOf(path), "utf8"),
+		state: () => readFileSync(recordPathOf(path), "utf8"),
 		restart: (changes = {}) => {
 			account = { ...account, ...changes };
 			kept = keep(account);

@@ -7,6 +7,7 @@ import { probePlace } from "../../daemon/control-socket.ts";
 import { type FileAttributes, publishFile } from "../../store/atomic-write.ts";
 import { prepareDirectory } from "../../store/prepare-directory.ts";
 import type { CommandLine } from "../command-line.ts";
+import { tellPerson } from "../explain.ts";
 import { codeWithoutRefresh, withKeepers } from "./once.ts";
 
 export async function check(line: CommandLine): Promise<number> {
@@ -16,33 +17,40 @@ export async function check(line: CommandLine): Promise<number> {
 		process.stderr.write(`wxtokend: warning: ${warning}\n`);
 	const { source, accounts, directory, socket, metricsFile } = config;
 	const isNew = !existsSync(directory);
-	const place = await prepareDirectory(config);
+	const location = prepareDirectory(config, tellPerson);
 	// Perhaps it is misspelt, and nobody wanted one there.
 	if (isNew) process.stdout.write(`created ${directory}\n`);
-	await probe(directory, place);
+	await probe(directory, location);
 	if (socket !== undefined) probePlace(socket);
 	if (metricsFile !== undefined) await probeMetrics(metricsFile);
 	const count =
 		accounts.length === 1 ? "1 account" : `${accounts.length} accounts`;
 	process.stdout.write(`${source}: ${count}; ${directory} can be written\n`);
 	if (!line.has("online")) return exitCode.done;
-	return withKeepers(config, env, { isTold: true }, async ({ keeper }) => {
-		const answer = await keeper.verify();
-		if (answer.outcome === "failed") {
-			const { message, hint } = answer.error;
-			const code = codeWithoutRefresh(keeper);
-			const left =
-				code === exitCode.temporary
-					? " (the token on disk is still valid)"
-					: "";
-			process.stdout.write(`${keeper.appid}: ${message}; ${hint}${left}\n`);
-			return code;
-		}
-		process.stdout.write(
-			`${keeper.appid}: WeChat gave a token, and it is published\n`,
-		);
-		return exitCode.done;
-	});
+	return withKeepers(
+		config,
+		env,
+		{ isTold: true },
+		async ({ credential, keeper }) => {
+			const answer = await keeper.verify();
+			if (answer.outcome === "failed") {
+				const { message, hint } = answer.error;
+				const code = codeWithoutRefresh(keeper);
+				const left =
+					code === exitCode.temporary
+						? " (the token on disk is still valid)"
+						: "";
+				process.stdout.write(
+					`${credential.appid}: ${message}; ${hint}${left}\n`,
+				);
+				return code;
+			}
+			process.stdout.write(
+				`${credential.appid}: WeChat gave a token, and it is published\n`,
+			);
+			return exitCode.done;
+		},
+	);
 }
 
 /** Not only permissions: a full disk or a wrong group shows at a real write. */

@@ -1,47 +1,46 @@
 import { type Config, loadConfig } from "../../config/config.ts";
 import { systemClock } from "../../core/clock.ts";
 import { exitCode, StoreError, UsageError } from "../../core/errors.ts";
+import { createEventLog } from "../../daemon/event-log.ts";
 import { openLog } from "../../daemon/log.ts";
-import { createHttp } from "../../issuer/http.ts";
-import { createLinkWitness } from "../../issuer/link-monitor.ts";
-import type { Outcome } from "../../keeper/keeper.ts";
-import { createGate, mostAtWork } from "../../keeper/limiter.ts";
-import { KeptAccount } from "../../keeper/managed-credential.ts";
+import { createWiring } from "../../daemon/wiring.ts";
+import type { Outcome } from "../../keeper/keeper-parts.ts";
+import type { ManagedCredential } from "../../keeper/managed-credential.ts";
 import {
 	prepareDirectory,
 	sweepLeftovers,
 } from "../../store/prepare-directory.ts";
-import { nameThisProcess } from "../../store/process-name.ts";
 import type { CommandLine } from "../command-line.ts";
-import { explain } from "../explain.ts";
+import { explain, tellPerson } from "../explain.ts";
 
 export async function once(line: CommandLine): Promise<number> {
 	const { env } = process;
 	const all = loadConfig({ file: line.value("config"), env, secrets: true });
 	// A timer shall not knock each minute where WeChat asked for rest, or where a
 	// person has yet to act; who names the account may have done so.
-	const patientWith = line.operands.length === 0 ? ["limited", "admin"] : [];
+	const keepPausesFor = line.operands.length === 0 ? ["limited", "admin"] : [];
 	const config = chosen(all, line.operands);
-	return withKeepers(config, env, { patientWith }, async (one) => {
+	return withKeepers(config, env, { keepPausesFor }, async (one) => {
 		// A living process at work may take as long as its request does.
-		const patienceMs = 2 * one.account.timeoutMs + 5_000;
-		let outcome = await one.keeper.look(patienceMs);
+		const { timeoutMs } = one.credential.limits;
+		const lockTimeoutMs = 2 * timeoutMs + 5_000;
+		let outcome = await one.keeper.reconcile(lockTimeoutMs);
 		for (let tries = 1; tries < 3 && isLost(outcome); tries += 1)
-			outcome = await one.keeper.look(patienceMs);
+			outcome = await one.keeper.reconcile(lockTimeoutMs);
 		if (outcome.kind === "refreshed") {
 			const until = new Date(outcome.token.expiresAt).toISOString();
 			process.stdout.write(
-				`${one.keeper.appid}: a new token, valid until ${until}\n`,
+				`${one.credential.appid}: a new token, valid until ${until}\n`,
 			);
 		}
-		if (outcome.kind === "held-back") tellWhy(one, outcome.until);
+		if (outcome.kind === "deferred") tellWhy(one, outcome.until);
 		return codeFor(outcome, one);
 	});
 }
 
 export interface KeepersOptions {
 	/** As in `KeeperParts`. */
-	readonly patientWith?: readonly string[];
+	readonly keepPausesFor?: readonly string[];
 	/** Whatever the log would say is said already, or by `act`. */
 	readonly isTold?: boolean;
 }
@@ -53,50 +52,50 @@ export interface KeepersOptions {
 export async function withKeepers(
 	config: Config,
 	env: Readonly<Record<string, string | undefined>>,
-	{ patientWith = [], isTold = false }: KeepersOptions,
-	act: (one: KeptAccount) => Promise<number>,
+	{ keepPausesFor = [], isTold = false }: KeepersOptions,
+	act: (one: ManagedCredential) => Promise<number>,
 ): Promise<number> {
 	// Where nothing went wrong and nothing was due, cron shall have nothing to mail.
 	const level = config.logLevel === "info" ? "warn" : config.logLevel;
 	const log = openLog(isTold ? "silent" : level, env);
 	for (const warning of config.warnings)
 		log.warn({ event: "config.doubtful" }, warning);
-	const timeoutMs = Math.max(...config.accounts.map((a) => a.timeoutMs));
-	const http = createHttp({ connectTimeoutMs: timeoutMs / 2, env });
-	const gate = createGate(mostAtWork);
-	const place = await prepareDirectory(config);
-	const around = {
-		http,
-		witness: createLinkWitness(systemClock, log),
+	const logEvent = createEventLog(log, systemClock);
+	const location = prepareDirectory(config, tellPerson);
+	const wiring = createWiring({
+		config,
+		env,
 		clock: systemClock,
-		random: Math.random,
-		self: nameThisProcess(),
-		startedAt: systemClock.now(),
 		log,
-		gate,
 		stopping: new AbortController().signal,
 		wakeAt: () => {},
-		count: () => {},
-		patientWith,
+		emit: logEvent,
+		keepPausesFor,
 		onBug: (error: unknown) => process.exit(explain(error)),
-	};
-	const kept = config.accounts.map(
-		(account) => new KeptAccount(account, place, around),
+	});
+	const store = wiring.storeAt(location);
+	const managed = config.accounts.map((account) =>
+		wiring.manage(account, store),
 	);
-	await sweepLeftovers(config.directory, kept, log);
+	await sweepLeftovers(config.directory, managed, log);
 	try {
 		return worst(
-			await Promise.all(kept.map((one) => gate.pass(() => act(one)))),
+			await Promise.all(
+				managed.map((one) => wiring.limiter.pass(() => act(one))),
+			),
 		);
 	} finally {
-		await http.close();
+		await wiring.close();
 	}
 }
 
-function tellWhy({ account, keeper }: KeptAccount, until: number): void {
-	const { appid } = account;
+function tellWhy(
+	{ credential, keeper }: ManagedCredential,
+	until: number,
+): void {
+	const { appid } = credential;
 	const cause =
-		keeper.recall().pause?.failure?.message ?? "its calls are used up";
+		keeper.record().pause?.failure?.message ?? "its calls are used up";
 	const at = new Date(until).toISOString();
 	process.stderr.write(
 		`wxtokend: ${appid} is not tried before ${at}: ${cause}; "wxtokend once ${appid}" tries at once\n`,
@@ -125,10 +124,10 @@ function isLost(outcome: Outcome): boolean {
 	);
 }
 
-function codeFor(outcome: Outcome, { keeper }: KeptAccount): number {
+function codeFor(outcome: Outcome, { keeper }: ManagedCredential): number {
 	switch (outcome.kind) {
-		case "rested":
-		case "republished":
+		case "idle":
+		case "repaired":
 		case "refreshed":
 			return exitCode.done;
 		case "failed":
@@ -136,7 +135,7 @@ function codeFor(outcome: Outcome, { keeper }: KeptAccount): number {
 				return exitCode.cannotWrite;
 			break;
 		case "locked":
-		case "held-back":
+		case "deferred":
 			break;
 		default:
 			return outcome satisfies never;
@@ -145,7 +144,9 @@ function codeFor(outcome: Outcome, { keeper }: KeptAccount): number {
 }
 
 /** It failed: what matters is whether readers still have a token. */
-export function codeWithoutRefresh(keeper: KeptAccount["keeper"]): number {
+export function codeWithoutRefresh(
+	keeper: ManagedCredential["keeper"],
+): number {
 	return keeper.current() === undefined ? exitCode.noToken : exitCode.temporary;
 }
 

@@ -11,13 +11,14 @@ import {
 import { systemClock } from "../../core/clock.ts";
 import { ConfigError } from "../../core/errors.ts";
 import { runDaemon } from "../../daemon/daemon.ts";
-import { freezeNewSpace } from "../../daemon/heap.ts";
+import { keepNewSpace } from "../../daemon/heap.ts";
 import { openLog } from "../../daemon/log.ts";
 import type { SignalInbox } from "../../daemon/signals.ts";
 import { prepareDirectory } from "../../store/prepare-directory.ts";
 import { beginSimulation } from "../../store/simulated-directory.ts";
 import type { CommandLine } from "../command-line.ts";
-import { explain } from "../explain.ts";
+import { daemonAnswers } from "../control-client.ts";
+import { explain, tellPerson } from "../explain.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -25,7 +26,7 @@ export async function run(
 	line: CommandLine,
 	signals: SignalInbox,
 ): Promise<number> {
-	freezeNewSpace();
+	keepNewSpace();
 	// What runs once in 80 minutes never gets warm: it is compiled when it is first
 	// called. That takes a tenth off each refresh, for 0.6 MB.
 	setFlagsFromString("--always-sparkplug");
@@ -95,8 +96,8 @@ async function keepSimulated(
 	const source =
 		given || env.WECHAT_APPID ? undefined : "none (an account is made up)";
 	const first = loadSimulated(given, settings);
-	await prepareDirectory(first);
-	await beginSimulation(first);
+	prepareDirectory(first, tellPerson);
+	await beginSimulation(first, daemonAnswers, systemClock.now());
 	const simulator = await startSimulator({ accounts: first.accounts });
 	process.stderr.write(
 		`wxtokend: simulating WeChat at ${simulator.url}; tokens in ${first.directory}\n`,

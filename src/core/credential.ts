@@ -1,0 +1,131 @@
+/** What a credential is, as far as the rules need to know. */
+import type { Publication } from "./record.ts";
+import { type Token, tokenId } from "./token.ts";
+
+/** Names a credential among all of a directory: the name of its file. */
+export type CredentialId = string;
+
+/** A thing that WeChat issues, and that is kept: one file, one lock, one record. */
+export interface Credential {
+	readonly id: CredentialId;
+	readonly kind: KindName;
+	/** The account that it belongs to, for logs, status and metrics. */
+	readonly appid: string;
+	/** The name of its file in the directory. */
+	readonly file: string;
+	/** Its parents: without a living value of each of them WeChat is not asked. */
+	readonly needs: readonly CredentialId[];
+	readonly limits: Limits;
+}
+
+/** How one credential is to be kept; all from the configuration. */
+export interface Limits {
+	readonly refreshBeforeMs: number;
+	/** Between two forced refreshes; the kind may ask for more. */
+	readonly cooldownMs: number;
+	/** Calls to WeChat per lifetime. */
+	readonly budget: number;
+	/** How long one request to WeChat may take as a whole. */
+	readonly timeoutMs: number;
+}
+
+/** All that the rules may know of a kind. */
+export interface Traits {
+	/**
+	 * Whether WeChat issues another value at each call, or the same one until its
+	 * end (or until `renewWindowMs` before it).
+	 */
+	readonly reissue: "new-each-time" | "same-until-end";
+	/**
+	 * What an answer's lifetime says: how long the value lives from the request on;
+	 * or a constant, so that the end counts from the last sight of the former value.
+	 */
+	readonly life: "as-told" | "from-last-sight-of-former";
+	/** The span before its end in which WeChat gives a new value; absent: at any time. */
+	readonly renewWindowMs?: number;
+	/** Another value can be forced: how far apart, and how often a day. */
+	readonly force?: { readonly gapMs: number; readonly perDay: number };
+	/** How long a value is still accepted once another one has replaced it. */
+	readonly replacedLivesMs: number;
+	/** A harmless call tells whether the value is accepted. */
+	readonly canProbe: boolean;
+	/** An app can find it dead, and say so. */
+	readonly canReport: boolean;
+}
+
+/**
+ * Every kind that is kept, by what the rules know of it. A further kind is one row
+ * here, one file in issuer/, and its keys in the configuration.
+ */
+export const kinds = {
+	/** GET /cgi-bin/token: each call replaces the token; the former lives 5 minutes more. */
+	access_token: {
+		reissue: "new-each-time",
+		life: "as-told",
+		replacedLivesMs: 300_000,
+		canProbe: true,
+		canReport: true,
+	},
+	/**
+	 * POST /cgi-bin/stable_token: a new token only in the last 300 s, of which 15 are
+	 * left to clocks and the way there. `force_refresh` is ignored within 30 s (one
+	 * more for the way), and refused more than 20 times a day.
+	 */
+	stable_access_token: {
+		reissue: "same-until-end",
+		life: "as-told",
+		renewWindowMs: 285_000,
+		force: { gapMs: 31_000, perDay: 20 },
+		replacedLivesMs: 300_000,
+		canProbe: true,
+		canReport: true,
+	},
+} as const satisfies Readonly<Record<string, Traits>>;
+
+export type KindName = keyof typeof kinds;
+
+/** What the rules may know of that credential's kind. */
+export function traitsOf({ kind }: Pick<Credential, "kind">): Traits {
+	return kinds[kind];
+}
+
+/** A value and what is known of it. */
+export interface KnownToken {
+	readonly token: Token;
+	/** `tokenId` of the value. */
+	readonly id: string;
+	/** `SharedRecord.generation` at its publication. */
+	readonly generation: number;
+	readonly lifetimeMs: number;
+	/** When its request was sent, epoch ms; 0 if that is not known. */
+	readonly fetchedAt: number;
+	/** Why it was fetched; "found" if that is not known. */
+	readonly reason: string;
+}
+
+/** What stands at the path of the file. */
+export type Reading =
+	/** `exact`: byte for byte what we publish, a plain file of the right mode and group. */
+	| { readonly kind: "token"; readonly token: Token; readonly exact: boolean }
+	| { readonly kind: "absent" }
+	/** A folder, a link, garbage, unreadable: `problem` says what. */
+	| { readonly kind: "unusable"; readonly problem: string };
+
+/** What tokens live until an answer tells: the only value ever documented. */
+export const usualLifetimeMs = 7_200_000;
+
+/** The value of a file, with what its record says of it, if it is of that value. */
+export function knownFrom(
+	token: Token,
+	generation: number,
+	published: Publication | undefined,
+): KnownToken {
+	return {
+		token,
+		id: published?.id ?? tokenId(token.value),
+		generation,
+		lifetimeMs: published?.lifetimeMs ?? usualLifetimeMs,
+		fetchedAt: published?.fetchedAt ?? 0,
+		reason: published?.reason ?? "found",
+	};
+}

@@ -1,0 +1,179 @@
+/** What one keeper sees and knows, and the plan that follows from it. */
+import type { KnownToken, Reading } from "../core/credential.ts";
+import { decide, isIdle, type Plan } from "../core/decide.ts";
+import type { Pause, SharedRecord } from "../core/record.ts";
+import { isOfDisk } from "../core/transition.ts";
+import type { KeeperParts } from "./keeper-parts.ts";
+import type { Probe } from "./probe.ts";
+import type { Requests } from "./requests.ts";
+
+/** What was seen at one instant, and what is to be done about it. */
+export interface Observation {
+	readonly plan: Plan;
+	readonly disk: Reading;
+	/** What all keepers wrote, and what this one could not write there. */
+	readonly record: SharedRecord;
+	/** Only what all keepers wrote. */
+	readonly shared: SharedRecord;
+}
+
+/** What a keeper knows beyond the disk. */
+interface Knowledge {
+	/** The token that was seen, or made, last. */
+	readonly memory: KnownToken | undefined;
+	/** A pause that could not be written to disk counts all the same. */
+	readonly ownPause: Pause | undefined;
+	/** See `Situation.doubtedSince`. */
+	readonly doubtedSince: number | undefined;
+	/** See `Situation.ignorePauses`. */
+	readonly ignorePauses: boolean;
+	/** `tokenId` of a token that was seen alive, and whose end was not told yet. */
+	readonly aliveId: string | undefined;
+}
+
+export interface Observer {
+	/** Reads and decides; has no effect. */
+	look(): Observation;
+	/** The plan by what was read already, for the requests and the time of now. */
+	planAgain(seen: Observation): Plan;
+	/** Takes over what was seen, and tells it. */
+	note(seen: Observation): void;
+	/** Whether `note` would tell something, or end a pause. */
+	isNews(seen: Observation): boolean;
+	/** Tells the end of a token that was seen alive, once. */
+	noteEnd(current: KnownToken | undefined): void;
+	/** The token that was seen, or made, last. */
+	memory(): KnownToken | undefined;
+	record(): SharedRecord;
+	/**
+	 * What may be written down for all: that the disk of this process fails is not for
+	 * the next keeper to know.
+	 */
+	writable(seen: Observation): SharedRecord;
+	/** Something is known now: a token, a pause, a doubt. */
+	learn(news: Partial<Knowledge>): void;
+	/** Whether there is nothing to know beyond the token. */
+	isPlain(): boolean;
+}
+
+export function createObserver(
+	parts: KeeperParts,
+	requests: Requests,
+	probe: Pick<Probe, "calls">,
+): Observer {
+	const { clock, slot, credential, self } = parts;
+	let knowledge: Knowledge = {
+		memory: parts.known,
+		ownPause: undefined,
+		doubtedSince: undefined,
+		ignorePauses: parts.known === undefined,
+		aliveId: parts.known?.id,
+	};
+
+	const isAlive = ({ token }: KnownToken) => token.expiresAt > clock.now();
+
+	/** The intent of a fetch says whose it was, for as long as no other follows it. */
+	const isForcerDead = ({ forced, inFlight }: SharedRecord) =>
+		inFlight === undefined ||
+		inFlight.by.instance !== forced?.by ||
+		parts.isDead(inFlight.by);
+
+	const planFor = (disk: Reading, record: SharedRecord): Plan => {
+		const { memory, doubtedSince, ignorePauses } = knowledge;
+		const { kind = "" } = record.pause?.failure ?? {};
+		const request = requests.pending();
+		return decide({
+			now: clock.now(),
+			instance: self.instance,
+			startedAt: parts.startedAt,
+			credential,
+			parents: parts.parents() === undefined ? "missing" : "alive",
+			memory,
+			disk,
+			record,
+			request,
+			doubtedSince,
+			ignorePauses: ignorePauses && !parts.keepPausesFor?.includes(kind),
+			isForcerDead: request?.reason === "forced" && isForcerDead(record),
+		});
+	};
+
+	const withOwn = (shared: SharedRecord, own: Pause | undefined) =>
+		withOwnPause(withProbes(shared, probe.calls()), own);
+
+	const look = (): Observation => {
+		// The record first: a publication writes it before the file.
+		const shared = slot.record();
+		const record = withOwn(shared, knowledge.ownPause);
+		const disk = slot.read();
+		return { plan: planFor(disk, record), disk, record, shared };
+	};
+
+	const isAdoption = ({ plan: { current } }: Observation) =>
+		current !== undefined &&
+		current.id !== knowledge.memory?.id &&
+		isAlive(current);
+
+	/** All is on disk as it should be: what the disk refused has no weight now. */
+	const isRecovery = ({ plan }: Observation) =>
+		isIdle(plan) && isOfDisk(knowledge.ownPause);
+
+	return {
+		look,
+		planAgain: ({ disk, record }) => planFor(disk, record),
+		isNews: (seen) => isAdoption(seen) || isRecovery(seen),
+		note: (seen) => {
+			const { current } = seen.plan;
+			const isAdopted = isAdoption(seen);
+			if (isAdopted && current !== undefined)
+				parts.emit({ kind: "adopted", current });
+			const isOver = isAdopted || isRecovery(seen);
+			knowledge = {
+				...knowledge,
+				memory: current,
+				ownPause: isOver ? undefined : knowledge.ownPause,
+				aliveId:
+					current !== undefined && isAlive(current)
+						? current.id
+						: knowledge.aliveId,
+			};
+		},
+		noteEnd: (current) => {
+			if (current === undefined || isAlive(current)) return;
+			if (knowledge.aliveId !== current.id) return;
+			knowledge = { ...knowledge, aliveId: undefined };
+			parts.emit({ kind: "expired", current });
+		},
+		memory: () => knowledge.memory,
+		record: () => withOwn(slot.record(), knowledge.ownPause),
+		writable: ({ shared }) => {
+			const { ownPause } = knowledge;
+			return withOwn(shared, isOfDisk(ownPause) ? undefined : ownPause);
+		},
+		learn: (news) => {
+			knowledge = { ...knowledge, ...news };
+		},
+		isPlain: () =>
+			knowledge.ownPause === undefined && knowledge.doubtedSince === undefined,
+	};
+}
+
+/** The later of the two pauses counts. */
+function withOwnPause(
+	record: SharedRecord,
+	own: Pause | undefined,
+): SharedRecord {
+	return own === undefined || own.at < (record.pause?.at ?? 0)
+		? record
+		: { ...record, pause: own };
+}
+
+/** Probes are calls as well, though only this keeper knows of them until it writes. */
+function withProbes(
+	record: SharedRecord,
+	probes: readonly number[],
+): SharedRecord {
+	if (probes.length === 0) return record;
+	const calls = [...new Set([...record.calls, ...probes])];
+	return { ...record, calls: calls.sort((a, b) => a - b) };
+}
