@@ -20,11 +20,11 @@
 import type { SimulatedAccount } from "./account.ts";
 import { changeAccount } from "./account-changes.ts";
 import { checkFault } from "./faults.ts";
-import { masked } from "./masking.ts";
+
 import { isOutage, type Outages } from "./outages.ts";
 import type { Platform } from "./platform.ts";
 import { type PlatformRequest, parseBody } from "./request.ts";
-import type { RequestLog } from "./request-log.ts";
+import { masked, type RequestLog } from "./request-log.ts";
 import { stateOf } from "./state.ts";
 import type { VirtualClock } from "./virtual-clock.ts";
 
