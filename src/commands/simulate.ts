@@ -1,8 +1,8 @@
 import { randomBytes } from "node:crypto";
 import type { CommandLine } from "../command-line.ts";
 import { errnoOf, exitCode, inWords, UsageError } from "../errors.ts";
-import type { SimulatedAccount } from "../simulator/account.ts";
-import { apiHosts } from "../simulator/request.ts";
+import type { SimulatedAccount } from "../simulator/accounts.ts";
+import { apiHosts } from "../simulator/hosts.ts";
 import { lineOf } from "../simulator/request-log.ts";
 import {
 	type Simulator,

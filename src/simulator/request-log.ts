@@ -7,7 +7,7 @@ export interface RequestRecord {
 	/** Virtual epoch ms. */
 	readonly at: number;
 	readonly method: string;
-	/** The host name whose listener took it. */
+	/** The host name that was called. */
 	readonly host: string;
 	readonly path: string;
 	/** Path and query exactly as sent. */
@@ -25,9 +25,11 @@ export interface RequestRecord {
 	readonly appid?: string;
 }
 
+/** The last requests, and a way to wait for the next. */
 export interface RequestLog {
 	/** At least the last `limit` records, oldest first. */
 	readonly records: readonly RequestRecord[];
+	/** Gives the record its id, and resolves the promises that wait for it. */
 	add(record: Omit<RequestRecord, "id">): RequestRecord;
 	/**
 	 * The first record above `sinceId` that fulfils the predicate. Records that
@@ -131,6 +133,7 @@ function maskedField(name: string, value: unknown): unknown {
 	return "***";
 }
 
+/** A body that is no JSON object may hold a secret anywhere: only its length is shown. */
 function maskedBody(body: string): unknown {
 	const fields = parsed(body);
 	return fields === undefined
@@ -151,6 +154,7 @@ function parsed(body: string): object | undefined {
 	}
 }
 
+/** A test that waits in vain needs to see what came instead. */
 function timeoutMessage(
 	records: readonly RequestRecord[],
 	timeoutMs: number,

@@ -9,7 +9,7 @@ import type { HttpAnswer, HttpRequest } from "../../src/http.ts";
 import { createKeeper, type Keeper } from "../../src/keeper.ts";
 import { LinkError } from "../../src/link-error.ts";
 import type { KnownToken, Rules } from "../../src/policy.ts";
-import type { SimulatedAccount } from "../../src/simulator/account.ts";
+import type { SimulatedAccount } from "../../src/simulator/accounts.ts";
 import type { Knobs } from "../../src/simulator/knobs.ts";
 import { createPlatform, type Platform } from "../../src/simulator/platform.ts";
 import { createRandom } from "../../src/simulator/random.ts";

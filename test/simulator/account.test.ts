@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { AccountState } from "../../src/simulator/account.ts";
+import type { AccountState } from "../../src/simulator/accounts.ts";
 import { at, mini, mp, scene } from "./scene.ts";
 
 describe("S27: the whitelist", () => {

@@ -1,5 +1,5 @@
-import type { SimulatedAccount } from "../../src/simulator/account.ts";
-import type { Answer } from "../../src/simulator/answer.ts";
+import type { SimulatedAccount } from "../../src/simulator/accounts.ts";
+import type { Answer } from "../../src/simulator/http-messages.ts";
 import {
 	createPlatform,
 	type Platform,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { apiHosts, wecomHost } from "../../src/simulator/request.ts";
+import { apiHosts, wecomHost } from "../../src/simulator/hosts.ts";
 import type {
 	Simulator,
 	SimulatorOptions,
