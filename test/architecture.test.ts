@@ -35,7 +35,7 @@ const rooms: Readonly<Record<string, Room>> = {
 	issuer: {
 		rooms: ["core"],
 		modules: [...pureModules, ...network, ...waiting],
-		globals: ["process.env", "setTimeout"],
+		globals: ["process.env", "setTimeout", "setImmediate", "performance.now"],
 	},
 	store: {
 		rooms: ["core"],
@@ -84,7 +84,9 @@ const rooms: Readonly<Record<string, Room>> = {
 			...pureModules,
 			...disk,
 			"node:http",
+			"node:https",
 			"node:net",
+			"node:zlib",
 			"node:events",
 			"node:timers/promises",
 		],

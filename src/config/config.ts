@@ -12,7 +12,7 @@ import { type Input, rememberInputs } from "./inputs.ts";
 import { defaultDirectory, defaultTokenFile } from "./lookup.ts";
 import { findSecrets, looksLikeSecret } from "./secrets.ts";
 import { type ConfigContent, checkShape, show } from "./shape.ts";
-import { type ConfigSource, findConfig } from "./source.ts";
+import { type ConfigOptions, type ConfigSource, findConfig } from "./source.ts";
 
 export interface Account {
 	readonly appid: string;
@@ -54,16 +54,6 @@ export function longestTimeoutMs({
 	accounts,
 }: Pick<Config, "accounts">): number {
 	return Math.max(...accounts.map(({ timeoutMs }) => timeoutMs));
-}
-
-export interface ConfigOptions {
-	/** From `--config`. */
-	readonly file: string | undefined;
-	readonly env: Readonly<Record<string, string | undefined>>;
-	/** False for commands that only read: they may run as a user who must not read secrets. */
-	readonly secrets: boolean;
-	/** Without a file by name, take the environment, even if the default file is there. */
-	readonly ignoreDefaultFile?: boolean;
 }
 
 /**

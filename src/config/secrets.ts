@@ -2,9 +2,8 @@
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { type ConfigProblem, errnoOf, inWords } from "../core/errors.ts";
-import type { ConfigOptions } from "./config.ts";
 import type { Input } from "./inputs.ts";
-import type { ConfigSource } from "./source.ts";
+import type { ConfigOptions, ConfigSource } from "./source.ts";
 
 export interface FoundSecrets {
 	/** In the order of the accounts; "" where there is none to be had. */

@@ -1,10 +1,20 @@
 /** Where a configuration comes from, before anybody asks whether it is right. */
 import { parse, TomlError } from "smol-toml";
 import { ConfigError, errnoOf, inWords } from "../core/errors.ts";
-import type { ConfigOptions } from "./config.ts";
 import type { Input } from "./inputs.ts";
 import { defaultConfigFile } from "./lookup.ts";
 import { type FoundText, findText } from "./read-text.ts";
+
+/** Where the configuration is looked for, and how much of it is needed. */
+export interface ConfigOptions {
+	/** From `--config`. */
+	readonly file: string | undefined;
+	readonly env: Readonly<Record<string, string | undefined>>;
+	/** False for commands that only read: they may run as a user who must not read secrets. */
+	readonly secrets: boolean;
+	/** Without a file by name, take the environment, even if the default file is there. */
+	readonly ignoreDefaultFile?: boolean;
+}
 
 export interface ConfigSource {
 	/** A path, or "the environment". */

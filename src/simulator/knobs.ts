@@ -1,204 +1,183 @@
-/**
- * What nobody outside knows about WeChat, or what differs between accounts and
- * days, as settings (U numbers: the open questions). The defaults are what
- * the documents say, else what was seen most often.
- */
-export interface Knobs {
-	/** `expires_in` of a new token. */
-	readonly tokenLifetimeSeconds: number;
-	/**
-	 * How long a token lives on after a newer one was issued, and how long before
-	 * its end the stable interface renews. null: 300, but never more than a quarter
-	 * of the lifetime. A number is cut to half of the lifetime.
-	 */
-	readonly overlapSeconds: number | null;
-	/** Characters of an access_token. */
-	readonly tokenLength: number;
+/** Settings for behaviour of WeChat that is undocumented or that differs between accounts and days. */
 
-	/** U1: seconds that a stable token lives on after a forced refresh. */
-	readonly forcedFormerSeconds: number;
-	/** U2: a third classic fetch within the overlap ends the oldest token, or not. */
-	readonly thirdClassicFetch: "evicts" | "keeps";
-	/** U3 */
-	readonly secretResetKillsTokens: boolean;
-	/** U4 */
-	readonly freezeKillsTokens: boolean;
-	/** U5: the stable interface renews by itself when the window opens. */
-	readonly stableRotatesAlone: boolean;
-	/** U6: seconds that a ticket lives on after a newer one was issued. */
-	readonly formerTicketSeconds: number;
-	/** U8: what an aged-out token is answered; 40001: after `forgetAfterSeconds`, 42001 before. */
-	readonly agedOutCode: 42001 | 40014 | 40001;
-	readonly forgetAfterSeconds: number;
-	/** U9: the order of the checks after the appid. */
-	readonly checkOrder: "documented" | "ip-before-secret" | "quota-first";
-	/** U10: POST on `/cgi-bin/token` with its parameters in the query. */
-	readonly classicPost: "accepted" | "refused";
-	/** U11: the stable interface for a test account. */
-	readonly stableOnTestAccount: "supported" | 48001 | 40013;
-	/** U12 */
-	readonly failuresUseQuota: boolean;
-	/** U13: a quota's day: from 00:00 UTC+8, or the last 24 hours (counted from when it is set). */
-	readonly quotaDay: "beijing" | "rolling";
-	/** U14: too many forced refreshes block normal calls, too. */
-	readonly forceCapBlocksNormal: boolean;
-	/** U15: a body that is not JSON. */
-	readonly unparsableBodyCode: 41002 | 47001;
-	/** U16: a forced refresh too soon after another. */
-	readonly earlyForce: "same" | 45011;
-	/** U18: share of uses answered 40001 although the token is good. */
-	readonly flappingShare: number;
-
-	/** Seconds between two forced refreshes. */
-	readonly forceIntervalSeconds: number;
-	/** Share of uses answered -1. */
-	readonly busyShare: number;
-	readonly wrongSecretCode: 40125 | 40001;
-	/** Refuses a `force_refresh` that is not a boolean. */
-	readonly strictForceRefresh: boolean;
-	/** Adds keys that no document names to every JSON body. */
-	readonly extraKeys: boolean;
-	/** Seconds by which `Date` and `rid` are ahead of the virtual clock. */
-	readonly clockOffsetSeconds: number;
-	/** The callers' addresses as WeChat sees them, in turn; empty: the real one. */
-	readonly egressIps: readonly string[];
-	/** Seconds until a changed whitelist acts. */
-	readonly whitelistDelaySeconds: number;
-	/** Seconds until freezing or thawing a secret acts. */
-	readonly freezeDelaySeconds: number;
+/** A knob: its default, the values it accepts, and those values in words. */
+interface Knob<Value> {
+	readonly initial: Value;
+	readonly accepts: (value: unknown) => boolean;
+	/** Completes the sentence "the knob NAME accepts …". */
+	readonly words: string;
 }
 
-export const defaultKnobs: Knobs = {
-	tokenLifetimeSeconds: 7200,
-	overlapSeconds: null,
-	tokenLength: 136,
-	forcedFormerSeconds: 0,
-	thirdClassicFetch: "evicts",
-	secretResetKillsTokens: false,
-	freezeKillsTokens: false,
-	stableRotatesAlone: false,
-	formerTicketSeconds: 300,
-	agedOutCode: 42001,
-	forgetAfterSeconds: 86_400,
-	checkOrder: "documented",
-	classicPost: "accepted",
-	stableOnTestAccount: "supported",
-	failuresUseQuota: false,
-	quotaDay: "beijing",
-	forceCapBlocksNormal: false,
-	unparsableBodyCode: 41002,
-	earlyForce: "same",
-	flappingShare: 0,
-	forceIntervalSeconds: 30,
-	busyShare: 0,
-	wrongSecretCode: 40125,
-	strictForceRefresh: false,
-	extraKeys: false,
-	clockOffsetSeconds: 0,
-	egressIps: [],
-	whitelistDelaySeconds: 300,
-	freezeDelaySeconds: 600,
+/**
+ * One entry per knob. U numbers are open questions about WeChat. A default is
+ * the documented behaviour, or without one what users reported most often.
+ */
+const knobs = {
+	/** `expires_in` of a new token, in seconds. */
+	tokenLifetimeSeconds: numberBetween(1, 86_400, 7200),
+	/**
+	 * Two durations that WeChat documents as five minutes: how long a token lives
+	 * after a newer one was issued, and how long before its end the stable
+	 * interface renews it. null: 300 s, but at most a quarter of the lifetime. A
+	 * number is cut to half of the lifetime.
+	 */
+	overlapSeconds: orNull(seconds(300)),
+	/** Characters in an access_token. Samples from WeChat have 136 or 157. */
+	tokenLength: numberBetween(32, 1024, 136),
+
+	/** U1: seconds that a stable token lives after a forced refresh. */
+	forcedFormerSeconds: seconds(0),
+	/** U2: whether a third classic fetch within the overlap ends the oldest token. */
+	thirdClassicFetch: oneOf("evicts", "keeps"),
+	/** U3: whether a reset of the secret ends all tokens of the account. */
+	secretResetKillsTokens: flag(),
+	/** U4: whether a freeze of the secret ends all tokens of the account. */
+	freezeKillsTokens: flag(),
+	/** U5: whether the stable interface renews without a call when the window opens. */
+	stableRotatesAlone: flag(),
+	/** U6: seconds that a ticket lives after a newer one was issued. */
+	formerTicketSeconds: seconds(300),
+	/** U8: errcode for an expired token. 40001: 42001 first, 40001 after `forgetAfterSeconds`. */
+	agedOutCode: oneOf(42001, 40014, 40001),
+	/** U8: seconds after its end at which an expired token counts as unknown. */
+	forgetAfterSeconds: seconds(86_400),
+	/** U9: order of the checks that follow the check of the appid. */
+	checkOrder: oneOf("documented", "ip-before-secret", "quota-first"),
+	/** U10: POST on `/cgi-bin/token` with its parameters in the query. */
+	classicPost: oneOf("accepted", "refused"),
+	/** U11: answer of the stable interface to a test account; a number is the errcode. */
+	stableOnTestAccount: oneOf("supported", 48001, 40013),
+	/** U12: whether failed calls count against the quota. */
+	failuresUseQuota: flag(),
+	/** U13: a quota day starts at 00:00 UTC+8, or is the last 24 hours (calls are counted from the change on). */
+	quotaDay: oneOf("beijing", "rolling"),
+	/** U14: whether too many forced refreshes also block normal calls. */
+	forceCapBlocksNormal: flag(),
+	/** U15: errcode for a body that is not JSON. */
+	unparsableBodyCode: oneOf(41002, 47001),
+	/** U16: a forced refresh too soon after another: the current token, or errcode 45011. */
+	earlyForce: oneOf("same", 45011),
+	/** U18: share (0…1) of API calls answered 40001 although the token is alive. */
+	flappingShare: share(),
+
+	/** Seconds between two forced refreshes. Documented: 30. */
+	forceIntervalSeconds: seconds(30),
+	/** Share (0…1) of API calls answered -1. */
+	busyShare: share(),
+	/** Errcode for a wrong AppSecret. Both were reported. */
+	wrongSecretCode: oneOf(40125, 40001),
+	/** Whether a `force_refresh` that is not a boolean is refused. */
+	strictForceRefresh: flag(),
+	/** Whether every JSON body gets additional, undocumented keys. */
+	extraKeys: flag(),
+	/** Seconds by which `Date` and `rid` are ahead of the virtual clock. */
+	clockOffsetSeconds: numberBetween(-1e9, 1e9, 0),
+	/** Caller addresses as WeChat sees them, used in turn; empty: the real address. */
+	egressIps: addresses(),
+	/** Seconds until a changed whitelist acts. Documented: several minutes. */
+	whitelistDelaySeconds: seconds(300),
+	/** Seconds until a freeze or thaw of a secret acts. Documented: about ten minutes. */
+	freezeDelaySeconds: seconds(600),
 };
 
+/** The value of every knob. */
+export type Knobs = {
+	readonly [Name in keyof typeof knobs]: (typeof knobs)[Name]["initial"];
+};
+
+/** The value that each knob has until it is changed. */
+export const defaultKnobs = Object.fromEntries(
+	Object.entries(knobs).map(([name, { initial }]) => [name, initial]),
+) as Knobs;
+
 /**
- * The same knobs, once every name and value is known to be one.
+ * Checks knobs that come from outside.
  *
- * @throws RangeError that names the knob and what it accepts
+ * @returns the object itself
+ * @throws RangeError with the name of the wrong knob and what it accepts
  */
 export function checkKnobs(given: object): Partial<Knobs> {
 	for (const [name, value] of Object.entries(given)) {
-		if (!Object.hasOwn(rules, name))
+		if (!Object.hasOwn(knobs, name))
 			throw new RangeError(
-				`there is no knob ${JSON.stringify(name)}; there are ${Object.keys(rules).join(", ")}`,
+				`there is no knob ${JSON.stringify(name)}; there are ${Object.keys(knobs).join(", ")}`,
 			);
-		const { allows, says } = rules[name as keyof Knobs];
-		if (!allows(value))
+		const { accepts, words } = knobs[name as keyof Knobs];
+		if (!accepts(value))
 			throw new RangeError(
-				`the knob ${name} accepts ${says}, not ${JSON.stringify(value)}`,
+				`the knob ${name} accepts ${words}, not ${JSON.stringify(value)}`,
 			);
 	}
 	return given;
 }
 
+/** Lifetime of a new token, in ms. */
 export function lifetimeMsOf({ tokenLifetimeSeconds }: Knobs): number {
 	return tokenLifetimeSeconds * 1000;
 }
 
-/** `overlapSeconds` as it acts, in ms. */
+/** `overlapSeconds` with its rules applied, in ms. */
 export function overlapMsOf({
 	overlapSeconds,
 	tokenLifetimeSeconds,
 }: Knobs): number {
-	const seconds =
+	// A test with a lifetime of seconds needs a window that it can still observe.
+	const inSeconds =
 		overlapSeconds === null
 			? Math.min(300, tokenLifetimeSeconds / 4)
 			: Math.min(overlapSeconds, tokenLifetimeSeconds / 2);
-	return seconds * 1000;
+	return inSeconds * 1000;
 }
 
-interface Rule {
-	readonly allows: (value: unknown) => boolean;
-	readonly says: string;
+function numberBetween(
+	min: number,
+	max: number,
+	initial: number,
+): Knob<number> {
+	return {
+		initial,
+		accepts: (value) =>
+			typeof value === "number" && value >= min && value <= max,
+		words: `a number from ${min} to ${max}`,
+	};
 }
 
-const seconds = between(0, 1e9);
-const share = between(0, 1);
-const flag = oneOf(true, false);
+function seconds(initial: number): Knob<number> {
+	return numberBetween(0, 1e9, initial);
+}
 
-const rules: { readonly [Name in keyof Knobs]: Rule } = {
-	tokenLifetimeSeconds: between(1, 86_400),
-	overlapSeconds: orNull(seconds),
-	tokenLength: between(32, 1024),
-	forcedFormerSeconds: seconds,
-	thirdClassicFetch: oneOf("evicts", "keeps"),
-	secretResetKillsTokens: flag,
-	freezeKillsTokens: flag,
-	stableRotatesAlone: flag,
-	formerTicketSeconds: seconds,
-	agedOutCode: oneOf(42001, 40014, 40001),
-	forgetAfterSeconds: seconds,
-	checkOrder: oneOf("documented", "ip-before-secret", "quota-first"),
-	classicPost: oneOf("accepted", "refused"),
-	stableOnTestAccount: oneOf("supported", 48001, 40013),
-	failuresUseQuota: flag,
-	quotaDay: oneOf("beijing", "rolling"),
-	forceCapBlocksNormal: flag,
-	unparsableBodyCode: oneOf(41002, 47001),
-	earlyForce: oneOf("same", 45011),
-	flappingShare: share,
-	forceIntervalSeconds: seconds,
-	busyShare: share,
-	wrongSecretCode: oneOf(40125, 40001),
-	strictForceRefresh: flag,
-	extraKeys: flag,
-	clockOffsetSeconds: between(-1e9, 1e9),
-	egressIps: {
-		allows: (value) =>
+function share(): Knob<number> {
+	return numberBetween(0, 1, 0);
+}
+
+/** The first value is the default. */
+function oneOf<const Values extends readonly [unknown, ...unknown[]]>(
+	...values: Values
+): Knob<Values[number]> {
+	return {
+		initial: values[0],
+		accepts: (value) => values.includes(value),
+		words: values.map((value) => JSON.stringify(value)).join(" or "),
+	};
+}
+
+function flag(): Knob<boolean> {
+	return { ...oneOf(true, false), initial: false };
+}
+
+function orNull<Value>({ accepts, words }: Knob<Value>): Knob<Value | null> {
+	return {
+		initial: null,
+		accepts: (value) => value === null || accepts(value),
+		words: `${words}, or null`,
+	};
+}
+
+function addresses(): Knob<readonly string[]> {
+	return {
+		initial: [],
+		accepts: (value) =>
 			Array.isArray(value) && value.every((ip) => typeof ip === "string"),
-		says: "a list of addresses",
-	},
-	whitelistDelaySeconds: seconds,
-	freezeDelaySeconds: seconds,
-};
-
-function between(least: number, most: number): Rule {
-	return {
-		allows: (value) =>
-			typeof value === "number" && value >= least && value <= most,
-		says: `a number from ${least} to ${most}`,
-	};
-}
-
-function oneOf(...values: readonly unknown[]): Rule {
-	return {
-		allows: (value) => values.includes(value),
-		says: values.map((value) => JSON.stringify(value)).join(" or "),
-	};
-}
-
-function orNull({ allows, says }: Rule): Rule {
-	return {
-		allows: (value) => value === null || allows(value),
-		says: `${says}, or null`,
+		words: "a list of addresses",
 	};
 }

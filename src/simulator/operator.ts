@@ -1,50 +1,81 @@
+/** Changes that people make to an account: in WeChat's console, or with a copy of its secret. */
 import {
 	type Account,
-	type AccountKind,
 	type AccountState,
-	createAccount,
-	meterOf,
+	accountAt,
+	changeLater,
+	delayed,
+	type PlatformState,
+	revokeAll,
 	type SimulatedAccount,
-} from "./account.ts";
-import { change } from "./delayed.ts";
-import { countCall, type LimitChanges, withChanges } from "./quotas.ts";
-import { fetchStable, forceStable } from "./stable.ts";
-import { fetchClassic, type Interface } from "./tokens.ts";
-import { checkEntries, type Whitelist } from "./whitelist.ts";
-import { accountAt, revokeAll, type World } from "./world.ts";
+} from "./accounts.ts";
+import {
+	countCall,
+	type LimitChanges,
+	limitsOf,
+	withChanges,
+} from "./quotas.ts";
+import {
+	emptyLine,
+	emptyStableLine,
+	fetchClassic,
+	fetchStable,
+	forceStable,
+	type Interface,
+} from "./tokens.ts";
+import { checkEntries } from "./weixin-access.ts";
 
 /**
- * What people do to an account, in the console or with a copy of its secret.
- * Every function throws a RangeError for an unknown appid.
+ * Actions on an account. All instants are epoch ms. Each function except
+ * `addAccount` throws a RangeError for an unknown appid.
  */
 export interface Operator {
-	/** Adds an account, or replaces it as if it were new. */
+	/**
+	 * Adds an account. An account with the same appid is replaced.
+	 *
+	 * @throws RangeError for a wrong whitelist entry
+	 */
 	addAccount(given: SimulatedAccount): void;
-	/** Somebody else with the same secret fetches; returns the token. */
+	/** Fetches a token as another program with the same secret would; returns it. */
 	foreignFetch(
 		appid: string,
 		via: Interface,
 		nowMs: number,
 		force?: boolean,
 	): string;
-	/** The account's tokens end at once; a use answers 40001. */
+	/** Ends all tokens of the account at once. A use of them gets 40001. */
 	kill(appid: string, nowMs: number): void;
-	/** The account's tokens age out at once; a use answers 42001. */
+	/** Lets the current tokens of the account expire at once. A use of them gets 42001. */
 	expire(appid: string, nowMs: number): void;
-	/** Acts at once; U3 says what becomes of the tokens. */
+	/** Replaces the secret at once, as documented. U3 decides about the tokens. */
 	resetSecret(appid: string, secret: string, nowMs: number): void;
 	/** Freezes or thaws the secret, after `freezeDelaySeconds`. */
 	freezeSecret(appid: string, isFrozen: boolean, nowMs: number): void;
+	/** Restricts the account, or lifts the restriction, at once. */
 	setState(appid: string, state: AccountState): void;
-	/** Acts after `whitelistDelaySeconds`; undefined switches the list off. */
+	/**
+	 * Replaces the whitelist, after `whitelistDelaySeconds`; undefined switches it off.
+	 *
+	 * @throws RangeError for a wrong entry
+	 */
 	setWhitelist(
 		appid: string,
 		entries: readonly string[] | undefined,
 		nowMs: number,
 	): void;
+	/**
+	 * Changes limits at once. The counters stay.
+	 *
+	 * @throws RangeError for a wrong limit
+	 */
 	setLimits(appid: string, limits: LimitChanges): void;
+	/** Whether the administrator must confirm each new address. Acts at once. */
 	requireConfirmation(appid: string, isRequired: boolean): void;
-	/** The administrator's answer to a pending address; a refusal holds 1 h, then 24 h. */
+	/**
+	 * Answers for the administrator. A refusal holds for an hour, the next for a day.
+	 *
+	 * @throws RangeError if no question about this address is pending
+	 */
 	decideIp(
 		appid: string,
 		ip: string,
@@ -53,10 +84,13 @@ export interface Operator {
 	): void;
 }
 
-/** `limits` lie over those of each account that it adds. */
-export function createOperator(world: World, limits?: LimitChanges): Operator {
+/** `limits` apply to every account that the operator adds. */
+export function createOperator(
+	state: PlatformState,
+	limits?: LimitChanges,
+): Operator {
 	function known(appid: string, nowMs = Number.NEGATIVE_INFINITY): Account {
-		const account = accountAt(world, appid, nowMs);
+		const account = accountAt(state, appid, nowMs);
 		if (account === undefined)
 			throw new RangeError(`there is no account ${JSON.stringify(appid)}`);
 		return account;
@@ -64,22 +98,11 @@ export function createOperator(world: World, limits?: LimitChanges): Operator {
 
 	return {
 		addAccount(given) {
-			world.accounts.set(given.appid, createAccount(given, limits));
+			state.accounts.set(given.appid, createAccount(given, limits));
 		},
-		foreignFetch(appid, via, nowMs, force = false) {
-			const account = known(appid, nowMs);
-			const { book, knobs } = world;
-			const metered = via === "classic" ? "token" : "stable_token";
-			countCall(meterOf(account, metered), knobs, nowMs);
-			if (via === "classic")
-				return fetchClassic(book, account.classic, appid, knobs, nowMs).value;
-			return force
-				? forceStable(book, account.stable, appid, knobs, nowMs).value
-				: fetchStable(book, account.stable, appid, knobs, nowMs).token.value;
-		},
-		kill(appid, nowMs) {
-			revokeAll(known(appid, nowMs), nowMs);
-		},
+		foreignFetch: (appid, via, nowMs, force = false) =>
+			fetchAs(state, known(appid, nowMs), via, force, nowMs),
+		kill: (appid, nowMs) => revokeAll(known(appid, nowMs), nowMs),
 		expire(appid, nowMs) {
 			const { classic, stable } = known(appid, nowMs);
 			for (const { current } of [classic, stable])
@@ -89,19 +112,21 @@ export function createOperator(world: World, limits?: LimitChanges): Operator {
 		resetSecret(appid, secret, nowMs) {
 			const account = known(appid, nowMs);
 			account.secret = secret;
-			if (world.knobs.secretResetKillsTokens) revokeAll(account, nowMs);
+			if (state.knobs.secretResetKillsTokens) revokeAll(account, nowMs);
 		},
 		freezeSecret(appid, isFrozen, nowMs) {
-			const at = nowMs + world.knobs.freezeDelaySeconds * 1000;
-			change(known(appid, nowMs).secretFrozen, isFrozen, at);
+			const at = nowMs + state.knobs.freezeDelaySeconds * 1000;
+			changeLater(known(appid, nowMs).secretFrozen, isFrozen, at);
 		},
-		setState(appid, state) {
-			known(appid).state = state;
+		setState(appid, accountState) {
+			known(appid).state = accountState;
 		},
 		setWhitelist(appid, entries, nowMs) {
 			const { kind, whitelist } = known(appid, nowMs);
-			const at = nowMs + world.knobs.whitelistDelaySeconds * 1000;
-			change(whitelist, listOf(entries, kind), at);
+			checkEntries(entries ?? [], kind);
+			const at = nowMs + state.knobs.whitelistDelaySeconds * 1000;
+			const list = { enabled: entries !== undefined, entries: entries ?? [] };
+			changeLater(whitelist, list, at);
 		},
 		setLimits(appid, changes) {
 			const account = known(appid);
@@ -110,26 +135,135 @@ export function createOperator(world: World, limits?: LimitChanges): Operator {
 		requireConfirmation(appid, isRequired) {
 			known(appid).ipConfirmation = isRequired;
 		},
-		decideIp(appid, ip, decision, nowMs) {
-			const asked = known(appid, nowMs).confirmations.get(ip);
-			if (asked?.phase !== "pending")
-				throw new RangeError(`no confirmation is pending for ${ip}`);
-			if (decision === "approve") {
-				asked.phase = "approved";
-				return;
-			}
-			asked.phase = "refused";
-			asked.refusals += 1;
-			const hours = asked.refusals === 1 ? 1 : 24;
-			asked.until = nowMs + hours * 3_600_000;
-		},
+		decideIp: (appid, ip, decision, nowMs) =>
+			decideIp(known(appid, nowMs), ip, decision, nowMs),
 	};
 }
 
-function listOf(
-	entries: readonly string[] | undefined,
-	kind: AccountKind,
-): Whitelist {
-	checkEntries(entries ?? [], kind);
-	return { enabled: entries !== undefined, entries: entries ?? [] };
+/**
+ * Changes an account by the fields of a control request: `secret`, `frozen`,
+ * `state`, `whitelist`, `ipConfirmation`, `approve`, `refuse`, `limits`.
+ *
+ * @throws RangeError with the name of the wrong field
+ */
+export function changeAccount(
+	operator: Operator,
+	appid: string,
+	fields: Readonly<Record<string, unknown>>,
+	nowMs: number,
+): void {
+	// All fields are checked first: a wrong field must not leave half of the change.
+	const changes = Object.entries(fields)
+		.filter(([name]) => name !== "appid")
+		.map(([name, value]) => changeBy(operator, appid, name, value, nowMs));
+	for (const change of changes) change();
+}
+
+/** Every state that an account can have. */
+const accountStates: readonly unknown[] = [
+	"ok",
+	"limited",
+	"tokenForbidden",
+	"frozen",
+	"component",
+] satisfies readonly AccountState[];
+
+/** The change that one field means, checked but not made. */
+function changeBy(
+	operator: Operator,
+	appid: string,
+	name: string,
+	value: unknown,
+	nowMs: number,
+): () => void {
+	const isText = typeof value === "string";
+	const isFlag = typeof value === "boolean";
+	if (name === "secret" && isText)
+		return () => operator.resetSecret(appid, value, nowMs);
+	if (name === "frozen" && isFlag)
+		return () => operator.freezeSecret(appid, value, nowMs);
+	if (name === "state" && accountStates.includes(value))
+		return () => operator.setState(appid, value as AccountState);
+	if (name === "whitelist" && (value === null || isTexts(value)))
+		return () => operator.setWhitelist(appid, value ?? undefined, nowMs);
+	if (name === "ipConfirmation" && isFlag)
+		return () => operator.requireConfirmation(appid, value);
+	if ((name === "approve" || name === "refuse") && isText)
+		return () => operator.decideIp(appid, value, name, nowMs);
+	if (name === "limits" && typeof value === "object" && value !== null)
+		return () => operator.setLimits(appid, value as LimitChanges);
+	throw new RangeError(
+		`an account cannot be changed by ${JSON.stringify(name)} of this kind`,
+	);
+}
+
+function isTexts(value: unknown): value is readonly string[] {
+	return (
+		Array.isArray(value) && value.every((item) => typeof item === "string")
+	);
+}
+
+/** @throws RangeError for a wrong whitelist entry or limit */
+function createAccount(
+	given: SimulatedAccount,
+	limits?: LimitChanges,
+): Account {
+	const { appid, secret, kind = "mp", whitelist } = given;
+	checkEntries(whitelist ?? [], kind);
+	return {
+		appid,
+		kind,
+		secret,
+		secretFrozen: delayed(false),
+		state: "ok",
+		whitelist: delayed({
+			enabled: whitelist !== undefined,
+			entries: whitelist ?? [],
+		}),
+		ipConfirmation: given.ipConfirmation ?? false,
+		confirmations: new Map(),
+		classic: emptyLine(appid),
+		stable: emptyStableLine(appid),
+		tickets: new Map(),
+		limits: limitsOf(kind, limits),
+		counters: new Map(),
+		clears: { month: 0, used: 0 },
+	};
+}
+
+/** The call counts against the quota, but no check of access is made. */
+function fetchAs(
+	{ book, knobs }: PlatformState,
+	account: Account,
+	via: Interface,
+	isForced: boolean,
+	nowMs: number,
+): string {
+	const { classic, stable, counters } = account;
+	const quota = via === "classic" ? "token" : "stable_token";
+	countCall(counters, quota, knobs, nowMs);
+	if (via === "classic") return fetchClassic(book, classic, knobs, nowMs).value;
+	return isForced
+		? forceStable(book, stable, knobs, nowMs).value
+		: fetchStable(book, stable, knobs, nowMs).token.value;
+}
+
+function decideIp(
+	{ confirmations }: Account,
+	ip: string,
+	decision: "approve" | "refuse",
+	nowMs: number,
+): void {
+	const asked = confirmations.get(ip);
+	if (asked?.phase !== "pending")
+		throw new RangeError(`no confirmation is pending for ${ip}`);
+	if (decision === "approve") {
+		asked.phase = "approved";
+		return;
+	}
+	asked.phase = "refused";
+	asked.refusals += 1;
+	// Texts of 89507 and 89506: try again after an hour, after a day.
+	const hours = asked.refusals === 1 ? 1 : 24;
+	asked.until = nowMs + hours * 3_600_000;
 }

@@ -1,8 +1,11 @@
-import type { AccountKind } from "./account.ts";
+/** Quotas: how many calls an account may make a day and a minute, and how many it made. */
 import type { Knobs } from "./knobs.ts";
 
-/** What is counted against a limit. `force_refresh` counts inside `stable_token`. */
-export type Metered =
+/** 公众号/服务号, 小程序, 接口测试号. The kind decides which quotas apply. */
+export type AccountKind = "mp" | "mini" | "test";
+
+/** A quota, named as its endpoint. `force_refresh` calls count in `stable_token` too. */
+export type QuotaName =
 	| "token"
 	| "stable_token"
 	| "force_refresh"
@@ -11,25 +14,39 @@ export type Metered =
 	| "getcallbackip"
 	| "quota/get";
 
-export function isMetered(name: string): name is Metered {
-	return Object.hasOwn(limitsByKind.mp, name);
-}
-
-/** Calls that are allowed; a day is what the knob `quotaDay` says. */
+/** How many calls are allowed. The knob `quotaDay` says when a day begins. */
 export interface Limit {
 	readonly perDay: number;
 	readonly perMinute: number;
 }
 
-export type Limits = Readonly<Record<Metered, Limit>>;
+/** The limit of every quota of an account. */
+export type Limits = Readonly<Record<QuotaName, Limit>>;
+
+/** Limits to change; what is absent stays. */
 export type LimitChanges = Readonly<
-	Partial<Record<Metered, Readonly<Partial<Limit>>>>
+	Partial<Record<QuotaName, Readonly<Partial<Limit>>>>
 >;
 
+/** The counter of one quota of one account. */
+interface CallCounter {
+	/** The minute that `minuteCount` belongs to, in minutes since the epoch. */
+	minute: number;
+	minuteCount: number;
+	/** The day that `dayCount` belongs to, in days since the epoch, UTC+8. */
+	day: number;
+	dayCount: number;
+	/** For a rolling day: the instants of its calls, oldest first, epoch ms. */
+	times: number[];
+}
+
+/** The counters of one account. A counter exists once its quota was asked for. */
+export type CallCounters = Map<QuotaName, CallCounter>;
+
 /**
- * Documented: the day of `token` (公众号, test), of `stable_token` and of
- * `force_refresh`, the minute of `stable_token`. The others are guesses at
- * numbers that WeChat does not publish.
+ * WeChat documents the daily limit of `token` (公众号, 测试号), of `stable_token`
+ * and of `force_refresh`, and the limit per minute of `stable_token`. The other
+ * numbers are guesses, because WeChat does not publish them.
  */
 const limitsByKind: Readonly<Record<AccountKind, Limits>> = {
 	mp: limitsWith({ tokensPerDay: 2_000, share: 1 }),
@@ -50,7 +67,16 @@ function limitsWith(given: { tokensPerDay: number; share: number }): Limits {
 	};
 }
 
-/** The kind's limits with changes laid over them. @throws RangeError */
+/** Whether a name, for example of an endpoint, is the name of a quota. */
+export function isQuotaName(name: string): name is QuotaName {
+	return Object.hasOwn(limitsByKind.mp, name);
+}
+
+/**
+ * The limits of an account kind with changes applied.
+ *
+ * @throws RangeError for an unknown quota or unit, or a negative number
+ */
 export function limitsOf(
 	kind: AccountKind,
 	changes: LimitChanges = {},
@@ -58,11 +84,15 @@ export function limitsOf(
 	return withChanges(limitsByKind[kind], changes);
 }
 
-/** @throws RangeError for a name, a unit or a value that is no limit */
+/**
+ * Limits with changes applied.
+ *
+ * @throws RangeError for an unknown quota or unit, or a negative number
+ */
 export function withChanges(limits: Limits, changes: LimitChanges): Limits {
-	const changed: Record<Metered, Limit> = { ...limits };
+	const changed: Record<QuotaName, Limit> = { ...limits };
 	for (const [name, limit] of Object.entries(changes)) {
-		if (!isMetered(name))
+		if (!isQuotaName(name))
 			throw new RangeError(`there is no limit for ${JSON.stringify(name)}`);
 		for (const [unit, value] of Object.entries(limit))
 			if (!["perDay", "perMinute"].includes(unit) || !(Number(value) >= 0))
@@ -72,80 +102,76 @@ export function withChanges(limits: Limits, changes: LimitChanges): Limits {
 	return changed;
 }
 
-/** The counters of one account and one kind of call. */
-export interface Meter {
-	minute: number;
-	minuteCount: number;
-	day: number;
-	dayCount: number;
-	/** For a rolling day: when its calls were, oldest first. */
-	times: number[];
-}
-
-export function createMeter(): Meter {
-	return { minute: 0, minuteCount: 0, day: 0, dayCount: 0, times: [] };
-}
-
-/** Counts, and does not ask for the limit: `overLimit` does. */
-export function countCall(meter: Meter, knobs: Knobs, nowMs: number): void {
-	settleMeter(meter, knobs, nowMs);
-	meter.minuteCount += 1;
-	meter.dayCount += 1;
-	if (knobs.quotaDay === "rolling") meter.times.push(nowMs);
-}
-
-/** Calls counted in the day of `nowMs`. */
-export function usedToday(meter: Meter, knobs: Knobs, nowMs: number): number {
-	settleMeter(meter, knobs, nowMs);
-	return meter.dayCount;
-}
-
-/** Calls counted in the minute of `nowMs`. */
-export function usedThisMinute(
-	meter: Meter,
+/** Counts one call. It does not check the limit: `exceededBy` does. */
+export function countCall(
+	counters: CallCounters,
+	quota: QuotaName,
 	knobs: Knobs,
 	nowMs: number,
-): number {
-	settleMeter(meter, knobs, nowMs);
-	return meter.minuteCount;
+): void {
+	const counter = counterAt(counters, quota, knobs, nowMs);
+	counter.minuteCount += 1;
+	counter.dayCount += 1;
+	if (knobs.quotaDay === "rolling") counter.times.push(nowMs);
 }
 
-/** The errcode of one call more, or undefined if it is within the limit. */
-export function overLimit(
-	meter: Meter,
+/** The calls counted in the day and in the minute of `nowMs`. */
+export function usageAt(
+	counters: CallCounters,
+	quota: QuotaName,
+	knobs: Knobs,
+	nowMs: number,
+): { readonly today: number; readonly thisMinute: number } {
+	const counter = counterAt(counters, quota, knobs, nowMs);
+	return { today: counter.dayCount, thisMinute: counter.minuteCount };
+}
+
+/** The limit that one more call would exceed; undefined: none. */
+export function exceededBy(
+	counters: CallCounters,
+	quota: QuotaName,
 	limit: Limit,
 	knobs: Knobs,
 	nowMs: number,
-): 45009 | 45011 | undefined {
-	if (usedToday(meter, knobs, nowMs) >= limit.perDay) return 45009;
-	if (meter.minuteCount >= limit.perMinute) return 45011;
+): "day" | "minute" | undefined {
+	const used = usageAt(counters, quota, knobs, nowMs);
+	if (used.today >= limit.perDay) return "day";
+	if (used.thisMinute >= limit.perMinute) return "minute";
 	return undefined;
 }
 
 const minuteMs = 60_000;
 const dayMs = 86_400_000;
-const beijingMs = 8 * 3_600_000;
+const beijingOffsetMs = 8 * 3_600_000;
 
-/** The number of the day in UTC+8, where WeChat's days begin. */
-function beijingDay(nowMs: number): number {
-	return Math.floor((nowMs + beijingMs) / dayMs);
-}
-
-function settleMeter(meter: Meter, knobs: Knobs, nowMs: number): void {
+/** The counter as of `nowMs`: a new minute or day starts at 0. */
+function counterAt(
+	counters: CallCounters,
+	quota: QuotaName,
+	knobs: Knobs,
+	nowMs: number,
+): CallCounter {
+	let counter = counters.get(quota);
+	if (counter === undefined) {
+		counter = { minute: 0, minuteCount: 0, day: 0, dayCount: 0, times: [] };
+		counters.set(quota, counter);
+	}
 	const minute = Math.floor(nowMs / minuteMs);
-	if (minute !== meter.minute) {
-		meter.minute = minute;
-		meter.minuteCount = 0;
+	if (minute !== counter.minute) {
+		counter.minute = minute;
+		counter.minuteCount = 0;
 	}
 	if (knobs.quotaDay === "rolling") {
-		const kept = meter.times.findIndex((at) => at > nowMs - dayMs);
-		if (kept !== 0) meter.times.splice(0, kept < 0 ? meter.times.length : kept);
-		meter.dayCount = meter.times.length;
-		return;
+		const { times } = counter;
+		const kept = times.findIndex((at) => at > nowMs - dayMs);
+		if (kept !== 0) times.splice(0, kept < 0 ? times.length : kept);
+		counter.dayCount = times.length;
+		return counter;
 	}
-	const day = beijingDay(nowMs);
-	if (day !== meter.day) {
-		meter.day = day;
-		meter.dayCount = 0;
+	const day = Math.floor((nowMs + beijingOffsetMs) / dayMs);
+	if (day !== counter.day) {
+		counter.day = day;
+		counter.dayCount = 0;
 	}
+	return counter;
 }

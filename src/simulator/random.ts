@@ -1,4 +1,4 @@
-/** Seeded chance: the same seed gives the same tokens and the same decisions. */
+/** Seeded pseudo-random numbers: the same seed gives the same tokens and the same decisions. */
 export interface Random {
 	/** Uniform in [0, 1). */
 	next(): number;
@@ -9,14 +9,15 @@ export interface Random {
 const alphabet =
 	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
 
-/** Two characters for every 12 bits, so that long tokens stay cheap. */
+/** Two characters for each value of 12 bits: a long token takes half of the steps. */
 const pairs = Array.from({ length: 4096 }, (_, bits) =>
 	encode(bits, 2),
 ) as readonly string[];
 
+/** @param seed 32 bits; the rest is ignored */
 export function createRandom(seed: number): Random {
 	let state = seed >>> 0;
-	// Mulberry32: 32 good bits from one addition and two multiplications.
+	// Mulberry32: a small generator whose whole state is one 32-bit number.
 	function draw(): number {
 		state = (state + 0x6d2b79f5) >>> 0;
 		let bits = Math.imul(state ^ (state >>> 15), state | 1);
@@ -37,7 +38,7 @@ export function createRandom(seed: number): Random {
 	};
 }
 
-/** A count as exactly `length` characters of the same alphabet. */
+/** A count in base 64, as exactly `length` characters of the same alphabet. */
 export function encode(count: number, length: number): string {
 	let text = "";
 	let rest = count;

@@ -1,122 +1,104 @@
 /**
- * The simulator's HTTP face on loopback: WeChat's endpoints, and under `/sim/` a
- * control face for tests in any language, whose table is in control.ts.
+ * A running simulator on loopback: the hosts of WeChat, each on a port of its
+ * own, and under `/sim/` the control port (its table is in control-port.ts).
  */
 import { randomInt } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { SimulatedAccount } from "./account.ts";
-import type { Answer } from "./answer.ts";
-import { type ControlAnswer, control } from "./control.ts";
-import { deliver } from "./deliver.ts";
-import type { Fault } from "./faults.ts";
+import type { SimulatedAccount } from "./accounts.ts";
+import {
+	answerControl,
+	type Controlled,
+	isControlPath,
+} from "./control-port.ts";
+import { mainHost } from "./hosts.ts";
+import type { Answer, CompleteRequest } from "./http-messages.ts";
+import {
+	createOutages,
+	deliver,
+	type Listener,
+	type Outages,
+	openListener,
+	readRequest,
+	sendJson,
+	type TlsOptions,
+} from "./http-server.ts";
 import type { Knobs } from "./knobs.ts";
-import { type Listener, openListener, type TlsOptions } from "./listener.ts";
-import { createOutages } from "./outages.ts";
 import { createPlatform, type Platform } from "./platform.ts";
-import { loopback, mainHost, type PlatformRequest } from "./request.ts";
-import { createRequestLog, type RequestRecord } from "./request-log.ts";
-import { createVirtualClock } from "./virtual-clock.ts";
+import {
+	createRequestLog,
+	type RequestLog,
+	type RequestRecord,
+} from "./request-log.ts";
+import { createVirtualClock, type VirtualClock } from "./virtual-clock.ts";
 
+/** What a simulator starts with. */
 export interface SimulatorOptions {
-	/** Default 0: any free one. */
+	/** Port of the main host; default 0: any free one. */
 	readonly port?: number;
 	readonly accounts: readonly SimulatedAccount[];
 	/** Virtual seconds per real second; default 1. */
 	readonly timeScale?: number;
 	/** Virtual epoch ms at the start; default: the real time. */
 	readonly startAtMs?: number;
-	/** Default: random, so that two runs never issue the same token. */
+	/** 32 bits. Default: random, so that two runs never issue the same token. */
 	readonly seed?: number;
 	readonly knobs?: Partial<Knobs>;
 	/** Real ms that every answer takes; default 0. */
 	readonly latencyMs?: number;
-	/** More host names (`api2.weixin.qq.com`…), each on a port of its own; 0: any. */
+	/** More host names (`api2.weixin.qq.com`…) with their ports; 0: any free one. */
 	readonly hosts?: Readonly<Record<string, number>>;
-	/** Host names that speak TLS, with these certificates. */
+	/** Certificates of the host names that use TLS. */
 	readonly tls?: Readonly<Record<string, TlsOptions>>;
-	/** Told of each request after it was answered inside. */
+	/** Called with each request once its answer is known, before it is delivered. */
 	readonly onRequest?: (record: RequestRecord) => void;
 }
 
-export interface Simulator {
-	/** Of `api.weixin.qq.com`, which has the control face too. */
+/** A running simulator. Its `platform` can be read and changed directly. */
+export interface Simulator extends Controlled {
+	/** URL of `api.weixin.qq.com`. */
 	readonly url: string;
 	readonly port: number;
-	/** Every host name's listener, the main one included. */
+	/** The listener of every host name, the main host included. */
 	readonly hosts: Readonly<Record<string, { url: string; port: number }>>;
-	readonly platform: Platform;
-	/** Virtual epoch ms. */
-	now(): number;
-	/** At least the last 10,000, with their secrets: for tests in the same process. */
-	readonly requests: readonly RequestRecord[];
-	/** Skips time; settles when the listeners have followed. */
-	advance(seconds: number): Promise<void>;
 	/**
-	 * Scripts a fault as of now, and settles when it is in force; its result takes
-	 * it out again. Unlike `platform.faults.add` it also closes the listeners that a
-	 * `refuse` for a whole host means.
+	 * The first request above `sinceId` that fulfils the predicate. Requests that
+	 * came already count too. Rejects after `timeoutMs` of real time.
 	 */
-	addFault(fault: Fault): Promise<() => Promise<void>>;
-	clearFaults(): Promise<void>;
-	/**
-	 * The first request (past ones included, if their id is above `sinceId`) that
-	 * fulfils the predicate; rejects after `timeoutMs`.
-	 */
-	waitFor(
-		predicate: (record: RequestRecord) => boolean,
-		timeoutMs: number,
-		sinceId?: number,
-	): Promise<RequestRecord>;
+	waitFor: RequestLog["waitFor"];
 	close(): Promise<void>;
 }
 
-/** @throws the system's error if a port is taken; RangeError for wrong settings */
+/** Requests that the log keeps at least. It bounds the memory of a long run. */
+const requestLogLimit = 10_000;
+
+/**
+ * Starts a simulator in this process.
+ *
+ * @throws the system's error if a port cannot be opened; RangeError for wrong options
+ */
 export async function startSimulator(
 	options: SimulatorOptions,
 ): Promise<Simulator> {
 	const clock = createVirtualClock(options.startAtMs, options.timeScale ?? 1);
 	const requestLog = createRequestLog(requestLogLimit);
-	const { accounts, knobs = {}, latencyMs = 0 } = options;
+	const { accounts, knobs = {} } = options;
 	const seed = options.seed ?? randomInt(2 ** 32);
 	const platform = createPlatform({ accounts, seed, knobs });
-
-	function answer(
-		request: ReceivedRequest,
-		message: IncomingMessage,
-		response: ServerResponse,
-	): void {
-		const at = clock.now();
-		const given = platform.answer(request, at);
-		const record = requestLog.add(recordOf(message, request, given, at));
-		options.onRequest?.(record);
-		if (latencyMs > 0)
-			setTimeout(() => deliver(response, given, clock), latencyMs);
-		else deliver(response, given, clock);
-	}
-
-	async function open(host: string, port: number): Promise<Listener> {
-		return openListener({
-			host,
-			port,
-			tls: options.tls?.[host],
-			onRequest: (message, response) =>
-				receive(message, (body) => {
-					const request = requestOf(message, body, host);
-					if (isControl(request.path))
-						void control(
-							{ platform, clock, requestLog, outages },
-							request,
-						).then((content) => sendControl(response, content));
-					else answer(request, message, response);
-				}),
-		});
-	}
-
-	const listeners = await openAll(
-		{ [mainHost]: options.port ?? 0, ...options.hosts },
-		open,
-	);
+	// Filled by openAll: a request may reach the first port before the last is open.
+	const listeners: Listener[] = [];
 	const outages = createOutages(listeners, platform.faults, clock);
+	const controlled = control(platform, requestLog, clock, outages);
+	const answer = createAnswering(options, platform, requestLog, clock);
+
+	await openAll(listeners, options, (host, message, response) =>
+		readRequest(message, host, (request) => {
+			if (!isControlPath(request.path)) answer(request, message, response);
+			else
+				void answerControl(controlled, request).then(({ status, content }) =>
+					sendJson(response, status, content),
+				);
+		}),
+	);
 	const hosts = Object.fromEntries(
 		listeners.map(({ host, url, port }) => [host, { url, port }]),
 	);
@@ -124,11 +106,28 @@ export async function startSimulator(
 	if (main === undefined) throw new Error("the main listener is missing");
 
 	return {
+		...controlled,
 		...main,
 		hosts,
+		waitFor: requestLog.waitFor,
+		async close() {
+			outages.stop();
+			await Promise.all(listeners.map((listener) => listener.close()));
+		},
+	};
+}
+
+/** The functions that the control port and a test in the same process share. */
+function control(
+	platform: Platform,
+	requestLog: RequestLog,
+	clock: VirtualClock,
+	outages: Outages,
+): Controlled {
+	return {
 		platform,
-		now: clock.now,
 		requests: requestLog.records,
+		now: clock.now,
 		advance(seconds) {
 			clock.advance(seconds);
 			return outages.settle();
@@ -145,77 +144,64 @@ export async function startSimulator(
 			platform.faults.clear();
 			return outages.settle();
 		},
-		waitFor: requestLog.waitFor,
-		async close() {
-			outages.stop();
-			await Promise.all(listeners.map((listener) => listener.close()));
-		},
 	};
 }
 
-const requestLogLimit = 10_000;
+/** Answers requests to WeChat, and logs them. */
+function createAnswering(
+	{ onRequest, latencyMs = 0 }: SimulatorOptions,
+	platform: Platform,
+	requestLog: RequestLog,
+	clock: VirtualClock,
+): (
+	request: CompleteRequest,
+	message: IncomingMessage,
+	response: ServerResponse,
+) => void {
+	return (request, message, response) => {
+		const at = clock.now();
+		const answer = platform.answer(request, at);
+		const record = requestLog.add(recordOf(message, request, answer, at));
+		onRequest?.(record);
+		if (latencyMs > 0)
+			setTimeout(() => deliver(response, answer, clock), latencyMs);
+		else deliver(response, answer, clock);
+	};
+}
 
-/** Enough for every real request; what is longer is cut, and so no JSON any more. */
-const bodyLimit = 64 * 1024;
-
-type ReceivedRequest = Required<PlatformRequest>;
-
-/** All listeners, or none: what is open already is closed when one fails. */
+/** Opens every host's port and adds it to `listeners`. If one fails, it closes the others. */
 async function openAll(
-	ports: Readonly<Record<string, number>>,
-	open: (host: string, port: number) => Promise<Listener>,
-): Promise<readonly Listener[]> {
-	const listeners: Listener[] = [];
+	listeners: Listener[],
+	{ port = 0, hosts, tls }: SimulatorOptions,
+	onRequest: (
+		host: string,
+		message: IncomingMessage,
+		response: ServerResponse,
+	) => void,
+): Promise<void> {
+	const ports: Readonly<Record<string, number>> = {
+		[mainHost]: port,
+		...hosts,
+	};
 	try {
 		for (const [host, port] of Object.entries(ports))
-			listeners.push(await open(host, port));
+			listeners.push(
+				await openListener({
+					host,
+					port,
+					tls: tls?.[host],
+					onRequest: (message, response) => onRequest(host, message, response),
+				}),
+			);
 	} catch (error) {
 		await Promise.all(listeners.map((listener) => listener.close()));
 		throw error;
 	}
-	return listeners;
-}
-
-/** `/sim/use` is a business API: it belongs to the platform. */
-function isControl(path: string): boolean {
-	return path.startsWith("/sim/") && path !== "/sim/use";
-}
-
-function receive(message: IncomingMessage, done: (body: string) => void): void {
-	const chunks: Buffer[] = [];
-	let size = 0;
-	message.on("data", (chunk: Buffer) => {
-		size += chunk.length;
-		if (size <= bodyLimit) chunks.push(chunk);
-	});
-	message.on("end", () => done(Buffer.concat(chunks).toString("utf8")));
-}
-
-function requestOf(
-	message: IncomingMessage,
-	body: string,
-	host: string,
-): ReceivedRequest {
-	const { url: target = "/", method = "GET", headers, socket } = message;
-	const mark = target.indexOf("?");
-	return {
-		method,
-		host,
-		path: mark < 0 ? target : target.slice(0, mark),
-		query:
-			mark < 0
-				? {}
-				: Object.fromEntries(new URLSearchParams(target.slice(mark + 1))),
-		body,
-		ip: (socket.remoteAddress ?? loopback).replace(/^::ffff:/, ""),
-		chunked: headers["transfer-encoding"] !== undefined,
-		secure: "encrypted" in socket,
-	};
 }
 
 function recordOf(
 	message: IncomingMessage,
-	{ method, host, path, query, body, ip }: ReceivedRequest,
+	{ method, host, path, query, body, ip }: CompleteRequest,
 	{ status, endpoint, outcome, processed, appid }: Answer,
 	at: number,
 ): Omit<RequestRecord, "id"> {
@@ -235,18 +221,4 @@ function recordOf(
 		...(processed === undefined ? {} : { processed }),
 		...(appid === undefined ? {} : { appid }),
 	};
-}
-
-function sendControl(
-	response: ServerResponse,
-	{ status, content }: ControlAnswer,
-): void {
-	const body = `${JSON.stringify(content)}\n`;
-	response.writeHead(status, {
-		"Content-Type": "application/json; charset=utf-8",
-		"Content-Length": Buffer.byteLength(body),
-		// An outage that was just ordered must not be bypassed on this connection.
-		Connection: "close",
-	});
-	response.end(body);
 }

@@ -1,16 +1,20 @@
+/** jsapi_ticket and api_ticket: what `getticket` answers, and how long a ticket works. */
 import type { Knobs } from "./knobs.ts";
 import type { Random } from "./random.ts";
 
+/** `jsapi`: for JS-SDK signatures. `wx_card`: for 卡券 signatures. */
 export type TicketType = "jsapi" | "wx_card";
 
+/** Whether a `type` parameter names a ticket that exists here. */
 export function isTicketType(type: string | undefined): type is TicketType {
 	return type === "jsapi" || type === "wx_card";
 }
 
+/** A ticket as the platform stores it. Instants are epoch ms. */
 export interface Ticket {
 	readonly value: string;
 	readonly issuedAt: number;
-	/** When signatures made with it stop working; never, while it is the newest. */
+	/** The end of its signatures; Infinity while it is the newest. */
 	endsAt: number;
 }
 
@@ -20,10 +24,16 @@ export interface TicketLine {
 	readonly former: Ticket | undefined;
 }
 
-/** How long the same ticket is given, and what each answer says. */
+/**
+ * For so long a repeated call gets the same ticket. Each answer carries this
+ * number as `expires_in`, not the rest: five users reported it (2020–2025).
+ */
 export const ticketLifetimeSeconds = 7200;
 
-/** The same ticket for 7200 s after its first issue, then a new one. */
+/** One sample from WeChat had this length. */
+const ticketLength = 86;
+
+/** The ticket that a call gets: the same line for 7200 s after its first issue, then a new one. */
 export function fetchTicket(
 	line: TicketLine | undefined,
 	random: Random,
@@ -39,14 +49,14 @@ export function fetchTicket(
 	if (former !== undefined)
 		former.endsAt = nowMs + knobs.formerTicketSeconds * 1000;
 	const current: Ticket = {
-		value: random.text(86),
+		value: random.text(ticketLength),
 		issuedAt: nowMs,
 		endsAt: Number.POSITIVE_INFINITY,
 	};
 	return { current, former };
 }
 
-/** Whether a signature made with this ticket works. */
+/** Whether WeChat accepts a signature made with this ticket. */
 export function isTicketAlive(
 	line: TicketLine | undefined,
 	value: string,

@@ -1,54 +1,76 @@
+/** Access tokens: how the classic and the stable interface issue them, and when they end. */
 import { type Knobs, lifetimeMsOf, overlapMsOf } from "./knobs.ts";
 import { encode, type Random } from "./random.ts";
 
+/** The two interfaces that issue tokens. Their tokens are independent of each other. */
 export type Interface = "classic" | "stable";
 
-/** A token as the platform remembers it; instants are epoch ms of its own clock. */
+/** A token as the platform stores it. Instants are epoch ms of the virtual clock. */
 export interface IssuedToken {
 	readonly value: string;
 	readonly appid: string;
-	readonly interface: Interface;
 	readonly issuedAt: number;
-	/** The end that the caller was told. */
+	/** The end that `expires_in` announced to the caller. */
 	readonly expiresAt: number;
-	/** The end that is true: never later than `expiresAt`. */
+	/** The actual end, at or before `expiresAt`. */
 	endsAt: number;
+	/** What causes the end. It decides which errcode a later use gets. */
 	endsBy: "age" | "overwritten" | "revoked";
 }
 
-/** The tokens of one account on one interface, the newest in `current`. */
+/** The tokens of one account on one interface. */
 export interface TokenLine {
+	readonly appid: string;
+	/** The newest token, alive or not. */
 	current: IssuedToken | undefined;
-	/** Newest first; forgotten when nothing more can be said about them. */
+	/** Newest first. Tokens are removed when a use of them would get 40001 anyway. */
 	former: readonly IssuedToken[];
-	/** How many tokens were ever issued. */
+	/** The number of tokens issued so far. */
 	issued: number;
 }
 
-export interface TokenOwner {
-	readonly appid: string;
-	readonly interface: Interface;
+/** The tokens of one account on the stable interface. */
+export interface StableLine extends TokenLine {
+	/** The last forced refresh, epoch ms; -Infinity before the first. */
+	forcedAt: number;
+	/** U14: whether a forced refresh was refused because of the daily limit. */
+	forceBlocked: boolean;
 }
 
-/** All tokens of a platform by value; bounded by the number of lines. */
+/** All tokens of a platform by value. Its size is bounded by the number of lines. */
 export interface TokenBook {
-	/** Makes a new current token; what becomes of the others is the caller's rule. */
-	issue(line: TokenLine, owner: TokenOwner, nowMs: number): IssuedToken;
+	/** Makes a new current token. The caller decides when the former ones end. */
+	issue(line: TokenLine, nowMs: number): IssuedToken;
 	find(value: string): IssuedToken | undefined;
 }
 
+/** A line without tokens. */
+export function emptyLine(appid: string): TokenLine {
+	return { appid, current: undefined, former: [], issued: 0 };
+}
+
+/** A line of the stable interface without tokens. */
+export function emptyStableLine(appid: string): StableLine {
+	return {
+		...emptyLine(appid),
+		forcedAt: Number.NEGATIVE_INFINITY,
+		forceBlocked: false,
+	};
+}
+
+/** Whether WeChat accepts the token. */
 export function isLive({ endsAt }: IssuedToken, nowMs: number): boolean {
 	return nowMs < endsAt;
 }
 
 /**
- * A classic fetch: always a new token. The former one lives on for the overlap,
- * and the one before it ends now (U2: or keeps its own overlap).
+ * A classic fetch: it always issues a new token. The former token lives for the
+ * overlap (documented: five minutes). The token before that ends now, or with
+ * U2 at the end of its own overlap.
  */
 export function fetchClassic(
 	book: TokenBook,
 	line: TokenLine,
-	appid: string,
 	knobs: Knobs,
 	nowMs: number,
 ): IssuedToken {
@@ -57,25 +79,90 @@ export function fetchClassic(
 			endToken(token, nowMs, "overwritten", nowMs);
 	if (line.current !== undefined)
 		endToken(line.current, nowMs + overlapMsOf(knobs), "overwritten", nowMs);
-	return book.issue(line, { appid, interface: "classic" }, nowMs);
+	return book.issue(line, nowMs);
 }
 
-/** Ends a live token at `endsAt`, unless it ends before. */
+/**
+ * A normal call of the stable interface: the current token, or a new one if the
+ * current ends within the overlap. The former then lives to its natural end,
+ * which is at most an overlap away.
+ */
+export function fetchStable(
+	book: TokenBook,
+	line: StableLine,
+	knobs: Knobs,
+	nowMs: number,
+): { readonly token: IssuedToken; readonly isNew: boolean } {
+	const { current } = line;
+	if (
+		current !== undefined &&
+		isLive(current, nowMs) &&
+		current.expiresAt - nowMs > overlapMsOf(knobs)
+	)
+		return { token: current, isNew: false };
+	return { token: book.issue(line, nowMs), isNew: true };
+}
+
+/**
+ * A forced refresh of the stable interface: a new token. The former ends at
+ * once, or with U1 after a grace period. A second forced refresh within that
+ * period ends all but the newest, because WeChat documents two forced calls as
+ * the way to disable a leaked token at once.
+ */
+export function forceStable(
+	book: TokenBook,
+	line: StableLine,
+	knobs: Knobs,
+	nowMs: number,
+): IssuedToken {
+	const graceMs = knobs.forcedFormerSeconds * 1000;
+	const isSecond = nowMs - line.forcedAt < graceMs;
+	for (const token of line.former) endToken(token, nowMs, "overwritten", nowMs);
+	if (line.current !== undefined) {
+		const endsAt = isSecond ? nowMs : nowMs + graceMs;
+		endToken(line.current, endsAt, "overwritten", nowMs);
+	}
+	line.forcedAt = nowMs;
+	return book.issue(line, nowMs);
+}
+
+/**
+ * U5: renews a stable token without a call when its renewal window opens. If
+ * several renewals were missed, only the last is done: the tokens in between
+ * were never given to a caller.
+ */
+export function rotateAlone(
+	book: TokenBook,
+	line: StableLine,
+	knobs: Knobs,
+	nowMs: number,
+): void {
+	const { current } = line;
+	if (current === undefined || current.endsBy !== "age") return;
+	const opensAt = current.expiresAt - overlapMsOf(knobs);
+	if (nowMs < opensAt) return;
+	const stepMs = lifetimeMsOf(knobs) - overlapMsOf(knobs);
+	const rotatedAt = nowMs - ((nowMs - opensAt) % stepMs);
+	book.issue(line, rotatedAt);
+}
+
+/** Ends a live token at `endsAt`, unless it ends earlier by itself. */
 export function endToken(
 	token: IssuedToken,
 	endsAt: number,
 	endsBy: "overwritten" | "revoked",
 	nowMs: number,
 ): void {
-	// What has aged out before was not overwritten: it keeps saying "expired".
+	// An expired token was not overwritten: its uses continue to get 42001.
 	if (!isLive(token, nowMs)) return;
 	token.endsAt = Math.min(token.endsAt, endsAt);
 	token.endsBy = endsBy;
 }
 
-/** Aged-out tokens remembered per line, so that they still say 42001. */
-const rememberedAges = 4;
+/** Expired tokens that a line keeps, so that their uses get 42001 and not 40001. */
+const maxExpiredPerLine = 4;
 
+/** `knobs` is called for each token, because knobs change while the platform runs. */
 export function createTokenBook(random: Random, knobs: () => Knobs): TokenBook {
 	const byValue = new Map<string, IssuedToken>();
 	let count = 0;
@@ -83,19 +170,19 @@ export function createTokenBook(random: Random, knobs: () => Knobs): TokenBook {
 	function newValue(): string {
 		count += 1;
 		const digits = 10 + Math.floor(random.next() * 90);
-		// The count makes every value new; the rest makes it look like WeChat's.
+		// The count makes every value unique. The form is WeChat's: NN_ and [A-Za-z0-9_-].
 		const head = `${digits}_${encode(count, 7)}`;
 		return head + random.text(knobs().tokenLength - head.length);
 	}
 
-	/** Whoever was overwritten and is dead is answered like an unknown token. */
-	function forget(line: TokenLine, nowMs: number): void {
-		let ages = 0;
+	/** Bounds the memory. An overwritten token that has ended gets the answer of an unknown one. */
+	function forgetEnded(line: TokenLine, nowMs: number): void {
+		let expired = 0;
 		line.former = line.former.filter((token) => {
 			if (isLive(token, nowMs)) return true;
 			if (token.endsBy === "age") {
-				ages += 1;
-				if (ages <= rememberedAges) return true;
+				expired += 1;
+				if (expired <= maxExpiredPerLine) return true;
 			}
 			byValue.delete(token.value);
 			return false;
@@ -103,12 +190,11 @@ export function createTokenBook(random: Random, knobs: () => Knobs): TokenBook {
 	}
 
 	return {
-		issue(line, owner, nowMs) {
+		issue(line, nowMs) {
 			const expiresAt = nowMs + lifetimeMsOf(knobs());
 			const token: IssuedToken = {
 				value: newValue(),
-				appid: owner.appid,
-				interface: owner.interface,
+				appid: line.appid,
 				issuedAt: nowMs,
 				expiresAt,
 				endsAt: expiresAt,
@@ -116,7 +202,7 @@ export function createTokenBook(random: Random, knobs: () => Knobs): TokenBook {
 			};
 			if (line.current !== undefined)
 				line.former = [line.current, ...line.former];
-			forget(line, nowMs);
+			forgetEnded(line, nowMs);
 			line.current = token;
 			line.issued += 1;
 			byValue.set(token.value, token);

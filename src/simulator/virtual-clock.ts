@@ -1,17 +1,23 @@
+/** The platform's time. Tests need days to pass in milliseconds. */
 import { type Clock, systemClock } from "../core/clock.ts";
 
-/** The platform's time: real time, times a factor, plus what was skipped. */
+/** Real time, multiplied by a factor, plus the time that was skipped. */
 export interface VirtualClock {
-	/** Epoch ms. */
+	/** Virtual epoch ms. */
 	now(): number;
+	/** @throws RangeError for a negative number of seconds */
 	advance(seconds: number): void;
-	/** How many real ms a timer has to wait for so many virtual seconds. */
+	/** The real ms that a timer needs for this number of virtual seconds. */
 	realMs(seconds: number): number;
 }
 
-const longestTimerMs = 2 ** 31 - 1;
+/** Node fires a timer with a longer delay at once. */
+const maxTimerMs = 2 ** 31 - 1;
 
-/** Begins at `startAtMs`, else now; `scale` is virtual seconds per real second, and 0 stands still. */
+/**
+ * @param startAtMs virtual epoch ms at the start; undefined: the real time
+ * @param scale virtual seconds per real second; 0: only `advance` moves the clock
+ */
 export function createVirtualClock(
 	startAtMs: number | undefined,
 	scale: number,
@@ -23,8 +29,8 @@ export function createVirtualClock(
 	return {
 		now: () =>
 			Math.floor(origin + skippedMs + (real.monotonic() - begin) * scale),
-		// A clock that stands still never gets there, and a longer timer fires at once.
-		realMs: (seconds) => Math.min((seconds * 1000) / scale, longestTimerMs),
+		// With a scale of 0 the quotient is Infinity, and the longest timer is used.
+		realMs: (seconds) => Math.min((seconds * 1000) / scale, maxTimerMs),
 		advance(seconds) {
 			if (!(seconds >= 0)) throw new RangeError("time only goes forward");
 			skippedMs += seconds * 1000;

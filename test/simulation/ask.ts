@@ -1,5 +1,5 @@
 import type { HttpRequest } from "../../src/issuer/http.ts";
-import type { Answer } from "../../src/simulator/answer.ts";
+import type { Answer } from "../../src/simulator/http-messages.ts";
 import type { Platform } from "../../src/simulator/platform.ts";
 
 /** What the platform answers to a request of ours, without a network in between. */

@@ -18,7 +18,7 @@ import { createAccessTokenIssuer } from "../../src/issuer/access-token.ts";
 import type { HttpAnswer, HttpRequest } from "../../src/issuer/http.ts";
 import { LinkError } from "../../src/issuer/link-error.ts";
 import { createKeeper, type Keeper } from "../../src/keeper/keeper.ts";
-import type { SimulatedAccount } from "../../src/simulator/account.ts";
+import type { SimulatedAccount } from "../../src/simulator/accounts.ts";
 import type { Knobs } from "../../src/simulator/knobs.ts";
 import { createPlatform, type Platform } from "../../src/simulator/platform.ts";
 import { createRandom } from "../../src/simulator/random.ts";

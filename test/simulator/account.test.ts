@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { AccountState } from "../../src/simulator/account.ts";
+import type { AccountState } from "../../src/simulator/accounts.ts";
 import { at, mini, mp, scene } from "./scene.ts";
 
 describe("S27: the whitelist", () => {
@@ -12,7 +12,7 @@ describe("S27: the whitelist", () => {
 	});
 	const { classic, get } = listed;
 
-	test("lets a listed address through, and names an unlisted one in both forms", () => {
+	test("accepts a listed address, and names an unlisted one in IPv4 and IPv6 form", () => {
 		expect(classic(0, mp, "1.2.3.4").errcode).toBeUndefined();
 		const refused = classic(0, mp, outside);
 		expect(refused.errcode).toBe(40164);
@@ -27,7 +27,7 @@ describe("S27: the whitelist", () => {
 		["/cgi-bin/ticket/getticket"],
 		["/sim/use"],
 	])(
-		"of 公众号 guards %s too, with a good token as with a dead one",
+		"of a 公众号 is checked at %s too, for live and for dead tokens",
 		(path) => {
 			const { classic, get, platform } = scene({
 				accounts: [{ ...mp, whitelist: ["127.0.0.1"] }],
@@ -41,7 +41,7 @@ describe("S27: the whitelist", () => {
 		},
 	);
 
-	test("of 小程序 guards only the calls that take the secret", () => {
+	test("of a 小程序 is checked only for calls with the secret", () => {
 		const { access_token } = classic(0, mini);
 		expect(classic(0, mini, outside).errcode).toBe(40164);
 		for (const path of ["/cgi-bin/get_api_domain_ip", "/sim/use"])
@@ -60,7 +60,7 @@ describe("S27: the whitelist", () => {
 			).toBe("errcode 40164");
 	});
 
-	test("U9: is asked before the secret where the setting says so", () => {
+	test("U9: is checked before the secret if the knob says so", () => {
 		const accounts = [{ ...mp, whitelist: ["1.2.3.4"] }];
 		const wrong = { ...mp, secret: "wrong" };
 		expect(scene({ accounts }).classic(0, wrong).errcode).toBe(40125);
@@ -68,7 +68,7 @@ describe("S27: the whitelist", () => {
 		expect(scene({ accounts, knobs }).classic(0, wrong).errcode).toBe(40164);
 	});
 
-	test("sees the addresses of a pool, one after the other", () => {
+	test("is checked against the addresses of an egress pool in turn", () => {
 		const { classic } = scene({
 			accounts: [{ ...mp, whitelist: ["5.5.5.5"] }],
 			knobs: { egressIps: ["4.4.4.4", "5.5.5.5"] },
@@ -104,7 +104,7 @@ describe("S28: whitelist entries", () => {
 		expect(isListed(mini, entry, ip)).toBe(expected);
 	});
 
-	test("of 小程序 may end in a star, those of 公众号 may not", () => {
+	test("may end in a star for 小程序, but not for 公众号", () => {
 		expect(isListed(mini, "1.2.3.*", "1.2.3.77")).toBe(true);
 		expect(isListed(mini, "1.2.3.*", "1.2.4.77")).toBe(false);
 		expect(() => isListed(mp, "1.2.3.*", "1.2.3.77")).toThrow(RangeError);
@@ -123,7 +123,7 @@ describe("S28: whitelist entries", () => {
 		);
 	});
 
-	test("of 小程序 are ten at most", () => {
+	test("are limited to ten for 小程序", () => {
 		const whitelist = Array.from({ length: 11 }, (_, last) => `1.2.3.${last}`);
 		expect(() => scene({ accounts: [{ ...mini, whitelist }] })).toThrow("ten");
 		expect(() => scene({ accounts: [{ ...mp, whitelist }] })).not.toThrow();
@@ -133,7 +133,7 @@ describe("S28: whitelist entries", () => {
 		[undefined, 300],
 		[60, 60],
 	])(
-		"that are changed act after the delay (%s: %i s)",
+		"act after the delay when they are changed (%s: %i s)",
 		(whitelistDelaySeconds, delay) => {
 			const { classic, platform } = scene({
 				knobs:
@@ -154,7 +154,7 @@ describe("S29: the secret", () => {
 		[false, undefined],
 		[true, 40001],
 	])(
-		"once reset is refused at once in its old form; U3: tokens die: %s",
+		"after a reset the old secret is refused at once; U3: tokens end: %s",
 		(secretResetKillsTokens, errcode) => {
 			const { classic, stable, probed, platform } = scene({
 				knobs: { secretResetKillsTokens },
@@ -172,7 +172,7 @@ describe("S29: the secret", () => {
 		[false, undefined],
 		[true, 40001],
 	])(
-		"once frozen answers 40243 after 600 s until it is thawed as slowly; U4: tokens die: %s",
+		"a freeze answers 40243 after 600 s, a thaw ends that after 600 s; U4: tokens end: %s",
 		(freezeKillsTokens, errcode) => {
 			const { classic, stable, probed, platform } = scene({
 				knobs: { freezeKillsTokens },
@@ -187,7 +187,7 @@ describe("S29: the secret", () => {
 		},
 	);
 
-	test("frozen and thawed within the delay does both in turn", () => {
+	test("a freeze and a thaw within the delay act one after the other", () => {
 		const { classic, platform } = scene();
 		platform.freezeSecret(mp.appid, true, at(0));
 		platform.freezeSecret(mp.appid, false, at(60));
@@ -196,7 +196,7 @@ describe("S29: the secret", () => {
 		).toEqual([undefined, 40243, 40243, undefined]);
 	});
 
-	test("U4: kills tokens at the instant of the freeze, also if nobody looked then", () => {
+	test("U4: tokens end at the instant of the freeze, also if no call was made then", () => {
 		const { classic, alive, platform } = scene({
 			knobs: { freezeKillsTokens: true },
 		});
@@ -237,16 +237,16 @@ describe("S31: an address that the administrator must confirm", () => {
 		return { ...all, decide, call };
 	};
 
-	test("answers 89503 first, 89501 while he is asked, and a token once he approves", () => {
+	test("gets 89503 first, 89501 while the question is pending, and a token after the approval", () => {
 		const { call, decide, classic } = asked();
 		expect([call(0), call(1), call(9999)]).toEqual([89503, 89501, 89501]);
 		decide("approve", 10_000);
 		expect(call(10_000)).toBeUndefined();
-		// Another address is another question.
+		// Each address is confirmed separately.
 		expect(classic(10_000, mp, "8.8.8.8").errcode).toBe(89503);
 	});
 
-	test("answers 89507 for an hour once he refuses, however often it is called", () => {
+	test("gets 89507 for an hour after a refusal, and calls do not change that", () => {
 		const { call, decide } = asked();
 		call(0);
 		decide("refuse", 100);
@@ -255,7 +255,7 @@ describe("S31: an address that the administrator must confirm", () => {
 		expect([call(3699), call(3700)]).toEqual([89507, 89503]);
 	});
 
-	test("answers 89506 for a day once he refuses again", () => {
+	test("gets 89506 for a day after a second refusal", () => {
 		const { call, decide } = asked();
 		call(0);
 		decide("refuse", 0);
@@ -266,12 +266,12 @@ describe("S31: an address that the administrator must confirm", () => {
 		]);
 	});
 
-	test("can only be decided while he is asked", () => {
+	test("can only be decided while the question is pending", () => {
 		const { decide } = asked();
 		expect(() => decide("approve", 0)).toThrow("no confirmation is pending");
 	});
 
-	test("is not asked for where a whitelist is on", () => {
+	test("is not asked about if the whitelist is on", () => {
 		const { classic } = scene({
 			accounts: [{ ...mp, ipConfirmation: true, whitelist: [ip] }],
 		});

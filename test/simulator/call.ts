@@ -16,7 +16,7 @@ export interface CallOptions {
 	readonly signal?: AbortSignal;
 }
 
-/** One request on a connection of its own, so that none outlives a test. */
+/** One request on its own connection, so that no connection outlives a test. */
 export function call(url: string, options: CallOptions = {}): Promise<Reply> {
 	const { body, ...rest } = options;
 	const send = url.startsWith("https:") ? tlsRequest : plainRequest;

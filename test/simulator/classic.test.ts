@@ -27,7 +27,7 @@ describe("S7: the parameters are checked in WeChat's order", () => {
 		expect(get(path, query).errcode).toBe(errcode);
 	});
 
-	test("a wrong secret answers 40001 where the setting says so", () => {
+	test("a wrong secret answers 40001 if the knob says so", () => {
 		const { get } = scene({ knobs: { wrongSecretCode: 40001 } });
 		expect(get(path, { ...good, secret: "wrong" }).errcode).toBe(40001);
 	});
@@ -52,8 +52,8 @@ test.each([
 	},
 );
 
-describe("S9: each success issues a new token and ends the former one within the overlap", () => {
-	test("with 7200 seconds to live", () => {
+describe("S9: each success issues a new token, and the former one ends within the overlap", () => {
+	test("the new token lives for 7200 s, the former one for 300 s", () => {
 		const { classic, alive } = scene();
 		const first = classic(0);
 		const second = classic(1000);
@@ -63,7 +63,7 @@ describe("S9: each success issues a new token and ends the former one within the
 		expect(alive(first.access_token, 1300)).toBe(false);
 	});
 
-	test("or at its own end, if that is nearer", () => {
+	test("the former token ends at its own end if that is earlier", () => {
 		const { classic, alive } = scene();
 		const first = classic(0);
 		classic(7100);
@@ -71,7 +71,7 @@ describe("S9: each success issues a new token and ends the former one within the
 		expect(alive(first.access_token, 7200)).toBe(false);
 	});
 
-	test("with any other lifetime that is set, and an overlap that fits it", () => {
+	test("a short lifetime shortens the overlap too", () => {
 		const { classic, alive } = scene({ knobs: { tokenLifetimeSeconds: 20 } });
 		const first = classic(0);
 		expect(first.expires_in).toBe(20);
@@ -80,7 +80,7 @@ describe("S9: each success issues a new token and ends the former one within the
 		expect(alive(first.access_token, 15)).toBe(false);
 	});
 
-	test("with the overlap that is set", () => {
+	test("the knob sets the overlap", () => {
 		const { classic, alive } = scene({ knobs: { overlapSeconds: 60 } });
 		const first = classic(0);
 		classic(10);
@@ -97,8 +97,8 @@ test("S10: the former token is accepted at 299 s and answers 40001 at 301 s", ()
 	expect(probed(first.access_token, 401)).toBe(40001);
 });
 
-describe("S11: a token that aged out without being overwritten answers 42001", () => {
-	test("from its end on, also after a newer one was fetched", () => {
+describe("S11: a token that expired without being overwritten answers 42001", () => {
+	test("from its end on, also after a newer token was fetched", () => {
 		const { classic, probed } = scene();
 		const { access_token } = classic(0);
 		expect(probed(access_token, 7199)).toBeUndefined();
@@ -112,7 +112,7 @@ describe("S11: a token that aged out without being overwritten answers 42001", (
 		[40014, 40014, 40014],
 		[40001, 42001, 40001],
 	] as const)(
-		"U8 %i: it says %i first and %i when it is forgotten",
+		"U8 %i: it answers %i first, and %i once it counts as unknown",
 		(agedOutCode, soon, late) => {
 			const { classic, probed } = scene({
 				knobs: { agedOutCode, forgetAfterSeconds: 3600 },
@@ -163,14 +163,14 @@ test("S13: a foreign fetch ends our token after 300 s with 40001", () => {
 	expect(probed(theirs, 901)).toBeUndefined();
 });
 
-describe("S14: the day's quota", () => {
+describe("S14: the daily quota", () => {
 	const advice = "could get access_token by getStableAccessToken";
 
 	test.each([
 		[2_000, mp],
 		[200, sandbox],
 	])(
-		"of %i successes is followed by 45009 with the advice to use stable",
+		"allows %i successes, then answers 45009 with the advice to use the stable interface",
 		(quota, account) => {
 			const { classic } = scene();
 			for (let count = 0; count < quota; count += 1)
@@ -178,21 +178,21 @@ describe("S14: the day's quota", () => {
 			const over = classic(quota, account);
 			expect(over.errcode).toBe(45009);
 			expect(over.errmsg).toContain(advice);
-			// Another account has a quota of its own.
+			// Each account has its own quota.
 			expect(classic(quota, mini).errcode).toBeUndefined();
 		},
 	);
 
 	const small = { limits: { token: { perDay: 3 } } };
 
-	test("is new at 00:00 in Beijing, 14 hours after the scene begins", () => {
+	test("starts again at 00:00 in Beijing, 14 hours after the start of the scene", () => {
 		const { classic } = scene(small);
 		for (const second of [0, 1, 2]) classic(second);
 		expect(classic(14 * 3600 - 1).errcode).toBe(45009);
 		expect(classic(14 * 3600).errcode).toBeUndefined();
 	});
 
-	test("U13: or is that of the last 24 hours", () => {
+	test("U13: or counts the last 24 hours", () => {
 		const { classic } = scene({ ...small, knobs: { quotaDay: "rolling" } });
 		for (const second of [0, 100, 200]) classic(second);
 		expect(classic(86_399).errcode).toBe(45009);
@@ -204,14 +204,14 @@ describe("S14: the day's quota", () => {
 	test.each([
 		[false, undefined],
 		[true, 45009],
-	])("U12: failed calls use it up: %s", (failuresUseQuota, errcode) => {
+	])("U12: failed calls count against it: %s", (failuresUseQuota, errcode) => {
 		const { classic } = scene({ ...small, knobs: { failuresUseQuota } });
 		for (const second of [0, 1, 2])
 			expect(classic(second, { ...mp, secret: "wrong" }).errcode).toBe(40125);
 		expect(classic(3).errcode).toBe(errcode);
 	});
 
-	test("is cleared by clear_quota/v2, ten times a month; the eleventh answers 48006", () => {
+	test("clear_quota/v2 resets it ten times a month; the eleventh call answers 48006", () => {
 		const { classic, post } = scene(small);
 		const clear = (seconds: number) =>
 			post(
@@ -231,7 +231,7 @@ describe("S14: the day's quota", () => {
 		expect(clear(february)).toBe(0);
 	});
 
-	test("is cleared by clear_quota with a token, for the account of that token only", () => {
+	test("clear_quota with a token resets it, for the account of that token only", () => {
 		const { classic, post } = scene(small);
 		const { access_token } = classic(0);
 		classic(1);
@@ -246,7 +246,7 @@ describe("S14: the day's quota", () => {
 		expect(access_token).not.toBe(token);
 	});
 
-	test("of a minute answers 45011, and the next minute is free again", () => {
+	test("a limit per minute answers 45011, and the next minute starts again", () => {
 		const { classic } = scene({ limits: { token: { perMinute: 2 } } });
 		expect([0, 1, 2, 59, 60].map((second) => classic(second).errcode)).toEqual([
 			undefined,
@@ -259,7 +259,7 @@ describe("S14: the day's quota", () => {
 });
 
 test.each(["reset", "hang", "cut", "delay", "drip"] as const)(
-	"S15: an answer lost by %s has rotated the token inside",
+	"S15: if the answer is lost by %s, the token is rotated nevertheless",
 	(mode) => {
 		const { classic, alive, platform } = scene();
 		const before = classic(0);
@@ -277,7 +277,7 @@ test.each(["reset", "hang", "cut", "delay", "drip"] as const)(
 	},
 );
 
-test("S15: without that order a lost answer leaves the token as it is", () => {
+test("S15: a fault that is not marked as processed leaves the token as it is", () => {
 	const { classic, alive, platform } = scene();
 	const before = classic(0);
 	platform.faults.add({ mode: "reset", count: 1 }, at(1));
@@ -286,7 +286,7 @@ test("S15: without that order a lost answer leaves the token as it is", () => {
 	expect(alive(before.access_token, 7199)).toBe(true);
 });
 
-test("U9: a full quota is told before anything else where the setting says so", () => {
+test("U9: an exceeded quota is answered before all other checks if the knob says so", () => {
 	const wrong = { ...mp, secret: "wrong" };
 	const limits = { token: { perDay: 0 } };
 	const documented = scene({ limits });

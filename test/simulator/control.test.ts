@@ -9,8 +9,8 @@ import { startWeChat } from "../support/wechat.ts";
 import { call } from "./call.ts";
 import { at, mp } from "./scene.ts";
 
-/** A simulator whose clock stands still, and the words to steer it over HTTP. */
-async function steered(options: Partial<SimulatorOptions> = {}) {
+/** A simulator whose clock stands still, with functions that control it over HTTP. */
+async function controlled(options: Partial<SimulatorOptions> = {}) {
 	const started = await startWeChat({
 		accounts: [mp],
 		startAtMs: at(0),
@@ -41,24 +41,24 @@ async function steered(options: Partial<SimulatorOptions> = {}) {
 
 const { appid } = mp;
 
-describe("the control face", () => {
-	test("kills: a use answers 40001 at once", async () => {
-		const { fetchToken, use, order } = await steered();
+describe("the control port", () => {
+	test("kill: a use answers 40001 at once", async () => {
+		const { fetchToken, use, order } = await controlled();
 		const { access_token } = await fetchToken();
 		expect(await use(access_token)).toBe(0);
 		await order("/sim/kill", { appid });
 		expect(await use(access_token)).toBe(40001);
 	});
 
-	test("expires: a use answers 42001 at once", async () => {
-		const { fetchToken, use, order } = await steered();
+	test("expire: a use answers 42001 at once", async () => {
+		const { fetchToken, use, order } = await controlled();
 		const { access_token } = await fetchToken();
 		await order("/sim/expire", { appid });
 		expect(await use(access_token)).toBe(42001);
 	});
 
-	test("fetches as somebody else, and skips time", async () => {
-		const { fetchToken, use, order, now } = await steered();
+	test("foreign-fetch and advance: the former token ends after the overlap", async () => {
+		const { fetchToken, use, order, now } = await controlled();
 		const { access_token } = await fetchToken();
 		await order("/sim/foreign-fetch", { appid });
 		await order("/sim/advance", { seconds: 299 });
@@ -68,8 +68,8 @@ describe("the control face", () => {
 		expect(await use(access_token)).toBe(40001);
 	});
 
-	test("fetches as somebody else on the stable interface, with force too", async () => {
-		const { order, platform, now } = await steered();
+	test("foreign-fetch on the stable interface, with and without force", async () => {
+		const { order, platform, now } = await controlled();
 		const answered = platform.stableToken(mp, now());
 		const { access_token } = JSON.parse(answered.body);
 		const foreign = { appid, interface: "stable" };
@@ -79,8 +79,8 @@ describe("the control face", () => {
 		expect(platform.isAlive(appid, access_token, now())).toBe(false);
 	});
 
-	test("scripts faults, shows what is left of them and ends them", async () => {
-		const { ask, order, fetchToken } = await steered();
+	test("faults: adds them, shows what is left of them, and removes them", async () => {
+		const { ask, order, fetchToken } = await controlled();
 		const fault = { mode: "errcode", errcode: -1, endpoint: "token", count: 5 };
 		await order("/sim/faults", fault);
 		expect(await fetchToken()).toMatchObject({ errcode: -1 });
@@ -91,23 +91,23 @@ describe("the control face", () => {
 		expect(await fetchToken()).toHaveProperty("access_token");
 	});
 
-	test("never refuses itself for ever", async () => {
-		const { order, ask } = await steered();
+	test("faults: a refusal of the control port itself needs an end", async () => {
+		const { order, ask } = await controlled();
 		const { status, content } = await order("/sim/faults", { mode: "refuse" });
 		expect(status).toBe(400);
 		expect(content.error).toContain("give a host, or forSeconds");
 		expect((await ask("/sim/state")).status).toBe(200);
 	});
 
-	test("turns knobs", async () => {
-		const { order, ask, fetchToken } = await steered();
+	test("knobs: shows and changes them", async () => {
+		const { order, ask, fetchToken } = await controlled();
 		expect((await ask("/sim/knobs")).content).toEqual(defaultKnobs);
 		await order("/sim/knobs", { tokenLifetimeSeconds: 6 });
 		expect(await fetchToken()).toMatchObject({ expires_in: 6 });
 	});
 
-	test("adds an account, and changes all about it", async () => {
-		const { order, fetchToken, platform, now } = await steered();
+	test("accounts: adds one, and changes each of its fields", async () => {
+		const { order, fetchToken, platform, now } = await controlled();
 		const account = { appid: "wxnew", secret: "s", kind: "mini" };
 		await order("/sim/accounts", account);
 		expect(platform.account("wxnew", now())?.kind).toBe("mini");
@@ -132,8 +132,8 @@ describe("the control face", () => {
 		expect(await fetchToken("new")).toMatchObject({ errcode: 40243 });
 	});
 
-	test("shows state: counters by endpoint and outcome, and no secret or whole token", async () => {
-		const { ask, fetchToken, order, url } = await steered();
+	test("state: shows counters by endpoint and outcome, without secrets and whole tokens", async () => {
+		const { ask, fetchToken, order, url } = await controlled();
 		const { access_token } = await fetchToken();
 		await fetchToken("wrong");
 		await order("/sim/foreign-fetch", { appid });
@@ -149,8 +149,8 @@ describe("the control face", () => {
 		expect(body).not.toContain(mp.secret);
 	});
 
-	test("shows requests since an id, with secrets and tokens masked wherever they stand", async () => {
-		const { ask, order, fetchToken, use, url } = await steered();
+	test("requests: shows them from an id on, with secrets and tokens masked in query and body", async () => {
+		const { ask, order, fetchToken, use, url } = await controlled();
 		const { access_token } = await fetchToken();
 		await use(access_token);
 		await use("not-from-here");
@@ -173,7 +173,7 @@ describe("the control face", () => {
 			"errcode 41002",
 			"errcode 41002",
 		]);
-		// Enough of a token to tell it from others, and useless to a thief.
+		// The first characters differ from token to token, and are useless for a call.
 		expect(shown[1].query.access_token).toBe(`${access_token.slice(0, 10)}…`);
 		const later = await ask(`/sim/requests?since=${shown[3].id}`);
 		expect(later.content).toEqual(shown.slice(4));
@@ -202,9 +202,9 @@ describe("the control face", () => {
 			"token.perHour",
 		],
 	])(
-		"refuses POST %s %j with %i and a reason",
+		"POST %s %j is refused with %i and a reason",
 		async (path, body, status, reason) => {
-			const { order } = await steered();
+			const { order } = await controlled();
 			const refused = await order(path, body);
 			expect(refused.status).toBe(status);
 			expect(refused.content.error).toContain(reason);
@@ -214,7 +214,7 @@ describe("the control face", () => {
 
 describe("the simulator in the same process", () => {
 	test("keeps each request as it was sent, secrets included", async () => {
-		const { requests, fetchToken } = await steered();
+		const { requests, fetchToken } = await controlled();
 		await fetchToken();
 		expect(requests).toMatchObject([
 			{
@@ -232,8 +232,8 @@ describe("the simulator in the same process", () => {
 		]);
 	});
 
-	test("waits for a request, past ones included unless they are too old", async () => {
-		const { waitFor, fetchToken } = await steered();
+	test("waits for a request; past ones count too, from an id on", async () => {
+		const { waitFor, fetchToken } = await controlled();
 		await fetchToken();
 		const first = await waitFor(({ path }) => path === "/cgi-bin/token", 10);
 		expect(first.id).toBe(1);
@@ -245,8 +245,8 @@ describe("the simulator in the same process", () => {
 		);
 	});
 
-	test("remembers the last requests up to a limit, and not many more", async () => {
-		const { requests, fetchToken } = await steered();
+	test("keeps the last requests up to a limit, and at most twice as many", async () => {
+		const { requests, fetchToken } = await controlled();
 		await fetchToken();
 		const [record] = requests;
 		if (record === undefined) return expect.unreachable();
@@ -259,13 +259,13 @@ describe("the simulator in the same process", () => {
 		}
 	});
 
-	test("runs its clock as fast as it is told", async () => {
-		const { now } = await steered({ timeScale: 1_000_000 });
+	test("runs its clock as fast as the scale says", async () => {
+		const { now } = await controlled({ timeScale: 1_000_000 });
 		while (now() < at(1000)) await new Promise(setImmediate);
 	});
 
-	test("frees its ports when it could not have all of them", async () => {
-		const { port: taken } = await steered();
+	test("frees its ports if one of them is taken", async () => {
+		const { port: taken } = await controlled();
 		const { port, close } = await startSimulator({ accounts: [mp] });
 		await close();
 		const hosts = { "api2.weixin.qq.com": taken };

@@ -23,7 +23,7 @@ function started(options: Partial<SimulatorOptions> = {}): Promise<Simulator> {
 const target = (account: { appid: string; secret: string } = mp) =>
 	`/cgi-bin/token?grant_type=client_credential&appid=${account.appid}&secret=${account.secret}`;
 
-/** What a caller sees of a fetch while the fault is in force. */
+/** The answer to a fetch while the fault is in force. */
 async function fetched(fault: Fault) {
 	const { url, addFault } = await started();
 	await addFault(fault);
@@ -31,7 +31,7 @@ async function fetched(fault: Fault) {
 }
 
 describe("S45: over real HTTP", () => {
-	test("refuse: nothing listens, for any endpoint", async () => {
+	test("refuse: the port is closed, for every endpoint", async () => {
 		const { url, addFault } = await started();
 		const clear = await addFault({ mode: "refuse" });
 		const refused = { code: "ECONNREFUSED" };
@@ -41,7 +41,7 @@ describe("S45: over real HTTP", () => {
 		expect((await call(`${url}${target()}`)).status).toBe(200);
 	});
 
-	test("refuse: the listener comes back by itself when its time is over", async () => {
+	test("refuse: the port opens again when skipped time ends the fault", async () => {
 		const { url, addFault, advance, now } = await started({ timeScale: 0 });
 		await addFault({ mode: "refuse", forSeconds: 60 });
 		await expect(call(`${url}${target()}`)).rejects.toThrow();
@@ -51,7 +51,7 @@ describe("S45: over real HTTP", () => {
 		expect((await call(`${url}${target()}`)).status).toBe(200);
 	});
 
-	test("refuse: and also when the time just passes", async () => {
+	test("refuse: the port opens again when passing time ends the fault", async () => {
 		const { url, addFault, now } = await started({ timeScale: 1000 });
 		const before = now();
 		await addFault({ mode: "refuse", forSeconds: 60 });
@@ -65,7 +65,7 @@ describe("S45: over real HTTP", () => {
 		expect(now() - before).toBeGreaterThanOrEqual(60_000);
 	});
 
-	test("refuse: for one endpoint, account or count the connection is reset", async () => {
+	test("refuse: with an endpoint, account or count the connection is reset instead", async () => {
 		const { url, addFault } = await started();
 		await addFault({ mode: "refuse", count: 1 });
 		await expect(call(`${url}${target()}`)).rejects.toMatchObject({
@@ -80,7 +80,7 @@ describe("S45: over real HTTP", () => {
 		});
 	});
 
-	test("cut: the headers and half of the body come, then a reset", async () => {
+	test("cut: the headers and half of the body, then a reset", async () => {
 		const { port, addFault, requests } = await started();
 		await addFault({ mode: "cut" });
 		const text = await raw(port, `GET ${target()} HTTP/1.1\r\nHost: x\r\n\r\n`);
@@ -91,7 +91,7 @@ describe("S45: over real HTTP", () => {
 		expect(requests.at(-1)?.processed).toBe("issued");
 	});
 
-	test("hang: connected, and not a byte comes until the caller gives up", async () => {
+	test("hang: the connection stays open without a byte", async () => {
 		const { url, port, addFault, waitFor } = await started();
 		await addFault({ mode: "hang" });
 		const socket = createConnection(port, "127.0.0.1");
@@ -101,14 +101,14 @@ describe("S45: over real HTTP", () => {
 		});
 		socket.write(`GET ${target()} HTTP/1.1\r\nHost: x\r\n\r\n`);
 		await waitFor(({ outcome }) => outcome === "fault hang", 10_000);
-		// Others are answered meanwhile, and still nothing came.
+		// Other requests are answered meanwhile.
 		for (let count = 0; count < 5; count += 1) await call(`${url}/sim/state`);
 		expect(bytes).toBe(0);
 		expect(socket.closed).toBe(false);
 		socket.destroy();
 	});
 
-	test("delay: the answer comes, but later", async () => {
+	test("delay: the answer comes late", async () => {
 		const { url, addFault, waitFor } = await started();
 		await addFault({ mode: "delay", seconds: 0.2, count: 1 });
 		let isDone = false;
@@ -120,7 +120,7 @@ describe("S45: over real HTTP", () => {
 		expect(JSON.parse((await late).body)).toHaveProperty("access_token");
 	});
 
-	test("drip: one byte at a time, whole in the end", async () => {
+	test("drip: one byte at a time, complete in the end", async () => {
 		const { port, addFault } = await started();
 		await addFault({ mode: "drip", seconds: 0.2 });
 		const pieces: string[] = [];
@@ -192,14 +192,14 @@ describe("S45: over real HTTP", () => {
 			JSON.parse,
 			{ errcode: "-1", errmsg: expect.stringMatching(/^system error rid: /) },
 		],
-	])("%s: a 200 that is no good answer", async (mode, seen, expected) => {
+	])("%s: HTTP 200 with a wrong answer", async (mode, seen, expected) => {
 		const { status, body, headers } = await fetched({ mode });
 		expect(status).toBe(200);
 		expect(headers["content-length"]).toBe(String(Buffer.byteLength(body)));
 		expect(seen(body)).toEqual(expected);
 	});
 
-	test("errcode: any code, known and unknown", async () => {
+	test("errcode: any number, known or unknown", async () => {
 		const known = await fetched({ mode: "errcode", errcode: 40243 });
 		expect(JSON.parse(known.body)).toMatchObject({ errcode: 40243 });
 		const unknown = await fetched({
@@ -213,13 +213,13 @@ describe("S45: over real HTTP", () => {
 		});
 	});
 
-	test("body: anything else, as it is", async () => {
+	test("body: any text, unchanged", async () => {
 		const reply = await fetched({ mode: "body", body: "[]", status: 500 });
 		expect([reply.status, reply.body]).toEqual([500, "[]"]);
 	});
 });
 
-describe("S45: a fault is scripted", () => {
+describe("S45: a fault hits", () => {
 	const outcomes = (fault: Fault, seconds: readonly number[]) => {
 		const { platform } = scene();
 		platform.faults.add(fault, at(0));
@@ -229,20 +229,20 @@ describe("S45: a fault is scripted", () => {
 		});
 	};
 
-	test("by count: -1 for so many calls, then a good answer", () => {
+	test("so many calls as its count says", () => {
 		expect(outcomes({ mode: "errcode", count: 3 }, [0, 1, 2, 3, 4])).toEqual([
 			...Array(3).fill("fault errcode"),
 			...Array(2).fill("ok"),
 		]);
 	});
 
-	test("by time: until so many virtual seconds are over", () => {
+	test("calls until its virtual seconds are over", () => {
 		expect(
 			outcomes({ mode: "status", forSeconds: 60 }, [0, 59.9, 60, 61]),
 		).toEqual(["fault status", "fault status", "ok", "ok"]);
 	});
 
-	test("by endpoint, host and account, and no other is concerned", () => {
+	test("only the endpoint, host and account that it names", () => {
 		const { platform } = scene();
 		const hit = (fault: Fault) => {
 			const remove = platform.faults.add(fault, at(0));
@@ -278,7 +278,7 @@ describe("S45: a fault is scripted", () => {
 		]);
 	});
 
-	test("in a row: the next begins when the one before it is used up", () => {
+	test("after the fault before it is used up", () => {
 		const { platform } = scene();
 		platform.faults.add({ mode: "empty", count: 1 }, at(0));
 		platform.faults.add({ mode: "html", count: 1 }, at(0));
@@ -288,7 +288,7 @@ describe("S45: a fault is scripted", () => {
 		expect(outcomes).toEqual(["fault empty", "fault html", "issued"]);
 	});
 
-	test("and shows what is left of it", () => {
+	test("pending shows the hits and seconds that are left", () => {
 		const { platform } = scene();
 		platform.faults.add({ mode: "empty", count: 3, forSeconds: 60 }, at(0));
 		platform.classicToken(mp, at(10));
@@ -301,7 +301,7 @@ describe("S45: a fault is scripted", () => {
 
 describe.each(faultModes)("the mode %s", (mode) => {
 	test.each([true, false])(
-		"does the work before it, or not, as ordered: %s",
+		"acts after or without processing, as `processed` says: %s",
 		(processed) => {
 			const { platform } = scene();
 			platform.faults.add({ mode, processed }, at(0));
@@ -321,7 +321,7 @@ test.each([
 	[{ mode: "empty", cuont: 1 }, 'a fault has no "cuont"'],
 	[{ mode: "empty", count: "1" }, 'count cannot be "1"'],
 	[{ mode: "status", status: 99 }, "status cannot be 99"],
-])("a fault like %j is refused in words", (fault, message) => {
+])("the fault %j is refused with a reason", (fault, message) => {
 	expect(() => checkFault(fault)).toThrow(message);
 });
 
@@ -334,7 +334,7 @@ function isJson(text: string): boolean {
 	}
 }
 
-/** All bytes of a connection until it ends, however it ends. */
+/** All bytes of a connection until it is closed or reset. */
 async function raw(
 	port: number,
 	request: string,

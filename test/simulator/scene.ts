@@ -1,5 +1,5 @@
-import type { SimulatedAccount } from "../../src/simulator/account.ts";
-import type { Answer } from "../../src/simulator/answer.ts";
+import type { SimulatedAccount } from "../../src/simulator/accounts.ts";
+import type { Answer } from "../../src/simulator/http-messages.ts";
 import {
 	createPlatform,
 	type Platform,
@@ -21,13 +21,13 @@ export const sandbox = {
 	kind: "test",
 } as const satisfies SimulatedAccount;
 
-/** A platform with one account of each kind, and its own words for the asking. */
+/** A platform with one account of each kind, and short functions that call it. */
 export function scene(options: Partial<PlatformOptions> = {}) {
 	const platform = createPlatform({
 		accounts: [mp, mini, sandbox],
 		...options,
 	});
-	return { platform, ...wordsFor(platform) };
+	return { platform, ...callsTo(platform) };
 }
 
 export const at = (seconds: number) => start + seconds * 1000;
@@ -47,7 +47,7 @@ export function bodyOf({ body }: Answer): Body {
 	return JSON.parse(body);
 }
 
-function wordsFor(platform: Platform) {
+function callsTo(platform: Platform) {
 	const classic = (seconds: number, claim = mp, ip?: string) =>
 		bodyOf(
 			platform.classicToken({ ...claim, ...(ip ? { ip } : {}) }, at(seconds)),
@@ -58,7 +58,7 @@ function wordsFor(platform: Platform) {
 		classic,
 		stable,
 		force: (seconds: number, claim = mp) => stable(seconds, claim, true),
-		/** The errcode of a probe; undefined: the token is accepted. */
+		/** The errcode of a probe; undefined if the token is accepted. */
 		probed: (token: string, seconds: number) =>
 			bodyOf(platform.probe(token, at(seconds))).errcode,
 		alive: (token: string, seconds: number, appid = mp.appid) =>

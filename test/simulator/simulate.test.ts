@@ -3,7 +3,7 @@ import { eventually } from "../support/eventually.ts";
 import { type Running, runProgram, startProgram } from "../support/program.ts";
 import { call } from "./call.ts";
 
-/** Runs once the welcome is complete; the address is in it. */
+/** Starts the command, and waits for the end of its welcome, which holds the address. */
 async function welcomed(
 	...words: readonly string[]
 ): Promise<{ readonly running: Running; readonly url: string }> {
@@ -13,7 +13,7 @@ async function welcomed(
 	return { running, url };
 }
 
-test("without an account it makes one, and prints what a daemon needs to use it", async () => {
+test("without --account it makes an account, and prints the configuration for a daemon", async () => {
 	const { running } = await welcomed();
 	const stdout = running.stdout();
 	const [, secret] = /secret = "([0-9a-f]{32})"/.exec(stdout) ?? [];
@@ -26,7 +26,7 @@ test("without an account it makes one, and prints what a daemon needs to use it"
 	expect(JSON.parse(body)).toHaveProperty("access_token");
 });
 
-test("ports for all hosts that there cannot be are refused in words", async () => {
+test("--hosts with a port too high for all hosts is refused with a reason", async () => {
 	const said = await runProgram(["simulate", "--hosts", "--port", "65532"]);
 	expect(said).toMatchObject({
 		code: 64,
@@ -36,7 +36,7 @@ test("ports for all hosts that there cannot be are refused in words", async () =
 });
 
 test.each(["SIGINT", "SIGTERM"] as const)(
-	"%s ends it with 0, also while a request hangs",
+	"%s ends it with exit code 0, also while a request hangs",
 	async (signal) => {
 		const { running, url } = await welcomed();
 		const hang = JSON.stringify({ mode: "hang" });
@@ -90,7 +90,7 @@ test("its options reach the platform", async () => {
 	expect(answers.map(({ status }) => status)).toEqual(Array(5).fill(200));
 });
 
-describe("a wrong command line ends with 64 and names what is wrong", () => {
+describe("a wrong command line ends with exit code 64 and names the wrong option", () => {
 	test.each([
 		[["--prot", "1"], "--prot"],
 		[["extra"], "extra"],
@@ -111,7 +111,7 @@ describe("a wrong command line ends with 64 and names what is wrong", () => {
 		expect(stdout).toBe("");
 	});
 
-	test("and a secret in it is not repeated", async () => {
+	test("a secret in it is not printed", async () => {
 		const words = ["simulate", "--account", "bad appid:hush"];
 		const { code, stderr } = await runProgram(words);
 		expect(code).toBe(64);
@@ -119,7 +119,7 @@ describe("a wrong command line ends with 64 and names what is wrong", () => {
 	});
 });
 
-test("a port in use ends with 69 and says what to do", async () => {
+test("a port in use ends with exit code 69 and says what to do", async () => {
 	const { url } = await welcomed();
 	const { port } = new URL(url);
 	const { code, stderr } = await runProgram(["simulate", "--port", port]);

@@ -4,7 +4,7 @@ import { mp, sandbox, scene } from "./scene.ts";
 const path = "/cgi-bin/stable_token";
 const good = { grant_type: "client_credential", ...mp };
 
-describe("S16: only a POST with JSON is understood", () => {
+describe("S16: only a POST with JSON is accepted", () => {
 	const { get, post } = scene();
 
 	test("a GET answers 43002", () => {
@@ -28,7 +28,7 @@ describe("S16: only a POST with JSON is understood", () => {
 		[41002, 41002, 41002],
 		[47001, 47001, 44002],
 	] as const)(
-		"U15 %i: no JSON answers %i, an empty body %i",
+		"U15 %i: a body that is not JSON answers %i, an empty body %i",
 		(unparsableBodyCode, broken, empty) => {
 			const { post } = scene({ knobs: { unparsableBodyCode } });
 			expect(post(path, "appid=wxmp").errcode).toBe(broken);
@@ -45,7 +45,7 @@ test("S17: with more than 300 s left a normal call answers the same token and it
 	expect(stable(6899.4)).toEqual({ ...first, expires_in: 300 });
 });
 
-test("S18: with 300 s or less left a normal call answers a new token, and the old lives to its end", () => {
+test("S18: with 300 s or less left a normal call answers a new token, and the old one lives to its end", () => {
 	const { stable, alive, probed } = scene();
 	const first = stable(0);
 	const second = stable(6900);
@@ -65,7 +65,7 @@ test("S19: no normal call ever answers less than 300 or more than 7200 seconds",
 	}
 });
 
-test("S20: without calls a token ages out with 42001, and the next call issues a new one", () => {
+test("S20: without calls a token expires with 42001, and the next call issues a new one", () => {
 	const { stable, probed } = scene();
 	const first = stable(0);
 	expect(probed(first.access_token, 7199)).toBeUndefined();
@@ -75,10 +75,10 @@ test("S20: without calls a token ages out with 42001, and the next call issues a
 	expect(second.expires_in).toBe(7200);
 });
 
-describe("U5: where stable renews by itself", () => {
+describe("U5: if the stable interface renews without a call", () => {
 	const knobs = { stableRotatesAlone: true };
 
-	test("a call in the window finds the token that began with it", () => {
+	test("a call in the renewal window gets the token issued at its start", () => {
 		const { stable, alive } = scene({ knobs });
 		const first = stable(0);
 		const second = stable(7000);
@@ -88,7 +88,7 @@ describe("U5: where stable renews by itself", () => {
 		expect(alive(first.access_token, 7200)).toBe(false);
 	});
 
-	test("a call after days finds one of the last period", () => {
+	test("a call days later gets a token of the last period", () => {
 		const { stable } = scene({ knobs });
 		stable(0);
 		// 60 rotations, one every 6900 s, and 200 s more.
@@ -97,7 +97,7 @@ describe("U5: where stable renews by itself", () => {
 });
 
 describe("S21: a forced refresh", () => {
-	test("answers a new token and ends the previous one at once", () => {
+	test("issues a new token and ends the former one at once", () => {
 		const { stable, force, probed } = scene();
 		const first = stable(0);
 		const second = force(100);
@@ -106,7 +106,7 @@ describe("S21: a forced refresh", () => {
 		expect(stable(101).access_token).toBe(second.access_token);
 	});
 
-	test("U1: or after 300 s, when there is a grace slot", () => {
+	test("U1: or ends the former one after 300 s, if the knob says so", () => {
 		const { stable, force, probed } = scene({
 			knobs: { forcedFormerSeconds: 300 },
 		});
@@ -117,7 +117,7 @@ describe("S21: a forced refresh", () => {
 	});
 
 	test.each([0, 300])(
-		"U1 %i: a second one 30 s later leaves only the newest",
+		"U1 %i: a second one 30 s later leaves only the newest token alive",
 		(forcedFormerSeconds) => {
 			const { stable, force, probed } = scene({
 				knobs: { forcedFormerSeconds },
@@ -139,7 +139,7 @@ describe("S21: a forced refresh", () => {
 		expect(force(30).access_token).not.toBe(first.access_token);
 	});
 
-	test("U16: or answers 45011", () => {
+	test("U16: or answers 45011 if the knob says so", () => {
 		const { force } = scene({ knobs: { earlyForce: 45011 } });
 		force(0);
 		expect(force(29).errcode).toBe(45011);
@@ -152,12 +152,12 @@ describe("S22: the 21st forced refresh of a day answers 45009", () => {
 		[false, undefined],
 		[true, 45009],
 	])(
-		"U14: and blocks normal calls until the next day: %s",
+		"U14: normal calls are blocked until the next day: %s",
 		(forceCapBlocksNormal, errcode) => {
 			const { stable, force } = scene({ knobs: { forceCapBlocksNormal } });
 			for (let count = 0; count < 20; count += 1)
 				expect(force(count * 30).errcode).toBeUndefined();
-			// Twenty are allowed: nothing is blocked before one more is asked for.
+			// Twenty are allowed. Only the refusal of the next one blocks normal calls.
 			expect(stable(600).errcode).toBeUndefined();
 			expect(force(630).errcode).toBe(45009);
 			expect(stable(660).errcode).toBe(errcode);
@@ -169,7 +169,7 @@ describe("S22: the 21st forced refresh of a day answers 45009", () => {
 });
 
 describe("S23: calls are limited", () => {
-	test("to 10,000 a minute: the next answers 45011, in the next minute none does", () => {
+	test("to 10,000 a minute: the next answers 45011, and the next minute starts again", () => {
 		const { stable } = scene();
 		for (let count = 0; count < 10_000; count += 1)
 			if (stable(1).errcode !== undefined) expect.unreachable();
@@ -177,7 +177,7 @@ describe("S23: calls are limited", () => {
 		expect(stable(60).errcode).toBeUndefined();
 	});
 
-	test("to 500,000 a day, or what is set: the next answers 45009", () => {
+	test("to 500,000 a day, or the number that is set: the next answers 45009", () => {
 		const { platform, stable } = scene();
 		const account = platform.account(mp.appid, 0);
 		expect(account?.limits.stable_token.perDay).toBe(500_000);
@@ -188,7 +188,7 @@ describe("S23: calls are limited", () => {
 	});
 });
 
-test("S24: classic and stable never touch each other's token", () => {
+test("S24: classic and stable calls never change each other's token", () => {
 	const { classic, stable, force, probed } = scene();
 	const ours = stable(0).access_token;
 	const other = classic(0).access_token;
@@ -201,13 +201,13 @@ test("S24: classic and stable never touch each other's token", () => {
 	expect(other).not.toBe(ours);
 });
 
-test("S25: twenty parallel normal calls answer one token", () => {
+test("S25: twenty parallel normal calls get the same token", () => {
 	const { stable } = scene();
 	const values = Array.from({ length: 20 }, () => stable(0).access_token);
 	expect(new Set(values).size).toBe(1);
 });
 
-describe("S26: a force_refresh that is no boolean", () => {
+describe("S26: a force_refresh that is not a boolean", () => {
 	const ask = (knobs: object, force_refresh: unknown) => {
 		const { post, stable } = scene({ knobs });
 		const before = stable(0).access_token;
@@ -227,13 +227,10 @@ describe("S26: a force_refresh that is no boolean", () => {
 	])("%j is accepted by default", (value, outcome) => {
 		expect(ask({}, value)).toBe(outcome);
 	});
-	test.each(["true", 1, 0])(
-		"%j is refused where the setting is strict",
-		(value) => {
-			expect(ask({ strictForceRefresh: true }, value)).toBe(47001);
-		},
-	);
-	test("a boolean is accepted where the setting is strict", () => {
+	test.each(["true", 1, 0])("%j is refused if the knob is strict", (value) => {
+		expect(ask({ strictForceRefresh: true }, value)).toBe(47001);
+	});
+	test("a boolean is accepted if the knob is strict", () => {
 		expect(ask({ strictForceRefresh: true }, true)).toBe("new");
 	});
 });
@@ -243,7 +240,7 @@ test.each([
 	[48001, 48001],
 	[40013, 40013],
 ] as const)(
-	"U11 %s: a test account's call answers as the knob says",
+	"U11 %s: a call of a test account is answered as the knob says",
 	(stableOnTestAccount, errcode) => {
 		const { stable } = scene({ knobs: { stableOnTestAccount } });
 		expect(stable(0, sandbox).errcode).toBe(errcode);
@@ -251,7 +248,7 @@ test.each([
 	},
 );
 
-test("with a short lifetime the window is a quarter of it, so that all can be watched", () => {
+test("with a short lifetime the renewal window is a quarter of it", () => {
 	const { stable } = scene({ knobs: { tokenLifetimeSeconds: 20 } });
 	const first = stable(0);
 	expect(stable(14.9).access_token).toBe(first.access_token);

@@ -27,7 +27,7 @@ describe("S32: a ticket", () => {
 		).toBe(42001);
 	});
 
-	test("is another one for each type; other types are an error, and 小程序 have none", () => {
+	test("is separate for each type; other types are an error, and 小程序 have none", () => {
 		const all = scene();
 		const { access_token } = all.classic(0);
 		const [jsapi, card] = ["jsapi", "wx_card"].map((type) =>
@@ -39,7 +39,7 @@ describe("S32: a ticket", () => {
 		expect(ticketOf(all, ofMini, "jsapi").errcode).toBe(48001);
 	});
 
-	test("has a quota of its own, and 45009 above it", () => {
+	test("has its own quota, and answers 45009 above it", () => {
 		const all = scene({ limits: { getticket: { perDay: 1 } } });
 		const { access_token } = all.classic(0);
 		expect(ticketOf(all, access_token, "jsapi").errcode).toBe(0);
@@ -53,7 +53,7 @@ describe("S33: a ticket stays the same for 7200 s", () => {
 		return get(ticketPath, { access_token, type: "jsapi" }, seconds);
 	};
 
-	test("and says expires_in 7200 every time, not what is left", () => {
+	test("and expires_in is 7200 every time, not the remaining time", () => {
 		const all = scene();
 		const first = ask(all, 0);
 		expect(first.expires_in).toBe(7200);
@@ -64,7 +64,7 @@ describe("S33: a ticket stays the same for 7200 s", () => {
 	});
 
 	test.each([0, 300, 3600])(
-		"U6: the old one works on for %i s after the new one",
+		"U6: the old one works for %i s after a new one was issued",
 		(formerTicketSeconds) => {
 			const all = scene({ knobs: { formerTicketSeconds } });
 			const isAlive = (ticket: string, seconds: number) =>
@@ -80,7 +80,7 @@ describe("S33: a ticket stays the same for 7200 s", () => {
 		},
 	);
 
-	test("S34: also when the token is refreshed or forced", () => {
+	test("S34: also if the token is refreshed or forced", () => {
 		const all = scene();
 		const before = ask(all, 0).ticket;
 		all.classic(10);
@@ -93,7 +93,7 @@ describe("S33: a ticket stays the same for 7200 s", () => {
 describe.each(["/cgi-bin/get_api_domain_ip", "/cgi-bin/getcallbackip"])(
 	"S35: the probe %s",
 	(path) => {
-		test("answers an ip_list without errcode for a live token, else the reason", () => {
+		test("answers an ip_list without errcode for a live token, otherwise the errcode", () => {
 			const { classic, get, platform } = scene();
 			expect(get(path, {}).errcode).toBe(41001);
 			const madeUp = get(path, { access_token: "made-up" });
@@ -116,7 +116,7 @@ describe.each(["/cgi-bin/get_api_domain_ip", "/cgi-bin/getcallbackip"])(
 	},
 );
 
-test("S35: a token of another account kind answers 48001 where it does not apply", () => {
+test("S35: a token of the wrong account kind answers 48001", () => {
 	const { classic, get } = scene();
 	const { access_token } = classic(0, mini);
 	expect(get("/sim/use", { access_token, for: "mp" }).errcode).toBe(48001);
@@ -146,19 +146,19 @@ describe("S36: a use", () => {
 		return codes.filter((code) => code === errcode).length / codes.length;
 	};
 
-	test("U18: is answered 40001 for a good token, as often as the knob says", () => {
+	test("U18: answers 40001 for a live token as often as the knob says", () => {
 		expect(shareOf({}, 40001)).toBe(0);
 		expect(shareOf({ flappingShare: 0.25 }, 40001)).toBeCloseTo(0.25, 1);
 		expect(shareOf({ flappingShare: 1 }, 40001)).toBe(1);
 	});
 
-	test("is answered -1 as often as the knob says", () => {
+	test("answers -1 as often as the knob says", () => {
 		expect(shareOf({ busyShare: 0.25 }, -1)).toBeCloseTo(0.25, 1);
 		expect(shareOf({ busyShare: 0 }, -1)).toBe(0);
 	});
 });
 
-test("S37: probes are counted, and above the limit answer 45009 though the token lives", () => {
+test("S37: a probe above the limit answers 45009 although the token is alive", () => {
 	const { classic, probed, alive, get } = scene({
 		limits: { get_api_domain_ip: { perDay: 2 } },
 	});
@@ -169,7 +169,7 @@ test("S37: probes are counted, and above the limit answer 45009 though the token
 		45009,
 	]);
 	expect(alive(access_token, 3)).toBe(true);
-	// The other probe has a limit of its own.
+	// The other probe has its own limit.
 	expect(
 		get("/cgi-bin/getcallbackip", { access_token }, 3).errcode,
 	).toBeUndefined();
@@ -179,14 +179,14 @@ describe("S38: quota/get", () => {
 	const path = "/cgi-bin/openapi/quota/get";
 	const asked = () => {
 		const all = scene();
-		// The other interface's token, which the classic calls below leave alone.
+		// A stable token: the classic calls below do not end it.
 		const { access_token } = all.stable(0);
 		const ask = (cgi_path: unknown) =>
 			all.post(path, { cgi_path }, 1, { access_token });
 		return { ...all, ask };
 	};
 
-	test("tells limit, use and rest of a path, and they add up", () => {
+	test("answers limit, use and rest of a path, and they add up", () => {
 		const { ask, classic } = asked();
 		for (let count = 0; count < 7; count += 1) classic(1);
 		const { errcode, quota, rate_limit } = ask("/cgi-bin/token");

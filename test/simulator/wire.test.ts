@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { apiHosts, wecomHost } from "../../src/simulator/request.ts";
+import { apiHosts, wecomHost } from "../../src/simulator/hosts.ts";
 import type {
 	Simulator,
 	SimulatorOptions,
@@ -110,7 +110,7 @@ describe("S6: values", () => {
 		},
 	);
 
-	test("never repeat, also not between accounts and interfaces", () => {
+	test("never repeat, not even between accounts and interfaces", () => {
 		const { platform, classic, stable } = scene({
 			limits: { token: { perDay: 1e9 } },
 		});
@@ -123,7 +123,7 @@ describe("S6: values", () => {
 		expect(values.size).toBe(10_000);
 	});
 
-	test("of tokens differ in their first ten characters, which are all that logs show", () => {
+	test("of tokens differ in their first ten characters, because logs show only those", () => {
 		const { classic } = scene();
 		const heads = Array.from({ length: 100 }, (_, second) =>
 			classic(second).access_token.slice(0, 10),
@@ -131,13 +131,13 @@ describe("S6: values", () => {
 		expect(new Set(heads).size).toBe(100);
 	});
 
-	test("are the same for the same seed, and others for another", () => {
+	test("are the same for the same seed, and differ for another", () => {
 		const first = (seed: number) => scene({ seed }).classic(0).access_token;
 		expect(first(7)).toBe(first(7));
 		expect(first(7)).not.toBe(first(8));
 	});
 
-	test("differ between two simulators, so that no old file looks fresh", async () => {
+	test("differ between two simulators, so that an old token file is not taken for a new one", async () => {
 		const values: string[] = [];
 		for (const _run of [1, 2]) {
 			const { url, close } = await started();
@@ -148,7 +148,7 @@ describe("S6: values", () => {
 	});
 });
 
-test("S44: a setting adds unknown keys to every body, and changes nothing else", () => {
+test("S44: a knob adds unknown keys to every body, and changes nothing else", () => {
 	const { classic, get } = scene({ knobs: { extraKeys: true } });
 	expect(classic(0)).toMatchObject({
 		access_token: expect.any(String),
@@ -161,7 +161,7 @@ test("S44: a setting adds unknown keys to every body, and changes nothing else",
 	});
 });
 
-describe("S46: each host name has a listener of its own", () => {
+describe("S46: each host name has its own port", () => {
 	const hosts = Object.fromEntries(apiHosts.slice(1).map((host) => [host, 0]));
 
 	test("and all share the accounts", async () => {
@@ -179,7 +179,7 @@ describe("S46: each host name has a listener of its own", () => {
 		expect(requests.slice(0, 5).map(({ host }) => host)).toEqual([...apiHosts]);
 	});
 
-	test("so that one can fail alone", async () => {
+	test("and one can fail alone", async () => {
 		const { hosts: listeners, addFault } = await started({ hosts });
 		const failing = "api2.weixin.qq.com";
 		const clear = await addFault({ mode: "refuse", host: failing });
@@ -196,7 +196,7 @@ describe("S46: each host name has a listener of its own", () => {
 	});
 });
 
-describe("S47: a name may speak TLS with a certificate of its own", () => {
+describe("S47: a host can use TLS with its own certificate", () => {
 	const host = "api2.weixin.qq.com";
 	test.each([
 		["self-signed", "DEPTH_ZERO_SELF_SIGNED_CERT", year],
@@ -212,18 +212,18 @@ describe("S47: a name may speak TLS with a certificate of its own", () => {
 		});
 		const secure = `${hosts[host]?.url}${fetchTarget}`;
 		expect(secure).toMatch(/^https:/);
-		// A client that trusts this very certificate sees whether it is too old.
+		// A client must trust the certificate before it checks the date.
 		const trust = code === "CERT_HAS_EXPIRED" ? { ca: tls.cert } : {};
 		await expect(call(secure, trust)).rejects.toMatchObject({ code });
 		const blind = await call(secure, { rejectUnauthorized: false });
 		expect(JSON.parse(blind.body)).toHaveProperty("access_token");
-		// The other name is not concerned.
+		// The other host still works.
 		expect((await call(`${url}${fetchTarget}`)).status).toBe(200);
 	});
 });
 
 test.each([-7200, 0, 90])(
-	"S48: Date and rid may be off by %i s",
+	"S48: Date and rid can be off by %i s",
 	async (clockOffsetSeconds) => {
 		const { url } = await started({
 			startAtMs: at(0),

@@ -1,8 +1,10 @@
 import { randomBytes } from "node:crypto";
+
 import { errnoOf, exitCode, inWords, UsageError } from "../../core/errors.ts";
-import type { SimulatedAccount } from "../../simulator/account.ts";
-import { lineOf } from "../../simulator/masking.ts";
-import { apiHosts } from "../../simulator/request.ts";
+import type { SimulatedAccount } from "../../simulator/accounts.ts";
+import { apiHosts } from "../../simulator/hosts.ts";
+import { lineOf } from "../../simulator/request-log.ts";
+
 import {
 	type Simulator,
 	type SimulatorOptions,

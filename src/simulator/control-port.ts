@@ -1,0 +1,274 @@
+/**
+ * The control port: JSON over HTTP under `/sim/` on every port, for tests in any
+ * language and for curl. Errors are 400, 404 or 405 with `{"error"}`.
+ *
+ * | request | does |
+ * |---|---|
+ * | `GET /sim/state` | accounts, counters, knobs, faults; without secrets and whole tokens |
+ * | `GET /sim/requests?since=ID` | the request log after that id, masked; at most 1000 |
+ * | `GET /sim/use?access_token=T&for=KIND`, or POST | a business API: accepts a live token (of an account of that kind) |
+ * | `POST /sim/foreign-fetch {appid, interface?, force?}` | fetches as another program with this secret |
+ * | `POST /sim/kill {appid}` | ends its tokens at once: uses answer 40001 |
+ * | `POST /sim/expire {appid}` | lets its current tokens expire at once: uses answer 42001 |
+ * | `POST /sim/accounts {appid, secret, kind?}` | adds an account |
+ * | `POST /sim/accounts {appid, …}` | changes one: `secret`, `frozen`, `state`, `whitelist` (null: off), `ipConfirmation`, `approve` or `refuse` (an address), `limits` |
+ * | `POST /sim/faults {mode, endpoint?, host?, appid?, count?, forSeconds?, processed?, …}` | adds a fault |
+ * | `POST /sim/faults {"clear":true}` | removes all faults; GET shows them |
+ * | `POST /sim/knobs {…}` | changes knobs; GET shows them |
+ * | `POST /sim/advance {seconds}` | skips time |
+ */
+import type { Account, SimulatedAccount } from "./accounts.ts";
+import { checkFault, type Fault, isOutage } from "./faults.ts";
+import { type CompleteRequest, parseBody } from "./http-messages.ts";
+import { changeAccount } from "./operator.ts";
+import type { Platform } from "./platform.ts";
+import { usageAt } from "./quotas.ts";
+import { masked, type RequestRecord } from "./request-log.ts";
+import { isLive, type TokenLine } from "./tokens.ts";
+
+/** What the control port reads and changes. A test in the same process can do the same. */
+export interface Controlled {
+	readonly platform: Platform;
+	/** At least the last 10,000, with their secrets. */
+	readonly requests: readonly RequestRecord[];
+	/** Virtual epoch ms. */
+	now(): number;
+	/** Skips time. Settles when the ports are open or closed as the faults then require. */
+	advance(seconds: number): Promise<void>;
+	/**
+	 * Adds a fault as of now, and settles when it is in force; its result removes
+	 * the fault again. Unlike `platform.faults.add` it also closes ports for a
+	 * `refuse` of a whole host.
+	 */
+	addFault(fault: Fault): Promise<() => Promise<void>>;
+	clearFaults(): Promise<void>;
+}
+
+/** An HTTP status with its JSON content. */
+export interface ControlAnswer {
+	readonly status: number;
+	readonly content: unknown;
+}
+
+/** `/sim/use` is a business API: the platform answers it, and faults can hit it. */
+export function isControlPath(path: string): boolean {
+	return path.startsWith("/sim/") && path !== "/sim/use";
+}
+
+/** Answers a request to the control port. A wrong request is answered, not thrown. */
+export async function answerControl(
+	controlled: Controlled,
+	{ method, path, query, body }: CompleteRequest,
+): Promise<ControlAnswer> {
+	const routes = routesOf(controlled);
+	// A wrong method on a known path gets 405 with the methods that it has.
+	const known = Object.keys(routes).filter((name) => name.endsWith(` ${path}`));
+	const route = routes[`${method} ${path}`];
+	if (route === undefined)
+		return known.length > 0
+			? failure(405, `${path} knows only ${known.join(" and ")}`)
+			: failure(404, `there is no ${path}`);
+	const fields = body === "" ? {} : parseBody(body);
+	if (fields === undefined) return failure(400, "the body is not JSON");
+	try {
+		return { status: 200, content: await route(fields, query) };
+	} catch (error) {
+		if (error instanceof RangeError) return failure(400, error.message);
+		throw error;
+	}
+}
+
+/** The JSON object of a request. */
+type Fields = Readonly<Record<string, unknown>>;
+/** The content of the answer. A RangeError becomes a 400. */
+type Route = (fields: Fields, query: CompleteRequest["query"]) => unknown;
+type Routes = Readonly<Record<string, Route>>;
+
+function routesOf(controlled: Controlled): Routes {
+	return {
+		...readingRoutes(controlled),
+		...accountRoutes(controlled),
+		...conditionRoutes(controlled),
+	};
+}
+
+/** Bounds one answer. A client gets the rest with `since`. */
+const maxRequests = 1000;
+
+function readingRoutes({ platform, requests, now }: Controlled): Routes {
+	return {
+		"GET /sim/state": () => stateOf(platform, now()),
+		"GET /sim/requests": (_fields, { since }) => {
+			const shown =
+				since === undefined
+					? requests.slice(-maxRequests)
+					: requests
+							.filter(({ id }) => id > Number(since))
+							.slice(0, maxRequests);
+			return shown.map(masked);
+		},
+	};
+}
+
+function accountRoutes({ platform, now }: Controlled): Routes {
+	return {
+		"POST /sim/foreign-fetch": (fields) => {
+			const { interface: via = "classic", force = false } = fields;
+			if (via !== "classic" && via !== "stable")
+				throw new RangeError("interface is classic or stable");
+			const appid = textOf(fields, "appid");
+			platform.foreignFetch(appid, via, now(), force === true);
+			return {};
+		},
+		"POST /sim/kill": (fields) => {
+			platform.kill(textOf(fields, "appid"), now());
+			return {};
+		},
+		"POST /sim/expire": (fields) => {
+			platform.expire(textOf(fields, "appid"), now());
+			return {};
+		},
+		"POST /sim/accounts": (fields) => {
+			const appid = textOf(fields, "appid");
+			if (platform.account(appid, now()) === undefined)
+				platform.addAccount(newAccount(fields));
+			else changeAccount(platform, appid, fields, now());
+			return {};
+		},
+	};
+}
+
+/** Faults, knobs and time: the conditions of a test. */
+function conditionRoutes(controlled: Controlled): Routes {
+	const { platform, now } = controlled;
+	const faults = () => ({ faults: platform.faults.pending(now()) });
+	return {
+		"GET /sim/faults": faults,
+		"POST /sim/faults": async (fields) => {
+			if (fields.clear === true) await controlled.clearFaults();
+			else {
+				const fault = checkFault(fields);
+				if (isOutage(fault) && !fault.host && !fault.forSeconds)
+					throw new RangeError(
+						"refusing every host would refuse this control face too: give a host, or forSeconds",
+					);
+				await controlled.addFault(fault);
+			}
+			return faults();
+		},
+		"GET /sim/knobs": () => platform.knobs,
+		"POST /sim/knobs": (fields) => {
+			platform.turn(fields);
+			return platform.knobs;
+		},
+		"POST /sim/advance": async ({ seconds }) => {
+			if (typeof seconds !== "number" || !(seconds >= 0))
+				throw new RangeError("seconds is a number, not below 0");
+			await controlled.advance(seconds);
+			return { now: now() };
+		},
+	};
+}
+
+function newAccount(fields: Fields): SimulatedAccount {
+	const { kind = "mp" } = fields;
+	if (kind !== "mp" && kind !== "mini" && kind !== "test")
+		throw new RangeError("kind is mp, mini or test");
+	return {
+		appid: textOf(fields, "appid"),
+		secret: textOf(fields, "secret"),
+		kind,
+	};
+}
+
+function textOf(fields: Fields, name: string): string {
+	const value = fields[name];
+	if (typeof value !== "string" || value === "")
+		throw new RangeError(`${name} is missing`);
+	return value;
+}
+
+function failure(status: number, error: string): ControlAnswer {
+	return { status, content: { error } };
+}
+
+/** The content of `GET /sim/state`. */
+function stateOf(platform: Platform, nowMs: number): object {
+	return {
+		now: nowMs,
+		counters: nested(platform.counters),
+		accounts: [...platform.accounts()].map(({ appid }) =>
+			accountState(platform, appid, nowMs),
+		),
+		faults: platform.faults.pending(nowMs),
+		knobs: platform.knobs,
+	};
+}
+
+/** `"token issued" → 3` as `{token: {issued: 3}}`. */
+function nested(
+	counters: ReadonlyMap<string, number>,
+): Record<string, Record<string, number>> {
+	const tree: Record<string, Record<string, number>> = {};
+	for (const [key, count] of counters) {
+		const gap = key.indexOf(" ");
+		const endpoint = key.slice(0, gap);
+		tree[endpoint] = { ...tree[endpoint], [key.slice(gap + 1)]: count };
+	}
+	return tree;
+}
+
+function accountState(
+	platform: Platform,
+	appid: string,
+	nowMs: number,
+): object {
+	const account = platform.account(appid, nowMs);
+	if (account === undefined) return { appid };
+	const { kind, state, secretFrozen, whitelist, ipConfirmation } = account;
+	return {
+		appid,
+		kind,
+		state,
+		frozen: secretFrozen.value,
+		whitelist: whitelist.value.enabled ? whitelist.value.entries : null,
+		ipConfirmation,
+		confirmations: Object.fromEntries(account.confirmations),
+		classic: lineState(account.classic, nowMs),
+		stable: lineState(account.stable, nowMs),
+		usedToday: usedToday(account, platform, nowMs),
+	};
+}
+
+/** The tokens that are alive, the newest first. */
+function lineState(
+	{ issued, current, former }: TokenLine,
+	nowMs: number,
+): object {
+	const live = [current, ...former].filter(
+		(token) => token !== undefined && isLive(token, nowMs),
+	);
+	return {
+		issued,
+		live: live.map((token) => ({
+			begins: `${token?.value.slice(0, 10)}…`,
+			issuedAt: token?.issuedAt,
+			expiresAt: token?.expiresAt,
+			endsAt: token?.endsAt,
+			isCurrent: token === current,
+		})),
+	};
+}
+
+function usedToday(
+	{ counters }: Account,
+	{ knobs }: Platform,
+	nowMs: number,
+): Record<string, number> {
+	return Object.fromEntries(
+		[...counters.keys()].map((quota) => [
+			quota,
+			usageAt(counters, quota, knobs, nowMs).today,
+		]),
+	);
+}
