@@ -3,13 +3,25 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 /**
  * The files that take longest, longest first. Begun last, one of them would keep
- * a single core busy while the other has nothing to do. The others take seconds.
+ * a single core busy while the other has nothing to do.
  */
-const longest: readonly string[] = [
-	"test/systemd/systemd.test.ts",
-	"test/simulation.test.ts",
-	"test/week.test.ts",
-];
+const longest = [
+	"systemd/systemd",
+	"simulation",
+	"week",
+	"cooperation-daemons",
+	"control",
+	"faults/suspended",
+	"faults/storm",
+	"bench",
+	"examples/renewals",
+	"examples/npm-sdks",
+	"daemon",
+	"control-storm",
+	"daemon-signals",
+	"demo",
+	"readers",
+].map((name) => `test/${name}.test.ts`);
 
 /** Vitest itself orders files by their size, until it has seen a run. */
 export class LongestFirst extends BaseSequencer {
