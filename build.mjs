@@ -77,7 +77,9 @@ const leftOut = [
 			const [head, ...uses] = text.split("new Intl.DateTimeFormat(");
 			if (uses.length === 0)
 				throw new Error("node-cron has changed: see build.mjs");
-			const shim = JSON.stringify(join(root, "src/local-date-format.ts"));
+			const shim = JSON.stringify(
+				join(root, "src/config/local-date-format.ts"),
+			);
 			return `const { LocalDateFormat } = require(${shim});\n${[head, ...uses].join("new LocalDateFormat(")}`;
 		},
 	},
@@ -172,7 +174,7 @@ function licences() {
 async function manPage() {
 	const { outputFiles } = await build({
 		absWorkingDir: root,
-		entryPoints: ["src/man-page.ts"],
+		entryPoints: ["src/cli/man-page.ts"],
 		bundle: true,
 		write: false,
 		format: "esm",

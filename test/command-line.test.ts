@@ -1,9 +1,9 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { parseCommandLine } from "../src/command-line.ts";
-import { UsageError } from "../src/errors.ts";
-import { type CommandUsage, commands } from "../src/usage.ts";
+import { parseCommandLine } from "../src/cli/command-line.ts";
+import { type CommandUsage, commands } from "../src/cli/usage.ts";
+import { UsageError } from "../src/core/errors.ts";
 import { newDirectory } from "./support/directory.ts";
 import { newToken } from "./support/issuer.ts";
 import { newSecret } from "./support/leaks.ts";

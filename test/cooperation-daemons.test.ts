@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { tokenId } from "../src/token.ts";
+import { tokenId } from "../src/core/token.ts";
 import { newAccounts, writeConfig } from "./support/config-file.ts";
 import { eventually, type Patience } from "./support/eventually.ts";
 import { holdAnswers } from "./support/held-answers.ts";

@@ -3,12 +3,12 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { configKeys } from "../src/config-shape.ts";
-import { seeRoutes } from "../src/control-http.ts";
-import { knownErrcodes } from "../src/errcode.ts";
-import { exitCode } from "../src/errors.ts";
+import { type CommandUsage, commands } from "../src/cli/usage.ts";
+import { configKeys } from "../src/config/shape.ts";
+import { exitCode } from "../src/core/errors.ts";
+import { seeRoutes } from "../src/daemon/control-http.ts";
+import { knownErrcodes } from "../src/issuer/errcode.ts";
 import { faultModes } from "../src/simulator/faults.ts";
-import { type CommandUsage, commands } from "../src/usage.ts";
 import { programPath, projectRoot } from "./support/program.ts";
 
 const readmes = ["README.md", "README.zh-CN.md"] as const;
@@ -94,7 +94,7 @@ describe.each(readmes)("%s", (name) => {
 	});
 
 	test("names every metric, and no other", () => {
-		const source = read("src/metrics.ts");
+		const source = read("src/daemon/metrics.ts");
 		const real = found(source, /(?<=name: ")wxtokend_[a-z_]+/g);
 		expect(real.length).toBeGreaterThan(5);
 		expect(found(text, /\bwxtokend_[a-z_]+/g)).toEqual(real);

@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { commands } from "../src/usage.ts";
+import { commands } from "../src/cli/usage.ts";
 import { newDirectory } from "./support/directory.ts";
 import { projectRoot } from "./support/program.ts";
 

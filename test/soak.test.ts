@@ -8,13 +8,13 @@ import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { expect, onTestFinished, test } from "vitest";
-import { systemClock } from "../src/clock.ts";
-import { createHttp } from "../src/http.ts";
-import { createKeeper } from "../src/keeper.ts";
-import { createOutputDirectory } from "../src/output-directory.ts";
-import { nameThisProcess } from "../src/process-name.ts";
-import { createTokenFile } from "../src/token-file.ts";
-import { createIssuer } from "../src/wechat.ts";
+import { systemClock } from "../src/core/clock.ts";
+import { createIssuer } from "../src/issuer/access-token.ts";
+import { createHttp } from "../src/issuer/http.ts";
+import { createKeeper } from "../src/keeper/keeper.ts";
+import { createTokenFile } from "../src/store/directory-store.ts";
+import { createOutputDirectory } from "../src/store/output-directory.ts";
+import { nameThisProcess } from "../src/store/process-name.ts";
 import { newDirectory } from "./support/directory.ts";
 import { eventually } from "./support/eventually.ts";
 import { logTo } from "./support/log-to.ts";
@@ -90,6 +90,8 @@ async function startKeeper() {
 		clock,
 		random: Math.random,
 		self,
+		startedAt: 0,
+		isDead: () => false,
 		log: logTo(() => {}),
 		patienceMs: 30_000,
 		wakeAt: () => {},

@@ -1,4 +1,4 @@
-import { type Clock, systemClock } from "../clock.ts";
+import { type Clock, systemClock } from "../core/clock.ts";
 
 /** The platform's time: real time, times a factor, plus what was skipped. */
 export interface VirtualClock {

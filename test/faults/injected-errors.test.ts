@@ -6,8 +6,8 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { decodeState, statePathOf } from "../../src/account-state.ts";
-import { tokenId } from "../../src/token.ts";
+import { decodeState, statePathOf } from "../../src/core/record.ts";
+import { tokenId } from "../../src/core/token.ts";
 import { writeConfig } from "../support/config-file.ts";
 import { eventually } from "../support/eventually.ts";
 import {

@@ -4,15 +4,18 @@
  */
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
-import type { ProcessName } from "../../src/account-state.ts";
-import { statePathOf } from "../../src/account-state.ts";
-import { type Clock, systemClock } from "../../src/clock.ts";
-import { createKeeper, type Keeper } from "../../src/keeper.ts";
-import { createOutputDirectory } from "../../src/output-directory.ts";
-import type { Rules } from "../../src/policy.ts";
-import { nameThisProcess } from "../../src/process-name.ts";
-import { createTokenFile, type TokenStore } from "../../src/token-file.ts";
-import type { Issuer } from "../../src/wechat.ts";
+import { type Clock, systemClock } from "../../src/core/clock.ts";
+import type { Rules } from "../../src/core/decide.ts";
+import type { ProcessName } from "../../src/core/record.ts";
+import { statePathOf } from "../../src/core/record.ts";
+import type { Issuer } from "../../src/issuer/access-token.ts";
+import { createKeeper, type Keeper } from "../../src/keeper/keeper.ts";
+import {
+	createTokenFile,
+	type TokenStore,
+} from "../../src/store/directory-store.ts";
+import { createOutputDirectory } from "../../src/store/output-directory.ts";
+import { nameThisProcess } from "../../src/store/process-name.ts";
 import { newDirectory } from "../support/directory.ts";
 import { newToken } from "../support/issuer.ts";
 import { type LogLine, logTo } from "../support/log-to.ts";
@@ -33,6 +36,8 @@ export interface StartedKeeper {
 	readonly store: TokenStore;
 	/** What it logged, oldest first. */
 	readonly events: readonly LogLine[];
+	/** When it asked to be looked at again, epoch ms. */
+	readonly wakes: readonly number[];
 }
 
 export interface SceneWishes {
@@ -40,6 +45,8 @@ export interface SceneWishes {
 	readonly clock?: Clock;
 	readonly lifetimeMs?: number;
 	readonly staleMs?: number;
+	/** How long a forced refresh waits for the lock. */
+	readonly patienceMs?: number;
 	/** Called when a request has arrived, before its answer. */
 	readonly onRequest?: () => void | Promise<void>;
 }
@@ -49,6 +56,7 @@ export function newScene({
 	clock = systemClock,
 	lifetimeMs = 7_200_000,
 	staleMs = 5_000,
+	patienceMs = staleMs + 10_000,
 	onRequest = () => {},
 }: SceneWishes = {}): Scene {
 	const path = join(directory, "token");
@@ -71,6 +79,7 @@ export function newScene({
 		start: (rules = {}) => {
 			const self = nameProcess();
 			const events: LogLine[] = [];
+			const wakes: number[] = [];
 			const store = createTokenFile({
 				directory: createOutputDirectory(directory),
 				file: "token",
@@ -96,15 +105,17 @@ export function newScene({
 				clock,
 				random: Math.random,
 				self,
+				startedAt: 0,
+				isDead: () => false,
 				log: logTo((line) => events.push(line)),
-				patienceMs: staleMs + 10_000,
-				wakeAt: () => {},
+				patienceMs,
+				wakeAt: (at) => wakes.push(at),
 				count: () => {},
 				onBug: (error) => {
 					throw error;
 				},
 			});
-			return { keeper, store, events };
+			return { keeper, store, events, wakes };
 		},
 	};
 }

@@ -7,10 +7,10 @@ import {
 	setImmediate as breathe,
 	setTimeout as pause,
 } from "node:timers/promises";
-import type { ProcessName } from "../../src/account-state.ts";
-import { systemClock } from "../../src/clock.ts";
-import { createLock } from "../../src/lock.ts";
-import { nameThisProcess } from "../../src/process-name.ts";
+import { systemClock } from "../../src/core/clock.ts";
+import type { ProcessName } from "../../src/core/record.ts";
+import { createLock } from "../../src/store/lock.ts";
+import { nameThisProcess } from "../../src/store/process-name.ts";
 
 export interface RaceOrder {
 	/** `<file>.lock`, which lies there. */

@@ -6,7 +6,7 @@ import { execFileSync } from "node:child_process";
 import fs from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test, vi } from "vitest";
-import { decodeState, statePathOf } from "../../src/account-state.ts";
+import { decodeState, statePathOf } from "../../src/core/record.ts";
 import { newAccounts, writeConfig } from "../support/config-file.ts";
 import { newDirectory } from "../support/directory.ts";
 import { eventually } from "../support/eventually.ts";

@@ -1,4 +1,4 @@
-import type { HttpRequest } from "../../src/http.ts";
+import type { HttpRequest } from "../../src/issuer/http.ts";
 import type { Answer } from "../../src/simulator/answer.ts";
 import type { Platform } from "../../src/simulator/platform.ts";
 

@@ -1,13 +1,17 @@
 /** The disk of a simulated machine: a store as token-file.ts promises it, and no more. */
+
+import type { Reading } from "../../src/core/decide.ts";
+import { StoreError } from "../../src/core/errors.ts";
 import {
 	type AccountState,
 	decodeState,
 	encodeState,
-} from "../../src/account-state.ts";
-import { StoreError } from "../../src/errors.ts";
-import type { Reading } from "../../src/policy.ts";
-import { decodeToken, encodeToken, type Token } from "../../src/token.ts";
-import type { LockedStore, TokenStore } from "../../src/token-file.ts";
+} from "../../src/core/record.ts";
+import { decodeToken, encodeToken, type Token } from "../../src/core/token.ts";
+import type {
+	LockedStore,
+	TokenStore,
+} from "../../src/store/directory-store.ts";
 import type { Agenda } from "./agenda.ts";
 import { lastResult } from "./last-result.ts";
 

@@ -4,15 +4,16 @@
  * and issuer are the real ones; the disk, the lock, the clock and the network
  * are models of what their contracts promise. One seed, one history.
  */
-import type { ProcessName } from "../../src/account-state.ts";
-import type { HttpRequest } from "../../src/http.ts";
-import { createKeeper, type Keeper } from "../../src/keeper.ts";
-import { LinkError } from "../../src/link-error.ts";
-import type { KnownToken, Rules } from "../../src/policy.ts";
+
+import type { KnownToken, Rules } from "../../src/core/decide.ts";
+import type { ProcessName } from "../../src/core/record.ts";
+import { encodeToken } from "../../src/core/token.ts";
+import { createIssuer } from "../../src/issuer/access-token.ts";
+import type { HttpRequest } from "../../src/issuer/http.ts";
+import { LinkError } from "../../src/issuer/link-error.ts";
+import { createKeeper, type Keeper } from "../../src/keeper/keeper.ts";
 import { createPlatform } from "../../src/simulator/platform.ts";
 import { createRandom } from "../../src/simulator/random.ts";
-import { encodeToken } from "../../src/token.ts";
-import { createIssuer } from "../../src/wechat.ts";
 import { createAgenda } from "./agenda.ts";
 import { ask, isProbe } from "./ask.ts";
 import { createDisk, staleMs } from "./disk.ts";
@@ -255,6 +256,9 @@ export async function play(scenario: Scenario): Promise<History> {
 	const start = (index: number) => {
 		if (agenda.now() >= endAt) return;
 		const clock = { now: wall, monotonic: agenda.now };
+		const startedAt = wall();
+		const isGone = ({ instance }: ProcessName) =>
+			!processes.some(({ alive, name }) => alive && name.instance === instance);
 		const who: Process = {
 			index,
 			name: {
@@ -292,6 +296,8 @@ export async function play(scenario: Scenario): Promise<History> {
 				clock,
 				random,
 				self: who.name,
+				startedAt,
+				isDead: isGone,
 				log: silent,
 				patienceMs: staleMs,
 				wakeAt: (at) => agenda.at(at - wallOffset, () => tick(who)),

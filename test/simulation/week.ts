@@ -3,19 +3,23 @@
  * issuer, the simulator's platform, a link to each host name, and an app that
  * reads the file for every call and reports a token that is refused.
  */
-import type { AccountState, ProcessName } from "../../src/account-state.ts";
-import { decodeState, encodeState } from "../../src/account-state.ts";
-import type { HttpAnswer, HttpRequest } from "../../src/http.ts";
-import { createKeeper, type Keeper } from "../../src/keeper.ts";
-import { LinkError } from "../../src/link-error.ts";
-import type { KnownToken, Rules } from "../../src/policy.ts";
+
+import type { KnownToken, Rules } from "../../src/core/decide.ts";
+import type { AccountState, ProcessName } from "../../src/core/record.ts";
+import { decodeState, encodeState } from "../../src/core/record.ts";
+import { decodeToken, encodeToken } from "../../src/core/token.ts";
+import { createIssuer } from "../../src/issuer/access-token.ts";
+import type { HttpAnswer, HttpRequest } from "../../src/issuer/http.ts";
+import { LinkError } from "../../src/issuer/link-error.ts";
+import { createKeeper, type Keeper } from "../../src/keeper/keeper.ts";
 import type { SimulatedAccount } from "../../src/simulator/account.ts";
 import type { Knobs } from "../../src/simulator/knobs.ts";
 import { createPlatform, type Platform } from "../../src/simulator/platform.ts";
 import { createRandom } from "../../src/simulator/random.ts";
-import { decodeToken, encodeToken } from "../../src/token.ts";
-import type { LockedStore, TokenStore } from "../../src/token-file.ts";
-import { createIssuer } from "../../src/wechat.ts";
+import type {
+	LockedStore,
+	TokenStore,
+} from "../../src/store/directory-store.ts";
 import { type LogLine, logTo } from "../support/log-to.ts";
 import { createAgenda } from "./agenda.ts";
 import { ask, isProbe } from "./ask.ts";
@@ -275,9 +279,11 @@ export async function live(plan: Plan): Promise<Story> {
 	);
 	let instances = 0;
 	let self: ProcessName;
+	let startedAt = 0;
 	const restart = (known?: KnownToken) => {
 		if (known === undefined) {
 			instances += 1;
+			startedAt = agenda.now();
 			self = {
 				instance: `i${instances}`,
 				pid: instances,
@@ -311,6 +317,8 @@ export async function live(plan: Plan): Promise<Story> {
 			clock,
 			random,
 			self,
+			startedAt,
+			isDead: ({ instance }) => instance !== self.instance,
 			log: keeperLog,
 			patienceMs: 0,
 			wakeAt: (at) => agenda.at(at, look),

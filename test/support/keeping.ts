@@ -4,16 +4,18 @@
  * test's, so that a wait of a day takes no time.
  */
 import { readFileSync, statSync } from "node:fs";
+import { setImmediate as turnOfTheLoop } from "node:timers/promises";
 import { onTestFinished } from "vitest";
-import { statePathOf } from "../../src/account-state.ts";
-import type { Account } from "../../src/config.ts";
-import type { IssuerError, StoreError } from "../../src/errors.ts";
-import { createGate } from "../../src/gate.ts";
-import { createHttp } from "../../src/http.ts";
-import type { Outcome } from "../../src/keeper.ts";
-import { KeptAccount, placeOf } from "../../src/kept-account.ts";
-import { createLinkWitness } from "../../src/link-witness.ts";
-import { nameThisProcess } from "../../src/process-name.ts";
+import type { Account } from "../../src/config/config.ts";
+import type { IssuerError, StoreError } from "../../src/core/errors.ts";
+import { statePathOf } from "../../src/core/record.ts";
+import type { WishAnswer } from "../../src/core/request.ts";
+import { createHttp } from "../../src/issuer/http.ts";
+import { createLinkWitness } from "../../src/issuer/link-monitor.ts";
+import type { Outcome } from "../../src/keeper/keeper.ts";
+import { createGate } from "../../src/keeper/limiter.ts";
+import { KeptAccount, placeOf } from "../../src/keeper/managed-credential.ts";
+import { nameThisProcess } from "../../src/store/process-name.ts";
 import { newDirectory } from "./directory.ts";
 import { leaksIn, newSecret } from "./leaks.ts";
 import { type LogLine, logTo } from "./log-to.ts";
@@ -53,6 +55,8 @@ export interface Keeping {
 	advance(seconds: number): Promise<void>;
 	/** A tick: undefined if the keeper had nothing to do. */
 	tick(): Promise<Outcome | undefined>;
+	/** The answer to a request: time passes to each wake-up that the keeper has asked for. */
+	answer(request: Promise<WishAnswer>): Promise<WishAnswer>;
 	/** Ticks until something was attempted, for at most so many virtual seconds. */
 	nextAttempt(withinSeconds: number, tickSeconds?: number): Promise<Attempt>;
 	/** All that a reader could notice: content, inode, times, mode. */
@@ -81,6 +85,7 @@ export function keepInVirtualTime(wishes: KeepingWishes): Keeping {
 	const log = logTo((line) => lines.push(line));
 	let now = startAt;
 	const bugs: unknown[] = [];
+	const wakes: number[] = [];
 	onTestFinished(() => {
 		if (bugs.length > 0) throw bugs[0];
 	});
@@ -95,10 +100,11 @@ export function keepInVirtualTime(wishes: KeepingWishes): Keeping {
 				clock,
 				random,
 				self: nameThisProcess(),
+				startedAt: now,
 				log,
 				gate: createGate(48),
 				stopping: new AbortController().signal,
-				wakeAt: () => {},
+				wakeAt: (at) => wakes.push(at),
 				count: () => {},
 				onBug: (error) => bugs.push(error),
 			},
@@ -132,6 +138,23 @@ export function keepInVirtualTime(wishes: KeepingWishes): Keeping {
 		},
 		tick: async () =>
 			kept.keeper.needsLook() ? kept.keeper.look() : undefined,
+		answer: async (request) => {
+			let answered: WishAnswer | undefined;
+			void request.then((answer) => {
+				answered = answer;
+			});
+			for (;;) {
+				await kept.keeper.idle();
+				await turnOfTheLoop();
+				if (answered !== undefined) return answered;
+				if (kept.keeper.isAtWork()) continue;
+				const at = wakes.filter((wake) => wake > now).sort()[0];
+				if (at === undefined)
+					throw new Error("it was not answered, and asked for no wake-up");
+				await keeping.advance((at - now) / 1000);
+				await keeping.tick();
+			}
+		},
 		nextAttempt: async (withinSeconds, tickSeconds = 5) => {
 			const giveUpAt = now + withinSeconds * 1000;
 			for (;;) {

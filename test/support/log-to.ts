@@ -1,4 +1,4 @@
-import type { Log } from "../../src/log.ts";
+import type { Log } from "../../src/daemon/log.ts";
 
 /** A line of the log, as it was before it became text. */
 export interface LogLine {

@@ -1,0 +1,142 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { systemClock } from "../../core/clock.ts";
+import { ConfigError, exitCode } from "../../core/errors.ts";
+import type { StatusReport } from "../../core/status.ts";
+import type { CommandLine } from "../command-line.ts";
+import { ControlUnreachable, callControl } from "../control-client.ts";
+import { type ControlPlace, findControl } from "../control-place.ts";
+import { reportFromFiles } from "../status-files.ts";
+import { tableOf, wrapped } from "../status-table.ts";
+
+/** A daemon answers in milliseconds; one that stands still is not waited for. */
+const patienceMs = 5_000;
+const everyMs = 1_000;
+
+export async function status(line: CommandLine): Promise<number> {
+	const place = findControl(line.value("config"), process.env);
+	const print = line.has("json") ? printJson : printTable;
+	if (line.has("watch")) return watch(place, print);
+	const seen = await look(place);
+	tell(seen.note);
+	print(seen.report);
+	return codeFor(seen.report);
+}
+
+interface Seen {
+	readonly report: StatusReport;
+	/** Why the daemon did not say it. */
+	readonly note?: string;
+}
+
+function tell(note: string | undefined): void {
+	if (note !== undefined) process.stderr.write(`wxtokend: ${note}\n`);
+}
+
+/**
+ * From the daemon, else from the files. Throws what is wrong with the
+ * configuration if both are out of reach.
+ */
+async function look(place: ControlPlace): Promise<Seen> {
+	const { socket, config, hidden, wrong } = place;
+	let note = "the control socket is turned off";
+	try {
+		if (socket !== undefined) {
+			const call = { method: "GET", path: "/v1/accounts" } as const;
+			const reply = await callControl(socket, {
+				...call,
+				timeoutMs: patienceMs,
+			});
+			if (reply.status === 200)
+				return {
+					report: reply.content as StatusReport,
+					...(wrong === undefined
+						? {}
+						: { note: `${wrong.message}; this is from the daemon` }),
+				};
+			note = `the daemon at ${socket} answers with ${reply.status}`;
+		}
+	} catch (error) {
+		if (!(error instanceof ControlUnreachable)) throw error;
+		note = `${error.message}; ${error.hint}`;
+	}
+	if (config !== undefined)
+		return {
+			report: reportFromFiles(config),
+			note: `${note}; this is from the files`,
+		};
+	tell(note);
+	throw (
+		wrong ??
+		new ConfigError("", [
+			{
+				path: hidden?.path ?? "",
+				message: `${hidden?.message}; without the daemon it tells which accounts there are: give one that this user may read with --config ("wxtokend get APPID" needs none)`,
+			},
+		])
+	);
+}
+
+/** Looks each second until SIGINT or SIGTERM. */
+async function watch(
+	place: ControlPlace,
+	print: (report: StatusReport) => void,
+): Promise<number> {
+	const stop = new AbortController();
+	for (const signal of ["SIGINT", "SIGTERM"] as const)
+		process.once(signal, () => stop.abort());
+	const redraws = isScreen() && print === printTable;
+	let lastNote: string | undefined;
+	while (!stop.signal.aborted) {
+		const { report, note } = await look(place);
+		if (redraws) redraw(report, note);
+		else print(report);
+		if (!redraws && note !== lastNote) tell(note);
+		lastNote = note;
+		await sleep(everyMs, undefined, { signal: stop.signal }).catch(() => {});
+	}
+	return exitCode.done;
+}
+
+function printJson(report: StatusReport): void {
+	process.stdout.write(`${JSON.stringify(report)}\n`);
+}
+
+function printTable(report: StatusReport): void {
+	process.stdout.write(`${linesOf(report).join("\n")}\n`);
+}
+
+function linesOf(report: StatusReport): readonly string[] {
+	const bars = isScreen();
+	const colors = bars && !process.env.NO_COLOR;
+	const { isTTY, columns } = process.stdout;
+	const width = isTTY ? columns || 80 : Number.POSITIVE_INFINITY;
+	return tableOf(report, { bars, colors, width, now: systemClock.now() });
+}
+
+/** A terminal that can more than print line after line. */
+function isScreen(): boolean {
+	return process.stdout.isTTY === true && process.env.TERM !== "dumb";
+}
+
+/** Over what stands there, so that nothing flickers; as much as fits. */
+function redraw(report: StatusReport, note: string | undefined): void {
+	const rows = process.stdout.rows || 24; // Some terminals say 0.
+	const remark =
+		note === undefined ? [] : wrapped(note, process.stdout.columns || 80);
+	const lines = [...remark, ...linesOf(report)];
+	const shown =
+		lines.length < rows
+			? lines
+			: [
+					...lines.slice(0, rows - 2),
+					`... ${lines.length - rows + 2} more lines`,
+				];
+	const toEnd = "\u001b[K\n";
+	process.stdout.write(`\u001b[H${shown.join(toEnd)}${toEnd}\u001b[J`);
+}
+
+function codeFor({ accounts }: StatusReport): number {
+	return accounts.every(({ valid }) => valid)
+		? exitCode.done
+		: exitCode.noToken;
+}

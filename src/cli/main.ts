@@ -1,0 +1,114 @@
+/** Finds the command, and turns whatever it throws into words and an exit code. */
+import manifest from "../../package.json" with { type: "json" };
+import { errnoOf, exitCode, UsageError } from "../core/errors.ts";
+import type { SignalInbox } from "../daemon/signals.ts";
+import { type CommandLine, parseCommandLine } from "./command-line.ts";
+import { explain } from "./explain.ts";
+import { type CommandName, commands, helpFor, overview } from "./usage.ts";
+
+const { version } = manifest;
+
+export async function main(
+	argv: readonly string[],
+	signals: SignalInbox | undefined,
+): Promise<void> {
+	const [name = ""] = argv;
+	// Making `process.stdout` takes longer than all that `get` does.
+	if (name !== "get") followOutput(name);
+	process.on("uncaughtException", (error) => process.exit(explain(error)));
+	process.on("unhandledRejection", (error) => process.exit(explain(error)));
+	let code: number;
+	try {
+		code = await dispatch(argv, signals);
+	} catch (error) {
+		code = explain(error);
+	}
+	// Perhaps it is known already that the answer was lost.
+	process.exitCode ||= code;
+}
+
+/**
+ * A closed pipe (`wxtokend status | head -1`) is no bug, and a full disk is none
+ * of ours. Who fetches goes on to the end all the same: a token would be lost.
+ */
+function followOutput(name: string): void {
+	const goesOn = ["run", "once", "check"].includes(name);
+	process.stdout.on("error", (error) => {
+		const isClosed = errnoOf(error) === "EPIPE";
+		const code = isClosed ? exitCode.done : process.exitCode || explain(error);
+		if (!goesOn) process.exit(code);
+		process.exitCode ||= code;
+	});
+	// Who wrote to stderr has nowhere left to say so.
+	process.stderr.on("error", () => {});
+}
+
+async function dispatch(
+	[name, ...rest]: readonly string[],
+	signals: SignalInbox | undefined,
+): Promise<number> {
+	if (name === "--version" || name === "version") {
+		process.stdout.write(`${version}\n`);
+		return exitCode.done;
+	}
+	if (name === "--help" || name === "help" || name === "-h") {
+		const [about] = rest;
+		process.stdout.write(
+			about === undefined ? overview(version) : helpFor(usageOf(about)),
+		);
+		return exitCode.done;
+	}
+	if (name === undefined) {
+		process.stderr.write(overview(version));
+		return exitCode.usage;
+	}
+	const usage = usageOf(name);
+	const line = parseCommandLine(usage, rest);
+	if (line.help) {
+		process.stdout.write(helpFor(usage));
+		return exitCode.done;
+	}
+	return perform(usage.name, line, signals);
+}
+
+function usageOf(name: string): (typeof commands)[CommandName] {
+	if (isCommand(name)) return commands[name];
+	throw new UsageError(
+		`there is no command ${JSON.stringify(name)}`,
+		`commands: ${Object.keys(commands).join(", ")}`,
+	);
+}
+
+/** Each command is loaded when it is asked for: `get` needs no HTTP client. */
+async function perform(
+	name: CommandName,
+	line: CommandLine,
+	signals: SignalInbox | undefined,
+): Promise<number> {
+	switch (name) {
+		case "run":
+			if (signals === undefined) throw new Error("signals are not caught");
+			// Whatever still runs must not keep a stopped daemon alive.
+			return process.exit(
+				await (await import("./commands/run.ts")).run(line, signals),
+			);
+		case "once":
+			return (await import("./commands/once.ts")).once(line);
+		case "get":
+			return (await import("./commands/get.ts")).get(line);
+		case "status":
+			return (await import("./commands/status.ts")).status(line);
+		case "refresh":
+			return (await import("./commands/refresh.ts")).refresh(line);
+		case "check":
+			return (await import("./commands/check.ts")).check(line);
+		case "simulate":
+			return (await import("./commands/simulate.ts")).simulate(line);
+		default:
+			return name satisfies never;
+	}
+}
+
+function isCommand(name: string): name is CommandName {
+	return Object.hasOwn(commands, name);
+}

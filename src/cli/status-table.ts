@@ -1,0 +1,183 @@
+/** The status as a person reads it. */
+import type { AccountStatus, StatusReport } from "../core/status.ts";
+
+export interface TableOptions {
+	/** A bar for the time left. */
+	readonly bars: boolean;
+	readonly colors: boolean;
+	/** Of the terminal; what does not fit is left out, or goes into the next line. */
+	readonly width: number;
+	/** Epoch ms. */
+	readonly now: number;
+}
+
+/** Lines without line ends: a head, one line for each account, and under it what is wrong. */
+export function tableOf(
+	{ accounts }: StatusReport,
+	options: TableOptions,
+): readonly string[] {
+	const { colors, now, width } = options;
+	const paint = colors ? painted : (text: string) => text;
+	const columns = columnsThatFit(accounts, options);
+	const line = (cells: readonly string[], color?: Color) =>
+		cells
+			.map((cell, index) => {
+				const { isTinted, width } = columns[index] as Column;
+				const text = cell.padEnd(width);
+				return isTinted && color !== undefined ? paint(text, color) : text;
+			})
+			.join(gap)
+			.trimEnd();
+	return [
+		line(columns.map(({ title }) => title)),
+		...accounts.flatMap((account, row) => [
+			line(
+				columns.map(({ cells }) => cells[row] ?? ""),
+				colorOf(account),
+			),
+			...remarksOn(account, now).flatMap((text) => wrapped(text, width, "  ")),
+		]),
+	];
+}
+
+/** Lines of at most `width` characters, if its words are not longer. */
+export function wrapped(
+	text: string,
+	width: number,
+	indent = "",
+): readonly string[] {
+	const lines: string[] = [];
+	let line = indent;
+	for (const word of text.split(" ")) {
+		if (line.length + word.length > width && line.trim() !== "") {
+			lines.push(line.trimEnd());
+			line = indent;
+		}
+		line += `${word} `;
+	}
+	return [...lines, line.trimEnd()];
+}
+
+interface Column {
+	readonly title: string;
+	/** In the colour of the state. */
+	readonly isTinted: boolean;
+	/** In the order of the accounts. */
+	readonly cells: readonly string[];
+	/** Of the longest one. */
+	readonly width: number;
+}
+
+const gap = "  ";
+
+/** On a narrow terminal the least important ones are left out. */
+function columnsThatFit(
+	accounts: readonly AccountStatus[],
+	{ bars, now, width }: TableOptions,
+): readonly Column[] {
+	const column = (
+		title: string,
+		cellOf: (account: AccountStatus) => string,
+		isTinted = false,
+	): Column => {
+		const cells = accounts.map(cellOf);
+		const lengths = [title, ...cells].map((text) => text.length);
+		return { title, isTinted, cells, width: Math.max(...lengths) };
+	};
+	const bar = column("", barOf, true);
+	const last = column("REFRESHED", (account) => lastOf(account, now));
+	const next = column("NEXT", (account) => nextOf(account, now));
+	const needed = [
+		column("APPID", ({ appid }) => appid),
+		column("STATE", ({ state }) => state, true),
+		column("LEFT", ({ valid, secondsLeft }) =>
+			valid ? inWords(secondsLeft) : "-",
+		),
+	];
+	const choices = [
+		...(bars ? [[...needed, bar, last, next]] : []),
+		[...needed, last, next],
+		[...needed, next],
+	];
+	const widthOf = (columns: readonly Column[]) =>
+		columns.reduce((sum, one) => sum + one.width + gap.length, -gap.length);
+	return choices.find((columns) => widthOf(columns) <= width) ?? needed;
+}
+
+/** `1h52m`, `3m10s`, `45s`. */
+export function inWords(seconds: number): string {
+	const whole = Math.max(0, Math.round(seconds));
+	const [days, hours, minutes] = [86_400, 3_600, 60].map((unit) =>
+		Math.floor(whole / unit),
+	) as [number, number, number];
+	if (days > 0) return `${days}d${hours % 24}h`;
+	if (hours > 0) return `${hours}h${minutes % 60}m`;
+	return minutes > 0 ? `${minutes}m${whole % 60}s` : `${whole}s`;
+}
+
+function remarksOn(
+	{ lastError, hint }: AccountStatus,
+	now: number,
+): readonly string[] {
+	const remarks: string[] = [];
+	if (lastError !== null) {
+		const { message, attempts, since, nextTryAt } = lastError;
+		const times = attempts === 1 ? "once" : `${attempts} times`;
+		remarks.push(
+			`${message}`,
+			`failed ${times} since ${ago(since, now)}, next try ${ahead(nextTryAt, now)}`,
+			`hint: ${lastError.hint}`,
+		);
+	}
+	if (hint !== null) remarks.push(`hint: ${hint}`);
+	return remarks;
+}
+
+function lastOf({ lastRefresh, valid }: AccountStatus, now: number): string {
+	if (lastRefresh === null) return valid ? "unknown" : "never";
+	return `${ago(lastRefresh.at, now)} (${lastRefresh.reason})`;
+}
+
+function nextOf({ nextRefreshAt }: AccountStatus, now: number): string {
+	return nextRefreshAt === null ? "-" : ahead(nextRefreshAt, now);
+}
+
+function ago(instant: string, now: number): string {
+	return `${inWords((now - Date.parse(instant)) / 1000)} ago`;
+}
+
+function ahead(instant: string, now: number): string {
+	const seconds = (Date.parse(instant) - now) / 1000;
+	return seconds < 1 ? "now" : `in ${inWords(seconds)}`;
+}
+
+const barCells = 20;
+
+/** What is left of the token's life. ASCII, as wider characters differ between terminals. */
+function barOf({ secondsLeft, lifetime }: AccountStatus): string {
+	const share = secondsLeft / Math.max(lifetime ?? 7_200, secondsLeft, 1);
+	const full = Math.ceil(share * barCells);
+	return `[${"#".repeat(full)}${"-".repeat(barCells - full)}]`;
+}
+
+type Color = "green" | "yellow" | "red";
+
+function colorOf({ state }: AccountStatus): Color {
+	switch (state) {
+		case "valid":
+			return "green";
+		case "failing":
+			return "yellow";
+		case "expired":
+		case "missing":
+		case "unusable":
+			return "red";
+		default:
+			return state satisfies never;
+	}
+}
+
+function painted(text: string, color: Color): string {
+	const codes = { green: 32, yellow: 33, red: 31 };
+	return `\u001b[${codes[color]}m${text}\u001b[0m`;
+}

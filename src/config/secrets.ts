@@ -1,0 +1,183 @@
+/** The AppSecrets: in the configuration, in files of their own, or from systemd. */
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { isAbsolute, join } from "node:path";
+import { type ConfigProblem, errnoOf, inWords } from "../core/errors.ts";
+import type { ConfigOptions } from "./config.ts";
+import type { Input } from "./inputs.ts";
+import type { ConfigSource } from "./source.ts";
+
+export interface FoundSecrets {
+	/** In the order of the accounts; "" where there is none to be had. */
+	readonly secrets: readonly string[];
+	readonly problems: readonly ConfigProblem[];
+	/** Sentences for the operator. */
+	readonly warnings: readonly string[];
+}
+
+/** Of every account in the content, as far as its shape allows. */
+export function findSecrets(
+	source: ConfigSource,
+	env: ConfigOptions["env"],
+	input: Input,
+): FoundSecrets {
+	const problems: ConfigProblem[] = [];
+	const warnings: string[] = [];
+	const { account } = source.content;
+	const entries = Array.isArray(account) ? account : [];
+	const secrets = entries.map((entry: unknown, index) => {
+		const isTable = typeof entry === "object" && !Array.isArray(entry);
+		if (!isTable || entry === null) return "";
+		const search = { source, env, input, problems, warnings };
+		const path = `account[${index}]`;
+		const secret = secretOf({ ...entry }, path, search) ?? "";
+		const problem = confusion({ ...entry }, secret);
+		// Neither is shown: each may be the other.
+		if (problem !== undefined)
+			problems.push({ path: `${path}.appid`, message: problem });
+		return secret;
+	});
+	return { secrets, problems, warnings };
+}
+
+/** An appid begins with wx, and an AppSecret has 32 hexadecimal digits. */
+function confusion({ appid }: Entry, secret: string): string | undefined {
+	if (typeof appid !== "string" || secret === "") return undefined;
+	if (appid === secret)
+		return "is the same as the AppSecret; expected the AppID beside it in the console";
+	return looksLikeSecret(appid) && secret.startsWith("wx")
+		? "looks like an AppSecret, and the secret like an appid; expected them the other way round"
+		: undefined;
+}
+
+export function looksLikeSecret(text: string): boolean {
+	return /^[0-9a-f]{32}$/i.test(text);
+}
+
+interface Search {
+	readonly source: ConfigSource;
+	readonly env: ConfigOptions["env"];
+	readonly input: Input;
+	readonly problems: ConfigProblem[];
+	readonly warnings: string[];
+}
+
+interface Entry {
+	readonly appid?: unknown;
+	readonly secret?: unknown;
+	readonly secret_file?: unknown;
+}
+
+function secretOf(
+	{ appid, secret, secret_file: file }: Entry,
+	path: string,
+	search: Search,
+): string | undefined {
+	const { source, env, input, problems, warnings } = search;
+	const wrong = (key: string, message: string) => {
+		problems.push({ path: `${path}.${key}`, message });
+		return undefined;
+	};
+	if (secret !== undefined && file !== undefined) {
+		const other = source.isEnvironment ? "WECHAT_SECRET_FILE" : "secret_file";
+		return wrong("secret", `stands beside ${other}; expected one of the two`);
+	}
+	if (typeof secret === "string") {
+		if (source.isOpenToAll)
+			warnings.push(
+				`${source.name} holds an AppSecret and is readable by all users of this machine: chmod 0640 ${source.name}`,
+			);
+		return checked(secret, `${path}.secret`, "", problems);
+	}
+	if (secret !== undefined) return undefined; // The shape says what is wrong.
+	if (typeof file === "string" && file !== "") {
+		// Its value is not shown: it may be the secret itself.
+		if (isAbsolute(file))
+			return readSecret(file, `${path}.secret_file`, search);
+		const other = source.isEnvironment ? "WECHAT_SECRET" : "`secret`";
+		return wrong(
+			"secret_file",
+			`is not an absolute path (it is not shown here: it may be the AppSecret itself); expected one, or did you mean ${other}?`,
+		);
+	}
+	if (file !== undefined) return undefined;
+	const known = typeof appid === "string" && /^[\w-]+$/.test(appid);
+	const directory = env.CREDENTIALS_DIRECTORY;
+	if (known && directory) {
+		// `LoadCredential=secret:DIRECTORY` names each file in it like this.
+		for (const name of [appid, `secret_${appid}`]) {
+			const file = join(directory, name);
+			if (input(() => existsSync(file)))
+				return readSecret(file, `credential ${name}`, search);
+		}
+	}
+	const ways = source.isEnvironment
+		? "WECHAT_SECRET_FILE, WECHAT_SECRET"
+		: 'secret_file = "…", secret = "…"';
+	return wrong(
+		"secret_file",
+		`is missing; expected ${ways}, or a systemd credential named ${known ? appid : "after the appid"}`,
+	);
+}
+
+/** An AppSecret has 32 characters; a file that is far longer is another one. */
+const maxBytes = 4_096;
+
+function readSecret(
+	file: string,
+	path: string,
+	{ input, problems, warnings }: Search,
+): string | undefined {
+	const wrong = (what: string) => {
+		const message = `${file} ${what}; expected a file with the AppSecret that the daemon's user can read`;
+		problems.push({ path, message });
+		return undefined;
+	};
+	try {
+		const { mode, size, isReadable } = input(() => lookAt(file));
+		// A fifo or device would be read for ever.
+		if (!isReadable) return wrong("is not a plain file");
+		if (size > maxBytes) return wrong(`is ${size} bytes long`);
+		const text = input(() => readFileSync(file, "utf8"));
+		if ((mode & 0o004) !== 0)
+			warnings.push(
+				`secret file ${file} is readable by all users of this machine: chmod 0600 ${file}`,
+			);
+		const secret = checked(text, path, `${file} `, problems);
+		if (secret !== undefined && !looksLikeSecret(secret))
+			warnings.push(
+				`what stands in secret file ${file} does not look like an AppSecret, which has 32 characters of 0-9 a-f: compare it with the console`,
+			);
+		return secret;
+	} catch (error) {
+		return wrong(`could not be read: ${inWords(errnoOf(error))}`);
+	}
+}
+
+function lookAt(file: string) {
+	const stat = statSync(file);
+	const { mode, size } = stat;
+	// To read a directory is an error that says so.
+	return { mode, size, isReadable: stat.isFile() || stat.isDirectory() };
+}
+
+/** Blanks and line ends around it come from editors and `echo`. */
+function checked(
+	text: string,
+	path: string,
+	where: string,
+	problems: ConfigProblem[],
+): string | undefined {
+	const secret = text.trim();
+	if (/^(["']).*\1$/.test(secret) && secret.length > 1) {
+		const message = `${where}holds the AppSecret in quotes; expected it without them`;
+		problems.push({ path, message });
+		return undefined;
+	}
+	if (/^[\x21-\x7e]{1,256}$/.test(secret)) return secret;
+	const message =
+		secret === ""
+			? "is empty; expected the AppSecret"
+			: "holds blanks or characters that no AppSecret has, or too many; expected its 32 characters";
+	problems.push({ path, message: where + message });
+	return undefined;
+}

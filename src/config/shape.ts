@@ -1,0 +1,306 @@
+/** The shape of the configuration file: its keys, and what each of them may be. */
+import { isAbsolute } from "node:path";
+import * as v from "valibot";
+import type { ConfigProblem } from "../core/errors.ts";
+import { logLevels } from "../core/log-level.ts";
+import { cronProblem } from "./cron.ts";
+import { groupId } from "./group.ts";
+import { looksLikeSecret } from "./secrets.ts";
+
+/**
+ * What is wrong with the shape, and the content, typed: without the keys that
+ * are wrong; undefined if it is none without them.
+ */
+export function checkShape(content: unknown): {
+	readonly content: ConfigContent | undefined;
+	readonly problems: readonly ConfigProblem[];
+} {
+	let rest = content;
+	const problems: ConfigProblem[] = [];
+	for (;;) {
+		const { success, output, issues = [] } = v.safeParse(fileSchema, rest);
+		if (success) return { content: output, problems };
+		// Of unknown keys it tells one per table at a time. What else is found later
+		// comes from what was taken away.
+		const found = problems.length === 0 ? issues : issues.filter(isUnknownKey);
+		if (found.length === 0) return { content: undefined, problems };
+		problems.push(...found.map(problemOf));
+		rest = structuredClone(rest);
+		for (const { path } of issues)
+			removeAt(rest, path?.map(({ key }) => String(key)) ?? []);
+	}
+}
+
+function isUnknownKey({ type, expected }: v.BaseIssue<unknown>): boolean {
+	return type === "strict_object" && expected === "never";
+}
+
+/** The key, or the list in which it is a part. */
+function removeAt(tree: unknown, [key = "", ...deeper]: readonly string[]) {
+	if (typeof tree !== "object" || tree === null) return;
+	const branch = (tree as Record<string, unknown>)[key];
+	const isLeaf =
+		deeper.length === 0 || (deeper.length === 1 && Array.isArray(branch));
+	if (isLeaf) Reflect.deleteProperty(tree, key);
+	else removeAt(branch, deeper);
+}
+
+/** A value as it stands in the file, short; never what might be a secret. */
+export function show(value: unknown, key = ""): string {
+	if (/secret/.test(key)) return "not usable";
+	switch (typeof value) {
+		case "string":
+			return showText(value, key);
+		case "number":
+			// As TOML spells what is no number for JSON.
+			return String(value).replace("Infinity", "inf").replace("NaN", "nan");
+		case "object":
+			if (Array.isArray(value)) return `an array of ${value.length}`;
+			return value instanceof Date ? "a date" : "a table";
+		default:
+			return String(value);
+	}
+}
+
+function showText(text: string, key: string): string {
+	// Who writes text in place of a table may have written a secret into it.
+	if (key === "account" || key === "wechat") return "a string";
+	// In place of the appid it may be both: "wx…:secret".
+	if (key === "appid") {
+		if (looksLikeSecret(text))
+			return "not shown, as it looks like an AppSecret";
+		if (!/[\w-]{16}/.test(text)) return quote(text);
+		const [name = ""] = text.split(/[^\w-]/, 1);
+		return quote(name === text ? text : `${name.slice(0, 24)}…`);
+	}
+	if (key === "base_urls")
+		return quote(text.replace(/\/\/.*@/s, "//***@").replace(/[?#].*/s, "?***"));
+	return quote(text);
+}
+
+function quote(text: string, most = 80): string {
+	return JSON.stringify(text.length > most ? `${text.slice(0, most)}…` : text);
+}
+
+// --- Each rule's message says what was expected. ---
+
+function number(expected: string, allows: (value: number) => boolean) {
+	return v.optional(v.pipe(v.number(expected), v.check(allows, expected)));
+}
+
+function seconds(least: number, most: number) {
+	return number(
+		`a number of seconds, ${least} to ${most}`,
+		(value) => value >= least && value <= most,
+	);
+}
+
+const urlRule =
+	"an https (or http) URL without user, query or fragment, such as https://api.weixin.qq.com";
+const bareUrlRule =
+	"only scheme, host and port, such as https://api.weixin.qq.com; the path is wxtokend's matter";
+
+const wechatKeys = {
+	interface: v.optional(
+		v.picklist(["classic", "stable"], '"classic" or "stable"'),
+	),
+	base_urls: v.optional(
+		v.pipe(
+			v.array(
+				v.pipe(
+					v.string(urlRule),
+					v.check(isBaseUrl, urlRule),
+					v.check(hasNoPath, bareUrlRule),
+				),
+				"an array of URLs",
+			),
+			v.minLength(1, "at least one URL"),
+			v.maxLength(8, "at most 8 URLs"),
+		),
+	),
+	timeout: seconds(0.1, 300),
+	refresh_before: seconds(1, 86_400),
+	cooldown: seconds(0, 86_400),
+	budget: number(
+		"a whole number, 1 to 10000",
+		(value) => Number.isInteger(value) && value >= 1 && value <= 10_000,
+	),
+};
+
+const appidRule = "1 to 64 of A–Z a–z 0–9 _ -";
+const fileNameRule =
+	'a bare file name: 1 to 200 of A–Z a–z 0–9 . _ -, not beginning with "." and not ending in ".lock"';
+const secretFileRule = "a path in quotes";
+
+const accountSchema = v.strictObject(
+	{
+		appid: v.pipe(
+			v.string(appidRule),
+			v.regex(/^[A-Za-z0-9_-]{1,64}$/, appidRule),
+		),
+		secret: v.optional(v.string("a string in quotes")),
+		secret_file: v.optional(
+			v.pipe(
+				v.string(secretFileRule),
+				v.minLength(1, secretFileRule),
+				v.check(isPath, secretFileRule),
+			),
+		),
+		file: v.optional(
+			v.pipe(
+				v.string(fileNameRule),
+				v.regex(/^(?!\.)(?!.*\.lock$)[A-Za-z0-9._-]{1,200}$/, fileNameRule),
+			),
+		),
+		...wechatKeys,
+	},
+	missingKey({ appid: appidRule }),
+);
+
+const directoryRule = "an absolute path, such as /run/wxtokend";
+const scheduleRule = 'a node-cron expression such as "*/5 * * * * *"';
+const modeRule = 'an octal string such as "0640", readable by its owner';
+const groupRule = "the name or id of a group on this machine";
+const socketRule = 'a path, or "" for none';
+const metricsRule = "an absolute path that ends in .prom";
+const accountRule = "at least one [[account]]";
+
+const fileSchema = v.strictObject(
+	{
+		directory: v.optional(
+			v.pipe(v.string(directoryRule), v.check(isAbsolutePath, directoryRule)),
+		),
+		schedule: v.optional(
+			v.pipe(
+				v.string(scheduleRule),
+				v.check(
+					(expression) => cronProblem(expression) === undefined,
+					({ input }) => `${scheduleRule} (${cronProblem(String(input))})`,
+				),
+			),
+		),
+		mode: v.optional(
+			v.pipe(
+				v.string(modeRule),
+				v.regex(/^0?[4-7][0-7]{2}$/, modeRule),
+				v.check(
+					(mode) => (Number.parseInt(mode, 8) & 0o133) === 0,
+					"a mode without execute bits, writable by its owner at most",
+				),
+			),
+		),
+		group: v.optional(
+			v.pipe(
+				v.union([v.string(), v.number()], groupRule),
+				v.check((group) => groupId(group) !== undefined, groupRule),
+			),
+		),
+		socket: v.optional(
+			v.pipe(v.string(socketRule), v.check(isPath, socketRule)),
+		),
+		log_level: v.optional(
+			v.picklist(logLevels, `one of ${logLevels.join(", ")}`),
+		),
+		metrics_file: v.optional(
+			v.pipe(
+				v.string(metricsRule),
+				v.check(
+					(path) => isAbsolutePath(path) && path.endsWith(".prom"),
+					metricsRule,
+				),
+			),
+		),
+		wechat: v.optional(
+			v.pipe(isTable("a table: [wechat]"), v.strictObject(wechatKeys)),
+		),
+		account: v.pipe(
+			v.array(
+				v.pipe(isTable("a table: [[account]]"), accountSchema),
+				"an array of tables: [[account]]",
+			),
+			v.minLength(1, accountRule),
+		),
+	},
+	missingKey({ account: accountRule }),
+);
+
+export type ConfigContent = v.InferOutput<typeof fileSchema>;
+
+/** Valibot takes arrays and dates for objects, too. */
+function isTable(expected: string) {
+	return v.custom<Readonly<Record<string, unknown>>>(
+		(value) =>
+			typeof value === "object" &&
+			value !== null &&
+			!Array.isArray(value) &&
+			!(value instanceof Date),
+		expected,
+	);
+}
+
+/** What was expected in place of a key that is not there. */
+function missingKey(
+	rules: Readonly<Record<string, string>>,
+): (issue: v.StrictObjectIssue) => string {
+	return ({ path }) => rules[String(path?.at(-1)?.key)] ?? "a key";
+}
+
+/** As far as the system is concerned. */
+function isPath(value: string): boolean {
+	return !value.includes("\0");
+}
+
+function isAbsolutePath(value: string): boolean {
+	return isAbsolute(value) && isPath(value);
+}
+
+function isBaseUrl(value: string): boolean {
+	if (!URL.canParse(value)) return false;
+	const { protocol, username, password, search, hash } = new URL(value);
+	return (
+		(protocol === "https:" || protocol === "http:") &&
+		username + password + search + hash === ""
+	);
+}
+
+function hasNoPath(value: string): boolean {
+	return !URL.canParse(value) || new URL(value).pathname === "/";
+}
+
+// --- Problems in words. ---
+
+function problemOf(issue: v.BaseIssue<unknown>): ConfigProblem {
+	const keys = issue.path?.map(({ key }) => key) ?? [];
+	const path = keys.reduce<string>(
+		(before, key) =>
+			typeof key === "number"
+				? `${before}[${key}]`
+				: `${before}${before === "" ? "" : "."}${String(key)}`,
+		"",
+	);
+	if (isUnknownKey(issue)) {
+		const known = knownKeysAt(keys).join(", ");
+		return {
+			path,
+			message: `is not a key that wxtokend knows; expected one of ${known}`,
+		};
+	}
+	if (issue.input === undefined)
+		return { path, message: `is missing; expected ${issue.message}` };
+	const key = keys.findLast((part) => typeof part === "string");
+	const value = show(issue.input, String(key));
+	return { path, message: `is ${value}; expected ${issue.message}` };
+}
+
+function knownKeysAt(keys: readonly unknown[]): readonly string[] {
+	if (keys[0] === "account") return configKeys.account;
+	if (keys[0] === "wechat" && keys.length > 1) return Object.keys(wechatKeys);
+	return configKeys.top;
+}
+
+/** All keys that a configuration may have. */
+export const configKeys = {
+	top: Object.keys(fileSchema.entries),
+	wechat: Object.keys(wechatKeys),
+	account: Object.keys(accountSchema.entries),
+} as const;

@@ -1,0 +1,138 @@
+/** Where a configuration comes from, before anybody asks whether it is right. */
+import { parse, TomlError } from "smol-toml";
+import { ConfigError, errnoOf, inWords } from "../core/errors.ts";
+import type { ConfigOptions } from "./config.ts";
+import type { Input } from "./inputs.ts";
+import { defaultConfigFile } from "./lookup.ts";
+import { type FoundText, findText } from "./read-text.ts";
+
+export interface ConfigSource {
+	/** A path, or "the environment". */
+	readonly name: string;
+	/** In the shape of the file, but anything may stand anywhere. */
+	readonly content: Readonly<Record<string, unknown>>;
+	readonly isEnvironment: boolean;
+	/** Every user of this machine can read it. */
+	readonly isOpenToAll: boolean;
+	/** What its users call the key at a path: a variable, in the environment. */
+	nameOf(path: string): string;
+}
+
+/** Throws `ConfigError`. */
+export function findConfig(options: ConfigOptions, input: Input): ConfigSource {
+	const { env, ignoreDefaultFile = false } = options;
+	const named = options.file ?? (env.WXTOKEND_CONFIG || undefined);
+	if (named === undefined && ignoreDefaultFile) return fromEnvironment(env);
+	const path = named ?? defaultConfigFile;
+	const found = input(() => fileAt(path, named !== undefined));
+	return found === undefined ? fromEnvironment(env) : fromFile(path, found);
+}
+
+function fileAt(path: string, required: boolean): FoundText | undefined {
+	try {
+		return findText(path);
+	} catch (error) {
+		const errno = errnoOf(error);
+		if (errno === "ENOENT" && !required) return undefined;
+		throw new ConfigError(path, [
+			{
+				path,
+				message: `could not be read: ${inWords(errno)}; ${readHint(errno)}`,
+			},
+		]);
+	}
+}
+
+function readHint(errno: string | undefined): string {
+	switch (errno) {
+		case "ENOENT":
+			return "create it, or give another one with --config or $WXTOKEND_CONFIG";
+		case "EACCES":
+			return "let the daemon's user read it (chgrp, mode 0640)";
+		case "EISDIR":
+			return "give the file in it";
+		case "fifo":
+			return "give a plain file";
+		default:
+			return "see errno(3)";
+	}
+}
+
+function fromFile(path: string, { text, mode }: FoundText): ConfigSource {
+	return {
+		name: path,
+		content: parseToml(path, text),
+		isEnvironment: false,
+		isOpenToAll: (mode & 0o004) !== 0,
+		nameOf: (key) => key,
+	};
+}
+
+function parseToml(source: string, text: string): Record<string, unknown> {
+	try {
+		return parse(text);
+	} catch (error) {
+		if (!(error instanceof TomlError)) throw error;
+		// Only the first line of the message: the rest quotes the file, and
+		// perhaps a secret in it.
+		const [what] = error.message.split("\n");
+		const isMode = /^\s*mode\s*=/.test(text.split("\n")[error.line - 1] ?? "");
+		const hint = isMode ? '; modes are strings: mode = "0640"' : "";
+		throw new ConfigError(source, [
+			{
+				path: `line ${error.line}, column ${error.column}`,
+				message: `is not TOML: ${what?.replace(/^Invalid TOML document: /, "")}${hint}`,
+			},
+		]);
+	}
+}
+
+const variables: Readonly<Record<string, string>> = {
+	directory: "WXTOKEND_DIRECTORY",
+	schedule: "WXTOKEND_SCHEDULE",
+	"wechat.interface": "WXTOKEND_INTERFACE",
+	"wechat.base_urls": "WXTOKEND_BASE_URL",
+	"account[0].appid": "WECHAT_APPID",
+	"account[0].secret": "WECHAT_SECRET",
+	"account[0].secret_file": "WECHAT_SECRET_FILE",
+};
+
+/** One account, from the variables that a container sets. */
+function fromEnvironment(env: ConfigOptions["env"]): ConfigSource {
+	const given = (key: string, name: string) =>
+		env[name] ? { [key]: env[name] } : {};
+	if (!env.WECHAT_APPID) {
+		const half = env.WECHAT_SECRET || env.WECHAT_SECRET_FILE;
+		throw new ConfigError("", [
+			{
+				path: half ? "WECHAT_APPID" : defaultConfigFile,
+				message: half
+					? "is missing; expected the appid to which the AppSecret belongs"
+					: "there is no configuration: create this file, name another with --config or $WXTOKEND_CONFIG, or set WECHAT_APPID with WECHAT_SECRET or WECHAT_SECRET_FILE; to try without an account: wxtokend run --simulate",
+			},
+		]);
+	}
+	const urls = env.WXTOKEND_BASE_URL?.split(",").map((url) => url.trim());
+	return {
+		name: "the environment",
+		content: {
+			...given("directory", "WXTOKEND_DIRECTORY"),
+			...given("schedule", "WXTOKEND_SCHEDULE"),
+			wechat: {
+				...given("interface", "WXTOKEND_INTERFACE"),
+				...(env.WXTOKEND_BASE_URL ? { base_urls: urls } : {}),
+			},
+			account: [
+				{
+					...given("appid", "WECHAT_APPID"),
+					...given("secret", "WECHAT_SECRET"),
+					...given("secret_file", "WECHAT_SECRET_FILE"),
+				},
+			],
+		},
+		isEnvironment: true,
+		isOpenToAll: false,
+		nameOf: (path) =>
+			variables[path] ?? variables[path.replace(/\[\d\]$/, "")] ?? path,
+	};
+}

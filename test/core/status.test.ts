@@ -1,0 +1,322 @@
+import { expect, test } from "vitest";
+import {
+	inWords,
+	type TableOptions,
+	tableOf,
+} from "../../src/cli/status-table.ts";
+import type { Reading } from "../../src/core/decide.ts";
+import { type AccountState, emptyState } from "../../src/core/record.ts";
+import { type AccountStatus, statusOf } from "../../src/core/status.ts";
+import { tokenId } from "../../src/core/token.ts";
+
+const now = Date.parse("2026-03-01T12:00:00Z");
+const value = "70_the_present_token";
+const account = {
+	appid: "wx1",
+	interface: "classic",
+	refreshBeforeMs: 2_400_000,
+	cooldownMs: 10_000,
+	budget: 60,
+} as const;
+
+/** A token that ends so many seconds from now. */
+function onDisk(seconds: number, text = value): Reading {
+	const token = { value: text, expiresAt: now + seconds * 1_000 };
+	return { kind: "token", token, exact: true };
+}
+
+function published(seconds: number, lifetimeSeconds = 7_200) {
+	const expiresAt = now + seconds * 1_000;
+	const lifetimeMs = lifetimeSeconds * 1_000;
+	const fetchedAt = expiresAt - lifetimeMs;
+	const reason = "due";
+	return { id: tokenId(value), expiresAt, lifetimeMs, fetchedAt, reason };
+}
+
+const failure = {
+	kind: "admin",
+	code: "errcode 40164",
+	message: "could not fetch a token for wx1: not in the whitelist",
+	hint: "add the IP 10.0.0.1 to the whitelist",
+	rid: "6b03a941-1",
+	attempts: 3,
+	since: now - 60_000,
+};
+
+function statusFor(
+	reading: Reading,
+	state: Partial<AccountState> = {},
+	of: Partial<typeof account> = {},
+): AccountStatus {
+	return statusOf({
+		account: { ...account, ...of },
+		path: "/run/wxtokend/wx_access_token_wx1",
+		reading,
+		state: { ...emptyState, ...state },
+		now,
+	});
+}
+
+test("a healthy account tells its end, its lifetime, its last refresh and its next one", () => {
+	const state = { generation: 4, published: published(5_000) };
+	const status = statusFor(onDisk(5_000), state);
+	expect(status).toMatchObject({
+		state: "valid",
+		valid: true,
+		expire: now / 1_000 + 5_000,
+		secondsLeft: 5_000,
+		lifetime: 7_200,
+		lastRefresh: { at: "2026-03-01T11:23:20.000Z", reason: "due" },
+		lastError: null,
+		budget: { used: 0, of: 60 },
+		foreignFetcher: false,
+		hint: null,
+		interface: "classic",
+		file: "/run/wxtokend/wx_access_token_wx1",
+	});
+	// 2400 s before the end, and up to 2 % earlier so that not all are due at once.
+	const next = Date.parse(status.nextRefreshAt ?? "");
+	expect(next).toBeLessThanOrEqual(now + 2_600_000);
+	expect(next).toBeGreaterThanOrEqual(now + 2_600_000 - 144_000);
+});
+
+test("while the next token is on its way to the disk, the one there lives, for five minutes at most", () => {
+	const next = tokenId("71_the_next_token");
+	const at = now - 1_000;
+	const by = { instance: "i", pid: 1, startTicks: "2", realm: "r" };
+	const state = {
+		...emptyState,
+		published: { ...published(7_200), id: next },
+		inFlight: { replaces: tokenId(value), at, by, lock: "l" },
+	};
+	const kept = {
+		id: next,
+		token: { value: "71_the_next_token", expiresAt: now + 7_200_000 },
+		generation: 2,
+		lifetimeMs: 7_200_000,
+		fetchedAt: at,
+		reason: "due",
+	} as const;
+	const path = "/run/wxtokend/wx_access_token_wx1";
+	const seen = (reading: Reading, one: typeof kept | undefined) =>
+		statusOf({ account, path, reading, state, kept: one, now });
+	for (const one of [kept, undefined]) {
+		expect(seen(onDisk(2_400), one)).toMatchObject({
+			state: "valid",
+			secondsLeft: 299,
+		});
+		expect(seen(onDisk(60), one)).toMatchObject({ secondsLeft: 60 });
+	}
+	expect(seen(onDisk(60, "72_of_somebody_else"), kept).state).toBe("unusable");
+});
+
+test.for([
+	["a token that lives", onDisk(10), {}, "valid", true],
+	["one whose refresh fails", onDisk(10), { failing: true }, "failing", true],
+	["one that ends in this instant", onDisk(0), {}, "expired", false],
+	["one that has ended", onDisk(-10), { failing: true }, "expired", false],
+	["no file", { kind: "absent" }, {}, "missing", false],
+	["rubbish", { kind: "unusable", problem: "empty" }, {}, "unusable", false],
+] as const)("%s is called by its name", ([, reading, more, word, valid]) => {
+	const pause = { at: now - 1_000, waitMs: 300_000, failure };
+	const status = statusFor(reading, "failing" in more ? { pause } : {});
+	expect(status.state).toBe(word);
+	expect(status.valid).toBe(valid);
+	expect(status.secondsLeft).toBe(valid ? 10 : 0);
+	if (!valid)
+		expect(status.hint ?? status.lastError?.hint).toEqual(expect.any(String));
+});
+
+test("who is asked about the daemon is nobody whom the daemon answers, nor who is told what failed", () => {
+	const pause = { at: now - 1_000, waitMs: 300_000, failure };
+	for (const reading of [onDisk(-10), { kind: "absent" }] as const) {
+		expect(statusFor(reading).hint).toContain("the daemon puts a good one");
+		expect(statusFor(reading, { pause }).hint).toBeNull();
+		const asked = { account, path: "", reading, state: emptyState, now };
+		expect(statusOf({ ...asked, withoutDaemon: true }).hint).toContain(
+			"is the daemon running?",
+		);
+	}
+});
+
+test("a failure stands there with what to do, its rid, and when it is tried again", () => {
+	const pause = { at: now - 1_000, waitMs: 300_000, failure };
+	const status = statusFor(onDisk(5), { pause, published: published(5) });
+	expect(status.lastError).toEqual({
+		code: "errcode 40164",
+		message: failure.message,
+		hint: failure.hint,
+		rid: "6b03a941-1",
+		attempts: 3,
+		at: "2026-03-01T11:59:59.000Z",
+		since: "2026-03-01T11:59:00.000Z",
+		nextTryAt: "2026-03-01T12:04:59.000Z",
+	});
+	expect(status.nextRefreshAt).toBe("2026-03-01T12:04:59.000Z");
+});
+
+test("calls count in the window of one lifetime, and a used-up budget moves the next refresh", () => {
+	const calls = [-7_300, -7_100, -30, -10].map((at) => now + at * 1_000);
+	const state = { published: published(10), calls };
+	expect(statusFor(onDisk(10), state).budget).toEqual({ used: 3, of: 60 });
+	const limited = statusFor(onDisk(10), state, { budget: 3 as never });
+	// One call per twelfth of a lifetime: 600 s after the last one.
+	expect(limited.nextRefreshAt).toBe("2026-03-01T12:09:50.000Z");
+});
+
+test("what somebody asked for and failed is not said to be tried before the budget allows it", () => {
+	const calls = Array.from({ length: 55 }, (_, index) => now - index * 10_000);
+	const pause = { at: now - 1_000, waitMs: 0, failure };
+	const state = { pause, calls: calls.toReversed() };
+	const nextTryAt = (seconds: number) =>
+		statusFor(onDisk(seconds), { ...state, published: published(seconds) })
+			.lastError?.nextTryAt;
+	// Five calls are for renewals: this one is not due.
+	expect(nextTryAt(5_000)).toBe("2026-03-01T12:10:00.000Z");
+	expect(nextTryAt(10)).toBe("2026-03-01T11:59:59.000Z");
+});
+
+test("tokens that die early again and again point to somebody else who fetches", () => {
+	const state = {
+		published: published(5_000),
+		diedEarly: [now - 7_200_000, now - 3_600_000],
+	};
+	const status = statusFor(onDisk(5_000), state);
+	expect(status.foreignFetcher).toBe(true);
+	expect(status.hint).toContain("stable");
+});
+
+test("of a file whose end somebody altered the earlier end counts", () => {
+	const state = { published: published(-5) };
+	expect(statusFor(onDisk(99_999), state).state).toBe("expired");
+	const live = { published: published(60) };
+	expect(statusFor(onDisk(99_999), live).secondsLeft).toBe(60);
+	expect(statusFor(onDisk(20), live).secondsLeft).toBe(20);
+	expect(statusFor(onDisk(-5), live)).toMatchObject({
+		state: "expired",
+		valid: false,
+		expire: now / 1_000 - 5,
+	});
+});
+
+test("a token that nobody published is none of ours to a daemon that has one, and is taken at its word without", () => {
+	const state = { ...emptyState, published: published(60) };
+	const reading = onDisk(50, "70_by_hand");
+	const asked = { account, path: "", reading, state, now };
+	const kept = {
+		token: { value, expiresAt: now + 60_000 },
+		id: tokenId(value),
+		generation: 1,
+		lifetimeMs: 7_200_000,
+		fetchedAt: 0,
+		reason: "due",
+	};
+	expect(statusOf({ ...asked, kept })).toMatchObject({
+		state: "unusable",
+		valid: false,
+		expire: null,
+		hint: expect.stringContaining("altered"),
+	});
+	expect(statusOf(asked)).toMatchObject({ state: "valid", lifetime: null });
+	// Taken over from a file that was there before: nobody has published it.
+	const found = onDisk(60);
+	expect(
+		statusOf({ ...asked, reading: found, state: emptyState, kept }),
+	).toMatchObject({ state: "valid", secondsLeft: 60 });
+});
+
+test("no status holds a token, or a part of it", () => {
+	const status = statusFor(onDisk(5_000), { published: published(5_000) });
+	expect(JSON.stringify(status)).not.toContain("present_token");
+});
+
+function linesFor(
+	accounts: readonly AccountStatus[],
+	look: Partial<TableOptions> = {},
+): readonly string[] {
+	const options = { bars: false, width: 200, colors: false, now, ...look };
+	return tableOf({ source: "files", accounts }, options);
+}
+
+const cellsIn = (line: string | undefined) => line?.split(/ {2,}/) ?? [];
+
+test("the table has a line for each account, and under it what is wrong and what to do", () => {
+	const pause = { at: now - 1_000, waitMs: 300_000, failure };
+	const lines = linesFor([
+		statusFor(onDisk(60), { pause, published: published(60) }),
+		statusFor({ kind: "absent" }),
+	]);
+	expect(lines.map(cellsIn)).toEqual([
+		["APPID", "STATE", "LEFT", "REFRESHED", "NEXT"],
+		["wx1", "failing", "1m0s", "1h59m ago (due)", "in 4m59s"],
+		["", failure.message],
+		["", "failed 3 times since 1m0s ago, next try in 4m59s"],
+		["", `hint: ${failure.hint}`],
+		["wx1", "missing", "-", "never", "now"],
+		[
+			"",
+			"hint: there is no token file: the daemon puts a good one in its place",
+		],
+	]);
+	// Columns stand under their heads.
+	const column = lines[0]?.indexOf("NEXT") ?? -1;
+	expect(lines[1]?.indexOf("in 4m59s")).toBe(column);
+});
+
+test("a bar shows what is left of the token's life, in ASCII", () => {
+	const barFor = (seconds: number) =>
+		/\[[#-]+\]/.exec(
+			linesFor(
+				[statusFor(onDisk(seconds), { published: published(seconds) })],
+				{ bars: true },
+			)[1] ?? "",
+		)?.[0];
+	expect([7_200, 3_600, 1, 0].map(barFor)).toEqual([
+		"[####################]",
+		"[##########----------]",
+		"[#-------------------]",
+		"[--------------------]",
+	]);
+});
+
+test.for([
+	[200, "APPID STATE LEFT REFRESHED NEXT", true],
+	[70, "APPID STATE LEFT REFRESHED NEXT", false],
+	[40, "APPID STATE LEFT NEXT", false],
+	[20, "APPID STATE LEFT", false],
+] as const)("in %d columns: %s, with a bar: %s", ([width, head, hasBar]) => {
+	const pause = { at: now - 1_000, waitMs: 300_000, failure };
+	const state = { pause, published: published(3_600) };
+	const lines = linesFor([statusFor(onDisk(3_600), state)], {
+		bars: true,
+		width,
+	});
+	expect(lines[0]?.split(/ +/).join(" ")).toBe(head);
+	expect(lines[1]?.includes("[#")).toBe(hasBar);
+	const longest = Math.max(...lines.map((line) => line.length));
+	if (width >= 40) expect(longest).toBeLessThanOrEqual(width);
+	const said = lines.slice(2).join(" ").replace(/ +/g, " ");
+	expect(said).toContain(failure.hint);
+});
+
+test("colours are only there when they are asked for", () => {
+	const account = statusFor(onDisk(3_600), { published: published(3_600) });
+	expect(linesFor([account], { bars: true }).join("")).not.toContain("\u001b");
+	const colored = linesFor([account], { bars: true, colors: true }).join("");
+	expect(colored).toContain("\u001b[32mvalid");
+	expect(colored.replaceAll("\u001b[32m", "").replaceAll("\u001b[0m", "")).toBe(
+		linesFor([account], { bars: true }).join(""),
+	);
+});
+
+test.for([
+	[0, "0s"],
+	[59.4, "59s"],
+	[60, "1m0s"],
+	[3_599, "59m59s"],
+	[7_199, "1h59m"],
+	[90_000, "1d1h"],
+	[-5, "0s"],
+] as const)("%d seconds are %s", ([seconds, words]) => {
+	expect(inWords(seconds)).toBe(words);
+});

@@ -1,0 +1,101 @@
+import { spawnSync } from "node:child_process";
+import {
+	chmodSync,
+	lstatSync,
+	mkdirSync,
+	readdirSync,
+	utimesSync,
+} from "node:fs";
+import { createServer, type Server } from "node:net";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { systemClock } from "../../src/core/clock.ts";
+import {
+	isOurs,
+	placeSocket,
+	removeSocket,
+} from "../../src/daemon/control-socket.ts";
+import { nameThisProcess } from "../../src/store/process-name.ts";
+import { newDirectory } from "../support/directory.ts";
+
+const parts = { self: nameThisProcess(), clock: systemClock };
+
+function newServer(): Server {
+	const server = createServer((connection) => connection.destroy());
+	onTestFinished(() => void server.close());
+	return server;
+}
+
+/** What a killed process leaves: a socket at which nobody listens. */
+function leaveDeadSocket(path: string): void {
+	const script = `require("node:net").createServer().listen(process.argv[1], () => process.kill(process.pid, "SIGKILL"))`;
+	spawnSync(process.execPath, ["-e", script, path]);
+	expect(lstatSync(path).isSocket()).toBe(true);
+}
+
+test("of ten that find a dead socket at the same instant, one takes its place and the others see that it lives", async () => {
+	const path = join(newDirectory(), "control.sock");
+	leaveDeadSocket(path);
+	const placed = await Promise.all(
+		Array.from({ length: 10 }, () =>
+			placeSocket(newServer(), { path, gid: undefined }, parts),
+		),
+	);
+	const winners = placed.filter((one) => one !== "taken");
+	expect(winners.length).toBe(1);
+	expect(winners.every(isOurs)).toBe(true);
+});
+
+test("the place can be left and taken again, and nothing else stays behind", async () => {
+	const directory = newDirectory();
+	const place = { path: join(directory, "control.sock"), gid: undefined };
+	for (let round = 0; round < 3; round += 1) {
+		const server = newServer();
+		const placed = await placeSocket(server, place, parts);
+		if (placed === "taken") throw new Error("nobody else is there");
+		removeSocket(placed);
+		server.close();
+	}
+	expect(readdirSync(directory)).toEqual([]);
+});
+
+test("what a process left that was killed while it opened a socket is swept later, and not while it may still be at it", async () => {
+	const directory = newDirectory();
+	const [old, young, foreign] = [".csAbc123", ".csXyz789", ".cs-notes"].map(
+		(name) => join(directory, name),
+	) as [string, string, string];
+	for (const path of [old, young, foreign]) mkdirSync(path);
+	leaveDeadSocket(join(old, "s"));
+	const longAgo = Date.now() / 1_000 - 120;
+	for (const path of [old, foreign]) utimesSync(path, longAgo, longAgo);
+	const place = { path: join(directory, "control.sock"), gid: undefined };
+	await placeSocket(newServer(), place, parts);
+	expect(readdirSync(directory).sort()).toEqual([
+		".cs-notes",
+		".csXyz789",
+		"control.sock",
+	]);
+});
+
+test("a place whose path is too long is refused with the limit, and not cut short", async () => {
+	const directory = join(newDirectory(), "d".repeat(90));
+	mkdirSync(directory);
+	const path = join(directory, "c".repeat(30));
+	await expect(
+		placeSocket(newServer(), { path, gid: undefined }, parts),
+	).rejects.toMatchObject({
+		kind: "refused",
+		message: expect.stringContaining("107"),
+	});
+	expect(readdirSync(directory)).toEqual([]);
+});
+
+test("a directory in which everybody may replace files takes no socket", async () => {
+	const directory = join(newDirectory(), "open");
+	mkdirSync(directory, { mode: 0o777 });
+	chmodSync(directory, 0o777);
+	const path = join(directory, "control.sock");
+	await expect(
+		placeSocket(newServer(), { path, gid: undefined }, parts),
+	).rejects.toMatchObject({ kind: "refused" });
+});

@@ -1,0 +1,745 @@
+import { createConnection, type Socket } from "node:net";
+import {
+	setImmediate as nextTurn,
+	setTimeout as pause,
+} from "node:timers/promises";
+import { inspect } from "node:util";
+import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
+import { ConfigError } from "../../src/core/errors.ts";
+import { createHttp, type HttpRequest } from "../../src/issuer/http.ts";
+import { LinkError } from "../../src/issuer/link-error.ts";
+import { certificate } from "../support/certificate.ts";
+import { eventually } from "../support/eventually.ts";
+import { freePort } from "../support/free-port.ts";
+import {
+	type RawAnswer,
+	type RawRequest,
+	rawAnswer,
+	startRaw,
+} from "../support/raw-server.ts";
+
+/** In every request, so that no error may show it. */
+const secret = "5ecret-0123456789abcdef";
+const path = `/cgi-bin/token?secret=${secret}`;
+const patient = 20_000;
+
+function newHttp(env: Record<string, string> = {}, connectTimeoutMs = 10_000) {
+	const http = createHttp({ connectTimeoutMs, env });
+	onTestFinished(() => http.close());
+	const get = (baseUrl: string, more: Partial<HttpRequest> = {}) =>
+		http.send({ baseUrl, path, timeoutMs: patient, ...more });
+	return {
+		...http,
+		get,
+		/** The error, which must be a `LinkError` and give nothing away. */
+		failure: async (baseUrl: string, more: Partial<HttpRequest> = {}) => {
+			const error = await get(baseUrl, more).then(
+				() => undefined,
+				(thrown: unknown) => thrown,
+			);
+			expect(error).toBeInstanceOf(LinkError);
+			const shown = inspect(error, { depth: 20, showHidden: true });
+			expect(shown).not.toContain(secret);
+			expect((error as LinkError).cause).toBeUndefined();
+			return error as LinkError;
+		},
+	};
+}
+
+const answering =
+	(answer: RawAnswer) =>
+	({ socket }: RawRequest) => {
+		socket.write(rawAnswer(answer));
+	};
+
+const writing =
+	(...parts: readonly (string | Buffer)[]) =>
+	({ socket }: RawRequest) => {
+		for (const part of parts) socket.write(part);
+	};
+
+async function urlOf(
+	onRequest: (request: RawRequest) => void,
+	wishes?: Parameters<typeof startRaw>[1],
+) {
+	const raw = await startRaw(onRequest, wishes);
+	return { raw, url: `http://127.0.0.1:${raw.port}` };
+}
+
+const body64 = Buffer.alloc(65_536, "x");
+const body64and1 = Buffer.alloc(65_537, "x");
+
+describe("the request", () => {
+	test("goes below a base URL's own path, however it ends", async () => {
+		const { raw, url } = await urlOf(answering({ body: "{}" }));
+		const { get } = newHttp();
+		for (const prefix of ["", "/", "/wechat", "/wechat/", "/a/b//"])
+			await get(`${url}${prefix}`);
+		expect(raw.requests.map(({ text }) => text.split(" ")[1])).toEqual([
+			path,
+			path,
+			`/wechat${path}`,
+			`/wechat${path}`,
+			`/a/b${path}`,
+		]);
+	});
+
+	test("reaches an IPv6 address", async () => {
+		const { raw } = await urlOf(answering({ body: "{}" }), { address: "::1" });
+		const { get } = newHttp();
+		await expect(get(`http://[::1]:${raw.port}`)).resolves.toMatchObject({
+			text: "{}",
+		});
+		expect(raw.requests[0]?.text).toContain(`host: [::1]:${raw.port}\r\n`);
+	});
+});
+
+describe("the answer", () => {
+	const whole = async (answer: RawAnswer) => {
+		const { url } = await urlOf(answering(answer));
+		return newHttp().get(url);
+	};
+	const refused = async (...answer: readonly (string | Buffer)[]) => {
+		const { url } = await urlOf(writing(...answer));
+		return newHttp().failure(url);
+	};
+	const compressed = (encoding: string, body: Buffer) =>
+		rawAnswer({ headers: { "Content-Encoding": encoding }, body });
+
+	test("is the text, and the server's clock", async () => {
+		const date = "Wed, 23 Aug 2023 09:35:12 GMT";
+		expect(await whole({ body: "{}", headers: { Date: date } })).toEqual({
+			status: 200,
+			text: "{}",
+			serverTime: Date.UTC(2023, 7, 23, 9, 35, 12),
+		});
+		expect(
+			await whole({ body: "{}", headers: { Date: "yesterday" } }),
+		).toMatchObject({ serverTime: undefined });
+	});
+
+	test("may be of any Content-Type, chunked, compressed, without a length, or after early hints", async () => {
+		const text = '{"access_token":"小程序"}';
+		const bytes = Buffer.from(text);
+		const head = "HTTP/1.1 200 OK\r\n";
+		const chunks = ["Transfer-Encoding: chunked\r\n\r\n"];
+		for (const byte of bytes)
+			chunks.push(`1\r\n`, String.fromCharCode(byte), "\r\n");
+		const chunked = Buffer.from(`${head}${chunks.join("")}0\r\n\r\n`, "latin1");
+		const ways: Record<string, Buffer> = {
+			"application/json; encoding=utf-8": rawAnswer({
+				body: bytes,
+				headers: { "Content-Type": "application/json; encoding=utf-8" },
+			}),
+			"text/plain": rawAnswer({
+				body: bytes,
+				headers: { "Content-Type": "text/plain" },
+			}),
+			"an absurd type": rawAnswer({
+				body: bytes,
+				headers: { "Content-Type": "image/png; charset=gbk" },
+			}),
+			"no type": rawAnswer({ body: bytes }),
+			chunked,
+			gzip: compressed("gzip", gzipSync(bytes)),
+			"x-gzip": compressed("x-gzip", gzipSync(bytes)),
+			GZIP: compressed("GZIP", gzipSync(bytes)),
+			deflate: compressed("deflate", deflateSync(bytes)),
+			br: compressed("br", brotliCompressSync(bytes)),
+			identity: compressed("identity", bytes),
+			"early hints": Buffer.concat([
+				Buffer.from("HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"),
+				rawAnswer({ body: bytes }),
+			]),
+		};
+		for (const [way, answer] of Object.entries(ways)) {
+			const { url } = await urlOf(writing(answer));
+			expect((await newHttp().get(url)).text, way).toBe(text);
+		}
+		// HTTP/1.0: the end of the connection is the end of the answer.
+		const { url } = await urlOf(({ socket }) =>
+			socket.end(`HTTP/1.0 200 OK\r\n\r\n${text}`, "utf8"),
+		);
+		expect((await newHttp().get(url)).text).toBe(text);
+	});
+
+	test("may have 64 KiB, and not a byte more, also after decompression", async () => {
+		expect((await whole({ body: body64 })).text).toHaveLength(65_536);
+		const packed = (body: Buffer) => ({
+			body: gzipSync(body),
+			headers: { "Content-Encoding": "gzip" },
+		});
+		expect((await whole(packed(body64))).text).toHaveLength(65_536);
+		const big = { trouble: "too-large", sent: true };
+		expect(await refused(rawAnswer({ body: body64and1 }))).toMatchObject(big);
+		expect(await refused(rawAnswer(packed(body64and1)))).toMatchObject(big);
+		const bomb = Buffer.alloc(20_000_000);
+		expect(await refused(rawAnswer(packed(bomb)))).toMatchObject(big);
+		expect(
+			await refused(compressed("br", brotliCompressSync(bomb))),
+		).toMatchObject(big);
+	});
+
+	test("is given up in the middle when it grows too large, for nobody needs to wait for the rest", async () => {
+		const { raw, url } = await urlOf(({ socket }) => {
+			socket.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+			const more = () => {
+				while (
+					!socket.destroyed &&
+					socket.write(`1000\r\n${"x".repeat(4096)}\r\n`)
+				);
+			};
+			socket.on("drain", more);
+			more();
+		});
+		expect(await newHttp().failure(url)).toMatchObject({
+			trouble: "too-large",
+		});
+		const { socket } = raw.requests[0] as RawRequest;
+		await closed(socket);
+	});
+
+	test("is not believed in an encoding that is broken or unknown", async () => {
+		const trouble = "not-json";
+		expect(await refused(compressed("gzip", Buffer.from("{}")))).toMatchObject({
+			trouble,
+			message: expect.stringContaining("(broken gzip)"),
+		});
+		expect(
+			await refused(compressed("zstd\u001b[31m", Buffer.from("{}"))),
+		).toBeInstanceOf(LinkError);
+		expect(await refused(compressed("zstd", Buffer.from("{}")))).toMatchObject({
+			trouble,
+			message: expect.stringContaining("(content-encoding zstd)"),
+		});
+	});
+
+	test("is no answer if it is no HTTP, or has giant headers", async () => {
+		expect(await refused("SSH-2.0-OpenSSH_9.6\r\n\r\n")).toMatchObject({
+			trouble: "not-http",
+			sent: true,
+		});
+		const head = `HTTP/1.1 200 OK\r\nX: ${"x".repeat(70_000)}\r\n\r\n`;
+		expect(await refused(head)).toMatchObject({ trouble: "too-large" });
+	});
+
+	test("of another status is not read: a gateway's endless error page fails over like a short one", async () => {
+		const { raw, url } = await urlOf(({ socket }) => {
+			socket.write(
+				"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 9999999\r\n\r\n<ht",
+			);
+		});
+		expect(await newHttp().get(url)).toMatchObject({ status: 502, text: "" });
+		const { socket } = raw.requests[0] as RawRequest;
+		await closed(socket);
+	});
+
+	test("that redirects is not followed, as the AppSecret would go along", async () => {
+		const elsewhere = await startRaw(answering({ body: "{}" }));
+		for (const status of ["301 Moved", "302 Found", "307 Same", "308 Same"]) {
+			const { url } = await urlOf(
+				answering({
+					status,
+					headers: { Location: `http://127.0.0.1:${elsewhere.port}/` },
+				}),
+			);
+			const answer = await newHttp().get(url);
+			expect(answer.status).toBe(Number(status.slice(0, 3)));
+		}
+		expect(elsewhere.requests).toEqual([]);
+	});
+});
+
+describe("a link that fails", () => {
+	test("before anything has left says so: nothing was asked of WeChat", async () => {
+		const gone = await startRaw(() => {});
+		const refusing = `http://127.0.0.1:${await freePort()}`;
+		const cutting = await startRaw(() => {}, {
+			onConnection: (socket) => socket.destroy(),
+		});
+		const { failure } = newHttp();
+		const unreachable = { trouble: "unreachable", sent: false };
+		expect(await failure(refusing)).toMatchObject({
+			...unreachable,
+			code: "ECONNREFUSED",
+		});
+		expect(await failure("http://wxtokend.invalid")).toMatchObject({
+			...unreachable,
+			code: expect.stringMatching(/^(ENOTFOUND|EAI_AGAIN)$/),
+		});
+		// Cut off in the middle of the handshake.
+		expect(await failure(`https://127.0.0.1:${cutting.port}`)).toMatchObject({
+			...unreachable,
+			code: "ECONNRESET",
+		});
+		expect(gone.requests).toEqual([]);
+	});
+
+	test("after that says so: WeChat may have issued a token", async () => {
+		const interrupted = { trouble: "interrupted", sent: true };
+		const cases: Record<string, (request: RawRequest) => void> = {
+			reset: ({ socket }) => socket.resetAndDestroy(),
+			"closed without a word": ({ socket }) => socket.end(),
+			"reset in the body": ({ socket }) => {
+				socket.write("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", () =>
+					socket.resetAndDestroy(),
+				);
+			},
+			"closed in the body": ({ socket }) => {
+				socket.end("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{");
+			},
+			"closed in a chunk": ({ socket }) => {
+				socket.end(
+					"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{",
+				);
+			},
+		};
+		for (const [name, act] of Object.entries(cases)) {
+			const { raw, url } = await urlOf(act);
+			expect(await newHttp().failure(url), name).toMatchObject(interrupted);
+			// Without an answer shortly before, no connection can have gone stale.
+			expect(raw.requests, name).toHaveLength(1);
+		}
+	});
+
+	test("by silence ends when the whole request's time is over, in every phase", async () => {
+		const timeoutMs = 150;
+		const { failure } = newHttp();
+		const silent = await urlOf(() => {});
+		const late = { trouble: "timeout", code: "timeout", sent: true };
+		expect(await failure(silent.url, { timeoutMs })).toMatchObject(late);
+		const dripping = await urlOf(({ socket }) => {
+			socket.write("HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n");
+			// Each byte comes long before any timeout between two of them.
+			const timer = setInterval(() => socket.write("x"), 10);
+			socket.on("close", () => clearInterval(timer));
+		});
+		expect(await failure(dripping.url, { timeoutMs })).toMatchObject(late);
+		const drippingHead = await urlOf(({ socket }) => {
+			socket.write("HTTP/1.1 200 OK\r\nX: ");
+			const timer = setInterval(() => socket.write("x"), 10);
+			socket.on("close", () => clearInterval(timer));
+		});
+		expect(await failure(drippingHead.url, { timeoutMs })).toMatchObject(late);
+		// TLS that never comes about: shorter than the time for connections.
+		const mute = await startRaw(() => {}, { onConnection: () => {} });
+		expect(
+			await failure(`https://127.0.0.1:${mute.port}`, { timeoutMs }),
+		).toMatchObject({ trouble: "unreachable", code: "timeout", sent: false });
+	});
+
+	test("by silence before the connection is there ends with the connection's own time", async () => {
+		const mute = await startRaw(() => {}, { onConnection: () => {} });
+		const { failure } = newHttp({}, 200);
+		expect(await failure(`https://127.0.0.1:${mute.port}`)).toMatchObject({
+			trouble: "unreachable",
+			code: "UND_ERR_CONNECT_TIMEOUT",
+			sent: false,
+		});
+	});
+
+	test("and was given up is not used later: the request must not reach WeChat unseen", async () => {
+		let accept: (() => void) | undefined;
+		const { key, cert } = aCertificate();
+		const target = await startRaw(answering({ body: "{}" }), {
+			tls: { key, cert },
+		});
+		// A door that lets the bytes through only when it is opened.
+		const door = await startRaw(() => {}, {
+			onConnection: (socket) => {
+				socket.pause();
+				accept = () => splice(socket, target.port);
+			},
+		});
+		const { failure } = newHttp();
+		await failure(`https://127.0.0.1:${door.port}`, { timeoutMs: 100 });
+		accept?.();
+		await pause(100);
+		expect(target.requests).toEqual([]);
+	});
+});
+
+describe("TLS", () => {
+	test("is always verified", async () => {
+		const { failure } = newHttp();
+		const honest = answering({ body: "{}" });
+		const selfSigned = await startRaw(honest, { tls: aCertificate() });
+		expect(await failure(`https://127.0.0.1:${selfSigned.port}`)).toMatchObject(
+			{
+				trouble: "intercepted",
+				code: "DEPTH_ZERO_SELF_SIGNED_CERT",
+				sent: false,
+			},
+		);
+		expect(selfSigned.requests).toEqual([]);
+	});
+
+	test("is verified also where Node.js is told not to", async () => {
+		vi.stubEnv("NODE_TLS_REJECT_UNAUTHORIZED", "0");
+		onTestFinished(() => {
+			vi.unstubAllEnvs();
+		});
+		const selfSigned = await startRaw(answering({ body: "{}" }), {
+			tls: aCertificate(),
+		});
+		expect(
+			await newHttp().failure(`https://127.0.0.1:${selfSigned.port}`),
+		).toMatchObject({ trouble: "intercepted", sent: false });
+		expect(selfSigned.requests).toEqual([]);
+	});
+
+	test("where none is spoken is named", async () => {
+		const { failure } = newHttp();
+		const plain = await startRaw(() => {}, {
+			onConnection: (socket) =>
+				socket.once("data", () =>
+					socket.end("HTTP/1.1 400 Bad Request\r\n\r\n"),
+				),
+		});
+		expect(await failure(`https://127.0.0.1:${plain.port}`)).toMatchObject({
+			trouble: "no-tls",
+			sent: false,
+		});
+	});
+});
+
+describe("a connection that went stale while it was idle costs no failed request:", () => {
+	const twice = async (
+		onRequest: (request: RawRequest) => void,
+		more: Partial<HttpRequest> = {},
+	) => {
+		const { raw, url } = await urlOf(onRequest);
+		const http = newHttp();
+		await http.get(url);
+		// So that the connection is idle, and used again.
+		await nextTurn();
+		await nextTurn();
+		return { raw, second: () => http.get(url, more), http, url };
+	};
+	const onceOnly: (request: RawRequest) => void = ({ socket, nth }) => {
+		if (nth === 1) socket.write(rawAnswer({ body: "{}" }));
+		else socket.resetAndDestroy();
+	};
+
+	test("one that is reset at its second request", async () => {
+		const { raw, second } = await twice(onceOnly);
+		await expect(second()).resolves.toMatchObject({ text: "{}" });
+		expect(raw.requests.map(({ nth }) => nth)).toEqual([1, 2, 1]);
+	});
+
+	test("one that is closed at its second request", async () => {
+		const { raw, second } = await twice(({ socket, nth }) => {
+			if (nth === 1) socket.write(rawAnswer({ body: "{}" }));
+			else socket.end();
+		});
+		await expect(second()).resolves.toMatchObject({ text: "{}" });
+		expect(raw.connections()).toBe(2);
+	});
+
+	test("but what may be sent only once is not sent again", async () => {
+		const { raw, second } = await twice(onceOnly, {
+			body: '{"force_refresh":true}',
+			onlyOnce: true,
+		});
+		await expect(second()).rejects.toMatchObject({
+			trouble: "interrupted",
+			sent: true,
+		});
+		expect(raw.requests).toHaveLength(2);
+	});
+
+	test("and nothing is sent a third time", async () => {
+		let answers = 1;
+		const { raw, http, url } = await twice(({ socket }) => {
+			if (answers > 0) socket.write(rawAnswer({ body: "{}" }));
+			else socket.resetAndDestroy();
+			answers -= 1;
+		});
+		expect(await http.failure(url)).toMatchObject({ trouble: "interrupted" });
+		expect(raw.requests).toHaveLength(3);
+	});
+
+	test("an answer that breaks off in the middle is not asked for again", async () => {
+		const { raw, http, url } = await twice(({ socket, nth }) => {
+			if (nth === 1) socket.write(rawAnswer({ body: "{}" }));
+			else socket.end("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{");
+		});
+		expect(await http.failure(url)).toMatchObject({ trouble: "interrupted" });
+		expect(raw.requests).toHaveLength(2);
+	});
+
+	test("fetches at any distance around the server's own idle time succeed", async () => {
+		// Closes after a second, and says nothing about it before.
+		const { url } = await urlOf(({ socket }) => {
+			socket.write(rawAnswer({ body: "{}" }));
+			const timer = setTimeout(() => socket.destroy(), 1_000);
+			socket.on("data", () => clearTimeout(timer));
+		});
+		const { get } = newHttp();
+		const series = [0, 900, 980, 995, 1_000, 1_005, 1_020, 1_300, 2_000].map(
+			async (gapMs) => {
+				await get(url);
+				await pause(gapMs);
+				return (await get(url)).text;
+			},
+		);
+		expect(new Set(await Promise.all(series))).toEqual(new Set(["{}"]));
+	});
+});
+
+describe("a proxy", () => {
+	const target = "https://api.weixin.qq.com";
+
+	/** A proxy that leads everything to one port, or answers CONNECT otherwise. */
+	async function startProxy(
+		answer: (request: RawRequest) => void,
+		tls?: { key: string; cert: string },
+	) {
+		const raw = await startRaw(answer, tls ? { tls } : {});
+		return { raw, port: raw.port };
+	}
+
+	test("of https_proxy gets a CONNECT, and what goes through the tunnel is verified TLS", async () => {
+		const wechat = await startRaw(answering({ body: "{}" }), {
+			tls: aCertificate(),
+		});
+		const { raw, port } = await startProxy(({ socket }) => {
+			socket.write("HTTP/1.1 200 Connection established\r\n\r\n");
+			splice(socket, wechat.port);
+		});
+		for (const https_proxy of [
+			`http://127.0.0.1:${port}`,
+			`127.0.0.1:${port}`,
+			`http://me:p%40ss@127.0.0.1:${port}/`,
+		]) {
+			const { failure } = newHttp({ https_proxy });
+			expect(await failure(target)).toMatchObject({
+				trouble: "intercepted",
+				sent: false,
+			});
+		}
+		const texts = raw.requests.map(({ text }) => text);
+		for (const text of texts)
+			expect(text).toMatch(
+				/^CONNECT api\.weixin\.qq\.com:443 HTTP\/1\.1\r\nhost: api\.weixin\.qq\.com:443\r\n/i,
+			);
+		const basic = Buffer.from("me:p@ss").toString("base64");
+		expect(
+			texts.map((text) => /authorization: (.*)\r/i.exec(text)?.[1]),
+		).toEqual([undefined, undefined, `Basic ${basic}`]);
+		expect(texts.join("")).not.toContain(secret);
+	});
+
+	test("that refuses, fails, hangs up or keeps silent is told apart, and asked once", async () => {
+		const cases: readonly [
+			(request: RawRequest) => void,
+			Partial<LinkError>,
+		][] = [
+			[
+				answering({ status: "407 Proxy Authentication Required" }),
+				{ trouble: "proxy-refused", code: "http 407 to CONNECT" },
+			],
+			[
+				answering({ status: "403 Forbidden", body: "<html>" }),
+				{ trouble: "proxy-refused" },
+			],
+			[
+				answering({ status: "503 Service Unavailable" }),
+				{ trouble: "unreachable", code: "http 503 from the proxy" },
+			],
+			[({ socket }) => socket.end(), { trouble: "no-proxy" }],
+			[({ socket }) => socket.resetAndDestroy(), { trouble: "no-proxy" }],
+			[writing("SSH-2.0-OpenSSH_9.6\r\n\r\n"), { trouble: "no-proxy" }],
+			[() => {}, { trouble: "no-proxy", code: "no answer to CONNECT" }],
+		];
+		for (const [answer, expected] of cases) {
+			const { raw, port } = await startProxy(answer);
+			const { failure } = newHttp(
+				{ https_proxy: `http://127.0.0.1:${port}` },
+				300,
+			);
+			expect(await failure(target)).toMatchObject({ ...expected, sent: false });
+			// A library that connects again by itself would do so at once, and for ever.
+			await pause(20);
+			expect(raw.connections()).toBe(1);
+		}
+		const https_proxy = `http://127.0.0.1:${await freePort()}`;
+		expect(await newHttp({ https_proxy }).failure(target)).toMatchObject({
+			trouble: "no-proxy",
+			code: "ECONNREFUSED",
+		});
+	});
+
+	test("whose own certificate is not to be trusted gets no request", async () => {
+		const { raw, port } = await startProxy(() => {}, aCertificate());
+		const { failure } = newHttp({ https_proxy: `https://127.0.0.1:${port}` });
+		expect(await failure(target)).toMatchObject({ trouble: "intercepted" });
+		expect(raw.requests).toEqual([]);
+	});
+
+	test("that never answers does not outlast the request", async () => {
+		const { port } = await startProxy(() => {});
+		const { failure } = newHttp({ https_proxy: `http://127.0.0.1:${port}` });
+		expect(await failure(target, { timeoutMs: 150 })).toMatchObject({
+			trouble: "unreachable",
+			code: "timeout",
+			sent: false,
+		});
+	});
+
+	test("serves plain http too, and only the protocol it is named for", async () => {
+		const wechat = await startRaw(answering({ body: "{}" }));
+		const { raw, port } = await startProxy(({ socket }) => {
+			socket.write("HTTP/1.1 200 OK\r\n\r\n");
+			splice(socket, wechat.port);
+		});
+		const proxy = `http://127.0.0.1:${port}`;
+		const answer = await newHttp({ http_proxy: proxy }).get(
+			"http://api.weixin.qq.com",
+		);
+		expect(answer.text).toBe("{}");
+		expect(raw.requests[0]?.text).toMatch(/^CONNECT api\.weixin\.qq\.com:80 /);
+		expect(wechat.requests[0]?.text).toContain("host: api.weixin.qq.com\r\n");
+		// An http_proxy is none for https.
+		await newHttp({ http_proxy: proxy }).failure("https://wxtokend.invalid");
+		expect(raw.requests).toHaveLength(1);
+	});
+
+	test("is gone around for this machine, and for whatever no_proxy names", async () => {
+		const { raw, port } = await startProxy(
+			answering({ status: "403 Forbidden" }),
+		);
+		const https_proxy = `http://127.0.0.1:${port}`;
+		const throughProxy = async (host: string, no_proxy: string) => {
+			const before = raw.requests.length;
+			await newHttp({ https_proxy, no_proxy }, 2_000).failure(
+				`https://${host}`,
+				{
+					timeoutMs: 4_000,
+				},
+			);
+			return raw.requests.length > before;
+		};
+		const host = "api.wxtokend.invalid";
+		expect(await throughProxy(host, "")).toBe(true);
+		expect(
+			await throughProxy(host, "other.invalid, xapi.wxtokend.invalid"),
+		).toBe(true);
+		expect(await throughProxy(host, "i.wxtokend.invalid")).toBe(true);
+		expect(await throughProxy(host, `${host}:444`)).toBe(true);
+		for (const no_proxy of [
+			"*",
+			host,
+			host.toUpperCase(),
+			"wxtokend.invalid",
+			".wxtokend.invalid",
+			"*.wxtokend.invalid",
+			`other,${host}`,
+			`other ${host}`,
+			`${host}:443`,
+		])
+			expect(await throughProxy(host, no_proxy), no_proxy).toBe(false);
+		const free = await freePort();
+		for (const loopback of ["127.0.0.1", "localhost", "[::1]"])
+			expect(await throughProxy(`${loopback}:${free}`, ""), loopback).toBe(
+				false,
+			);
+	});
+
+	test("that is none is a mistake of the configuration, and its password is not shown", () => {
+		for (const value of [
+			"socks5://me:passw0rd@proxy:1080",
+			"http://me:passw0rd@",
+			"ftp://proxy",
+			"http://[",
+		]) {
+			const thrown = (() => {
+				try {
+					createHttp({ connectTimeoutMs: 1, env: { https_proxy: value } });
+				} catch (error) {
+					return error;
+				}
+			})();
+			expect(thrown, value).toBeInstanceOf(ConfigError);
+			expect(inspect(thrown, { depth: 9, showHidden: true })).not.toContain(
+				"passw0rd",
+			);
+			expect((thrown as ConfigError).problems[0]?.path).toBe("https_proxy");
+		}
+	});
+});
+
+test("a thousand requests, good and bad, leave no timer, listener or connection behind", async () => {
+	let count = 0;
+	const { url } = await urlOf(({ socket }) => {
+		count += 1;
+		if (count % 3 === 0) socket.resetAndDestroy();
+		else if (count % 3 === 1) socket.write(rawAnswer({ body: "{}" }));
+		else socket.write(rawAnswer({ status: "502 Bad", body: "<html>" }));
+	});
+	const warnings: Error[] = [];
+	const note = (warning: Error) => warnings.push(warning);
+	process.on("warning", note);
+	onTestFinished(() => {
+		process.off("warning", note);
+	});
+	const http = createHttp({ connectTimeoutMs: 5_000, env: {} });
+	const before = held();
+	for (let round = 0; round < 50; round += 1)
+		await Promise.allSettled(
+			Array.from({ length: 20 }, () =>
+				http.send({ baseUrl: url, path, timeoutMs: patient }),
+			),
+		);
+	expect(count).toBeGreaterThanOrEqual(1_000);
+	await http.close();
+	await eventually(() => held().sockets <= before.sockets, {
+		what: "the end of all connections",
+	});
+	// undici keeps one timer for all of its clients, for a second or two.
+	expect(held().timers - before.timers).toBeLessThanOrEqual(1);
+	expect(warnings).toEqual([]);
+});
+
+function held() {
+	const kinds = process.getActiveResourcesInfo();
+	const countOf = (pattern: RegExp) =>
+		kinds.filter((kind) => pattern.test(kind)).length;
+	return {
+		timers: countOf(/Timeout/),
+		sockets: countOf(/TCPSocketWrap|TLSWrap/),
+	};
+}
+
+let made: { readonly key: string; readonly cert: string } | undefined;
+
+/** Self-signed for 127.0.0.1; made once, as it takes a while. */
+function aCertificate() {
+	made ??= certificate(
+		new Date(Date.now() - 86_400_000),
+		new Date(Date.now() + 86_400_000),
+	);
+	return made;
+}
+
+function closed(socket: Socket): Promise<unknown> {
+	return new Promise((resolve) => {
+		if (socket.destroyed) resolve(undefined);
+		else socket.once("close", resolve);
+	});
+}
+
+function splice(socket: Socket, port: number): void {
+	const onward = createConnection(port, "127.0.0.1");
+	onward.on("error", () => socket.destroy());
+	socket.on("close", () => onward.destroy());
+	onward.on("close", () => socket.destroy());
+	socket.removeAllListeners("data");
+	socket.setEncoding("latin1");
+	socket.on("data", (text) =>
+		onward.write(text as unknown as string, "latin1"),
+	);
+	onward.on("data", (bytes) => socket.write(bytes));
+	socket.resume();
+}

@@ -1,0 +1,431 @@
+/** Thousands of accounts: nearly all rest, and still nothing that befalls them is overlooked. */
+import fs from "node:fs";
+import { join } from "node:path";
+import { expect, onTestFinished, test, vi } from "vitest";
+import type { Account } from "../../src/config/config.ts";
+import { statePathOf } from "../../src/core/record.ts";
+import { encodeToken } from "../../src/core/token.ts";
+import { createGate } from "../../src/keeper/limiter.ts";
+import { KeptAccount, placeOf } from "../../src/keeper/managed-credential.ts";
+import { createRounds } from "../../src/keeper/reconciler.ts";
+import { nameThisProcess } from "../../src/store/process-name.ts";
+import { newDirectory } from "../support/directory.ts";
+import { eventually } from "../support/eventually.ts";
+import { type LogLine, logTo } from "../support/log-to.ts";
+
+const lifetimeMs = 7_200_000;
+const hourMs = 3_600_000;
+
+/** Accounts with valid tokens on disk, a virtual clock, and an issuer that counts. */
+function newScene(
+	count: number,
+	/** Of whom WeChat answers never, or after the promise. */
+	hangs: (appid: string) => boolean | Promise<void> = () => false,
+) {
+	const directory = join(newDirectory(), "tokens");
+	fs.mkdirSync(directory, 0o750);
+	let now = Date.UTC(2026, 0, 5, 2);
+	const clock = { now: () => now, monotonic: () => performance.now() };
+	const events: LogLine[] = [];
+	const log = logTo((line) => events.push(line));
+	const bugs: unknown[] = [];
+	let fetches = 0;
+	let mostAwake = 0;
+	const gate = createGate(atATime);
+	const mendGate = createGate(atATime);
+	const accounts = Array.from({ length: count }, (_, index) => {
+		const appid = `wx${index}`;
+		const account: Account = {
+			appid,
+			secret: "not a secret at all",
+			file: `wx_access_token_${appid}`,
+			interface: "classic",
+			baseUrls: ["http://127.0.0.1:9"],
+			timeoutMs: 10_000,
+			refreshBeforeMs: 2_400_000,
+			cooldownMs: 10_000,
+			budget: 60,
+		};
+		const place = placeOf({ directory, mode: 0o640, gid: undefined });
+		return new KeptAccount(account, place, {
+			http: {
+				send: async () => {
+					const wait = hangs(appid);
+					await (wait === true ? new Promise(() => {}) : wait);
+					fetches += 1;
+					mostAwake = Math.max(mostAwake, awake().length);
+					const token = `another-${fetches}`;
+					const text = `{"access_token":"${token}","expires_in":7200}`;
+					return { status: 200, text, serverTime: undefined };
+				},
+				close: async () => {},
+			},
+			witness: { serverTime: () => {}, answered: () => {} },
+			clock,
+			random: () => 0.5,
+			self: nameThisProcess(),
+			startedAt: 0,
+			log,
+			gate,
+			stopping: new AbortController().signal,
+			wakeAt: () => {},
+			count: () => {},
+			onBug: (error) => bugs.push(error),
+		});
+	});
+	const publish = (path: string, value: string, leftMs = lifetimeMs) => {
+		const token = encodeToken({ value, expiresAt: now + leftMs });
+		fs.writeFileSync(path, token, { mode: 0o640 });
+	};
+	const publishAll = () => {
+		for (const { path, account } of accounts)
+			publish(path, `valid-${account.appid}`);
+	};
+	publishAll();
+	const awake = () =>
+		accounts.filter(({ keeperAtWork }) => keeperAtWork !== undefined);
+	const onBug = (error: unknown) => bugs.push(error);
+	const rounds = createRounds({
+		directory,
+		accounts,
+		clock,
+		gate,
+		mendGate,
+		onBug,
+	});
+	onTestFinished(() => {
+		rounds.stop();
+		if (bugs.length > 0) throw bugs[0];
+	});
+	return {
+		accounts,
+		directory,
+		publish,
+		publishAll,
+		rounds,
+		gate,
+		fetches: () => fetches,
+		advance: (ms: number) => {
+			now += ms;
+		},
+		awake,
+		mostAwake: () => mostAwake,
+		happened: (event: string) =>
+			events.filter((one) => one.event === event).map(({ appid }) => appid),
+	};
+}
+
+const many = 600;
+const atATime = 48;
+
+test("whoever has nothing to do is let go, and knows its token when it is needed again", async () => {
+	const { accounts, rounds, awake, happened, fetches } = newScene(many);
+	await rounds.first(0);
+	expect(happened("token.adopted")).toHaveLength(many);
+	expect(awake()).toEqual([]);
+	expect(accounts[7]?.keeper.current()?.value).toBe("valid-wx7");
+	expect(awake()).toHaveLength(1);
+	await rounds.tick();
+	expect(awake()).toEqual([]);
+	// It was not taken over a second time.
+	expect(happened("token.adopted")).toHaveLength(many);
+	expect(fetches()).toBe(0);
+});
+
+const isRoot = process.getuid?.() === 0;
+
+test.for<[string, (path: string) => void]>([
+	["deleted", (path) => fs.rmSync(path)],
+	["emptied", (path) => fs.truncateSync(path)],
+	["altered in place", (path) => fs.writeFileSync(path, "x")],
+	["opened to all", (path) => fs.chmodSync(path, 0o666)],
+	["given to another group", (path) => fs.chownSync(path, -1, 4_000)],
+	[
+		"replaced",
+		(path) => {
+			fs.writeFileSync(`${path}.x`, "{}");
+			fs.renameSync(`${path}.x`, path);
+		},
+	],
+])(
+	"a file of one that rests is mended in the next tick after it was %s",
+	async ([what, harm], { skip }) => {
+		skip(/group/.test(what) && !isRoot, "needs root");
+		const { accounts, rounds, happened, fetches } = newScene(many);
+		await rounds.first(0);
+		const one = accounts[many - 1] as KeptAccount;
+		harm(one.path);
+		await eventually(() => one.isStirred, { what: "the kernel's message" });
+		await rounds.tick();
+		await eventually(() => happened("file.repaired").length === 1, {
+			what: "the repair",
+		});
+		expect(happened("file.repaired")).toEqual([one.account.appid]);
+		expect(fs.readFileSync(one.path, "utf8")).toContain('"valid-wx599"');
+		expect(fetches()).toBe(0);
+	},
+);
+
+test("a request that another process was cut off from is noticed while the account rests", async () => {
+	const { accounts, rounds, happened } = newScene(many);
+	await rounds.first(0);
+	const one = accounts[3] as KeptAccount;
+	expect(one.keeper.current()?.value).toBe("valid-wx3");
+	const known = one.keeper.rest()?.known;
+	await rounds.tick();
+	fs.writeFileSync(
+		statePathOf(one.path),
+		JSON.stringify({
+			...{ generation: known?.generation, calls: [], forceCalls: [] },
+			diedEarly: [],
+			inFlight: {
+				replaces: known?.id,
+				at: 1,
+				by: { instance: "gone", pid: 1, startTicks: "1", realm: "" },
+				lock: "",
+			},
+		}),
+	);
+	await eventually(() => one.isStirred, { what: "the kernel's message" });
+	await rounds.tick();
+	await eventually(() => happened("token.refreshed").includes("wx3"), {
+		what: "a new token",
+	});
+	expect(happened("token.refreshed")).toEqual(["wx3"]);
+});
+
+test("all are renewed when they are due, and when the clock was set back", async () => {
+	const scene = newScene(many);
+	const { accounts, rounds, advance, awake, happened, fetches } = scene;
+	await rounds.first(0);
+	advance(hourMs);
+	await rounds.tick();
+	expect(fetches()).toBe(0);
+	advance(0.34 * hourMs);
+	await rounds.tick();
+	await eventually(() => happened("token.refreshed").length === many, {
+		what: "all renewals",
+	});
+	await rounds.tick();
+	advance(-10 * hourMs);
+	await rounds.tick();
+	await eventually(() => happened("token.refreshed").length === 2 * many, {
+		what: "new tokens in place of those from the future",
+	});
+	expect(fetches()).toBe(2 * many);
+	// While hundreds were at work, nobody listened; now somebody does again.
+	await rounds.tick();
+	await rounds.tick();
+	expect(awake()).toEqual([]);
+	const one = accounts[9] as KeptAccount;
+	fs.rmSync(one.path);
+	await eventually(() => one.isStirred, { what: "the kernel's message" });
+});
+
+test("who waits in line is not made before its turn, stands there once, and is overtaken by a wish of its own", async () => {
+	const scene = newScene(many);
+	const { accounts, rounds, advance, happened, fetches, gate } = scene;
+	await rounds.first(0);
+	advance(1.34 * hourMs);
+	await rounds.tick();
+	const inLine = gate.load();
+	expect(inLine).toBeGreaterThan(many / 2);
+	await rounds.tick();
+	expect(gate.load()).toBeLessThanOrEqual(inLine);
+	const last = accounts[many - 1] as KeptAccount;
+	const answer = await last.keeper.force();
+	expect(answer.outcome).toBe("refreshed");
+	expect(happened("token.refreshed").length).toBeLessThan(many / 2);
+	await eventually(() => gate.load() === 0, { what: "the end of the line" });
+	expect(fetches()).toBe(many);
+	expect(new Set(happened("token.refreshed")).size).toBe(many);
+	expect(scene.mostAwake()).toBeLessThan(2 * atATime);
+});
+
+test("signals in a row put each account in line once", async () => {
+	const { rounds, fetches, gate, awake, mostAwake } = newScene(many);
+	await rounds.first(0);
+	expect(awake()).toEqual([]);
+	const answers = Promise.all([rounds.forceAll(), rounds.forceAll()]);
+	expect(gate.load()).toBe(many);
+	expect(awake()).toEqual([]);
+	for (const answer of (await answers).flat())
+		expect(answer.outcome).toBe("refreshed");
+	expect(fetches()).toBe(many);
+	// While so many are in line, each is let go again when it is done.
+	expect(mostAwake()).toBeLessThan(many);
+});
+
+test("amid hundreds that wait in line, a file that is gone, emptied or replaced is back in the next tick", async () => {
+	const { accounts, rounds, advance, gate, fetches } = newScene(many);
+	await rounds.first(0);
+	let go = () => {};
+	const gone = new Promise<void>((resolve) => {
+		go = resolve;
+	});
+	const crowd = Array.from({ length: 400 }, () => gate.pass(() => gone));
+	await rounds.tick();
+	advance(1_000);
+	const [one, two, three] = accounts.slice(5) as [
+		KeptAccount,
+		KeptAccount,
+		KeptAccount,
+	];
+	const before = fs.readFileSync(one.path, "utf8");
+	fs.rmSync(one.path);
+	fs.truncateSync(two.path);
+	fs.copyFileSync(three.path, `${three.path}.x`);
+	fs.renameSync(`${three.path}.x`, three.path);
+	await rounds.tick();
+	await eventually(
+		() => fs.existsSync(one.path) && fs.statSync(two.path).size > 0,
+		{ what: "both files" },
+	);
+	expect(fs.readFileSync(one.path, "utf8")).toBe(before);
+	expect(gate.load()).toBeGreaterThan(256);
+	expect(fetches()).toBe(0);
+	go();
+	await Promise.all(crowd);
+});
+
+test("the first round is over when what it began is done, whatever a tick begins meanwhile", async () => {
+	const hangs = (appid: string) => Number(appid.slice(2)) === 1;
+	const { accounts, rounds, advance, fetches } = newScene(3, hangs);
+	fs.rmSync(accounts[0]?.path ?? "");
+	const first = rounds.first(0);
+	advance(lifetimeMs);
+	await rounds.tick();
+	await first;
+	expect(fetches()).toBeGreaterThan(0);
+	expect(accounts[1]?.keeperAtWork?.isAtWork()).toBe(true);
+});
+
+test("the first round waits for every account, though a tick comes while it gives way", async () => {
+	let answer = () => {};
+	const answered = new Promise<void>((resolve) => {
+		answer = resolve;
+	});
+	const { accounts, rounds, fetches } = newScene(
+		40,
+		(appid) => appid !== "wx0" && answered,
+	);
+	for (const { path } of accounts) fs.rmSync(path);
+	// The first account takes a whole slice, as on a machine that is busy.
+	let now = 0;
+	const slow = vi.spyOn(performance, "now").mockImplementation(() => {
+		now += 20;
+		return now;
+	});
+	let isOver = false;
+	const first = rounds.first(0).then(() => {
+		isOver = true;
+	});
+	slow.mockRestore();
+	const tick = rounds.tick();
+	const [one] = accounts;
+	await eventually(() => fetches() === 1 && one?.isPending === false, {
+		what: "the end of the only account whose WeChat answers",
+	});
+	expect(isOver).toBe(false);
+	answer();
+	await Promise.all([first, tick]);
+	expect(accounts.filter(({ path }) => !fs.existsSync(path))).toEqual([]);
+	expect(fetches()).toBe(40);
+});
+
+test("signals in a row take no turn for each of those whose WeChat does not answer", async () => {
+	const [count, hanging] = [60, 10];
+	const hangs = (appid: string) => Number(appid.slice(2)) < hanging;
+	const { rounds, accounts, advance, fetches, gate } = newScene(count, hangs);
+	const atWork = () =>
+		accounts.filter(({ keeperAtWork }) => keeperAtWork?.isAtWork()).length;
+	await rounds.first(0);
+	let turns = 0;
+	const { enqueue } = gate;
+	Object.assign(gate, {
+		enqueue: (task: () => Promise<void>) => {
+			turns += 1;
+			enqueue(task);
+		},
+	});
+	for (let signal = 1; signal <= 5; signal += 1) {
+		advance(11_000);
+		void rounds.forceAll();
+		const wanted = signal * (count - hanging);
+		await eventually(() => fetches() === wanted && atWork() === hanging, {
+			what: "the others",
+		});
+	}
+	expect(turns).toBe(count + 4 * (count - hanging));
+});
+
+test("who is let go by a new configuration, or at the end, refreshes nothing when its turn comes", async () => {
+	const { accounts, rounds, fetches } = newScene(many);
+	await rounds.first(0);
+	const answers = rounds.forceAll();
+	for (const one of accounts) void one.settle();
+	for (const answer of await answers)
+		expect(answer).toMatchObject({
+			outcome: "failed",
+			error: { code: "stopping" },
+		});
+	expect(fetches()).toBe(0);
+});
+
+test("once stopped, rounds look at nobody any more", async () => {
+	const { rounds, advance, fetches, gate } = newScene(many);
+	await rounds.first(0);
+	advance(1.34 * hourMs);
+	await rounds.tick();
+	rounds.stop();
+	const begun = fetches();
+	expect(begun).toBeLessThan(many / 2);
+	await eventually(() => gate.load() === 0, { what: "the end of the line" });
+	expect(fetches()).toBeLessThanOrEqual(begun + atATime);
+});
+
+test("a directory that was removed, or replaced by another one, is noticed in the next tick", async () => {
+	const { directory, rounds, happened, publishAll } = newScene(many);
+	await rounds.first(0);
+	fs.rmSync(directory, { recursive: true });
+	await rounds.tick();
+	await eventually(() => happened("file.repaired").length === many, {
+		what: "all files in a new directory",
+	});
+	await rounds.tick();
+	fs.renameSync(directory, `${directory}.old`);
+	fs.mkdirSync(directory, 0o750);
+	publishAll();
+	fs.rmSync(join(directory, "wx_access_token_wx5"));
+	await rounds.tick();
+	await eventually(
+		() => fs.existsSync(join(directory, "wx_access_token_wx5")),
+		{ what: "the one that is missing in the other directory" },
+	);
+});
+
+test("where no messages come, each file is looked at in its turn all the same", async () => {
+	const { accounts, rounds, happened } = newScene(many);
+	await rounds.first(0);
+	const one = accounts[11] as KeptAccount;
+	fs.rmSync(one.path);
+	await eventually(() => one.isStirred, { what: "the kernel's message" });
+	// As if it had been lost.
+	one.isStirred = false;
+	for (let ticks = 0; ticks < 256; ticks += 1) await rounds.tick();
+	await eventually(() => happened("file.repaired").includes("wx11"), {
+		what: "the repair",
+	});
+});
+
+test("a few accounts are all looked at in each tick, and nobody is let go", async () => {
+	const { accounts, rounds, happened, awake } = newScene(3);
+	await rounds.first(0);
+	expect(awake()).toHaveLength(3);
+	const one = accounts[1] as KeptAccount;
+	fs.rmSync(one.path);
+	await rounds.tick();
+	await eventually(() => happened("file.repaired").includes("wx1"), {
+		what: "the repair",
+	});
+});

@@ -1,0 +1,563 @@
+import { spawnSync } from "node:child_process";
+import fs from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { expect, onTestFinished, test, vi } from "vitest";
+import { systemClock } from "../../src/core/clock.ts";
+import { emptyState, statePathOf } from "../../src/core/record.ts";
+import {
+	createTokenFile,
+	isLeftover,
+	sweep,
+	type TokenFileOptions,
+} from "../../src/store/directory-store.ts";
+import { createOutputDirectory } from "../../src/store/output-directory.ts";
+import { nameThisProcess } from "../../src/store/process-name.ts";
+import { insteadOf, watchSyncs } from "../faults/spy.ts";
+import { newDirectory } from "../support/directory.ts";
+
+const token = { value: "a-token", expiresAt: 2_000_000_000_000 };
+const text = '{"value":"a-token","expire":2000000000}\n';
+const isRoot = process.getuid?.() === 0;
+
+function newStore(wishes: Partial<TokenFileOptions> = {}) {
+	const options = {
+		directory: createOutputDirectory(newDirectory()),
+		file: "token",
+		mode: 0o640,
+		gid: undefined,
+		staleMs: 5_000,
+		self: nameThisProcess(),
+		clock: systemClock,
+		random: Math.random,
+		stopping: new AbortController().signal,
+		...wishes,
+	};
+	const path = join(options.directory.path, options.file);
+	return { path, store: createTokenFile(options) };
+}
+
+/** As another process has it. */
+function newStoreAt(path: string) {
+	const directory = createOutputDirectory(dirname(path));
+	return newStore({ directory }).store;
+}
+
+/** Nobody has read it since. */
+async function justPublished(wishes: Partial<TokenFileOptions> = {}) {
+	const made = newStore(wishes);
+	const lock = await made.store.acquire(0);
+	await lock?.publish(token);
+	await lock?.release();
+	return made;
+}
+
+async function published(wishes: Partial<TokenFileOptions> = {}) {
+	const made = await justPublished(wishes);
+	expect(made.store.read()).toEqual({ kind: "token", token, exact: true });
+	return made;
+}
+
+test("what is published is one line of JSON, and read as what was published", async () => {
+	const { path } = await published();
+	expect(fs.readFileSync(path, "utf8")).toBe(text);
+});
+
+test.each([
+	["deleted", (path: string) => fs.rmSync(path), { kind: "absent" }],
+	[
+		"emptied",
+		(path: string) => fs.writeFileSync(path, ""),
+		{ kind: "unusable", problem: "empty" },
+	],
+	[
+		"cut short",
+		(path: string) => fs.truncateSync(path, 20),
+		{ kind: "unusable", problem: "not a token file" },
+	],
+	[
+		"garbled",
+		(path: string) => fs.writeFileSync(path, "\0"),
+		{ kind: "unusable", problem: "not a token file" },
+	],
+	[
+		"made enormous",
+		(path: string) => fs.truncateSync(path, 2 ** 40),
+		{ kind: "unusable", problem: "1099511627776 bytes long" },
+	],
+	[
+		"replaced by a folder",
+		(path: string) => {
+			fs.rmSync(path);
+			fs.mkdirSync(path);
+		},
+		{ kind: "unusable", problem: "not a plain file" },
+	],
+	[
+		"replaced by a link to a true copy",
+		(path: string) => {
+			fs.renameSync(path, `${path}.copy`);
+			fs.symlinkSync(`${path}.copy`, path);
+		},
+		{ kind: "unusable", problem: "a symbolic link" },
+	],
+	[
+		"replaced by a link to nothing",
+		(path: string) => {
+			fs.rmSync(path);
+			fs.symlinkSync("nowhere", path);
+		},
+		{ kind: "unusable", problem: "a symbolic link" },
+	],
+	[
+		"replaced by a fifo",
+		(path: string) => {
+			fs.rmSync(path);
+			spawnSync("mkfifo", [path]);
+		},
+		{ kind: "unusable", problem: "not a plain file" },
+	],
+	[
+		"given another value",
+		(path: string) => fs.writeFileSync(path, text.replace("a-t", "b-t")),
+		{ kind: "token", exact: true, token: { ...token, value: "b-token" } },
+	],
+	[
+		"given another end",
+		(path: string) =>
+			fs.writeFileSync(path, text.replace("2000000000", "2000000009")),
+		{
+			kind: "token",
+			exact: true,
+			token: { ...token, expiresAt: token.expiresAt + 9_000 },
+		},
+	],
+	[
+		"written in another form",
+		(path: string) => fs.appendFileSync(path, "\n"),
+		{ kind: "token", exact: false, token },
+	],
+	[
+		"opened to all",
+		(path: string) => fs.chmodSync(path, 0o644),
+		{ kind: "token", exact: false, token },
+	],
+	[
+		"given a set-uid bit",
+		(path: string) => fs.chmodSync(path, 0o4640),
+		{ kind: "token", exact: false, token },
+	],
+] as const)(
+	"a file that was %s is seen as what it is",
+	async (_, tamper, seen) => {
+		for (const { path, store } of [await published(), await justPublished()]) {
+			tamper(path);
+			expect(store.read()).toEqual(seen);
+		}
+	},
+);
+
+test("what this store published itself is not read again", async () => {
+	const { store } = await justPublished();
+	const open = vi.spyOn(fs, "openSync");
+	onTestFinished(() => {
+		vi.restoreAllMocks();
+	});
+	expect(store.read()).toEqual({ kind: "token", token, exact: true });
+	expect(store.read()).toEqual({ kind: "token", token, exact: true });
+	expect(open).not.toHaveBeenCalled();
+});
+
+test.skipIf(!isRoot)(
+	"a file that was given away is not exact any more, one that another keeper published as another user is",
+	async () => {
+		const { path, store } = await published();
+		fs.chownSync(path, 4_000, -1);
+		expect(store.read()).toEqual({ kind: "token", token, exact: false });
+		fs.chownSync(path, 0, 4_000);
+		expect(store.read()).toEqual({ kind: "token", token, exact: false });
+
+		fs.writeFileSync(`${path}.new`, text, { mode: 0o640 });
+		fs.chownSync(`${path}.new`, 4_000, 4_000);
+		fs.renameSync(`${path}.new`, path);
+		expect(store.read()).toEqual({ kind: "token", token, exact: true });
+	},
+);
+
+test.skipIf(!isRoot)(
+	"a configured group is checked whoever wrote the file",
+	async () => {
+		const { path, store } = await published({ gid: 4_000 });
+		expect(fs.statSync(path).gid).toBe(4_000);
+		fs.writeFileSync(`${path}.new`, text, { mode: 0o640 });
+		fs.renameSync(`${path}.new`, path);
+		expect(store.read()).toEqual({ kind: "token", token, exact: false });
+	},
+);
+
+test("a state that cannot be read for a moment is not taken for an empty one", async () => {
+	const directory = createOutputDirectory(newDirectory());
+	const { store } = newStore({ directory });
+	const lock = await newStore({ directory }).store.acquire(0);
+	await lock?.remember({ ...emptyState, generation: 7 });
+	expect(store.recall().generation).toBe(7);
+	await lock?.remember({ ...emptyState, generation: 8 });
+	onTestFinished(() => {
+		vi.restoreAllMocks();
+	});
+	for (const call of ["openSync", "lstatSync"] as const) {
+		vi.spyOn(fs, call).mockImplementationOnce(() => {
+			throw Object.assign(new Error("EMFILE"), { code: "EMFILE" });
+		});
+		expect(store.recall().generation).toBe(7);
+	}
+	expect(store.recall().generation).toBe(8);
+	await lock?.release();
+});
+
+test("the state of an account with the largest budget is read to its end", async () => {
+	const directory = createOutputDirectory(newDirectory());
+	const { store } = newStore({ directory });
+	const lock = await store.acquire(0);
+	const calls = Array.from({ length: 10_020 }, (_, index) => 1.8e12 + index);
+	await lock?.remember({ ...emptyState, generation: 7, calls });
+	expect(newStore({ directory }).store.recall()).toMatchObject({
+		generation: 7,
+		calls,
+	});
+	await lock?.release();
+});
+
+test("a token file that cannot be read for a moment is read again at the next look", async () => {
+	const { path, store } = await published();
+	fs.utimesSync(path, 1, 1);
+	vi.spyOn(fs, "openSync").mockImplementationOnce(() => {
+		throw Object.assign(new Error("EMFILE"), { code: "EMFILE" });
+	});
+	onTestFinished(() => {
+		vi.restoreAllMocks();
+	});
+	expect(store.read()).toEqual({
+		kind: "unusable",
+		problem: "unreadable: too many open files (EMFILE)",
+	});
+	expect(store.read()).toEqual({ kind: "token", token, exact: true });
+});
+
+test("a directory that was removed is made again, open to the group in spite of a strict umask", async () => {
+	const directory = join(newDirectory(), "tokens");
+	const umask = process.umask(0o077);
+	onTestFinished(() => {
+		process.umask(umask);
+	});
+	const made = createOutputDirectory(directory);
+	const { path, store } = newStore({ directory: made });
+	const lock = await store.acquire(0);
+	await lock?.publish(token);
+	expect(fs.statSync(directory).mode & 0o7777).toBe(0o750);
+	fs.rmSync(directory, { recursive: true });
+
+	await expect(lock?.publish(token)).rejects.toMatchObject({ kind: "io" });
+	await lock?.release();
+	const again = await store.acquire(0);
+	await again?.publish(token);
+	expect(fs.readFileSync(path, "utf8")).toBe(text);
+	await again?.release();
+});
+
+/** As another process does that found the holder's lock stale; it takes a while. */
+function rob(clock: { aheadMs: number }, path: string) {
+	fs.rmdirSync(`${path}.lock`);
+	fs.mkdirSync(`${path}.lock`);
+	clock.aheadMs += 50;
+}
+
+function clockThatIsSetAhead() {
+	const clock = {
+		aheadMs: 0,
+		now: () => systemClock.now() + clock.aheadMs,
+		monotonic: () => systemClock.monotonic() + clock.aheadMs,
+	};
+	return clock;
+}
+
+test.skipIf(!isRoot)(
+	"where everybody may put files, as in /tmp, a stranger's are not taken for a keeper's; elsewhere who may write is trusted",
+	async () => {
+		const { path } = await published();
+		const lock = await newStoreAt(path).acquire(0);
+		await lock?.remember({ ...emptyState, generation: 7 });
+		await lock?.release();
+		for (const one of [path, statePathOf(path)]) fs.chownSync(one, 65_534, -1);
+		const trusting = newStoreAt(path);
+		expect(trusting.read()).toMatchObject({ kind: "token", token });
+		expect(trusting.recall().generation).toBe(7);
+
+		fs.chmodSync(dirname(path), 0o1777);
+		const wary = newStoreAt(path);
+		expect(wary.read()).toEqual({
+			kind: "unusable",
+			problem: "put there by another user",
+		});
+		expect(wary.recall()).toBe(emptyState);
+		for (const one of [path, statePathOf(path)]) fs.chownSync(one, 0, -1);
+		expect(newStoreAt(path).read()).toMatchObject({ kind: "token", token });
+	},
+);
+
+test("once the lock is lost nothing is written, not even the state", async () => {
+	const clock = clockThatIsSetAhead();
+	const { path, store } = await published({ clock });
+	const lock = await store.acquire(0);
+	rob(clock, path);
+
+	await expect(lock?.remember(emptyState)).rejects.toMatchObject({
+		kind: "lost",
+	});
+	await expect(
+		lock?.publish({ ...token, value: "older" }),
+	).rejects.toMatchObject({
+		kind: "lost",
+	});
+	expect(fs.readFileSync(path, "utf8")).toBe(text);
+	expect(fs.existsSync(statePathOf(path))).toBe(false);
+});
+
+test("a lock that is lost in the instant of the rename is told, so that nobody takes the token for the newest", async () => {
+	const clock = clockThatIsSetAhead();
+	const { path, store } = await published({ clock });
+	const lock = await store.acquire(0);
+	const rename = fs.renameSync;
+	insteadOf("renameSync", (from, to) => {
+		rob(clock, path);
+		rename(from, to);
+	});
+	await expect(
+		lock?.publish({ ...token, value: "ours" }),
+	).rejects.toMatchObject({
+		kind: "lost",
+	});
+});
+
+test("marks and vouchers are records of the same file, and with a mark the token's next file is there", async () => {
+	const { path, store } = newStore();
+	const inode = () => fs.statSync(statePathOf(path)).ino;
+	const drafts = () =>
+		fs.readdirSync(join(path, "..")).filter((name) => name.endsWith(".tmp"));
+	const first = await store.acquire(0);
+	expect(store.recall()).toBe(emptyState);
+	await first?.remember({ ...emptyState, generation: 1 });
+	const state = inode();
+	expect(drafts()).toHaveLength(1);
+	await first?.release();
+	expect(drafts()).toEqual([]);
+
+	const lock = await store.acquire(0);
+	expect(store.recall().generation).toBe(1);
+	await lock?.remember({ ...emptyState, generation: 2 });
+	const [draft = ""] = drafts();
+	const made = fs.statSync(join(path, "..", draft));
+	expect([made.mode & 0o7777, made.size]).toEqual([0o640, 1]);
+	await lock?.publish(token, { ...emptyState, generation: 3 });
+	expect(inode()).toBe(state);
+	expect(fs.statSync(path).ino).toBe(made.ino);
+	expect(store.recall().generation).toBe(3);
+	expect(store.read()).toEqual({ kind: "token", token, exact: true });
+	await lock?.release();
+	expect(newStoreAt(path).recall().generation).toBe(3);
+});
+
+test("a mark survives a crash of the machine, with the name of its file if that is new; a passing one need not", async () => {
+	const { path, store } = newStore();
+	const synced: string[] = [];
+	watchSyncs((file) => {
+		synced.push(basename(fs.readlinkSync(`/proc/self/fd/${file}`)));
+		return undefined;
+	});
+	const state = basename(statePathOf(path));
+	const directory = basename(dirname(path));
+	const lock = await store.acquire(0);
+	store.recall();
+	await lock?.remember(emptyState, { isPassing: true });
+	expect(synced).toEqual([]);
+	store.recall();
+	await lock?.remember(emptyState);
+	expect(synced).toEqual([state]);
+	await lock?.release();
+
+	fs.rmSync(statePathOf(path));
+	const again = await store.acquire(0);
+	store.recall();
+	await again?.remember(emptyState);
+	expect(synced.slice(1)).toEqual([state, directory]);
+	await again?.release();
+});
+
+test("a request that brought nothing leaves no draft", async () => {
+	const { path, store } = newStore();
+	const names = () => fs.readdirSync(join(path, "..")).sort();
+	const first = await store.acquire(0);
+	await first?.remember({ ...emptyState, generation: 1 });
+	await first?.release();
+	const before = names();
+	const lock = await store.acquire(0);
+	store.recall();
+	await lock?.remember({ ...emptyState, generation: 2 });
+	expect(names().length).toBe(before.length + 2);
+	await lock?.release();
+	expect(names()).toEqual(before);
+});
+
+test("the voucher comes before its token, also when there is no state to add it to", async () => {
+	const { path, store } = newStore();
+	const lock = await store.acquire(0);
+	const rename = fs.renameSync;
+	const seen: number[] = [];
+	insteadOf("renameSync", (from, to) => {
+		if (to === path) seen.push(newStoreAt(path).recall().generation);
+		rename(from, to);
+	});
+	await lock?.publish(token, { ...emptyState, generation: 1 });
+	await lock?.publish(token, { ...emptyState, generation: 2 });
+	fs.rmSync(statePathOf(path));
+	await lock?.publish(token, { ...emptyState, generation: 3 });
+	expect(seen).toEqual([1, 2, 3]);
+	await lock?.release();
+});
+
+test("the sweep takes what dead writers left, and nothing that only looks like it", () => {
+	const directory = newDirectory();
+	const put = (name: string) => fs.writeFileSync(join(directory, name), "");
+	const ours = [
+		".token.0123456789ab.tmp",
+		"..token.state.0123456789ab.tmp",
+		"token.lock.a1-b2.break",
+	];
+	const others = [
+		// A temporary file of the account whose file is `token.b`, and foreign ones.
+		".token.b.0123456789ab.tmp",
+		".token.notes.tmp",
+		"token.0123456789ab.tmp",
+		"token.lock.txt",
+		"token.locksmith",
+		".tokenx.0123456789ab.tmp",
+	];
+	for (const name of [...ours.slice(0, 2), ...others]) put(name);
+	fs.mkdirSync(join(directory, ours[2] ?? ""));
+	const folder = ".token.fedcba987654.tmp";
+	fs.mkdirSync(join(directory, folder));
+	put(`${folder}/precious`);
+	const right = "token.lock.c3-d4.break";
+	fs.mkdirSync(join(directory, right));
+	put(`${right}/precious`);
+	const file = "token.lock.e5-f6.break";
+	put(file);
+
+	const names = fs
+		.readdirSync(directory)
+		.filter((name) => isLeftover(name, "token"));
+	expect(names.sort()).toEqual([...ours, folder, right, file].sort());
+	sweep(join(directory, "token"), names);
+	expect(fs.readdirSync(directory).sort()).toEqual(
+		[...others, folder, right, file].sort(),
+	);
+	expect(fs.existsSync(join(directory, folder, "precious"))).toBe(true);
+});
+
+test("who takes over the lock of a dead writer removes what it left half done, and nothing else", async () => {
+	const { path, store } = await published();
+	const folder = dirname(path);
+	fs.mkdirSync(`${path}.lock`);
+	// Without a sign of life for an hour.
+	fs.utimesSync(`${path}.lock`, new Date(0), new Date(Date.now() - 3_600_000));
+	const half = [".token.0123456789ab.tmp", "..token.state.0123456789ab.tmp"];
+	const foreign = [".other.0123456789ab.tmp", ".token.notes"];
+	for (const name of [...half, ...foreign])
+		fs.writeFileSync(join(folder, name), "half a tok");
+	const lock = await store.acquire(0);
+	expect(lock).toBeDefined();
+	expect(fs.readdirSync(folder).filter((name) => half.includes(name))).toEqual(
+		[],
+	);
+	expect(fs.readdirSync(folder)).toEqual(expect.arrayContaining(foreign));
+	await lock?.release();
+});
+
+test("a temporary file is always one that the sweep knows", async () => {
+	const { path, store } = newStore();
+	const made: string[] = [];
+	// A state that nothing can be added to.
+	fs.writeFileSync(statePathOf(path), "", { mode: 0o600 });
+	const lock = await store.acquire(0);
+	const rename = fs.renameSync;
+	insteadOf("renameSync", (from, to) => {
+		made.push(basename(String(from)));
+		rename(from, to);
+	});
+	await lock?.remember(emptyState);
+	await lock?.publish(token);
+	await lock?.release();
+	expect(made.length).toBe(2);
+	expect(made.every((name) => isLeftover(name, basename(path)))).toBe(true);
+});
+
+test("a later store of a file that nobody touched takes it as it was seen, and any other as it is", async () => {
+	const { path, store } = await published();
+	const file = store.seenWith(token);
+	expect(file).toBeDefined();
+	expect(store.seenWith({ ...token, value: "another" })).toBeUndefined();
+	const directory = createOutputDirectory(dirname(path));
+	const later = () =>
+		newStore({ directory, known: file && { file, content: token } }).store;
+	const open = vi.spyOn(fs, "openSync");
+	onTestFinished(() => {
+		open.mockRestore();
+	});
+	expect(later().read()).toEqual({ kind: "token", token, exact: true });
+	expect(open).not.toHaveBeenCalled();
+	fs.writeFileSync(path, text.replace("a-token", "b-token"));
+	expect(later().read()).toMatchObject({ token: { value: "b-token" } });
+});
+
+test("who has read the file as it is not as it should be does not pass it on", async () => {
+	const { path, store } = await published();
+	fs.chmodSync(path, 0o600);
+	expect(store.read()).toEqual({ kind: "token", token, exact: false });
+	expect(store.seenWith(token)).toBeUndefined();
+});
+
+test("a state that is gone, against all that is known, is none, and is made anew", async () => {
+	const { path, store } = await published();
+	const file = store.seenWith(token);
+	fs.rmSync(statePathOf(path), { force: true });
+	const directory = createOutputDirectory(dirname(path));
+	const later = newStore({
+		directory,
+		known: file && { file, content: token },
+	}).store;
+	const lock = await later.acquire(0);
+	expect(later.recall()).toEqual(emptyState);
+	await lock?.remember({ ...emptyState, generation: 7 });
+	await lock?.release();
+	expect(newStoreAt(path).recall().generation).toBe(7);
+});
+
+test("under the lock the state is opened once, to be read and to be added to", async () => {
+	const { path } = await published();
+	const first = newStoreAt(path);
+	const made = await first.acquire(0);
+	await made?.remember({ ...emptyState, generation: 1 });
+	await made?.release();
+	const store = newStoreAt(path);
+	const open = vi.spyOn(fs, "openSync");
+	onTestFinished(() => {
+		open.mockRestore();
+	});
+	const lock = await store.acquire(0);
+	expect(store.recall().generation).toBe(1);
+	await lock?.remember({ ...emptyState, generation: 2 });
+	await lock?.publish(token, { ...emptyState, generation: 3 });
+	await lock?.release();
+	const opened = open.mock.calls.filter(([at]) => at === statePathOf(path));
+	expect(opened).toHaveLength(1);
+	expect(newStoreAt(path).recall().generation).toBe(3);
+});

@@ -1,0 +1,241 @@
+import fs from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { StoreError } from "../../src/core/errors.ts";
+import {
+	type AccountState,
+	decodeState,
+	emptyState,
+	encodeState,
+} from "../../src/core/record.ts";
+import {
+	type AddOptions,
+	openRecords,
+	type RecordsOptions,
+} from "../../src/store/record-file.ts";
+import { failOnce } from "../faults/spy.ts";
+import { newDirectory } from "../support/directory.ts";
+
+/** As the holder of a lock does who adds nothing else; how the file lies then. */
+async function addRecord(
+	path: string,
+	state: AccountState,
+	{
+		gid,
+		stillOurs = () => {},
+		...options
+	}: AddOptions & Partial<RecordsOptions> = {},
+): Promise<fs.Stats | undefined> {
+	const records = openRecords(path, { mode: 0o640, gid, stillOurs });
+	try {
+		const isAdded = await records.add(state, options);
+		const stat = records.look();
+		expect(stat !== undefined).toBe(isAdded);
+		return stat;
+	} finally {
+		records.close();
+	}
+}
+
+const numbered = (generation: number): AccountState => ({
+	...emptyState,
+	generation,
+});
+
+function fenced(fence: number, generation: number): AccountState {
+	return { fence, ...numbered(generation) };
+}
+
+function stateFile(text = encodeState(numbered(1))): string {
+	const path = join(newDirectory(), "state");
+	fs.writeFileSync(path, text);
+	fs.chmodSync(path, 0o640);
+	return path;
+}
+
+const generationIn = (path: string) =>
+	decodeState(fs.readFileSync(path, "utf8")).generation;
+
+test.each([
+	["one record", encodeState(numbered(7))],
+	["with the end of its line", `${encodeState(numbered(7))}\n`],
+	["the last of many", [1, 2, 7].map(numbered).map(encodeState).join("\n")],
+	["before half a record", `${encodeState(numbered(7))}\n{"generation":8,"ca`],
+	["between halves", `{"gen\n${encodeState(numbered(7))}\n{"generat`],
+	["before zeros of a crash", `${encodeState(numbered(7))}\n\0\0\0\0\0`],
+	["before what is no state", `${encodeState(numbered(7))}\n{"generation":8}`],
+])("the last whole record counts: %s", (_, text) => {
+	expect(decodeState(text)).toEqual(numbered(7));
+});
+
+test.each([
+	[
+		"a late record of a writer that lost its lock",
+		[fenced(9, 2), fenced(8, 1)],
+	],
+	["one by an older version before it", [numbered(1), fenced(9, 2)]],
+	["the last one of several of one lock", [fenced(9, 1), fenced(9, 2)]],
+	["half of a late record behind it", [fenced(9, 2), fenced(8, 1)], -9],
+	["a late record in front of it", [fenced(8, 1), fenced(9, 2)]],
+] as const)("the highest fence counts: %s", (_, states, end = undefined) => {
+	const text = states.map(encodeState).join("\n").slice(0, end);
+	expect(decodeState(text)).toEqual(fenced(9, 2));
+});
+
+test.each(["", "\n", "\n\n\n", "null", "{}", "[]\n{", "not a state\n"])(
+	"without a record it is the empty one: %j",
+	(text) => {
+		expect(decodeState(text)).toBe(emptyState);
+	},
+);
+
+test("a record is added behind the others, and the file is the same one", async () => {
+	const path = stateFile();
+	const { ino } = fs.statSync(path);
+	const stat = await addRecord(path, numbered(2));
+	expect(stat).toEqual(fs.lstatSync(path));
+	expect(fs.statSync(path).ino).toBe(ino);
+	expect(generationIn(path)).toBe(2);
+});
+
+test("the file stays open between two records of a holder, and what became of it meanwhile is seen", async () => {
+	const path = stateFile();
+	const records = openRecords(path, {
+		mode: 0o640,
+		gid: undefined,
+		stillOurs: () => {},
+	});
+	expect(await records.add(numbered(2))).toBe(true);
+	expect(await records.add(numbered(3))).toBe(true);
+	expect(generationIn(path)).toBe(3);
+	expect(records.look()).toEqual(fs.lstatSync(path));
+
+	fs.renameSync(path, `${path}.old`);
+	fs.writeFileSync(path, encodeState(numbered(9)));
+	fs.unlinkSync(`${path}.old`);
+	expect(await records.add(numbered(4))).toBe(false);
+	expect(generationIn(path)).toBe(9);
+	records.close();
+});
+
+test("a state that was not there is made as we publish files, in its place", async () => {
+	const path = join(newDirectory(), "state");
+	const stat = await addRecord(path, numbered(2), { isNew: true });
+	expect(generationIn(path)).toBe(2);
+	expect(Number(stat?.mode ?? 0n) & 0o7777).toBe(0o640);
+	// Somebody was faster: nothing is written into what he made.
+	expect(await addRecord(path, numbered(3), { isNew: true })).toBeUndefined();
+	expect(generationIn(path)).toBe(2);
+});
+
+test("a record behind a torn one is read all the same", async () => {
+	const path = stateFile(`${encodeState(numbered(1))}\n{"generat`);
+	await addRecord(path, numbered(2));
+	expect(generationIn(path)).toBe(2);
+});
+
+test("a file grows to a page, and not beyond", async () => {
+	const path = stateFile();
+	let generation = 1;
+	while (await addRecord(path, numbered(generation + 1))) generation += 1;
+	expect(generationIn(path)).toBe(generation);
+	const { size } = fs.statSync(path);
+	expect(size).toBeLessThanOrEqual(4_096);
+	expect(size).toBeGreaterThan(4_000);
+});
+
+test("a record that another one must follow leaves room for that", async () => {
+	const path = stateFile();
+	const followed = { isFollowed: true };
+	let generation = 1;
+	while (await addRecord(path, numbered(generation + 1), followed))
+		generation += 1;
+	expect(fs.statSync(path).size).toBeGreaterThan(3_000);
+	expect(await addRecord(path, numbered(99))).toBeDefined();
+	expect(generationIn(path)).toBe(99);
+});
+
+test("a record that is to survive the machine is synced behind its write, and one whose sync fails does not count", async () => {
+	const path = stateFile();
+	const sizes: number[] = [];
+	const sync = (file: number) => {
+		sizes.push(fs.fstatSync(file).size);
+	};
+	const before = fs.statSync(path).size;
+	expect(await addRecord(path, numbered(2), { sync })).toBeDefined();
+	expect(sizes).toEqual([fs.statSync(path).size]);
+	expect(sizes[0]).toBeGreaterThan(before);
+	const fail = async () => {
+		throw new Error("EIO");
+	};
+	const failing = { sync: fail };
+	expect(await addRecord(path, numbered(3), failing)).toBeUndefined();
+});
+
+test.each<readonly [string, (path: string) => void]>([
+	["is gone", (path) => fs.unlinkSync(path)],
+	["is open to all", (path) => fs.chmodSync(path, 0o666)],
+	["has another name, too", (path) => fs.linkSync(path, `${path}.twin`)],
+	[
+		"is a link",
+		(path) => {
+			fs.renameSync(path, `${path}.real`);
+			fs.symlinkSync(`${path}.real`, path);
+		},
+	],
+	[
+		"is a folder",
+		(path) => {
+			fs.unlinkSync(path);
+			fs.mkdirSync(path);
+		},
+	],
+])("nothing is added to a file that %s", async (_, alter) => {
+	const path = stateFile();
+	alter(path);
+	expect(await addRecord(path, numbered(2))).toBeUndefined();
+	const left = fs.readdirSync(join(path, ".."), { withFileTypes: true });
+	for (const file of left.filter((one) => one.isFile()))
+		expect(generationIn(join(file.parentPath, file.name))).toBe(1);
+});
+
+test("nothing is added to a file of another group", async () => {
+	const path = stateFile();
+	const other = { gid: fs.statSync(path).gid + 1 };
+	expect(await addRecord(path, numbered(2), other)).toBeUndefined();
+	expect(generationIn(path)).toBe(1);
+});
+
+test("what goes wrong is no failure yet: the file is to be written anew", async () => {
+	const path = stateFile();
+	const open = fs.readdirSync("/proc/self/fd").length;
+	failOnce("writeFileSync", "ENOSPC");
+	expect(await addRecord(path, numbered(2))).toBeUndefined();
+	expect(generationIn(path)).toBe(1);
+	expect(fs.readdirSync("/proc/self/fd").length).toBe(open);
+});
+
+test("of a state that could not be made nothing is left", async () => {
+	const path = join(newDirectory(), "state");
+	failOnce("writeFileSync", "ENOSPC");
+	expect(await addRecord(path, numbered(2), { isNew: true })).toBeUndefined();
+	expect(fs.readdirSync(join(path, ".."))).toEqual([]);
+	const full = new StoreError("io", "full", "nothing to do");
+	const before = () => {
+		throw full;
+	};
+	await expect(
+		addRecord(path, numbered(2), { isNew: true, before }),
+	).rejects.toBe(full);
+	expect(fs.readdirSync(join(path, ".."))).toEqual([]);
+});
+
+test("who has lost the lock adds nothing", async () => {
+	const path = stateFile();
+	const lost = new StoreError("lost", "lost", "nothing to do");
+	const stillOurs = () => {
+		throw lost;
+	};
+	await expect(addRecord(path, numbered(2), { stillOurs })).rejects.toBe(lost);
+	expect(generationIn(path)).toBe(1);
+});
