@@ -1,5 +1,5 @@
-import { CiReporter } from "./.ci/reporter.ts";
 import { defineConfig } from "vitest/config";
+import { CiReporter } from "./.ci/reporter.ts";
 import { LongestFirst } from "./test/support/longest-first.ts";
 
 export default defineConfig({

@@ -1,4 +1,5 @@
-import { relative } from "node:path";
+import { existsSync } from "node:fs";
+import { join, relative } from "node:path";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 /**
@@ -32,6 +33,11 @@ export class LongestFirst extends BaseSequencer {
 			const index = longest.indexOf(relative(this.ctx.config.root, moduleId));
 			return index < 0 ? longest.length : index;
 		};
+		const gone = longest.filter(
+			(name) => !existsSync(join(this.ctx.config.root, name)),
+		);
+		if (gone.length > 0)
+			throw new Error(`longest-first.ts: there is no ${gone.join(", ")}`);
 		const bySize = await super.sort(files);
 		return bySize.sort((one, other) => rank(one) - rank(other));
 	}
