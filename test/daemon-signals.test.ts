@@ -99,11 +99,10 @@ describe("SIGHUP", () => {
 		});
 		const daemon = await startDaemon(config.file);
 		const took = await storm(daemon.pid, 10_000, 1_800);
-		expect(took, "the storm must fit into one cooldown").toBeLessThan(
-			cooldown * 1000,
-		);
+		// Where the machine is so slow that it lasts longer: another one each cooldown.
+		const most = 2 + Math.floor(took / (cooldown * 1000));
 		for (const { appid } of config.accounts)
-			await eventually(() => issuer.countOf(appid) === 3, {
+			await eventually(() => issuer.countOf(appid) >= 1 + most, {
 				what: `two fetches for ${appid} beside the first`,
 			});
 		// Nothing tells that a third one will not come: so one more cooldown passes.
@@ -111,9 +110,9 @@ describe("SIGHUP", () => {
 		const forced = daemon
 			.events()
 			.filter(({ reason }) => reason === "forced").length;
-		expect(forced).toBe(6);
+		expect(forced).toBe(config.accounts.length * most);
 		for (const { appid } of config.accounts)
-			expect(issuer.countOf(appid)).toBe(3);
+			expect(issuer.countOf(appid)).toBe(1 + most);
 		expect(await ending(daemon)).toBe(0);
 	});
 
@@ -192,11 +191,16 @@ describe("SIGTERM and SIGINT", () => {
 		const issuer = await startIssuer({ twist: () => {} });
 		const config = writeConfig({ ...issuer, wechat: { timeout: 1.5 } });
 		const daemon = start(config);
-		const { at } = await firstRequest(issuer);
+		await firstRequest(issuer);
 		daemon.kill("SIGTERM");
 		expect(await daemon.exited).toEqual({ code: 0, signal: null });
 		// Not given up early: an answer might still have come.
-		expect(Date.now() - at).toBeGreaterThan(1_000);
+		const started = await daemon.event("daemon.started");
+		const failed = await daemon.event("fetch.failed");
+		expect(failed.code).toBe("timeout");
+		expect(
+			Date.parse(String(failed.time)) - Date.parse(String(started.time)),
+		).toBeGreaterThanOrEqual(1_500);
 		expect(issuer.requests).toHaveLength(1);
 		expect(leftIn(config)).toEqual([]);
 	});

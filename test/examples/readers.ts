@@ -1,7 +1,17 @@
 /** Every example that can be run here: what it needs, how it is built and started, and in what it differs. */
 import { execFile, execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { createHash } from "node:crypto";
+import {
+	existsSync,
+	mkdirSync,
+	mkdtempSync,
+	readdirSync,
+	readFileSync,
+	realpathSync,
+	renameSync,
+	rmSync,
+	statSync,
+} from "node:fs";
 import { delimiter, join } from "node:path";
 import { promisify } from "node:util";
 import { projectRoot } from "../support/program.ts";
@@ -161,7 +171,7 @@ export const plainReaders: readonly Reader[] = [
 	{
 		name: "Java",
 		needs: [java],
-		prepare: async () => ["java", "-cp", await buildJava(), "ReaderDriver"],
+		prepare: () => javaCommand("ReaderDriver"),
 		callsWhenHopeless: 1,
 	},
 	{
@@ -230,7 +240,7 @@ export const gluedReaders: readonly Reader[] = [
 	{
 		name: "WxJava",
 		needs: [java],
-		prepare: async () => ["java", "-cp", await buildJava(), "WxJavaDriver"],
+		prepare: () => javaCommand("WxJavaDriver"),
 		callsWhenHopeless: 2,
 		reportsWhenHopeless: 2,
 	},
@@ -252,27 +262,73 @@ function shell(file: string): Reader["prepare"] {
 
 const run = promisify(execFile);
 
-/** What was built, once for each test file. */
+/** Compiled drivers; beside the packages, so that they go when these go. */
+const builds = join(projectRoot, "node_modules/.cache/wxtokend-drivers");
+
+/** What this process uses already. */
 const built = new Map<string, Promise<string>>();
 
+/**
+ * Compiles once for all test files and all runs, until a source or the compiler
+ * changes. `make` writes to its target; another process that compiles the same
+ * meanwhile does no harm, as the first one to be ready puts its own in place.
+ */
 function build(
-	what: string,
+	compiler: string,
+	sources: readonly string[],
 	make: (target: string) => Promise<unknown>,
 ): Promise<string> {
-	const known = built.get(what);
+	const known = built.get(compiler);
 	if (known !== undefined) return known;
-	const place = mkdtempSync(join(tmpdir(), `wxtokend-${what}-`));
-	process.once("exit", () => rmSync(place, { recursive: true, force: true }));
-	const target = join(place, "driver");
-	const made = make(target).then(() => target);
-	built.set(what, made);
+	const made = buildOnce(compiler, sources, make);
+	built.set(compiler, made);
 	return made;
 }
 
+async function buildOnce(
+	compiler: string,
+	sources: readonly string[],
+	make: (target: string) => Promise<unknown>,
+): Promise<string> {
+	const hash = createHash("sha256").update(identityOf(compiler));
+	for (const source of sources)
+		hash.update(`\n${source}\n`).update(readFileSync(source));
+	const place = join(builds, `${compiler}-${hash.digest("hex").slice(0, 20)}`);
+	const target = join(place, "driver");
+	if (existsSync(place)) return target;
+	mkdirSync(builds, { recursive: true });
+	const beside = mkdtempSync(join(builds, ".building-"));
+	try {
+		await make(join(beside, "driver"));
+		renameSync(beside, place);
+	} catch (error) {
+		if (!existsSync(place)) throw error;
+	} finally {
+		rmSync(beside, { recursive: true, force: true });
+	}
+	return target;
+}
+
+/** Which file it is, and since when: another version is another one. */
+function identityOf(compiler: string): string {
+	const [path] = (process.env.PATH ?? "")
+		.split(delimiter)
+		.map((directory) => join(directory, compiler))
+		.filter((one) => existsSync(one));
+	if (path === undefined) throw new Error(`there is no ${compiler}`);
+	const file = realpathSync(path);
+	return `${file} ${statSync(file).mtimeMs}`;
+}
+
 function buildGo(): Promise<string> {
-	return build("go", (target) =>
+	const directory = join(drivers, "go");
+	const sources = [
+		...filesIn(directory, ""),
+		...filesIn(join(examples, "go"), ""),
+	];
+	return build("go", sources, (target) =>
 		run("go", ["build", "-o", target, "."], {
-			cwd: join(drivers, "go"),
+			cwd: directory,
 			env: { ...process.env, GOFLAGS: "-mod=mod", GOPROXY: "off" },
 		}),
 	);
@@ -280,29 +336,40 @@ function buildGo(): Promise<string> {
 
 function buildJava(): Promise<string> {
 	const sources = [
-		...javaIn(join(examples, "java")),
-		...javaIn(join(drivers, "java")),
-		...javaIn(join(stubs, "java")),
+		...filesIn(join(examples, "java"), ".java"),
+		...filesIn(join(drivers, "java"), ".java"),
+		...filesIn(join(stubs, "java"), ".java"),
 	];
-	return build("java", (target) =>
+	return build("javac", sources, (target) =>
 		run("javac", ["-encoding", "UTF-8", "-d", target, ...sources]),
 	);
 }
 
-function javaIn(directory: string): readonly string[] {
+function filesIn(directory: string, ending: string): readonly string[] {
 	return readdirSync(directory, { recursive: true, encoding: "utf8" })
-		.filter((name) => name.endsWith(".java"))
-		.map((name) => join(directory, name));
+		.filter((name) => name.endsWith(ending))
+		.map((name) => join(directory, name))
+		.filter((path) => statSync(path).isFile())
+		.sort();
 }
 
 function buildCsharp(): Promise<string> {
-	return build("csharp", (target) =>
+	const sources = [
+		join(drivers, "csharp/Driver.cs"),
+		join(examples, "csharp/Wxtokend.cs"),
+	];
+	return build("mcs", sources, (target) =>
 		run("mcs", [
 			"-langversion:7.2",
 			"-r:System.Net.Http",
 			`-out:${target}`,
-			join(drivers, "csharp/Driver.cs"),
-			join(examples, "csharp/Wxtokend.cs"),
+			...sources,
 		]),
 	);
+}
+
+/** A JVM that starts soon, and leaves the machine to others: nothing here runs hot. */
+async function javaCommand(main: string): Promise<readonly string[]> {
+	const modest = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"];
+	return ["java", ...modest, "-cp", await buildJava(), main];
 }

@@ -106,8 +106,9 @@ function startReader(
 	const child = spawn(program, [path, ...args], {
 		stdio: ["ignore", "pipe", "inherit"],
 	});
-	// Or they would leave nothing of the machine for who is tested.
-	setPriority(child.pid ?? 0, 15);
+	// Or they would leave little of the machine to the daemon. Not the least there
+	// is: beside a busy neighbour their million reads would take many minutes.
+	setPriority(child.pid ?? 0, 5);
 	onTestFinished(() => {
 		child.kill("SIGKILL");
 	});

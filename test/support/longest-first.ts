@@ -1,15 +1,28 @@
-import { relative } from "node:path";
+import { existsSync } from "node:fs";
+import { join, relative } from "node:path";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 /**
  * The files that take longest, longest first. Begun last, one of them would keep
- * a single core busy while the other has nothing to do. The others take seconds.
+ * a single core busy while the other has nothing to do.
  */
-const longest: readonly string[] = [
-	"test/systemd/systemd.test.ts",
-	"test/simulation.test.ts",
-	"test/week.test.ts",
-];
+const longest = [
+	"systemd/systemd",
+	"simulation",
+	"week",
+	"cooperation-daemons",
+	"control",
+	"faults/suspended",
+	"faults/storm",
+	"bench",
+	"examples/renewals",
+	"examples/npm-sdks",
+	"daemon",
+	"control-storm",
+	"daemon-signals",
+	"demo",
+	"readers",
+].map((name) => `test/${name}.test.ts`);
 
 /** Vitest itself orders files by their size, until it has seen a run. */
 export class LongestFirst extends BaseSequencer {
@@ -20,6 +33,11 @@ export class LongestFirst extends BaseSequencer {
 			const index = longest.indexOf(relative(this.ctx.config.root, moduleId));
 			return index < 0 ? longest.length : index;
 		};
+		const gone = longest.filter(
+			(name) => !existsSync(join(this.ctx.config.root, name)),
+		);
+		if (gone.length > 0)
+			throw new Error(`longest-first.ts: there is no ${gone.join(", ")}`);
 		const bySize = await super.sort(files);
 		return bySize.sort((one, other) => rank(one) - rank(other));
 	}
