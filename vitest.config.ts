@@ -6,9 +6,9 @@ export default defineConfig({
 	test: {
 		include: ["test/**/*.test.ts"],
 		// Real processes, real locks: a loaded two-core machine needs patience, and
-		// no test asserts a time.
-		testTimeout: 60_000,
-		hookTimeout: 60_000,
+		// no test asserts a time. This ends what hangs, and nothing else.
+		testTimeout: 300_000,
+		hookTimeout: 300_000,
 		// A test that needs a second try has a fault, or has found one.
 		retry: 0,
 		// Some files compute, most wait for processes: two of these for each of two

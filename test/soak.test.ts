@@ -4,7 +4,7 @@
  */
 import { spawn } from "node:child_process";
 import { getEventListeners } from "node:events";
-import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { expect, onTestFinished, test } from "vitest";
@@ -17,7 +17,7 @@ import { createKeeper } from "../src/keeper/keeper.ts";
 import { createDirectoryStore } from "../src/store/directory-store.ts";
 import { createOutputDirectory } from "../src/store/output-directory.ts";
 import { nameThisProcess } from "../src/store/process-name.ts";
-import { newDirectory } from "./support/directory.ts";
+import { newDirectoryInMemory } from "./support/directory.ts";
 import { eventually } from "./support/eventually.ts";
 import { logTo } from "./support/log-to.ts";
 
@@ -79,7 +79,7 @@ async function startKeeper() {
 		credential,
 		parents: () => new Map(),
 		slot: createDirectoryStore({
-			directory: createOutputDirectory(inMemory()),
+			directory: createOutputDirectory(newDirectoryInMemory()),
 			mode: 0o640,
 			gid: undefined,
 			self,
@@ -123,13 +123,6 @@ async function startKeeper() {
 		stopping,
 		published: () => published,
 	};
-}
-
-function inMemory(): string {
-	if (!existsSync("/dev/shm")) return newDirectory();
-	const directory = mkdtempSync("/dev/shm/wxtokend-test-");
-	onTestFinished(() => rmSync(directory, { recursive: true }));
-	return directory;
 }
 
 /** In a process of its own, so that only the keeper's memory is measured here. */

@@ -335,7 +335,7 @@ describe("somebody else who fetches every ten minutes", () => {
 		expect(named[0]).toMatchObject({
 			level: "error",
 			hint: expect.stringContaining('interface = "stable"'),
-			message: expect.stringContaining("somebody else fetches"),
+			message: expect.stringContaining("another program fetches"),
 		});
 		expect(named[0]?.at).toBeLessThan(hour);
 		expect(story.state.diedEarly.length).toBeGreaterThan(1);

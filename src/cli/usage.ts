@@ -227,7 +227,7 @@ runs, it is controlled by JSON over HTTP on the same port:
   GET  /sim/use?access_token=T   a business API: accepts T while it lives
   GET  /sim/state                accounts, counters, faults
   GET  /sim/requests?since=ID    the requests, secrets and tokens masked
-  POST /sim/foreign-fetch {"appid"}    somebody else fetches with your secret
+  POST /sim/foreign-fetch {"appid"}    another program fetches with your secret
   POST /sim/kill {"appid"}             its tokens die now: 40001
   POST /sim/expire {"appid"}           its tokens age out now: 42001
   POST /sim/accounts {"appid", …}      adds one (secret, kind), or changes it:

@@ -8,7 +8,11 @@ import { StoreError } from "../core/errors.ts";
 import { windowOf } from "../core/limits.ts";
 import type { Lease } from "../core/ports.ts";
 import { isForced, type RefreshFailure } from "../core/request.ts";
-import { afterStoreError, withPublication } from "../core/transition.ts";
+import {
+	afterStoreError,
+	isOfDisk,
+	withPublication,
+} from "../core/transition.ts";
 import type { Outcome } from "./keeper-parts.ts";
 import type { Observation } from "./observation.ts";
 import {
@@ -119,6 +123,9 @@ async function repair(
 		current.token,
 		isRecorded ? undefined : withPublication(current, record),
 	);
+	// The disk works again: what it refused before has no weight now.
+	if (isOfDisk(observer.record().pause))
+		observer.learn({ ownPause: undefined });
 	emit({ kind: "repaired", current, found: seen.disk });
 }
 

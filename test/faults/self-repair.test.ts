@@ -361,7 +361,7 @@ test("a refresh that the disk held up for long comes with the first look after i
 
 test.each([
 	["by itself", "idle", () => {}],
-	["by us", "republished", (path: string) => fs.rmSync(path)],
+	["by us", "repaired", (path: string) => fs.rmSync(path)],
 ])(
 	"a repair that failed is forgotten once the file is back, %s",
 	async (_whose, kind, harm) => {

@@ -9,7 +9,7 @@ import { createLimiter } from "../../src/keeper/limiter.ts";
 import type { ManagedCredential } from "../../src/keeper/managed-credential.ts";
 import { createReconciler } from "../../src/keeper/reconciler.ts";
 import { nameThisProcess } from "../../src/store/process-name.ts";
-import { newDirectory } from "../support/directory.ts";
+import { newDirectoryInMemory } from "../support/directory.ts";
 import { eventually } from "../support/eventually.ts";
 import { type LogLine, logTo } from "../support/log-to.ts";
 import { keepAsOneProcess } from "../support/managed.ts";
@@ -23,7 +23,7 @@ function newScene(
 	/** Of whom WeChat answers never, or after the promise. */
 	hangs: (appid: string) => boolean | Promise<void> = () => false,
 ) {
-	const directory = join(newDirectory(), "tokens");
+	const directory = join(newDirectoryInMemory(), "tokens");
 	fs.mkdirSync(directory, 0o750);
 	let now = Date.UTC(2026, 0, 5, 2);
 	const clock = { now: () => now, monotonic: () => performance.now() };

@@ -1,11 +1,23 @@
-import { chmodSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
 
 /** A directory of its own for a test, gone after it. */
 export function newDirectory(): string {
-	const directory = mkdtempSync(join(tmpdir(), "wxtokend-test-"));
+	return newDirectoryIn(tmpdir());
+}
+
+/**
+ * The same in memory, as /run is: for tests that write thousands of files and are
+ * not about the disk, which others keep busy.
+ */
+export function newDirectoryInMemory(): string {
+	return newDirectoryIn(existsSync("/dev/shm") ? "/dev/shm" : tmpdir());
+}
+
+function newDirectoryIn(place: string): string {
+	const directory = mkdtempSync(join(place, "wxtokend-test-"));
 	chmodSync(directory, 0o755);
 	onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
 	return directory;

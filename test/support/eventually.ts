@@ -16,7 +16,7 @@ export interface Patience {
  */
 export async function eventually<T>(
 	look: () => T | Promise<T>,
-	{ what, withinMs = 30_000, everyMs = 20 }: Patience,
+	{ what, withinMs = 120_000, everyMs = 20 }: Patience,
 ): Promise<Exclude<T, undefined | null | false>> {
 	const giveUpAt = performance.now() + withinMs;
 	for (;;) {

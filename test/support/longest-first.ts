@@ -8,7 +8,8 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
  */
 const longest = [
 	"systemd/systemd",
-	"simulation",
+	"random-histories-1",
+	"random-histories-2",
 	"week",
 	"cooperation-daemons",
 	"control",

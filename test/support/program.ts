@@ -188,13 +188,13 @@ function watch(child: ChildProcess, what: string): Running {
 		stdout: () => stdout,
 		stderr: () => stderr,
 		events,
-		event: (name, fits = () => true, withinMs = 30_000) =>
+		event: (name, fits = () => true, withinMs = 120_000) =>
 			orEnd(
 				() => events().find((one) => one.event === name && fits(one)),
 				`the event ${name}`,
 				withinMs,
 			),
-		output: (pattern, withinMs = 30_000) =>
+		output: (pattern, withinMs = 120_000) =>
 			orEnd(
 				() => pattern.exec(stdout) ?? pattern.exec(stderr) ?? undefined,
 				`output like ${pattern}`,

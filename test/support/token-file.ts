@@ -36,7 +36,7 @@ export function hasFile(path: string): boolean {
 export function tokenOtherThan(
 	than: string,
 	path: string,
-	withinMs = 30_000,
+	withinMs = 120_000,
 ): Promise<SeenToken> {
 	return eventually(
 		() => {
