@@ -42,8 +42,8 @@ export const rooms: Readonly<Record<string, Room>> = {
 		modules: pureModules,
 		globals: [],
 		touches: {
-			en: "nothing; only `clock.ts` asks for the time",
-			zh: "什么都不碰；只有 `clock.ts` 读时钟",
+			en: "nothing; only `core/clock.ts` asks for the time",
+			zh: "什么都不碰；只有 `core/clock.ts` 读时钟",
 		},
 		holds: {
 			en: "types, decisions, what follows from an answer, errors, the contracts of issuer and store",
