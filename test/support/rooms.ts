@@ -53,7 +53,7 @@ export const rooms: Readonly<Record<string, Room>> = {
 	issuer: {
 		rooms: ["core"],
 		modules: [...pureModules, ...network, ...waiting],
-		globals: ["process.env", "setTimeout", "setImmediate", "performance.now"],
+		globals: ["setTimeout", "setImmediate", "performance.now"],
 		touches: { en: "the network", zh: "网络" },
 		holds: {
 			en: "one call to WeChat → a token or a typed error; failover, HTTP, proxy",
@@ -64,7 +64,10 @@ export const rooms: Readonly<Record<string, Room>> = {
 		rooms: ["core"],
 		modules: [...pureModules, ...disk, ...waiting, "proper-lockfile"],
 		globals: ["process.pid", "process.kill", "process.geteuid", "setTimeout"],
-		touches: { en: "the disk", zh: "磁盘" },
+		touches: {
+			en: "the disk, and whether a process lives",
+			zh: "磁盘，以及某个进程是否活着",
+		},
 		holds: {
 			en: "where tokens and shared records are: lock, atomic write, file watch",
 			zh: "token 和共享记录存放在哪里：锁、原子写入、文件监视",
@@ -75,7 +78,10 @@ export const rooms: Readonly<Record<string, Room>> = {
 		// Giving way to sockets and timers is no effect on the world.
 		modules: ["node:timers/promises"],
 		globals: ["setTimeout", "setImmediate", "performance.now"],
-		touches: { en: "only what it is handed", zh: "只用传进来的东西" },
+		touches: {
+			en: "only what it is handed, and timers to give way",
+			zh: "只用传进来的东西，另有让出执行的定时器",
+		},
 		holds: {
 			en: "one refresh, one credential, all credentials",
 			zh: "一次刷新、一个凭据、全部凭据",
@@ -91,7 +97,7 @@ export const rooms: Readonly<Record<string, Room>> = {
 			"smol-toml",
 			"valibot",
 		],
-		globals: ["process.geteuid", "Date.now"],
+		globals: [],
 		touches: {
 			en: "reads files, the environment and group names (`getent`)",
 			zh: "读文件、环境变量、组名（`getent`）",
