@@ -1,103 +1,10 @@
-/**
- * The rooms of src/ and the walls between them: what a room may import, and what
- * it may touch. This table is the architecture; README.md shows the same one.
- */
+/** The sources keep to the table of rooms: nobody imports or touches more than it may. */
 import { readdirSync, readFileSync } from "node:fs";
 import { builtinModules } from "node:module";
 import { dirname, join, relative } from "node:path";
 import { describe, expect, test } from "vitest";
 import { projectRoot } from "./support/program.ts";
-
-interface Room {
-	/** Rooms whose files it may import, types included; it may always import itself. */
-	readonly rooms: readonly string[];
-	/** Modules of Node.js and packages that it may import. */
-	readonly modules: readonly string[];
-	/** Globals that it may use, of those in `guarded`. */
-	readonly globals: readonly string[];
-}
-
-/** Functions like any other: they compute, and touch nothing outside. */
-const pureModules = ["node:crypto", "node:path", "node:util"];
-const network = [
-	"node:http",
-	"node:https",
-	"node:net",
-	"node:tls",
-	"node:zlib",
-	"undici",
-];
-const disk = ["node:fs", "node:fs/promises", "node:os"];
-const waiting = ["node:timers/promises"];
-
-const rooms: Readonly<Record<string, Room>> = {
-	core: { rooms: [], modules: pureModules, globals: [] },
-	issuer: {
-		rooms: ["core"],
-		modules: [...pureModules, ...network, ...waiting],
-		globals: ["process.env", "setTimeout", "setImmediate", "performance.now"],
-	},
-	store: {
-		rooms: ["core"],
-		modules: [...pureModules, ...disk, ...waiting, "proper-lockfile"],
-		globals: ["process.pid", "process.kill", "process.geteuid", "setTimeout"],
-	},
-	keeper: {
-		rooms: ["core"],
-		// Giving way to sockets and timers is no effect on the world.
-		modules: ["node:timers/promises"],
-		globals: ["setTimeout", "setImmediate", "performance.now"],
-	},
-	config: {
-		rooms: ["core"],
-		modules: [
-			...pureModules,
-			...disk,
-			"node:child_process",
-			"node-cron",
-			"smol-toml",
-			"valibot",
-		],
-		globals: ["process.geteuid", "Date.now"],
-	},
-	daemon: {
-		rooms: ["core", "keeper", "issuer", "store", "config"],
-		modules: ["*"],
-		globals: ["*"],
-	},
-	cli: {
-		rooms: [
-			"core",
-			"keeper",
-			"issuer",
-			"store",
-			"config",
-			"daemon",
-			"simulator",
-		],
-		modules: ["*"],
-		globals: ["*"],
-	},
-	simulator: {
-		rooms: [],
-		modules: [
-			...pureModules,
-			...disk,
-			"node:http",
-			"node:https",
-			"node:net",
-			"node:zlib",
-			"node:events",
-			"node:timers/promises",
-		],
-		globals: ["*"],
-	},
-};
-
-/** Single files of another room that a room may import. */
-const exceptions: Readonly<Record<string, readonly string[]>> = {
-	simulator: ["core/clock.ts"],
-};
+import { rooms } from "./support/rooms.ts";
 
 const guarded =
 	/\b(process\.(?!\s)\w+|Date\.now|Math\.random|performance\.now|setTimeout|setInterval|setImmediate)\b/g;
@@ -172,7 +79,7 @@ describe.each(Object.entries(rooms))("%s/", (name, room) => {
 						other !== name &&
 						!target.endsWith(".json") &&
 						!room.rooms.includes(other) &&
-						!exceptions[name]?.includes(target)
+						!room.files?.includes(target)
 					);
 				})
 				.map((target) => `${file} must not import ${target}`),

@@ -1,4 +1,7 @@
-/** Both READMEs, the help and the man page say what the program does, and all of it. */
+/**
+ * Both READMEs, the help and the man page say what the program does, and all of it;
+ * the pages on its inside name every file, and show the table of rooms.
+ */
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -10,12 +13,36 @@ import { seeRoutes } from "../src/daemon/control-http.ts";
 import { knownErrcodes } from "../src/issuer/errcode.ts";
 import { faultModes } from "../src/simulator/faults.ts";
 import { programPath, projectRoot } from "./support/program.ts";
+import { type Language, roomRows } from "./support/rooms.ts";
 
 const readmes = ["README.md", "README.zh-CN.md"] as const;
+
+/** The page on the inside of the program that a README links to. */
+const architecture = {
+	"README.md": { page: "docs/architecture.md", language: "en" },
+	"README.zh-CN.md": { page: "docs/architecture.zh-CN.md", language: "zh" },
+} as const satisfies Record<
+	string,
+	{ readonly page: string; readonly language: Language }
+>;
+
+const sourceFiles = readdirSync(join(projectRoot, "src"), { recursive: true })
+	.map(String)
+	.filter((file) => file.endsWith(".ts"));
+
 const all = Object.values<CommandUsage>(commands);
 
 function read(name: string): string {
 	return readFileSync(join(projectRoot, name), "utf8");
+}
+
+function exists(name: string): boolean {
+	return existsSync(join(projectRoot, name));
+}
+
+/** Rows whose first cell is a folder. */
+function roomTableIn(text: string): readonly string[] {
+	return text.match(/^\| `[a-z]+\/` \|.*$/gm) ?? [];
 }
 
 function found(text: string, pattern: RegExp): readonly string[] {
@@ -71,10 +98,7 @@ describe.each(readmes)("%s", (name) => {
 	});
 
 	test("names every environment variable that the program reads", () => {
-		const sources = readdirSync(join(projectRoot, "src"), { recursive: true })
-			.map(String)
-			.filter((file) => file.endsWith(".ts"));
-		const used = sources.flatMap((file) =>
+		const used = sourceFiles.flatMap((file) =>
 			found(read(join("src", file)), /\b(WXTOKEND|WECHAT)_[A-Z_]+\b/g),
 		);
 		const named = found(text, /\b(WXTOKEND|WECHAT)_[A-Z_]+\b/g);
@@ -107,14 +131,10 @@ describe.each(readmes)("%s", (name) => {
 			expect(existsSync(join(projectRoot, link)), link).toBe(true);
 	});
 
-	test("maps files of src/ that exist", () => {
-		const map = text.slice(text.indexOf("src/keeper.ts"));
-		const named = found(map, /(?<=`)[a-z-]+(?=`)/g).filter(
-			(word) => !/^(wxtokend|rid|simulator)$/.test(word),
-		);
-		expect(named.length).toBeGreaterThan(15);
-		for (const file of named)
-			expect(existsSync(join(projectRoot, `src/${file}.ts`)), file).toBe(true);
+	test("shows the table of rooms, and links to the page that explains it", () => {
+		const { page, language } = architecture[name];
+		expect(roomTableIn(text)).toEqual(roomRows(language));
+		expect(text).toContain(`](${page})`);
 	});
 
 	test("runs scripts that package.json has", () => {
@@ -124,8 +144,45 @@ describe.each(readmes)("%s", (name) => {
 	});
 });
 
+describe.each(
+	Object.values(architecture).map(({ page, language }) => [page, language]),
+)("%s", (page, language) => {
+	const text = read(page);
+
+	test("shows the table of rooms", () => {
+		expect(roomTableIn(text)).toEqual(roomRows(language));
+	});
+
+	test("has one line for each file of src/, and for nothing else", () => {
+		const lines = text.match(/^- `[^`]+\.ts`[:：]/gm) ?? [];
+		const files = lines.map((line) => line.replace(/^- `|`[:：]$/g, ""));
+		expect(files.sort()).toEqual([...sourceFiles].sort());
+	});
+
+	test("names files and folders that exist", () => {
+		const paths = found(text, /(?<=`)[\w./-]+(\.ts|\/)(?=`)/g);
+		expect(paths.length).toBeGreaterThan(sourceFiles.length);
+		for (const path of paths)
+			expect(exists(path) || exists(join("src", path)), path).toBe(true);
+	});
+
+	test("names functions that the sources have", () => {
+		const names = found(text, /(?<=`)\w+(?=\(\)`)/g);
+		expect(names.length).toBeGreaterThan(20);
+		const code = sourceFiles.map((file) => read(join("src", file))).join("\n");
+		for (const name of names)
+			expect(code, name).toMatch(new RegExp(`\\b${name}\\b *[(<:=]`));
+	});
+
+	test("links to files that exist", () => {
+		for (const [, link = ""] of text.matchAll(/\]\((?!http)([^)#]+)\)/g))
+			expect(exists(join("docs", link)), link).toBe(true);
+	});
+});
+
 test.each([
 	["README.md", "README.zh-CN.md"],
+	["docs/architecture.md", "docs/architecture.zh-CN.md"],
 	["systemd/README.md", "systemd/README.zh-CN.md"],
 	["docs/readers.md", "docs/readers.zh-CN.md"],
 ])("%s and %s have the same sections, tables and examples", (one, other) => {
