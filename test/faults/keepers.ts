@@ -84,6 +84,7 @@ export function newScene({
 				kind: "access_token",
 				appid: "wx1",
 				file: "token",
+				source: "wx1 from WeChat",
 				needs: [],
 				limits: {
 					refreshBeforeMs: 2_400_000,
