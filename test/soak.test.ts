@@ -63,6 +63,7 @@ async function startKeeper() {
 		kind: "access_token",
 		appid: "wx1",
 		file: "token",
+		source: "wx1 from WeChat",
 		needs: [],
 		limits: {
 			refreshBeforeMs: 2_400_000,

@@ -13,6 +13,11 @@ export interface Credential {
 	readonly appid: string;
 	/** The name of its file in the directory. */
 	readonly file: string;
+	/**
+	 * Which account of which server issues it: what was published for another one is
+	 * not ours, though it lies in our file.
+	 */
+	readonly source: string;
 	/** Its parents: without a living value of each of them WeChat is not asked. */
 	readonly needs: readonly CredentialId[];
 	readonly limits: Limits;
@@ -101,6 +106,11 @@ export interface KnownToken {
 	readonly fetchedAt: number;
 	/** Why it was fetched; "found" if that is not known. */
 	readonly reason: string;
+	/**
+	 * How far the wall clock was ahead of the monotonic one, in ms, when this process
+	 * learned the end of the token: a clock that is set back later shows by it.
+	 */
+	readonly clockOffset?: number;
 }
 
 /** What stands at the path of the file. */

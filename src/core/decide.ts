@@ -28,6 +28,8 @@ import { tokenId } from "./token.ts";
 /** All that a decision depends on. */
 export interface Situation {
 	readonly now: number;
+	/** As `KnownToken.clockOffset`, of now. */
+	readonly clockOffset: number;
 	/** This process, see `ProcessName.instance`. */
 	readonly instance: string;
 	/** When this process started, epoch ms. */
@@ -181,10 +183,12 @@ function mustPublish(
 /** Why the current token does not do, without a request for another. */
 function whyNeeded(
 	current: KnownToken | undefined,
-	{ now, credential, record, doubtedSince = 0 }: Situation,
+	situation: Situation,
 ): Reason | undefined {
+	const { now, credential, record, doubtedSince = 0 } = situation;
 	if (current === undefined) return "first";
-	if (isFromFuture(current, now)) return "clock";
+	if (isFromFuture(current, now) || wasSetBack(current, situation))
+		return "clock";
 	if (isSuperseded(current, record)) return "cut-off";
 	if (current.fetchedAt < doubtedSince) return "cut-off";
 	if (record.inFlight?.replaces === current.id) return "cut-off";
@@ -200,7 +204,21 @@ function isSuperseded(
 }
 
 function isFromFuture(known: KnownToken, now: number): boolean {
-	return known.token.expiresAt - now > known.lifetimeMs * 1.01 + clockSlackMs;
+	return known.token.expiresAt - now > known.lifetimeMs + slackOf(known);
+}
+
+/**
+ * Whether the clock was set back since the end of the token was learned: it ends
+ * earlier than its `expire` says by this clock. A suspend looks like a clock that is
+ * set ahead, and says nothing.
+ */
+function wasSetBack(known: KnownToken, { clockOffset }: Situation): boolean {
+	return (known.clockOffset ?? clockOffset) - clockOffset > slackOf(known);
+}
+
+/** So much is left to clocks that are corrected gently. */
+function slackOf({ lifetimeMs }: KnownToken): number {
+	return lifetimeMs * 0.01 + clockSlackMs;
 }
 
 function satisfies(

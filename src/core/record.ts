@@ -14,6 +14,13 @@ export interface SharedRecord {
 	 */
 	readonly fence?: number;
 	/**
+	 * The account and the server that all of it is about, as `Credential.source`. A
+	 * record of another one is not ours. Absent in records of older versions.
+	 */
+	readonly source?: string;
+	/** `tokenId` of a token on disk that is of another source: it is not ours to adopt. */
+	readonly foreign?: string;
+	/**
 	 * Orders publications: the higher one is the newer, whatever the clocks say.
 	 * Each is above the last one, and at least the time (epoch ms): so the order
 	 * holds also after this file was lost.
@@ -78,6 +85,11 @@ export interface Pause {
 	/** Epoch ms. */
 	readonly at: number;
 	readonly waitMs: number;
+	/**
+	 * Whose pause it is; absent: everybody's, as a quota is the account's. See
+	 * `ownerOfPause` in transition.ts.
+	 */
+	readonly of?: string;
 	readonly failure?: Failure;
 }
 
@@ -169,47 +181,68 @@ function recordIn(line: string): SharedRecord | undefined {
 
 function isSharedRecord(content: unknown): content is SharedRecord {
 	if (!isRecord(content)) return false;
-	const { fence, generation, published, inFlight, pause, forced } = content;
+	const { fence, source, foreign, generation, published } = content;
+	const { inFlight, pause, forced } = content;
 	return (
-		(fence === undefined || isNumber(fence)) &&
-		isNumber(generation) &&
+		(fence === undefined || isInstant(fence)) &&
+		(source === undefined || isText(source)) &&
+		(foreign === undefined || isText(foreign)) &&
+		isInstant(generation) &&
 		["calls", "forceCalls", "diedEarly"].every((key) =>
-			isTimes(content[key]),
+			isInstants(content[key]),
 		) &&
-		isAbsentOr(
-			published,
-			["id", "reason"],
-			["expiresAt", "lifetimeMs", "fetchedAt"],
-		) &&
-		isAbsentOr(inFlight, ["replaces", "lock"], ["at"]) &&
-		(!isRecord(inFlight) ||
-			(isRecord(inFlight.by) &&
-				isAbsentOr(
-					inFlight.by,
-					["instance", "startTicks", "realm"],
-					["pid"],
-				))) &&
-		isAbsentOr(pause, [], ["at", "waitMs"]) &&
-		(!isRecord(pause) ||
-			isAbsentOr(
-				pause.failure,
-				["kind", "code", "message", "hint"],
-				["attempts", "since"],
-			)) &&
-		isAbsentOr(forced, ["by"], ["at"])
+		isAbsentOr(published, {
+			id: isText,
+			reason: isText,
+			expiresAt: isInstant,
+			lifetimeMs: isSpan,
+			fetchedAt: isInstant,
+		}) &&
+		isAbsentOr(inFlight, {
+			replaces: isText,
+			lock: isText,
+			at: isInstant,
+			by: isProcessName,
+		}) &&
+		isAbsentOr(pause, { at: isInstant, waitMs: isSpan, failure: isFailure }) &&
+		(!isRecord(pause) || pause.of === undefined || isText(pause.of)) &&
+		isAbsentOr(forced, { by: isText, at: isInstant })
 	);
 }
 
+function isProcessName(content: unknown): boolean {
+	return (
+		content !== undefined &&
+		isAbsentOr(content, {
+			instance: isText,
+			startTicks: isText,
+			realm: isText,
+			pid: isInstant,
+		})
+	);
+}
+
+function isFailure(content: unknown): boolean {
+	return isAbsentOr(content, {
+		kind: isText,
+		code: isText,
+		message: isText,
+		hint: isText,
+		attempts: isInstant,
+		since: isInstant,
+	});
+}
+
+type Check = (content: unknown) => boolean;
+
 function isAbsentOr(
 	content: unknown,
-	strings: readonly string[],
-	numbers: readonly string[],
+	fields: Readonly<Record<string, Check>>,
 ): boolean {
 	if (content === undefined) return true;
 	return (
 		isRecord(content) &&
-		strings.every((key) => typeof content[key] === "string") &&
-		numbers.every((key) => isNumber(content[key]))
+		Object.entries(fields).every(([key, check]) => check(content[key]))
 	);
 }
 
@@ -217,10 +250,36 @@ function isRecord(content: unknown): content is Record<string, unknown> {
 	return typeof content === "object" && content !== null;
 }
 
-function isNumber(content: unknown): content is number {
-	return typeof content === "number" && Number.isFinite(content);
+/** What `Date` can hold: a larger number would throw wherever it is shown. */
+const maxInstant = 8.64e15;
+/** The longest wait that WeChat ever asked for is a day. */
+const maxSpanMs = 7 * 86_400_000;
+/** The largest `budget` that can be configured. */
+const maxCalls = 10_000;
+const maxTextLength = 4_096;
+
+/** Also of a count, or of a generation, which is at least the time. */
+function isInstant(content: unknown): boolean {
+	return (
+		typeof content === "number" &&
+		Number.isFinite(content) &&
+		content >= 0 &&
+		content <= maxInstant
+	);
 }
 
-function isTimes(content: unknown): boolean {
-	return Array.isArray(content) && content.every(isNumber);
+function isSpan(content: unknown): boolean {
+	return isInstant(content) && (content as number) <= maxSpanMs;
+}
+
+function isText(content: unknown): boolean {
+	return typeof content === "string" && content.length <= maxTextLength;
+}
+
+function isInstants(content: unknown): boolean {
+	return (
+		Array.isArray(content) &&
+		content.length <= maxCalls &&
+		content.every(isInstant)
+	);
 }

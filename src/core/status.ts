@@ -13,6 +13,7 @@ import {
 	shareOf,
 	windowOf,
 } from "./limits.ts";
+import { ownReading, ownRecord } from "./own-view.ts";
 import type { SharedRecord } from "./record.ts";
 import { tokenId } from "./token.ts";
 
@@ -94,8 +95,10 @@ function interfaceOf({ kind }: Credential): CredentialStatus["interface"] {
 
 /** What is said of the credential right now. */
 export function statusOf(asked: StatusInput): CredentialStatus {
-	const input = { ...asked, reading: judged(asked) };
-	const { credential, path, reading, record, now } = input;
+	const record = ownRecord(asked.record, asked.credential);
+	const own = { ...asked, record, reading: ownReading(asked.reading, record) };
+	const input = { ...own, reading: judged(own) };
+	const { credential, path, reading, now } = input;
 	const known = knownOf(reading, record);
 	const leftMs = reading.kind === "token" ? reading.token.expiresAt - now : 0;
 	const windowMs = windowOf(known);

@@ -2,11 +2,18 @@
  * What follows a step of a refresh: from what came back to what is known, what is
  * written down for all keepers, and when the next attempt may be made. Pure.
  */
-import type { KnownToken } from "./credential.ts";
+import type { KnownToken, Traits } from "./credential.ts";
 import { IssuerError, isStoreErrorKind, type StoreError } from "./errors.ts";
 import { countCall, countEarlyDeath, countForce, windowOf } from "./limits.ts";
+import { ownerOfPause } from "./own-view.ts";
 import type { Grant } from "./ports.ts";
-import type { Failure, Intent, Pause, SharedRecord } from "./record.ts";
+import type {
+	Failure,
+	Intent,
+	Pause,
+	ProcessName,
+	SharedRecord,
+} from "./record.ts";
 import { isForced, type Reason } from "./request.ts";
 import { tokenId } from "./token.ts";
 
@@ -49,17 +56,6 @@ export function beginForce(
 	};
 }
 
-/** Calls that were made again, or to the next base URL: the intent had counted one. */
-export function withMoreCalls(
-	calls: readonly number[],
-	more: number,
-	now: number,
-): readonly number[] {
-	return more <= 0
-		? calls
-		: [...calls, ...Array.from({ length: more }, () => now)];
-}
-
 /** What is known once WeChat gave a token. */
 export interface AfterGrant {
 	readonly known: KnownToken;
@@ -69,18 +65,32 @@ export interface AfterGrant {
 	readonly isSame: boolean;
 }
 
-/** `record`: with the intent, and all calls; `before`: the token that it may replace. */
+/** What WeChat was asked for. */
+export interface Asked {
+	readonly traits: Pick<Traits, "reissue">;
+	readonly reason: Reason;
+	/** The token that the answer may replace. */
+	readonly before: KnownToken | undefined;
+	/** As `KnownToken.clockOffset`. */
+	readonly clockOffset: number;
+}
+
+/** `record`: with the intent. */
 export function afterGrant(
 	record: SharedRecord,
 	grant: Grant,
-	reason: Reason,
-	before: KnownToken | undefined,
+	asked: Asked,
 	now: number,
 ): AfterGrant {
+	const { before } = asked;
 	const generation = generationAfter(record, before, now);
-	const known = knownFromGrant(grant, generation, reason, before);
+	const known = knownFromGrant(grant, generation, asked);
 	const isSame = known.id === before?.id;
-	const { pause: _, ...answered } = withPublication(known, record);
+	const {
+		pause: _,
+		foreign: ___,
+		...answered
+	} = withPublication(known, record);
 	if (!isSame) {
 		// A new token makes the intent void once it is on disk, and not before.
 		return { known, record: answered, isSame };
@@ -105,19 +115,23 @@ export interface Refusal {
 	readonly written: SharedRecord;
 	/** When the request left. */
 	readonly startedAt: number;
-	/** Calls beyond those that the intent counted. */
-	readonly uncounted: number;
+	/** The process that asked. */
+	readonly self: ProcessName;
 }
 
 /** `random`: 0 to 1, spreads the next attempts. */
 export function afterRefusal(
-	{ error, before, written, startedAt, uncounted }: Refusal,
+	{ error, before, written, startedAt, self }: Refusal,
 	now: number,
 	random: () => number,
 ): AfterRefusal {
 	// A silence of ten seconds was a pause already.
 	const at = error.waitMs === undefined ? startedAt : now;
-	const pause = pauseAfter(error, before.pause, at, random);
+	const of = ownerOfPause(error.kind, self);
+	const pause = {
+		...pauseAfter(error, before.pause, at, random),
+		...(of === undefined ? {} : { of }),
+	};
 	// After a refusal in words only the intent of an earlier request still stands.
 	const { inFlight: intent, ...rest } = written;
 	const inFlight = error.mayHaveIssued ? intent : before.inFlight;
@@ -126,9 +140,9 @@ export function afterRefusal(
 		record: {
 			...rest,
 			...(inFlight === undefined ? {} : { inFlight }),
-			calls: error.sent
-				? withMoreCalls(written.calls, uncounted, now)
-				: before.calls,
+			// An attempt counts once, however many servers it went to: else an outage would
+			// use up the budget that the end of the outage needs.
+			calls: error.sent ? written.calls : before.calls,
 			pause,
 		},
 	};
@@ -231,12 +245,11 @@ export function withPublication(
 	return { ...record, generation, published };
 }
 
-/** What the token of a grant is known by; `before` is the one that it may replace. */
+/** What the token of a grant is known by. */
 export function knownFromGrant(
 	{ value, lifetimeMs, requestedAt }: Grant,
 	generation: number,
-	reason: Reason,
-	before: KnownToken | undefined,
+	{ traits, reason, before, clockOffset }: Asked,
 ): KnownToken {
 	const id = tokenId(value);
 	const expiresAt = Math.floor(requestedAt / 1000) * 1000 + lifetimeMs;
@@ -249,14 +262,20 @@ export function knownFromGrant(
 			lifetimeMs,
 			fetchedAt: requestedAt,
 			reason,
+			clockOffset,
 		};
 	// WeChat gave the same one: what is left of it comes in whole seconds, so the end
 	// that was known already is the better one.
 	const isUnchanged = Math.abs(before.token.expiresAt - expiresAt) <= 2_000;
+	// Where each call issues another one, an answer with the same token is an old answer
+	// that a cache on the way has kept: the token ends no later for it.
+	const isStale =
+		traits.reissue === "new-each-time" && expiresAt > before.token.expiresAt;
 	return {
 		...before,
-		token: isUnchanged ? before.token : fresh,
+		token: isUnchanged || isStale ? before.token : fresh,
 		generation,
 		lifetimeMs: Math.max(lifetimeMs, before.lifetimeMs),
+		clockOffset,
 	};
 }

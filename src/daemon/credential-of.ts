@@ -16,9 +16,20 @@ export function credentialOf(account: Account): Credential {
 		kind: kindOf[account.interface],
 		appid,
 		file,
+		source: sourceOf(account),
 		needs: nothing,
 		limits: { refreshBeforeMs, cooldownMs, budget, timeoutMs },
 	};
+}
+
+/**
+ * All of WeChat's own hosts know the same accounts. Behind another base URL there may
+ * be a simulator, or a proxy of which nothing is known.
+ */
+function sourceOf({ appid, baseUrls: [first = ""] }: Account): string {
+	const { origin, hostname } = new URL(first);
+	const server = hostname.endsWith(".weixin.qq.com") ? "WeChat" : origin;
+	return `${appid} from ${server}`;
 }
 
 /** One for all: ten thousand accounts have it. */

@@ -7,6 +7,7 @@
 import type { Clock } from "../core/clock.ts";
 import type { Credential, KnownToken } from "../core/credential.ts";
 import { lockTimeoutOf } from "../core/limits.ts";
+import { withoutOthersPause } from "../core/own-view.ts";
 import type {
 	Issuer,
 	KeeperEvent,
@@ -99,7 +100,10 @@ export class ManagedCredential {
 		return statusOf({
 			credential: this.credential,
 			path: this.path,
-			record: this.#active?.keeper.record() ?? slot.record(),
+			record: withoutOthersPause(
+				this.#active?.keeper.record() ?? slot.record(),
+				this.#shared.self,
+			),
 			reading: slot.read(),
 			kept: this.#active?.keeper.known() ?? this.#known,
 			now,

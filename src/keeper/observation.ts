@@ -1,6 +1,8 @@
 /** What one keeper sees and knows, and the plan that follows from it. */
+import type { Clock } from "../core/clock.ts";
 import type { KnownToken, Reading } from "../core/credential.ts";
 import { decide, isIdle, type Plan } from "../core/decide.ts";
+import { ownReading, ownRecord, withoutOthersPause } from "../core/own-view.ts";
 import type { Pause, SharedRecord } from "../core/record.ts";
 import { isOfDisk } from "../core/transition.ts";
 import type { KeeperParts } from "./keeper-parts.ts";
@@ -84,6 +86,7 @@ export function createObserver(
 		const request = requests.pending();
 		return decide({
 			now: clock.now(),
+			clockOffset: offsetOf(clock),
 			instance: self.instance,
 			startedAt: parts.startedAt,
 			credential,
@@ -101,11 +104,14 @@ export function createObserver(
 	const withOwn = (shared: SharedRecord, own: Pause | undefined) =>
 		withOwnPause(withProbes(shared, probe.calls()), own);
 
+	const forUs = (found: SharedRecord) =>
+		withoutOthersPause(ownRecord(found, credential), self);
+
 	const look = (): Observation => {
 		// The record first: a publication writes it before the file.
-		const shared = slot.record();
+		const shared = forUs(slot.record());
 		const record = withOwn(shared, knowledge.ownPause);
-		const disk = slot.read();
+		const disk = ownReading(slot.read(), shared);
 		return { plan: planFor(disk, record), disk, record, shared };
 	};
 
@@ -130,7 +136,10 @@ export function createObserver(
 			const isOver = isAdopted || isRecovery(seen);
 			knowledge = {
 				...knowledge,
-				memory: current,
+				memory:
+					current?.clockOffset === undefined && current !== undefined
+						? { ...current, clockOffset: offsetOf(clock) }
+						: current,
 				ownPause: isOver ? undefined : knowledge.ownPause,
 				aliveId:
 					current !== undefined && isAlive(current)
@@ -145,10 +154,11 @@ export function createObserver(
 			parts.emit({ kind: "expired", current });
 		},
 		memory: () => knowledge.memory,
-		record: () => withOwn(slot.record(), knowledge.ownPause),
+		record: () => withOwn(forUs(slot.record()), knowledge.ownPause),
 		writable: ({ shared }) => {
 			const { ownPause } = knowledge;
-			return withOwn(shared, isOfDisk(ownPause) ? undefined : ownPause);
+			const own = isOfDisk(ownPause) ? undefined : ownPause;
+			return { ...withOwn(shared, own), source: credential.source };
 		},
 		learn: (news) => {
 			knowledge = { ...knowledge, ...news };
@@ -156,6 +166,11 @@ export function createObserver(
 		isPlain: () =>
 			knowledge.ownPause === undefined && knowledge.doubtedSince === undefined,
 	};
+}
+
+/** As `KnownToken.clockOffset`, of now. */
+export function offsetOf(clock: Clock): number {
+	return clock.now() - clock.monotonic();
 }
 
 /** The later of the two pauses counts. */

@@ -15,10 +15,9 @@ import {
 	afterRefusal,
 	beginFetch,
 	beginForce,
-	withMoreCalls,
 } from "../core/transition.ts";
 import type { KeeperParts, Outcome } from "./keeper-parts.ts";
-import type { Observation, Observer } from "./observation.ts";
+import { type Observation, type Observer, offsetOf } from "./observation.ts";
 import type { Probe } from "./probe.ts";
 import type { Requests } from "./requests.ts";
 
@@ -239,12 +238,15 @@ async function publish(
 	const { observer, requests, emit } = parts;
 	const { lease, reason, current, failures } = attempt;
 	const now = parts.clock.now();
-	const calls = withMoreCalls(attempt.written.calls, uncounted(attempt), now);
 	const { known, record, isSame } = afterGrant(
-		{ ...attempt.written, calls },
+		attempt.written,
 		grant,
-		reason,
-		current,
+		{
+			traits: traitsOf(parts.credential),
+			reason,
+			before: current,
+			clockOffset: offsetOf(parts.clock),
+		},
 		now,
 	);
 	// From here on the token is known, and published later if not now.
@@ -279,7 +281,7 @@ async function refused(
 	const { lease, before, written, startedAt } = attempt;
 	parts.emit({ kind: "asked", outcome: error.code });
 	const { record, pause } = afterRefusal(
-		{ error, before, written, startedAt, uncounted: uncounted(attempt) },
+		{ error, before, written, startedAt, self: parts.self },
 		parts.clock.now(),
 		parts.random,
 	);
@@ -292,11 +294,6 @@ async function refused(
 		throw storeError;
 	}
 	return failed(parts, error, pause.failure, pause.at + pause.waitMs);
-}
-
-/** Calls that were made again, or to the next base URL. */
-function uncounted({ sent, counted }: Attempt): number {
-	return Math.max(0, sent - counted);
 }
 
 /**

@@ -30,6 +30,7 @@ const classic: Credential = {
 	kind: "access_token",
 	appid: "wx1",
 	file: "wx_access_token_wx1",
+	source: "wx1 from WeChat",
 	needs: [],
 	limits: {
 		refreshBeforeMs: 2_400 * seconds,
@@ -759,6 +760,7 @@ function at(situation: Partial<Situation>): Situation {
 		credential: classic,
 		parents: "alive",
 		doubtedSince: undefined,
+		clockOffset: 0,
 		memory: undefined,
 		disk: { kind: "absent" },
 		record: emptyRecord,

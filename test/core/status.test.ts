@@ -16,6 +16,7 @@ const credential: Credential = {
 	kind: "access_token",
 	appid: "wx1",
 	file: "wx_access_token_wx1",
+	source: "wx1 from WeChat",
 	needs: [],
 	limits: {
 		refreshBeforeMs: 2_400_000,

@@ -46,6 +46,8 @@ export interface SceneWishes {
 	readonly timeoutMs?: number;
 	/** How long a forced refresh waits for the lock. */
 	readonly lockTimeoutMs?: number;
+	/** As `Credential.source`. */
+	readonly source?: string;
 	/** Called when a request has arrived, before its answer. */
 	readonly onRequest?: () => void | Promise<void>;
 }
@@ -56,6 +58,7 @@ export function newScene({
 	lifetimeMs = 7_200_000,
 	timeoutMs = 1_500,
 	lockTimeoutMs = 15_000,
+	source = "wx1 from WeChat",
 	onRequest = () => {},
 }: SceneWishes = {}): Scene {
 	const path = join(directory, "token");
@@ -84,6 +87,7 @@ export function newScene({
 				kind: "access_token",
 				appid: "wx1",
 				file: "token",
+				source,
 				needs: [],
 				limits: {
 					refreshBeforeMs: 2_400_000,

@@ -64,6 +64,7 @@ export async function play(scenario: Scenario): Promise<History> {
 			scenario.interface === "stable" ? "stable_access_token" : "access_token",
 		appid,
 		file: "token",
+		source: "wx1 from WeChat",
 		needs: [],
 		limits: {
 			refreshBeforeMs: 400_000,

@@ -275,6 +275,7 @@ export async function live(plan: Plan): Promise<Story> {
 		kind: plan.interface === "stable" ? "stable_access_token" : "access_token",
 		appid: account.appid,
 		file: "token",
+		source: "wx1 from WeChat",
 		needs: [],
 		limits: {
 			refreshBeforeMs: 2_400_000,

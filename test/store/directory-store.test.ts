@@ -24,6 +24,7 @@ const credential: Credential = {
 	kind: "access_token",
 	appid: "wx1",
 	file: "token",
+	source: "wx1 from WeChat",
 	needs: [],
 	limits: {
 		refreshBeforeMs: 2_400_000,
