@@ -57,6 +57,12 @@ export interface Publication {
 	readonly fetchedAt: number;
 	/** Why it was fetched; see `Reason` in request.ts. */
 	readonly reason: string;
+	/** As `KnownToken.sighting`. */
+	readonly sighting?: {
+		readonly seenAt: number;
+		readonly endsAt: number;
+		readonly isGuessed: boolean;
+	};
 }
 
 /** See `SharedRecord.inFlight`. */
@@ -197,6 +203,7 @@ function isSharedRecord(content: unknown): content is SharedRecord {
 			expiresAt: isInstant,
 			lifetimeMs: isSpan,
 			fetchedAt: isInstant,
+			sighting: isSighting,
 		}) &&
 		isAbsentOr(inFlight, {
 			replaces: isText,
@@ -220,6 +227,14 @@ function isProcessName(content: unknown): boolean {
 			pid: isInstant,
 		})
 	);
+}
+
+function isSighting(content: unknown): boolean {
+	return isAbsentOr(content, {
+		seenAt: isInstant,
+		endsAt: isInstant,
+		isGuessed: (one) => typeof one === "boolean",
+	});
 }
 
 function isFailure(content: unknown): boolean {

@@ -4,7 +4,13 @@
  */
 import type { KnownToken, Traits } from "./credential.ts";
 import { IssuerError, isStoreErrorKind, type StoreError } from "./errors.ts";
-import { countCall, countEarlyDeath, countForce, windowOf } from "./limits.ts";
+import {
+	countCall,
+	countEarlyDeath,
+	countForce,
+	spreadOf,
+	windowOf,
+} from "./limits.ts";
 import { ownerOfPause } from "./own-view.ts";
 import type { Grant } from "./ports.ts";
 import type {
@@ -15,6 +21,7 @@ import type {
 	SharedRecord,
 } from "./record.ts";
 import { isForced, type Reason } from "./request.ts";
+import { firstSight, seenAgain, toldEnd } from "./sighting.ts";
 import { tokenId } from "./token.ts";
 
 /** What is known as a request is about to leave. */
@@ -67,7 +74,7 @@ export interface AfterGrant {
 
 /** What WeChat was asked for. */
 export interface Asked {
-	readonly traits: Pick<Traits, "reissue">;
+	readonly traits: Pick<Traits, "reissue" | "life">;
 	readonly reason: Reason;
 	/** The token that the answer may replace. */
 	readonly before: KnownToken | undefined;
@@ -84,7 +91,12 @@ export function afterGrant(
 ): AfterGrant {
 	const { before } = asked;
 	const generation = generationAfter(record, before, now);
-	const known = knownFromGrant(grant, generation, asked);
+	const known = withSighting(
+		knownFromGrant(grant, generation, asked),
+		grant,
+		asked,
+		now,
+	);
 	const isSame = known.id === before?.id;
 	const {
 		pause: _,
@@ -96,6 +108,8 @@ export function afterGrant(
 		return { known, record: answered, isSame };
 	}
 	const { inFlight: __, ...settled } = answered;
+	// The sighting says when WeChat is asked next.
+	if (known.sighting !== undefined) return { known, record: settled, isSame };
 	const pause = afterSameToken(known.token.expiresAt, now);
 	return { known, record: { ...settled, pause }, isSame };
 }
@@ -226,6 +240,30 @@ export function afterSameToken(expiresAt: number, now: number): Pause {
 	return { at: now, waitMs: Math.max(1_000, (expiresAt - now) / 8) };
 }
 
+/** Where the answer does not tell the end, it follows from what was seen before. */
+function withSighting(
+	known: KnownToken,
+	{ lifetimeMs }: Grant,
+	{ traits, before }: Asked,
+	now: number,
+): KnownToken {
+	switch (traits.life) {
+		case "as-told":
+			return known;
+		case "from-last-sight-of-former": {
+			const former = before?.sighting;
+			const sighting =
+				known.id === before?.id && former !== undefined
+					? seenAgain(former, now)
+					: firstSight(former, now, lifetimeMs);
+			const expiresAt = toldEnd(sighting, spreadOf(known.id));
+			return { ...known, sighting, token: { ...known.token, expiresAt } };
+		}
+		default:
+			return traits.life satisfies never;
+	}
+}
+
 /** Above all that is known; and above what is forgotten, should the record be lost. */
 export function generationAfter(
 	record: SharedRecord,
@@ -237,11 +275,15 @@ export function generationAfter(
 
 /** The record with `known` as the published token. */
 export function withPublication(
-	{ id, token, lifetimeMs, fetchedAt, generation, reason }: KnownToken,
+	known: KnownToken,
 	record: SharedRecord,
 ): SharedRecord {
+	const { id, token, lifetimeMs, fetchedAt, generation, reason } = known;
 	const { expiresAt } = token;
-	const published = { id, expiresAt, lifetimeMs, fetchedAt, reason };
+	const published = {
+		...{ id, expiresAt, lifetimeMs, fetchedAt, reason },
+		...(known.sighting && { sighting: known.sighting }),
+	};
 	return { ...record, generation, published };
 }
 

@@ -18,6 +18,7 @@ import type {
 import type { ProcessName } from "../core/record.ts";
 import { failedBy, type RefreshAnswer, stopping } from "../core/request.ts";
 import { type CredentialStatus, statusOf } from "../core/status.ts";
+import type { Token } from "../core/token.ts";
 import { createKeeper, type Keeper } from "./keeper.ts";
 import type { Parents } from "./keeper-parts.ts";
 import type { Limiter } from "./limiter.ts";
@@ -41,6 +42,7 @@ export interface SharedParts {
 	readonly keepPausesFor?: readonly string[];
 	/** As in `KeeperParts`; by default nothing is needed. */
 	readonly parentsOf?: (credential: Credential) => Parents;
+	readonly reportParents?: (refused: Parents) => void;
 }
 
 const noParents: Parents = new Map();
@@ -92,6 +94,16 @@ export class ManagedCredential {
 	/** The keeper, unless it was evicted. */
 	get activeKeeper(): Keeper | undefined {
 		return this.#active?.keeper;
+	}
+
+	/** The newest value known, if it lives; makes no keeper for one that is idle. */
+	living(now: number): Token | undefined {
+		if (this.#active !== undefined) return this.#active.keeper.current();
+		const token = this.#known?.token;
+		const isIdle = !this.isDirty && now < this.idleUntil;
+		return isIdle && token !== undefined && token.expiresAt > now
+			? token
+			: this.keeper.current();
 	}
 
 	status(now: number): CredentialStatus {

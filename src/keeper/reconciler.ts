@@ -17,7 +17,7 @@
  * Parents come before their children; a publication of a parent makes them dirty.
  */
 import type { Clock } from "../core/clock.ts";
-import type { CredentialId } from "../core/credential.ts";
+import { type CredentialId, canForce } from "../core/credential.ts";
 import type { Watch } from "../core/ports.ts";
 import type { RefreshAnswer } from "../core/request.ts";
 import type { Need } from "./keeper.ts";
@@ -34,7 +34,7 @@ export interface Reconciler {
 	first(lockTimeoutMs: number): Promise<void>;
 	/** Looks at those that are worth it; resolves when what they need has begun. */
 	tick(): Promise<void>;
-	/** A forced refresh of each credential; of many, each in its turn. */
+	/** A forced refresh of each credential that can be forced; of many, each in its turn. */
 	forceAll(): Promise<readonly RefreshAnswer[]>;
 	/** That credential has another value: those that need it are looked at. */
 	published(id: CredentialId): void;
@@ -77,6 +77,7 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 	const { clock, limiter, repairLimiter, onBug } = parts;
 	const credentials = parentsFirst(parts.credentials);
 	const childrenOf = byParent(credentials);
+	const forcible = credentials.filter(({ credential }) => canForce(credential));
 	const watch =
 		credentials.length > maxAtOnce ? watchFiles(parts, credentials) : undefined;
 	const memory = createSpareMemory(parts.heap, clock);
@@ -207,9 +208,9 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 		},
 		forceAll: async () => {
 			const answers =
-				credentials.length > maxRefreshing
-					? credentials.map((one) => one.forceInTurn(() => evictInBurst(one)))
-					: credentials.map(({ keeper }) => keeper.force());
+				forcible.length > maxRefreshing
+					? forcible.map((one) => one.forceInTurn(() => evictInBurst(one)))
+					: forcible.map(({ keeper }) => keeper.force());
 			noteBurst();
 			return Promise.all(answers);
 		},
@@ -258,10 +259,11 @@ function watchFiles(
 export function livingParents(
 	needs: readonly CredentialId[],
 	managed: (id: CredentialId) => ManagedCredential | undefined,
+	now: number,
 ): Parents {
 	const values = new Map<CredentialId, string>();
 	for (const id of needs) {
-		const token = managed(id)?.keeper.current();
+		const token = managed(id)?.living(now);
 		if (token === undefined) return undefined;
 		values.set(id, token.value);
 	}

@@ -5,7 +5,12 @@
  */
 import { type KnownToken, traitsOf } from "../core/credential.ts";
 import { IssuerError, StoreError } from "../core/errors.ts";
-import { forceLimit, hasForeignFetcher, mayForce } from "../core/limits.ts";
+import {
+	forceLimit,
+	hasForeignFetcher,
+	mayForce,
+	refreshAt,
+} from "../core/limits.ts";
 import type { Grant, Lease } from "../core/ports.ts";
 import type { Failure, SharedRecord } from "../core/record.ts";
 import { isForced, type Reason } from "../core/request.ts";
@@ -267,6 +272,9 @@ async function publish(
 		replaces: current?.id,
 		afterFailures: failures,
 	});
+	// Its times are exact to the second, and a tick may be minutes away.
+	if (known.sighting !== undefined)
+		parts.wakeAt(refreshAt(known, parts.credential));
 	const outcome = isSame && reason === "reported" ? "alive" : "refreshed";
 	requests.succeed({ outcome, token: known.token });
 	return { kind: "refreshed", token: known.token, reason };
@@ -280,6 +288,7 @@ async function refused(
 ): Promise<Outcome> {
 	const { lease, before, written, startedAt } = attempt;
 	parts.emit({ kind: "asked", outcome: error.code });
+	if (error.kind === "parent") return refusedByParent(parts, attempt, error);
 	const { record, pause } = afterRefusal(
 		{ error, before, written, startedAt, self: parts.self },
 		parts.clock.now(),
@@ -294,6 +303,23 @@ async function refused(
 		throw storeError;
 	}
 	return failed(parts, error, pause.failure, pause.at + pause.waitMs);
+}
+
+/**
+ * The failure is the parent's, and is told there: this one burns no attempt and has no
+ * pause for it. It is looked at again when the parent has another value.
+ */
+async function refusedByParent(
+	parts: RefreshParts,
+	{ lease, before }: Attempt,
+	error: IssuerError,
+): Promise<Outcome> {
+	const { observer, requests, clock } = parts;
+	await lease.write(before);
+	observer.noteParentsRefused();
+	parts.reportParents?.(parts.parents());
+	requests.fail(error, { isOver: false });
+	return { kind: "deferred", until: clock.now() };
 }
 
 /**
