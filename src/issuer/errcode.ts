@@ -1,29 +1,11 @@
 /**
- * What WeChat's answers mean for a keeper: one table from errcode, and one from
- * what can go wrong on the way. Sources: the official pages of the two token
- * endpoints, and what SDKs and operators have seen.
+ * The errcodes of api.weixin.qq.com, and what they mean for the keeper of an access
+ * token. Other hosts use the same numbers for other things, and need a table of their
+ * own. Sources: the official pages of /cgi-bin/token and /cgi-bin/stable_token, WeChat's
+ * list of return codes (全局返回码), and reports of SDKs and operators.
  */
-import type { IssuerErrorKind } from "../core/errors.ts";
 import { forceLimit } from "../core/limits.ts";
-
-export interface Meaning {
-	readonly kind: IssuerErrorKind;
-	/** Instead of `errcode …`. */
-	readonly code?: string;
-	/** A short cause in English, with the official Chinese term where there is one. */
-	readonly meaning: string;
-	/** What a person does about it. */
-	readonly hint: string;
-	/** The least wait before the next attempt; undefined: exponential backoff. */
-	readonly waitMs?: number;
-}
-
-const second = 1_000;
-const minute = 60 * second;
-const hour = 60 * minute;
-
-/** Stands for the address in a hint; WeChat may tell which one it saw. */
-export const thisAddress = "this server's public IP";
+import { hour, type Meaning, minute, thisAddress } from "./meaning.ts";
 
 const needsSecret =
 	"copy the AppSecret again from the console (公众号: 设置与开发 → 基本配置; 小程序: 开发管理 → 开发设置) to where wxtokend has it from; then reload, if that is a file, or restart, if it is a systemd credential or the environment";
@@ -32,7 +14,7 @@ const bug =
 const confirmation =
 	"ask the account's administrator (管理员) to confirm this server's IP in the message that WeChat sent; until then nothing else helps";
 
-/** Any code that is not in the table. */
+/** For each code that is not in the table. */
 const unknownCode: Meaning = {
 	kind: "admin",
 	meaning: "an errcode that wxtokend does not know",
@@ -204,16 +186,16 @@ const errcodes: Readonly<Record<number, Meaning>> = {
 	},
 };
 
-/** A call whose refusal is to be understood. */
+/** What the meaning of an errcode depends on. */
 export interface RefusedCall {
 	readonly interface: "classic" | "stable";
-	/** With `force_refresh`, which has a quota of its own. */
+	/** Whether it was sent with `force_refresh`, which has a quota of its own. */
 	readonly force: boolean;
-	/** WeChat's clock, epoch ms: its quotas start anew at midnight in Beijing. */
+	/** The time by WeChat's clock, epoch ms: quotas are reset at midnight in Beijing. */
 	readonly at: number;
 }
 
-/** The meaning of an errcode from a token endpoint. */
+/** The meaning of an errcode, other than 0, from one of the two token endpoints. Never throws. */
 export function meaningOf(errcode: number, call: RefusedCall): Meaning {
 	if (errcode === 45009) return call.force ? forcesUsedUp : quotaUsedUp(call);
 	const meaning = errcodes[errcode] ?? unknownCode;
@@ -222,142 +204,18 @@ export function meaningOf(errcode: number, call: RefusedCall): Meaning {
 	return { ...meaning, hint };
 }
 
-/** All codes of the table, for the README's and the tests' sake. */
+/** All codes with a meaning of their own, ascending: the READMEs and the tests list them. */
 export const knownErrcodes: readonly number[] = [
 	...Object.keys(errcodes).map(Number),
 	45009,
 ].sort((a, b) => a - b);
 
-/** Codes with which a business API says that the token it was given is dead. */
+/** The errcodes with which an API of api.weixin.qq.com refuses a dead access token. */
 export const deadTokenCodes: ReadonlySet<number> = new Set([
 	40001, 40014, 42001,
 ]);
 
-export type LinkErrorKind =
-	| "unreachable"
-	| "interrupted"
-	| "timeout"
-	| "no-proxy"
-	| "no-tls"
-	| "certificate"
-	| "intercepted"
-	| "server-error"
-	| "redirect"
-	| "proxy-refused"
-	| "not-found"
-	| "length-required"
-	| "http-status"
-	| "not-http"
-	| "not-json"
-	| "no-token"
-	| "bad-lifetime"
-	| "too-large";
-
-const noToken =
-	"something on the way answers in WeChat's place (a proxy, a captive portal): check base_urls and https_proxy";
-
-/** Everything that can go wrong before WeChat's own words are known. */
-export const linkErrors: Readonly<Record<LinkErrorKind, Meaning>> = {
-	unreachable: {
-		kind: "transient",
-		meaning: "no connection to WeChat",
-		hint: "check network, DNS and firewall: the server must reach the base URL; it is tried again",
-	},
-	interrupted: {
-		kind: "transient",
-		meaning: "the connection broke before the answer was complete",
-		hint: "nothing to do if it passes: it is tried again, as WeChat may have changed the token",
-	},
-	timeout: {
-		kind: "transient",
-		meaning: "no answer in time",
-		hint: "nothing to do if it passes; else check network and firewall, or raise `timeout`",
-	},
-	"no-proxy": {
-		kind: "transient",
-		meaning: "no connection through the proxy",
-		hint: "check https_proxy and that the proxy runs, or go around it (no_proxy)",
-	},
-	"no-tls": {
-		kind: "config",
-		meaning: "the server does not speak TLS as it should",
-		hint: "check base_urls (https, and its port) and that no proxy stands in between",
-		waitMs: minute,
-	},
-	certificate: {
-		kind: "config",
-		meaning: "the server's certificate is not to be trusted",
-		hint: "check the clock, the CA certificates (ca-certificates) and that no proxy opens TLS (NODE_EXTRA_CA_CERTS for your own CA)",
-		waitMs: minute,
-	},
-	intercepted: {
-		kind: "config",
-		meaning: "a self-signed certificate answers for WeChat",
-		hint: "inside 微信云托管 set base_urls to http://api.weixin.qq.com, the only form that works there; elsewhere somebody intercepts TLS",
-		waitMs: minute,
-	},
-	"server-error": {
-		kind: "transient",
-		meaning: "WeChat's gateway reports an error of its own",
-		hint: "nothing to do if it passes: it is tried again",
-	},
-	redirect: {
-		kind: "config",
-		meaning: "the server redirects elsewhere",
-		hint: "redirects are not followed, as they would carry the AppSecret along: correct base_urls",
-		waitMs: 5 * minute,
-	},
-	"proxy-refused": {
-		kind: "config",
-		meaning: "a proxy or gateway refuses the request",
-		hint: "check https_proxy and its rights",
-		waitMs: 5 * minute,
-	},
-	"not-found": {
-		kind: "config",
-		meaning: "the server does not know this path",
-		hint: "correct base_urls: it is the address without /cgi-bin/…",
-		waitMs: 5 * minute,
-	},
-	"length-required": {
-		kind: "config",
-		meaning: "the gateway misses the request's Content-Length",
-		hint: "a proxy on the way re-sends the request in chunks: go around it (no_proxy)",
-		waitMs: 5 * minute,
-	},
-	"http-status": {
-		kind: "garbled",
-		meaning: "an answer with an unexpected HTTP status",
-		hint: noToken,
-	},
-	"not-http": {
-		kind: "garbled",
-		meaning: "the answer is not HTTP",
-		hint: noToken,
-	},
-	"not-json": {
-		kind: "garbled",
-		meaning: "the answer is not a JSON object",
-		hint: noToken,
-	},
-	"no-token": {
-		kind: "garbled",
-		meaning: "the answer holds neither an errcode nor a usable access_token",
-		hint: noToken,
-	},
-	"bad-lifetime": {
-		kind: "garbled",
-		meaning: "the answer's expires_in is not a number of 1 to 86400 seconds",
-		hint: noToken,
-	},
-	"too-large": {
-		kind: "garbled",
-		meaning: "the answer is larger than 64 KiB",
-		hint: noToken,
-	},
-};
-
-/** Calls without force go on as before, so this must not hold them up. */
+/** A short wait, as calls without `force_refresh` still work and must not be delayed. */
 const forcesUsedUp: Meaning = {
 	kind: "limited",
 	code: forceLimit,
@@ -379,7 +237,7 @@ function quotaUsedUp({ interface: wire, at }: RefusedCall): Meaning {
 	};
 }
 
-/** To midnight in Beijing; just after it the quota may only be late. */
+/** Until midnight in Beijing. In the first hour after it the reset may just be late. */
 function untilNextQuota(at: number): number {
 	const inDay = (at + 8 * hour) % (24 * hour);
 	return inDay < hour ? 10 * minute : 24 * hour - inDay;
