@@ -11,6 +11,7 @@ import {
 } from "./call.ts";
 import { deadTokenCodes, meaningOf } from "./errcode.ts";
 
+/** One account, and what its calls need. */
 export interface IssuerOptions extends CallerOptions {
 	readonly appid: string;
 	/** The AppSecret. */

@@ -19,6 +19,7 @@ import {
 import type { LinkMonitor } from "./link-monitor.ts";
 import { type Meaning, thisAddress } from "./meaning.ts";
 
+/** What all calls to one host have in common. */
 export interface CallerOptions {
 	/** The servers of one host, the preferred one first; at least one. */
 	readonly baseUrls: readonly string[];
@@ -48,6 +49,7 @@ export interface Wanted {
 	readonly meaningOf: (errcode: number, at: number) => Meaning;
 }
 
+/** What differs from attempt to attempt. */
 export interface FetchOptions {
 	/**
 	 * WeChat must not get the request twice. So it goes to the base URL that answered
@@ -60,6 +62,7 @@ export interface FetchOptions {
 	readonly onCall?: (() => void) | undefined;
 }
 
+/** Calls to the servers of one host. */
 export interface Caller {
 	/**
 	 * One attempt. Throws `IssuerError`: of the errcode table if WeChat refuses, of the

@@ -6,6 +6,7 @@ import createConnector from "undici/lib/core/connect.js";
 import { connectError, LinkError } from "./link-error.ts";
 import { type ProxyAddress, portOf, type readProxies } from "./proxy.ts";
 
+/** What all connections have in common. */
 export interface ConnectOptions {
 	/** For each of three steps: the connection, the proxy's answer, TLS in the tunnel. */
 	readonly timeoutMs: number;
@@ -68,6 +69,7 @@ async function tunnel(
 		const isNetwork = kind === "unreachable";
 		throw new LinkError(isNetwork ? "no-proxy" : kind, code, false);
 	}
+	// An IPv6 address needs brackets in CONNECT.
 	const name = target.hostname.includes(":")
 		? `[${target.hostname}]`
 		: target.hostname;
@@ -87,6 +89,7 @@ async function tunnel(
 			link.destroy();
 			reject(error);
 		};
+		// undici has no timer for this answer.
 		const timer = setTimeout(
 			() => fail(new LinkError("no-proxy", "no answer to CONNECT", false)),
 			timeoutMs,
@@ -104,6 +107,7 @@ async function tunnel(
 	});
 }
 
+/** The error of a proxy that answered CONNECT with that HTTP status. */
 function refusalOf(status: number): LinkError {
 	// 502, 503 and 504 mean that the proxy could not reach the target.
 	return status >= 500

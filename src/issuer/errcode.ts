@@ -28,6 +28,7 @@ const errcodes: Readonly<Record<number, Meaning>> = {
 		meaning: "WeChat is busy (系统繁忙)",
 		hint: "nothing to do: it is tried again; the old token stays in use",
 	},
+	// Of a token endpoint. An API answers 40001 for a dead token, see `deadTokenCodes`.
 	40001: {
 		kind: "config",
 		meaning: "the AppSecret is wrong or belongs to another account",
@@ -70,6 +71,7 @@ const errcodes: Readonly<Record<number, Meaning>> = {
 		hint: "unfreeze it in the console (基本配置 → AppSecret → 解冻); that takes effect after 10 minutes",
 		waitMs: 10 * minute,
 	},
+	// 41002 to 47001: the request did not arrive as it was sent.
 	41002: {
 		kind: "config",
 		meaning: "the appid did not arrive at WeChat",
@@ -100,6 +102,7 @@ const errcodes: Readonly<Record<number, Meaning>> = {
 		hint: bug,
 		waitMs: 10 * minute,
 	},
+	// The limit is one of calls per minute, so the next minute is soon enough.
 	45011: {
 		kind: "limited",
 		meaning: "too many calls in this minute (频率限制)",
@@ -112,6 +115,7 @@ const errcodes: Readonly<Record<number, Meaning>> = {
 		hint: 'set interface = "classic": an account for testing (测试号) may lack the stable one; if it is that already, look into its rights in the console (接口权限)',
 		waitMs: 10 * minute,
 	},
+	// 48004 to 50007: a person must act in the console, so one attempt an hour is enough.
 	48004: {
 		kind: "admin",
 		meaning: "the API is banned for this account (接口被封禁)",
@@ -142,6 +146,7 @@ const errcodes: Readonly<Record<number, Meaning>> = {
 		hint: "such an account has component tokens, which wxtokend does not keep: remove it from the configuration",
 		waitMs: hour,
 	},
+	// 89501 to 89507: for some accounts the administrator must confirm each new IP.
 	89501: {
 		kind: "admin",
 		meaning: "the administrator has not confirmed this IP yet (等待管理员确认)",

@@ -37,6 +37,7 @@ export interface HttpAnswer {
 /** A larger body is not read to its end. */
 export const maxBodyBytes = 65_536;
 
+/** What all requests of a process have in common. */
 export interface HttpOptions {
 	readonly connectTimeoutMs: number;
 	/** The environment, for `https_proxy`, `http_proxy` and `no_proxy`. */
@@ -134,6 +135,7 @@ export function createHttp({ connectTimeoutMs, env }: HttpOptions) {
 	};
 }
 
+/** Sends requests over shared connections. */
 export type Http = ReturnType<typeof createHttp>;
 
 const keepAliveMs = 1_000;

@@ -4,19 +4,23 @@ import { type Meaning, minute } from "./meaning.ts";
 
 /** What can go wrong on the way to an answer of WeChat. */
 export type LinkErrorKind =
+	// No connection, so nothing of the request has left.
 	| "unreachable"
-	| "interrupted"
-	| "timeout"
 	| "no-proxy"
 	| "no-tls"
 	| "certificate"
 	| "intercepted"
+	// The request has left, but there is no complete answer.
+	| "interrupted"
+	| "timeout"
 	| "server-error"
+	// The answer of a gateway or a proxy, by its HTTP status.
 	| "redirect"
 	| "proxy-refused"
 	| "not-found"
 	| "length-required"
 	| "http-status"
+	// An answer that makes no sense: it comes from another service.
 	| "not-http"
 	| "not-json"
 	| "no-token"
@@ -60,6 +64,8 @@ export const linkErrors: Readonly<Record<LinkErrorKind, Meaning>> = {
 		hint: "check the clock, the CA certificates (ca-certificates) and that no proxy opens TLS (NODE_EXTRA_CA_CERTS for your own CA)",
 		waitMs: minute,
 	},
+	// Inside the containers of 微信云托管 api.weixin.qq.com has a self-signed certificate, and
+	// only plain HTTP works: not documented, but reported by users.
 	intercepted: {
 		kind: "config",
 		meaning: "a self-signed certificate answers for WeChat",
@@ -71,6 +77,7 @@ export const linkErrors: Readonly<Record<LinkErrorKind, Meaning>> = {
 		meaning: "WeChat's gateway reports an error of its own",
 		hint: "nothing to do if it passes: it is tried again",
 	},
+	// A wait of minutes from here on: these do not pass until a person changes something.
 	redirect: {
 		kind: "config",
 		meaning: "the server redirects elsewhere",
@@ -89,6 +96,7 @@ export const linkErrors: Readonly<Record<LinkErrorKind, Meaning>> = {
 		hint: "correct base_urls: it is the address without /cgi-bin/…",
 		waitMs: 5 * minute,
 	},
+	// WeChat's gateway answers 412 to a chunked body: not documented, but seen by SDKs.
 	"length-required": {
 		kind: "config",
 		meaning:
@@ -133,6 +141,7 @@ export const linkErrors: Readonly<Record<LinkErrorKind, Meaning>> = {
  * `detail` ends up in the message, in brackets.
  */
 export class LinkError extends Error {
+	/** Which of the links' errors it is: the key of `linkErrors`. */
 	readonly kind: LinkErrorKind;
 	/**
 	 * `ECONNREFUSED`, `timeout`, `http 502`… If the answer makes no sense it is the kind,
@@ -150,6 +159,7 @@ export class LinkError extends Error {
 	}
 }
 
+/** The kinds of answers that make no sense. */
 const senseless: ReadonlySet<LinkErrorKind> = new Set([
 	"not-http",
 	"not-json",
@@ -198,6 +208,7 @@ export function exchangeError(error: unknown, sent: boolean): LinkError {
 const certificateErrors =
 	/^(CERT_|CRL_|ERROR_IN_|UNABLE_TO_|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH_|ERR_TLS_CERT_)/;
 
+/** The codes of a handshake that failed for another reason. */
 const tlsErrors = /^(EPROTO|ERR_SSL_|ERR_TLS_)/;
 
 function codeOf(error: unknown): string {

@@ -6,6 +6,7 @@ import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/ports.ts";
 import { type FailedLink, hostOf } from "./link-error.ts";
 
+/** Is told of each answer by all callers. */
 export interface LinkMonitor {
 	/** WeChat answered, and this was the time by its clock, epoch ms. */
 	serverTime(at: number): void;

@@ -1,4 +1,4 @@
-/** What a failure means for the keeper and for the operator, whatever host it came from. */
+/** What a failure means for the keeper and for the operator, on any host. */
 import type { IssuerErrorKind } from "../core/errors.ts";
 
 /** One row of an errcode table, or of the table of link errors. */
@@ -20,7 +20,8 @@ export interface Meaning {
  */
 export const thisAddress = "this server's public IP";
 
-/** Milliseconds. */
-export const second = 1_000;
-export const minute = 60 * second;
+/** In milliseconds. */
+export const minute = 60_000;
+
+/** In milliseconds. */
 export const hour = 60 * minute;

@@ -24,6 +24,7 @@ import {
 } from "./output-directory.ts";
 import { storeError } from "./store-error.ts";
 
+/** Mode and group of a file. */
 export interface FileAttributes {
 	/** Permission bits, for example 0o640. */
 	readonly mode: number;

@@ -15,6 +15,7 @@ import {
 } from "./lock-directory.ts";
 import { storeError } from "./store-error.ts";
 
+/** Of the lock that is broken. */
 export interface BreakOptions {
 	/** `<file>.lock`. */
 	readonly path: string;

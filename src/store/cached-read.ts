@@ -82,6 +82,7 @@ export interface CachedRead<T> {
 	wasAbsent(): boolean;
 }
 
+/** How the file is read, and what is known of it. */
 export interface CachedReadOptions<T> {
 	/** Understands a reading. `before`: the result of the last one. */
 	readonly interpret: (file: FileRead, before: T | undefined) => T;

@@ -13,6 +13,7 @@ import type { Location } from "./prepare-directory.ts";
 import { openRecords } from "./record-file.ts";
 import type { SlotFiles } from "./slot-files.ts";
 
+/** What a lease writes to, and the lock that allows it. */
 export interface LeaseParts {
 	readonly location: Location;
 	readonly files: SlotFiles;
@@ -29,7 +30,7 @@ export function openLease(parts: LeaseParts): Lease {
 	const mustBeHeld = () => {
 		if (!lock.isHeld()) throw lost(files.path);
 	};
-	/** If the lock is lost, that is the error, whatever else failed. */
+	/** If the lock is lost, the error says that, and not what failed because of it. */
 	const orLost = (error: unknown): never => {
 		mustBeHeld();
 		throw error;

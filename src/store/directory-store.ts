@@ -20,6 +20,7 @@ import { createLock, lockPathOf, type TryLock } from "./lock.ts";
 import type { Location } from "./prepare-directory.ts";
 import { openSlotFiles } from "./slot-files.ts";
 
+/** The directory, and what its locks need. */
 export interface DirectoryStoreOptions extends Location {
 	readonly self: ProcessName;
 	readonly clock: Clock;

@@ -12,11 +12,13 @@ import { inspectLock, type OwnLock } from "./lock-directory.ts";
 /** How often a holder touches its lock; the library does not do it more often. */
 export const heartbeatMs = 1_000;
 
+/** Of one lock directory. */
 export interface HeartbeatOptions {
 	/** `<file>.lock`. */
 	readonly path: string;
 	/** If making the directory and looking at it took longer, it may be another's. */
 	readonly maxMakingMs: number;
+	/** Called when a heartbeat finds that the directory is not ours any more. */
 	readonly onLost: () => void;
 }
 

@@ -42,9 +42,11 @@ import { heartbeatMs, makeLockDirectory } from "./lock-heartbeat.ts";
 import { livenessOf } from "./process-name.ts";
 import { storeError } from "./store-error.ts";
 
+/** Which lock, and how dead holders are recognized. */
 export interface LockOptions {
 	/** `<file>.lock`. */
 	readonly path: string;
+	/** After so long without a heartbeat the holder has lost the lock. */
 	readonly staleMs: number;
 	readonly self: ProcessName;
 	readonly clock: Clock;
@@ -55,6 +57,7 @@ export interface LockOptions {
 	readonly lastIntent: () => Intent | undefined;
 }
 
+/** A lock that this process has taken. */
 export interface HeldLock {
 	/** Names this instance of the lock directory. */
 	readonly instance: string;
@@ -75,7 +78,7 @@ export interface HeldLock {
 /** One try; undefined: another process holds the lock. Throws `StoreError` (io). */
 export type TryLock = () => Promise<HeldLock | undefined>;
 
-/** The lock of a file, or of whatever lies beside `<file>.lock`, for this process. */
+/** The path (or name) of the lock of a file at that path (or of that name). */
 export function lockPathOf(path: string): string {
 	return `${path}.lock`;
 }

@@ -33,11 +33,13 @@ export interface Records {
 	close(): void;
 }
 
+/** The mode and group of the file, and the look at the lock. */
 export interface RecordsOptions extends FileAttributes {
 	/** Looks at the lock, right before a record is written; throws `StoreError` (lost). */
 	readonly mustBeHeld: () => void;
 }
 
+/** How one record is added. */
 export interface AddOptions {
 	/** The file does not exist: it is made in its place, as half a first record does no harm. */
 	readonly isNew?: boolean;
