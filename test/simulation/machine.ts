@@ -1,10 +1,9 @@
 /**
- * A machine in virtual time: some daemons with one account and one store, the
- * platform, apps that read the file, and whatever befalls them. Keepers, policy
- * and issuer are the real ones; the disk, the lock, the clock and the network
- * are models of what their contracts promise. One seed, one history.
+ * A machine in virtual time: some daemons with one account and one store, the platform,
+ * an app that reads the file, and the faults of a scenario. Keepers, rules and issuer are
+ * the real ones. Disk, lock, clock and network are models of what their contracts promise.
+ * The same scenario always gives the same history.
  */
-
 import type { Credential, KnownToken } from "../../src/core/credential.ts";
 import type { ProcessName } from "../../src/core/record.ts";
 import { encodeToken } from "../../src/core/token.ts";
@@ -19,8 +18,9 @@ import { ask, isProbe } from "./ask.ts";
 import { createDisk, staleMs } from "./disk.ts";
 import type { FaultMode, Scenario, SimulatedEvent } from "./scenario.ts";
 
+/** What happened in a scenario. */
 export interface History {
-	/** What broke a law, in words; empty: all is well. */
+	/** The laws that were broken, in words. */
 	readonly violations: readonly string[];
 	readonly fetches: number;
 	readonly forces: number;
@@ -32,9 +32,9 @@ const secret = "0123456789abcdef0123456789abcdef";
 const lifetimeMs = 1_200_000;
 const tickMs = 10_000;
 const startAt = Date.UTC(2026, 10, 23);
-/** After the last trouble a keeper may need a backoff, a stale lock, a cooldown and a budget's twelfth. */
+/** After the last fault a keeper may need a backoff, a stale lock, a cooldown and a twelfth of the budget's window. */
 const recoveryMs = 60_000 + staleMs + 30_000 + lifetimeMs / 12 + 4 * tickMs;
-/** A storm of signals, or a long trouble, uses up a budget, whose window is 7200 s until an answer tells. */
+/** A burst of signals, or a long fault, uses up the budget. Its window is 7200 s until an answer gives a lifetime. */
 const recoveryWithoutBudgetMs = recoveryMs + 7_200_000 / 12;
 
 interface Process {
@@ -42,15 +42,16 @@ interface Process {
 	readonly name: ProcessName;
 	alive: boolean;
 	suspendedUntil: number;
-	/** Dies, or is suspended, at that effect from now on. */
+	/** It dies, or is suspended, at that effect from now on. */
 	doom: { effects: number; acted: boolean; suspendMs: number } | undefined;
 	keeper: Keeper;
 	build: (known: KnownToken | undefined) => Keeper;
 	requests: number;
-	/** The attempt under way has been suspended. */
+	/** It was suspended after it took the lock. */
 	tainted: boolean;
 }
 
+/** Plays a scenario to its end. Never rejects for a broken law: see `History.violations`. */
 export async function play(scenario: Scenario): Promise<History> {
 	const { next: random } = createRandom(scenario.seed);
 	const platform = createPlatform({
@@ -74,19 +75,19 @@ export async function play(scenario: Scenario): Promise<History> {
 	};
 	const { budget } = credential.limits;
 	const endAt = startAt + scenario.lifetimes * lifetimeMs;
-	const isStormy = scenario.events.some(({ kind }) => kind === "hup-storm");
-	const patienceMs =
-		isStormy || budget < 60 ? recoveryWithoutBudgetMs : recoveryMs;
+	const hasBurst = scenario.events.some(({ kind }) => kind === "hup-burst");
+	const allowedRecoveryMs =
+		hasBurst || budget < 60 ? recoveryWithoutBudgetMs : recoveryMs;
 	const violations: string[] = [];
 	const agenda = createAgenda(startAt);
 	let processes: Process[] = [];
 	let wallOffset = 0;
 	let fault: { mode: FaultMode; until: number } | undefined;
-	let troubleAt = startAt;
+	let disturbedAt = startAt;
 	let everPublished = false;
-	/** A signal that must have led to a younger token in the end. */
+	/** When a signal was sent that must lead to a newer token. */
 	let hupAt: number | undefined;
-	/** What stood on disk then. */
+	/** The token on disk at that time. */
 	let replacedByHup: string | undefined;
 	const issuedAt: number[] = [];
 	let inFlight = 0;
@@ -101,100 +102,102 @@ export async function play(scenario: Scenario): Promise<History> {
 		if (violations.length < 5)
 			violations.push(`${(agenda.now() - startAt) / 1000} s: ${law}`);
 	};
-	const trouble = (until: number) => {
-		troubleAt = Math.max(troubleAt, until);
+	const disturb = (until: number) => {
+		disturbedAt = Math.max(disturbedAt, until);
 	};
 	const note = (what: string) => {
 		if (trace.length < 2_000)
 			trace.push(`${(agenda.now() - startAt) / 1000} ${what}`);
 	};
 
-	/** Something outside happens for a process, after a while, unless it dies first. */
+	/** Does something outside of a process, after some milliseconds, unless the process dies before. */
 	const effect = <T>(
-		who: Process,
+		daemon: Process,
 		name: string,
 		act: () => T,
 		latencyMs = 1 + 20 * random(),
 	): Promise<T> =>
 		new Promise<T>((resolve, reject) => {
 			const run = () => {
-				if (!who.alive) return;
-				if (who.suspendedUntil > agenda.now()) {
-					agenda.at(who.suspendedUntil, run);
+				if (!daemon.alive) return;
+				if (daemon.suspendedUntil > agenda.now()) {
+					agenda.at(daemon.suspendedUntil, run);
 					return;
 				}
-				const doomed = isDoomed(who);
-				if (doomed !== undefined && doomed.suspendMs > 0) {
-					who.doom = undefined;
-					suspend(who, doomed.suspendMs);
-					agenda.at(who.suspendedUntil, run);
+				const doom = takeDoom(daemon);
+				if (doom !== undefined && doom.suspendMs > 0) {
+					daemon.doom = undefined;
+					suspend(daemon, doom.suspendMs);
+					agenda.at(daemon.suspendedUntil, run);
 					return;
 				}
-				if (doomed !== undefined && !doomed.acted) return die(who, name);
+				if (doom !== undefined && !doom.acted) return die(daemon, name);
 				try {
 					const result = act();
-					if (doomed !== undefined) return die(who, name);
-					agenda.stir();
+					if (doom !== undefined) return die(daemon, name);
+					agenda.awaitPromises();
 					resolve(result);
 				} catch (error) {
-					if (doomed !== undefined) return die(who, name);
-					agenda.stir();
+					if (doom !== undefined) return die(daemon, name);
+					agenda.awaitPromises();
 					reject(error);
 				}
 			};
 			agenda.at(agenda.now() + latencyMs, run);
 		});
 
-	const isDoomed = (who: Process) => {
-		if (who.doom === undefined) return undefined;
-		who.doom.effects -= 1;
-		return who.doom.effects <= 0 ? who.doom : undefined;
+	const takeDoom = (daemon: Process) => {
+		if (daemon.doom === undefined) return undefined;
+		daemon.doom.effects -= 1;
+		return daemon.doom.effects <= 0 ? daemon.doom : undefined;
 	};
 
-	const die = (who: Process, where: string) => {
-		note(`${who.index} dies at ${where}`);
-		who.alive = false;
+	const die = (daemon: Process, where: string) => {
+		note(`${daemon.index} dies at ${where}`);
+		daemon.alive = false;
 		hupAt = undefined;
-		trouble(agenda.now());
-		agenda.at(agenda.now() + 1_000 + 10_000 * random(), () => start(who.index));
+		disturb(agenda.now());
+		agenda.at(agenda.now() + 1_000 + 10_000 * random(), () =>
+			start(daemon.index),
+		);
 	};
 
-	const suspend = (who: Process, ms: number) => {
-		who.suspendedUntil = agenda.now() + ms;
-		who.tainted = true;
-		trouble(who.suspendedUntil);
-		note(`${who.index} suspended for ${ms / 1000}`);
+	const suspend = (daemon: Process, ms: number) => {
+		daemon.suspendedUntil = agenda.now() + ms;
+		daemon.tainted = true;
+		disturb(daemon.suspendedUntil);
+		note(`${daemon.index} suspended for ${ms / 1000}`);
 	};
 
-	const canRun = (who: Process) =>
-		who.alive && who.suspendedUntil <= agenda.now();
+	const canRun = (daemon: Process) =>
+		daemon.alive && daemon.suspendedUntil <= agenda.now();
 
 	const disk = createDisk<Process>({
 		agenda,
 		effect,
 		canRun,
-		onPublication: (who, token, before) => {
+		onPublication: (daemon, token, before) => {
 			publications += 1;
 			everPublished = true;
-			note(`${who.index} publishes ${issued.indexOf(token.value)}`);
+			note(`${daemon.index} publishes ${issued.indexOf(token.value)}`);
 			const isOlder =
 				before !== undefined &&
 				issued.indexOf(token.value) < issued.indexOf(before.value);
-			if (isOlder && !who.tainted)
-				violate("an older token was put over a newer one");
+			if (isOlder && !daemon.tainted)
+				violate("an older token replaced a newer one");
 		},
 	});
 
-	// --- The network: the real issuer on the platform's state machine. ---
+	// --- The network: requests of the real issuer to the simulated platform. ---
 
-	const send = async (who: Process, request: HttpRequest) => {
+	const send = async (daemon: Process, request: HttpRequest) => {
 		const mode =
 			fault !== undefined && fault.until > agenda.now()
 				? fault.mode
 				: undefined;
-		if (mode !== undefined) trouble(agenda.now());
+		if (mode !== undefined) disturb(agenda.now());
 		if (mode === "unsent") {
-			await effect(who, "connect", () => {});
+			await effect(daemon, "connect", () => {});
 			throw new LinkError("unreachable", "ECONNREFUSED", false);
 		}
 		const asksForToken = !isProbe(request);
@@ -205,11 +208,11 @@ export async function play(scenario: Scenario): Promise<History> {
 			)
 				violate("two requests for one account in flight");
 			inFlight += 1;
-			who.requests += 1;
+			daemon.requests += 1;
 			calls.push(agenda.now());
 		}
 		try {
-			const answer = await effect(who, "request arrives", () => {
+			const answer = await effect(daemon, "request arrives", () => {
 				if (mode === "refused" || mode === "gateway") return undefined;
 				const forced = request.body?.includes('"force_refresh":true');
 				if (forced) {
@@ -223,19 +226,19 @@ export async function play(scenario: Scenario): Promise<History> {
 						status: 200,
 						body: '{"errcode":-1,"errmsg":"system error"}',
 					};
-				const said = ask(platform, request, agenda.now());
-				const value = /"access_token":"([^"]+)"/.exec(said.body)?.[1];
+				const answered = ask(platform, request, agenda.now());
+				const value = /"access_token":"([^"]+)"/.exec(answered.body)?.[1];
 				if (value !== undefined && !issued.includes(value)) {
 					issuedAt.push(agenda.now());
 					issued.push(value);
 				}
 				note(
-					`${who.index} ${said.endpoint} ${said.outcome} ${value === undefined ? "" : issued.indexOf(value)}`,
+					`${daemon.index} ${answered.endpoint} ${answered.outcome} ${value === undefined ? "" : issued.indexOf(value)}`,
 				);
-				return said;
+				return answered;
 			});
 			return await effect(
-				who,
+				daemon,
 				"answer arrives",
 				() => {
 					if (mode === "lost")
@@ -255,7 +258,7 @@ export async function play(scenario: Scenario): Promise<History> {
 		} finally {
 			if (asksForToken) {
 				inFlight -= 1;
-				who.requests -= 1;
+				daemon.requests -= 1;
 			}
 		}
 	};
@@ -266,9 +269,9 @@ export async function play(scenario: Scenario): Promise<History> {
 		if (agenda.now() >= endAt) return;
 		const clock = { now: wall, monotonic: agenda.now };
 		const startedAt = wall();
-		const isGone = ({ instance }: ProcessName) =>
+		const isDead = ({ instance }: ProcessName) =>
 			!processes.some(({ alive, name }) => alive && name.instance === instance);
-		const who: Process = {
+		const daemon: Process = {
 			index,
 			name: {
 				instance: `${index}-${agenda.now()}`,
@@ -284,8 +287,8 @@ export async function play(scenario: Scenario): Promise<History> {
 			keeper: undefined as never,
 			build: undefined as never,
 		};
-		const slot = disk.slotOf(who);
-		who.build = (known) =>
+		const slot = disk.slotOf(daemon);
+		daemon.build = (known) =>
 			createKeeper({
 				known,
 				credential,
@@ -297,158 +300,166 @@ export async function play(scenario: Scenario): Promise<History> {
 					interface: scenario.interface,
 					baseUrls: ["http://platform"],
 					timeoutMs: 10_000,
-					http: { send: (request) => send(who, request) },
+					http: { send: (request) => send(daemon, request) },
 					clock,
-					monitor: deaf,
+					monitor: silentMonitor,
 					stopping: neverStopping,
 				}),
 				clock,
 				random,
-				self: who.name,
+				self: daemon.name,
 				startedAt,
-				isDead: isGone,
+				isDead,
 				lockTimeoutMs: staleMs,
-				wakeAt: (at) => agenda.at(at - wallOffset, () => tick(who)),
+				wakeAt: (at) => agenda.at(at - wallOffset, () => tick(daemon)),
 				emit: () => {},
 				onBug: (error) => violate(`a bug: ${String(error)}`),
 			});
-		who.keeper = who.build(undefined);
+		daemon.keeper = daemon.build(undefined);
 		const before = processes[index];
 		if (before?.requests) inFlight -= before.requests;
 		processes = [
 			...processes.slice(0, index),
-			who,
+			daemon,
 			...processes.slice(index + 1),
 		];
 		note(`${index} starts`);
-		agenda.stir();
-		void who.keeper
+		agenda.awaitPromises();
+		void daemon.keeper
 			.reconcile(10_000)
 			.catch((error) => violate(`a bug: ${String(error)}`));
 		const beat = () => {
-			if (!who.alive || agenda.now() >= endAt) return;
-			tick(who);
+			if (!daemon.alive || agenda.now() >= endAt) return;
+			tick(daemon);
 			agenda.at(agenda.now() + tickMs, beat);
 		};
 		agenda.at(agenda.now() + tickMs * random(), beat);
 	};
 
-	const tick = (who: Process) => {
-		if (!canRun(who)) return;
+	const tick = (daemon: Process) => {
+		if (!canRun(daemon)) return;
 		const onBug = (error: unknown) => violate(`a bug: ${String(error)}`);
-		if (who.keeper.isBusy()) {
-			void who.keeper.repair().catch(onBug);
+		if (daemon.keeper.isBusy()) {
+			void daemon.keeper.repair().catch(onBug);
 			return;
 		}
-		const need = who.keeper.needs();
+		const need = daemon.keeper.needs();
 		if (need === undefined) {
-			// As with thousands of accounts: it is let go, and made again with the next need.
-			const rest = who.keeper.idle();
-			if (rest !== undefined && who.index % 2 === 0)
-				who.keeper = who.build(rest.known);
+			// As with thousands of accounts: an idle keeper is evicted, and made again.
+			const idle = daemon.keeper.idle();
+			if (idle !== undefined && daemon.index % 2 === 0)
+				daemon.keeper = daemon.build(idle.known);
 			return;
 		}
-		agenda.stir();
-		const { keeper } = who;
-		const tend = async () => {
+		agenda.awaitPromises();
+		const { keeper } = daemon;
+		const act = async () => {
 			if (need.publish) await keeper.repair();
 			if (need.more || need.adopt) await keeper.reconcile();
 		};
-		void tend().catch(onBug);
+		void act().catch(onBug);
 	};
 
-	// --- The apps: one reads every few seconds, uses the token, and reports a dead one. ---
+	// --- The app: it reads the token every 5 s, and reports it if it is dead. ---
 
 	const read = () => {
 		if (agenda.now() >= endAt) return;
 		agenda.at(agenda.now() + 5_000, read);
 		const token = disk.readToken();
-		const calm = agenda.now() - troubleAt > patienceMs;
+		const isCalm = agenda.now() - disturbedAt > allowedRecoveryMs;
 		if (token === undefined) {
 			if (
-				calm ||
-				(everPublished && disk.token === undefined && troubleAt === startAt)
+				isCalm ||
+				(everPublished && disk.token === undefined && disturbedAt === startAt)
 			)
 				violate("no readable token");
 			return;
 		}
 		const age = issuedAt[issued.indexOf(token.value)] ?? 0;
-		if (calm && hupAt !== undefined && agenda.now() - hupAt > patienceMs) {
-			// A signal to another daemon just before answers this one, too; and the
-			// stable interface may give one that is older, but new to us.
+		if (
+			isCalm &&
+			hupAt !== undefined &&
+			agenda.now() - hupAt > allowedRecoveryMs
+		) {
+			// A signal to another daemon just before may satisfy this one as well. And the
+			// stable interface may give a token that is older, but new to us.
 			if (age < hupAt - 2_000 && token.value === replacedByHup)
 				violate("a SIGHUP led to no new token");
 			hupAt = undefined;
 		}
 		const good = platform.isAlive(appid, token.value, agenda.now());
 		if (!good || token.expiresAt <= wall()) {
-			// force_refresh ends the old token while the new one is on its way to disk.
+			// After force_refresh the old token is dead before the new one is on disk.
 			const isOnItsWay = agenda.now() - (forces.at(-1) ?? startAt) < 1_000;
-			if (calm && !isOnItsWay)
+			if (isCalm && !isOnItsWay)
 				violate(`a dead token (${good ? "by its date" : "at the platform"})`);
-			const able = processes.filter(canRun);
-			const helper = able[Math.floor(random() * able.length)];
-			agenda.stir();
-			void helper?.keeper
+			const running = processes.filter(canRun);
+			const reader = running[Math.floor(random() * running.length)];
+			agenda.awaitPromises();
+			void reader?.keeper
 				.report(token.value)
 				.catch((error) => violate(`a bug: ${String(error)}`));
 		}
 	};
 
-	const befall = (event: SimulatedEvent) => {
-		agenda.stir();
-		const who = processes[event.who % scenario.daemons];
-		if (who === undefined) return;
+	const apply = (event: SimulatedEvent) => {
+		agenda.awaitPromises();
+		const daemon = processes[event.daemon % scenario.daemons];
+		if (daemon === undefined) return;
 		note(`event ${JSON.stringify(event)}`);
-		if (!event.kind.startsWith("hup")) trouble(agenda.now());
+		if (!event.kind.startsWith("hup")) disturb(agenda.now());
 		switch (event.kind) {
 			case "kill":
-				if (who.alive) die(who, "a signal");
+				if (daemon.alive) die(daemon, "a signal");
 				break;
 			case "die-at":
-				who.doom = { effects: event.effect, acted: event.acted, suspendMs: 0 };
+				daemon.doom = {
+					effects: event.effect,
+					acted: event.acted,
+					suspendMs: 0,
+				};
 				break;
 			case "suspend-at":
-				who.doom = {
+				daemon.doom = {
 					effects: event.effect,
 					acted: false,
 					suspendMs: event.seconds * 1000,
 				};
 				break;
 			case "suspend":
-				if (canRun(who)) suspend(who, event.seconds * 1000);
+				if (canRun(daemon)) suspend(daemon, event.seconds * 1000);
 				break;
 			case "hup":
-				if (!canRun(who)) break;
-				void who.keeper.force();
+				if (!canRun(daemon)) break;
+				void daemon.keeper.force();
 				hupAt = agenda.now();
 				replacedByHup = disk.readToken()?.value;
 				break;
 			case "hup-and-die":
-				if (!canRun(who)) break;
-				who.doom = {
+				if (!canRun(daemon)) break;
+				daemon.doom = {
 					effects: event.effect,
 					acted: event.acted,
 					suspendMs: 0,
 				};
-				void who.keeper.force();
+				void daemon.keeper.force();
 				break;
 			case "hup-lost-kill": {
-				if (!canRun(who)) break;
+				if (!canRun(daemon)) break;
 				fault = { mode: "lost", until: agenda.now() + 5_000 };
-				void who.keeper.force();
+				void daemon.keeper.force();
 				const kill = () => {
-					if (who.alive) die(who, "a signal");
+					if (daemon.alive) die(daemon, "a signal");
 				};
 				agenda.at(agenda.now() + event.seconds * 1000, kill);
 				break;
 			}
-			case "hup-storm": {
+			case "hup-burst": {
 				const until = agenda.now() + event.seconds * 1000;
 				const again = () => {
-					if (agenda.now() > until || !canRun(who)) return;
-					agenda.stir();
-					void who.keeper.force();
+					if (agenda.now() > until || !canRun(daemon)) return;
+					agenda.awaitPromises();
+					void daemon.keeper.force();
 					agenda.at(agenda.now() + 2_000, again);
 				};
 				again();
@@ -458,8 +469,8 @@ export async function play(scenario: Scenario): Promise<History> {
 				for (const one of processes) if (canRun(one)) void one.keeper.force();
 				break;
 			case "foreign-fetch":
-				// Our token dies at the end of the overlap, unless we fetch before.
-				trouble(agenda.now() + 300_000);
+				// Our token dies at the end of the overlap of 300 s, unless we fetch before.
+				disturb(agenda.now() + 300_000);
 				issuedAt.push(agenda.now());
 				issued.push(
 					platform.foreignFetch(appid, scenario.interface, agenda.now()),
@@ -473,11 +484,11 @@ export async function play(scenario: Scenario): Promise<History> {
 					mode: event.mode,
 					until: agenda.now() + event.seconds * 1000,
 				};
-				trouble(fault.until);
+				disturb(fault.until);
 				break;
 			case "disk-full":
 				disk.fullUntil = agenda.now() + event.seconds * 1000;
-				trouble(disk.fullUntil);
+				disturb(disk.fullUntil);
 				break;
 			case "tamper":
 				if (event.how === "delete") disk.token = undefined;
@@ -500,7 +511,7 @@ export async function play(scenario: Scenario): Promise<History> {
 	}
 	agenda.at(startAt + 10_000, read);
 	for (const event of scenario.events)
-		agenda.at(startAt + event.at * (endAt - startAt), () => befall(event));
+		agenda.at(startAt + event.at * (endAt - startAt), () => apply(event));
 	await agenda.run(endAt);
 
 	for (const [index, at] of calls.entries()) {
@@ -510,11 +521,11 @@ export async function play(scenario: Scenario): Promise<History> {
 		const steps = scenario.events.filter(
 			({ kind }) => kind === "clock-step",
 		).length;
-		// Beyond the budget there is one attempt per twelfth of a lifetime, which may
-		// be a normal call and one with force.
+		// When the budget is used up, one attempt is allowed per twelfth of a lifetime. It
+		// may consist of a normal call and one with force.
 		const beyond = scenario.interface === "stable" ? 26 : 13;
-		// A step of the clock makes the past calls unknowable; who dies with a call
-		// under way has counted it before.
+		// After a step of the clock earlier calls do not count. A process that dies during
+		// a call has counted it before.
 		if (inWindow > (budget + beyond) * (steps + 1))
 			violate(`${inWindow} calls within one lifetime`);
 	}
@@ -529,6 +540,6 @@ export async function play(scenario: Scenario): Promise<History> {
 }
 
 const neverStopping = new AbortController().signal;
-const deaf = { serverTime() {}, answered() {} };
-/** One for all keepers. */
+const silentMonitor = { serverTime() {}, answered() {} };
+/** Shared by all keepers. */
 const noParents = new Map();
