@@ -3,54 +3,28 @@ import fs from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { systemClock } from "../../src/core/clock.ts";
-import type { Credential } from "../../src/core/credential.ts";
 import type { Remembered } from "../../src/core/ports.ts";
 import { emptyRecord, recordPathOf } from "../../src/core/record.ts";
-import {
-	createDirectoryStore,
-	type DirectoryStoreOptions,
-} from "../../src/store/directory-store.ts";
+import type { DirectoryStoreOptions } from "../../src/store/directory-store.ts";
 import { isLeftover, removeLeftovers } from "../../src/store/leftovers.ts";
 import { createOutputDirectory } from "../../src/store/output-directory.ts";
-import { nameThisProcess } from "../../src/store/process-name.ts";
 import { insteadOf, watchSyncs } from "../faults/spy.ts";
 import { newDirectory } from "../support/directory.ts";
+import { accessToken, slotIn } from "../support/slot.ts";
 
 const token = { value: "a-token", expiresAt: 2_000_000_000_000 };
 const text = '{"value":"a-token","expire":2000000000}\n';
-const credential: Credential = {
-	id: "token",
-	kind: "access_token",
-	appid: "wx1",
-	file: "token",
-	needs: [],
-	limits: {
-		refreshBeforeMs: 2_400_000,
-		cooldownMs: 0,
-		budget: 60,
-		timeoutMs: 1_500,
-	},
-};
+const credential = accessToken({ timeoutMs: 1_500 });
 const isRoot = process.getuid?.() === 0;
 
 function newStore(
 	overrides: Partial<DirectoryStoreOptions> = {},
 	remembered?: Remembered,
 ) {
-	const options = {
-		directory: createOutputDirectory(newDirectory()),
-		mode: 0o640,
-		gid: undefined,
-		self: nameThisProcess(),
-		clock: systemClock,
-		random: Math.random,
-		stopping: new AbortController().signal,
-		...overrides,
-	};
-	const path = join(options.directory.path, credential.file);
+	const directory = overrides.directory?.path ?? newDirectory();
 	return {
-		path,
-		store: createDirectoryStore(options).open(credential, remembered),
+		path: join(directory, credential.file),
+		store: slotIn(directory, credential, overrides, remembered),
 	};
 }
 
