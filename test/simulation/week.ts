@@ -22,6 +22,7 @@ import type { Knobs } from "../../src/simulator/knobs.ts";
 import { createPlatform, type Platform } from "../../src/simulator/platform.ts";
 import { createRandom } from "../../src/simulator/random.ts";
 import { type LogLine, logTo } from "../support/log-to.ts";
+import { accessToken } from "../support/slot.ts";
 import { createAgenda } from "./agenda.ts";
 import { ask, isProbe } from "./ask.ts";
 import { lastResult } from "./last-result.ts";
@@ -276,18 +277,9 @@ export async function live(plan: Plan): Promise<Story> {
 	const stopping = new AbortController().signal;
 	const baseUrls = plan.baseUrls ?? ["https://api.weixin.qq.com"];
 	const credential: Credential = {
-		id: "token",
+		...accessToken({ cooldownMs: 10_000, ...plan.rules }),
 		kind: plan.interface === "stable" ? "stable_access_token" : "access_token",
 		appid: account.appid,
-		file: "token",
-		needs: [],
-		limits: {
-			refreshBeforeMs: 2_400_000,
-			cooldownMs: 10_000,
-			budget: 60,
-			timeoutMs: 10_000,
-			...plan.rules,
-		},
 	};
 	const noParents = new Map();
 	const logEvent = createEventLog(
