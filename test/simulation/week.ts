@@ -1,9 +1,8 @@
 /**
- * One daemon with one account in virtual time, for days: the real keeper and
- * issuer, the simulator's platform, a link to each host name, and an app that
- * reads the file for every call and reports a token that is refused.
+ * One daemon with one account, for days of virtual time: the real keeper and issuer, the
+ * platform of the simulator, and a link to each host name. An app reads the file before
+ * each of its calls, and reports a token that is refused.
  */
-
 import type {
 	Credential,
 	KnownToken,
@@ -23,16 +22,17 @@ import type { Knobs } from "../../src/simulator/knobs.ts";
 import { createPlatform, type Platform } from "../../src/simulator/platform.ts";
 import { createRandom } from "../../src/simulator/random.ts";
 import { type LogLine, logTo } from "../support/log-to.ts";
+import { accessToken } from "../support/slot.ts";
 import { createAgenda } from "./agenda.ts";
 import { ask, isProbe } from "./ask.ts";
 import { lastResult } from "./last-result.ts";
 
-/** What is wrong with the way to a host. */
+/** A fault of the way to a host. */
 export interface BrokenLink {
 	readonly error: () => LinkError;
-	/** Until the caller knows. */
+	/** After so long the caller gets the error. */
 	readonly takesMs: number;
-	/** WeChat has done the work all the same; only the answer is lost. */
+	/** WeChat has processed the request, and only the answer is lost. */
 	readonly isProcessed: boolean;
 }
 
@@ -47,7 +47,7 @@ const broken = (
 	isProcessed: false,
 });
 
-/** As http.ts tells them. */
+/** With the link errors that http.ts throws for them. */
 export const brokenLinks = {
 	refused: broken("unreachable", "ECONNREFUSED", false),
 	"no such name": broken("unreachable", "EAI_AGAIN", false, 5_000),
@@ -67,6 +67,7 @@ export const brokenLinks = {
 	},
 } as const satisfies Readonly<Record<string, BrokenLink>>;
 
+/** What is played. */
 export interface Plan {
 	readonly interface: "classic" | "stable";
 	readonly days: number;
@@ -79,55 +80,59 @@ export interface Plan {
 	/** How often the app calls; default 30 s. */
 	readonly callEverySeconds?: number;
 	readonly baseUrls?: readonly string[];
-	/** What happens when, in seconds from the start. */
+	/** Faults, and what people do. */
 	readonly events?: readonly Incident[];
 }
 
+/** Something that happens in between. */
 export interface Incident {
+	/** Seconds from the start. */
 	readonly at: number;
 	readonly act: (world: World) => void;
-	/** For so many seconds from `at + deadFrom` on a dead token is nobody's fault. */
+	/** For so many seconds from `at + deadFrom` on a dead token is no violation. */
 	readonly deadFor?: number;
 	readonly deadFrom?: number;
 }
 
+/** What an incident can change or read. */
 export interface World {
 	readonly platform: Platform;
 	readonly account: { readonly appid: string; secret: string };
 	now(): number;
-	/** `undefined`: well again. */
+	/** Breaks the link to a host; `undefined` restores it. */
 	link(host: string, state: BrokenLink | undefined): void;
 	/** A new process, or a reload after `account.secret` was changed. */
 	restart(): void;
 	/** A SIGHUP. */
 	force(): void;
-	/** An app says that this token was refused. */
+	/** An app reports that this token was refused. */
 	report(value: string): void;
-	/** In so many seconds from now. */
+	/** Runs `act` in so many seconds. */
 	later(seconds: number, act: () => void): void;
-	/** The token that a reader finds now. */
+	/** The value that a reader finds now. */
 	value(): string | undefined;
 }
 
-/** A request that reached WeChat, or tried to. */
+/** A request to WeChat, whether it arrived or not. */
 export interface Call {
 	readonly at: number;
 	readonly host: string;
 	readonly isProbe: boolean;
 	readonly isForce: boolean;
-	/** Of the platform; undefined if the link broke before. */
+	/** What the platform answered; undefined if the request did not arrive. */
 	readonly outcome: string | undefined;
 }
 
+/** What happened. */
 export interface Story {
 	readonly calls: readonly Call[];
-	/** Requests for a token, one for all base URLs of an attempt. */
+	/** When a token was asked for (seconds); one for all base URLs of an attempt. */
 	readonly attempts: readonly number[];
-	/** When a new token was put on disk. */
+	/** When a new token was published (seconds). */
 	readonly publications: readonly number[];
-	/** From when to when (seconds) the file held a token that WeChat refuses, excused or not. */
+	/** From when to when (seconds) the file held a token that WeChat refuses. */
 	readonly deadSpans: readonly (readonly [number, number])[];
-	/** Those that no incident excuses. */
+	/** Those of them that no incident excuses. */
 	readonly violations: readonly (readonly [number, number])[];
 	/** The app's calls, and how many of them were refused for a dead token. */
 	readonly appCalls: number;
@@ -138,9 +143,10 @@ export interface Story {
 }
 
 const startAt = Date.UTC(2026, 0, 4, 16); // Midnight in Beijing.
-/** A token dies at WeChat some milliseconds before its successor is on disk. */
-const onItsWayMs = 1_000;
+/** A token may be dead at WeChat for some milliseconds before its successor is on disk. */
+const publishingMs = 1_000;
 
+/** Plays it, and returns what happened. Throws what the keeper throws: a bug. */
 export async function live(plan: Plan): Promise<Story> {
 	const { next: random } = createRandom(plan.seed ?? 1);
 	const agenda = createAgenda(startAt);
@@ -171,7 +177,7 @@ export async function live(plan: Plan): Promise<Story> {
 	const later = (ms: number) =>
 		new Promise<void>((resolve) => {
 			agenda.at(agenda.now() + ms, () => {
-				agenda.stir();
+				agenda.awaitPromises();
 				resolve();
 			});
 		});
@@ -182,13 +188,13 @@ export async function live(plan: Plan): Promise<Story> {
 		() => disk.token,
 		(text) => (text === undefined ? undefined : decodeToken(text)),
 	);
-	const recall = lastResult(
+	const readRecord = lastResult(
 		() => disk.state,
 		(text) => decodeRecord(text ?? ""),
 	);
 
-	/** What a reader holds from here on, or until here. */
-	const watch = () => {
+	/** Notes whether the token on disk is alive: before and after each change of it. */
+	const noteLife = () => {
 		const token = tokenOnDisk();
 		if (token === undefined) return;
 		const isGood =
@@ -208,25 +214,25 @@ export async function live(plan: Plan): Promise<Story> {
 				? { kind: "absent" }
 				: { kind: "token", token, exact: true };
 		},
-		record: recall,
+		record: readRecord,
 		snapshot: () => ({}),
 		acquire: async (): Promise<Lease> => {
 			await later(1);
 			return {
 				id: "1",
-				write: async (state) => {
+				write: async (record) => {
 					await later(5);
-					disk.state = encodeRecord(state);
+					disk.state = encodeRecord(record);
 				},
 				publish: async (token, record) => {
 					await later(5);
 					if (record !== undefined) disk.state = encodeRecord(record);
 					await later(5);
-					watch();
+					noteLife();
 					if (tokenOnDisk()?.value !== token.value)
 						publications.push(agenda.now());
 					disk.token = encodeToken(token);
-					watch();
+					noteLife();
 				},
 				release: () => later(1),
 			};
@@ -251,39 +257,29 @@ export async function live(plan: Plan): Promise<Story> {
 			await later(link.takesMs);
 			throw link.error();
 		}
-		const said = ask(platform, request, agenda.now());
-		note(said.outcome);
-		watch();
+		const answered = ask(platform, request, agenda.now());
+		note(answered.outcome);
+		noteLife();
 		await later(link?.takesMs ?? 10 + 40 * random());
 		if (link !== undefined) throw link.error();
 		return {
-			status: said.status,
-			text: said.body,
-			serverTime: Date.parse(said.headers.Date ?? ""),
+			status: answered.status,
+			text: answered.body,
+			serverTime: Date.parse(answered.headers.Date ?? ""),
 		};
 	};
 
-	// A keeper is made at nearly each tick. What all of them have in common is made
-	// once, or the week would take twice as long.
+	// A keeper is made at nearly every tick. What all of them share is made once, or a
+	// week would take twice as long.
 	const clock = { now: agenda.now, monotonic: agenda.now };
 	const http = { send };
 	const monitor = { serverTime: () => {}, answered: () => {} };
 	const stopping = new AbortController().signal;
 	const baseUrls = plan.baseUrls ?? ["https://api.weixin.qq.com"];
 	const credential: Credential = {
-		id: "token",
+		...accessToken({ cooldownMs: 10_000, ...plan.rules }),
 		kind: plan.interface === "stable" ? "stable_access_token" : "access_token",
 		appid: account.appid,
-		file: "token",
-		source: "wx1 from WeChat",
-		needs: [],
-		limits: {
-			refreshBeforeMs: 2_400_000,
-			cooldownMs: 10_000,
-			budget: 60,
-			timeoutMs: 10_000,
-			...plan.rules,
-		},
 	};
 	const noParents = new Map();
 	const logEvent = createEventLog(
@@ -341,16 +337,16 @@ export async function live(plan: Plan): Promise<Story> {
 
 	const look = () => {
 		if (!keeper.needs()) {
-			const rest = keeper.idle();
-			// As with thousands of accounts: let go, and made again for the next look.
-			if (rest !== undefined) restart(rest.known);
+			const idle = keeper.idle();
+			// As with thousands of accounts: an idle keeper is evicted, and made again.
+			if (idle !== undefined) restart(idle.known);
 			return;
 		}
-		agenda.stir();
+		agenda.awaitPromises();
 		void keeper.reconcile().catch(onBug);
 	};
 	const tick = () => {
-		watch();
+		noteLife();
 		look();
 		if (agenda.now() < endAt) agenda.at(agenda.now() + tickMs, tick);
 	};
@@ -365,7 +361,7 @@ export async function live(plan: Plan): Promise<Story> {
 		if (![40001, 40014, 42001].includes(errcode)) return;
 		if (!platform.isAlive(account.appid, token.value, agenda.now()))
 			refusedCalls += 1;
-		agenda.stir();
+		agenda.awaitPromises();
 		void keeper.report(token.value).catch(onBug);
 	};
 	const world: World = {
@@ -381,9 +377,9 @@ export async function live(plan: Plan): Promise<Story> {
 		report: (value) => void keeper.report(value).catch(onBug),
 		later: (seconds, act) =>
 			agenda.at(agenda.now() + seconds * 1000, () => {
-				agenda.stir();
+				agenda.awaitPromises();
 				act();
-				watch();
+				noteLife();
 			}),
 		value: () => tokenOnDisk()?.value,
 	};
@@ -397,7 +393,7 @@ export async function live(plan: Plan): Promise<Story> {
 	if (bug !== undefined) throw bug;
 	if (deadSince !== undefined) deadSpans.push([deadSince, endAt]);
 	const spans = deadSpans
-		.filter(([from, to]) => to - from > onItsWayMs)
+		.filter(([from, to]) => to - from > publishingMs)
 		.map(([from, to]) => [secondsAt(from), secondsAt(to)] as const);
 	return {
 		calls,
@@ -414,7 +410,7 @@ export async function live(plan: Plan): Promise<Story> {
 		appCalls,
 		refusedCalls,
 		log,
-		state: recall(),
+		state: readRecord(),
 	};
 }
 
