@@ -434,7 +434,7 @@ describe("afterStoreError", () => {
 		["what WeChat asked for goes on", now - 10, hour, hour - 10],
 		["a pause that begins now goes on", now, hour, hour],
 		["a pause that ends now does not", now - hour, hour, 0],
-["a pause that is long over does not", now - 2 * hour, hour, 0],
+		["a pause that is long over does not", now - 2 * hour, hour, 0],
 		["a pause from the future does not: the clock was set back", now + 1, 5, 0],
 	])("%s", (_what, at, waitMs, leftMs) => {
 		expect(failDisk({ at, waitMs }).waitMs).toBe(leftMs);
