@@ -269,8 +269,8 @@ function isRecord(content: unknown): content is Record<string, unknown> {
 const maxInstant = 8.64e15;
 /** The longest wait that WeChat ever asked for is a day. */
 const maxSpanMs = 7 * 86_400_000;
-/** The largest `budget` that can be configured. */
-const maxCalls = 10_000;
+/** Twice the largest `budget` that can be configured. */
+const maxCalls = 20_000;
 const maxTextLength = 4_096;
 
 /** Also of a count, or of a generation, which is at least the time. */

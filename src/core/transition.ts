@@ -207,7 +207,8 @@ function pauseAfter(
 /**
  * The pause from `at` on: what the failure's kind asks for, else 1 s doubling to
  * 60 s. Chance and the next tick stay within that minute: at most a minute after
- * a fault there is a token, and an hour of faults does not use up the budget.
+ * a fault there is a token. This holds for some fifty minutes of requests without an
+ * answer; then the default budget is used up, which leaves one call in ten minutes.
  */
 export function afterFailure(
 	failure: Omit<Failure, "attempts" | "since"> & {
