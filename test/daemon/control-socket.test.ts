@@ -12,7 +12,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { systemClock } from "../../src/core/clock.ts";
 import {
 	isOurs,
-	placeSocket,
+	openSocket,
 	removeSocket,
 } from "../../src/daemon/control-socket.ts";
 import { nameThisProcess } from "../../src/store/process-name.ts";
@@ -38,7 +38,7 @@ test("of ten that find a dead socket at the same instant, one takes its place an
 	leaveDeadSocket(path);
 	const placed = await Promise.all(
 		Array.from({ length: 10 }, () =>
-			placeSocket(newServer(), { path, gid: undefined }, parts),
+			openSocket(newServer(), { path, gid: undefined }, parts),
 		),
 	);
 	const winners = placed.filter((one) => one !== "taken");
@@ -51,8 +51,8 @@ test("the place can be left and taken again, and nothing else stays behind", asy
 	const place = { path: join(directory, "control.sock"), gid: undefined };
 	for (let round = 0; round < 3; round += 1) {
 		const server = newServer();
-		const placed = await placeSocket(server, place, parts);
-		if (placed === "taken") throw new Error("nobody else is there");
+		const placed = await openSocket(server, place, parts);
+		if (placed === "taken") throw new Error("no other process is there");
 		removeSocket(placed);
 		server.close();
 	}
@@ -69,7 +69,7 @@ test("what a process left that was killed while it opened a socket is swept late
 	const longAgo = Date.now() / 1_000 - 120;
 	for (const path of [old, foreign]) utimesSync(path, longAgo, longAgo);
 	const place = { path: join(directory, "control.sock"), gid: undefined };
-	await placeSocket(newServer(), place, parts);
+	await openSocket(newServer(), place, parts);
 	expect(readdirSync(directory).sort()).toEqual([
 		".cs-notes",
 		".csXyz789",
@@ -82,7 +82,7 @@ test("a place whose path is too long is refused with the limit, and not cut shor
 	mkdirSync(directory);
 	const path = join(directory, "c".repeat(30));
 	await expect(
-		placeSocket(newServer(), { path, gid: undefined }, parts),
+		openSocket(newServer(), { path, gid: undefined }, parts),
 	).rejects.toMatchObject({
 		kind: "refused",
 		message: expect.stringContaining("107"),
@@ -96,6 +96,6 @@ test("a directory in which everybody may replace files takes no socket", async (
 	chmodSync(directory, 0o777);
 	const path = join(directory, "control.sock");
 	await expect(
-		placeSocket(newServer(), { path, gid: undefined }, parts),
+		openSocket(newServer(), { path, gid: undefined }, parts),
 	).rejects.toMatchObject({ kind: "refused" });
 });

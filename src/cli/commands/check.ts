@@ -3,7 +3,7 @@ import { unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { loadConfig } from "../../config/config.ts";
 import { exitCode, inWords, StoreError } from "../../core/errors.ts";
-import { probePlace } from "../../daemon/control-socket.ts";
+import { probeSocketPath } from "../../daemon/control-socket.ts";
 import { type FileAttributes, publishFile } from "../../store/atomic-write.ts";
 import { prepareDirectory } from "../../store/prepare-directory.ts";
 import type { CommandLine } from "../command-line.ts";
@@ -21,7 +21,7 @@ export async function check(line: CommandLine): Promise<number> {
 	// Perhaps it is misspelt, and nobody wanted one there.
 	if (isNew) process.stdout.write(`created ${directory}\n`);
 	await probe(directory, location);
-	if (socket !== undefined) probePlace(socket);
+	if (socket !== undefined) probeSocketPath(socket);
 	if (metricsFile !== undefined) await probeMetrics(metricsFile);
 	const count =
 		accounts.length === 1 ? "1 account" : `${accounts.length} accounts`;
