@@ -1,8 +1,8 @@
-/** Groups by name, for which Node.js has no call. */
+/** Groups of the system by name, for which Node.js has no call. */
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 
-/** The id of a group given by name or id; undefined if there is none. */
+/** The id of a group that is given by name or id; undefined if there is none. Never throws. */
 export function groupId(group: string | number): number | undefined {
 	const id = typeof group === "number" ? group : Number(group || "none");
 	if (Number.isInteger(id)) return id >= 0 && id < 0xffffffff ? id : undefined;
@@ -11,6 +11,7 @@ export function groupId(group: string | number): number | undefined {
 		: undefined;
 }
 
+/** `lines` as in group(5): name, password, id and members between colons. */
 function idIn(lines: string, name: string): number | undefined {
 	for (const line of lines.split("\n")) {
 		const [found, , id] = line.split(":");
@@ -27,7 +28,7 @@ function readGroups(): string {
 	}
 }
 
-/** Groups from elsewhere (LDAP, systemd): only getent knows them. */
+/** The line of a group that is not in /etc/group, but in LDAP or systemd: getent finds it. */
 function askSystem(name: string): string {
 	if (!/^[A-Za-z_][\w.-]*\$?$/.test(name)) return "";
 	try {

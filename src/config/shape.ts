@@ -1,4 +1,7 @@
-/** The shape of the configuration file: its keys, and what each of them may be. */
+/**
+ * The shape of the configuration file: its keys, and what each of them may hold. Every
+ * problem says what stands there and what was expected.
+ */
 import { isAbsolute } from "node:path";
 import * as v from "valibot";
 import type { ConfigProblem } from "../core/errors.ts";
@@ -8,8 +11,9 @@ import { groupId } from "./group.ts";
 import { looksLikeSecret } from "./secrets.ts";
 
 /**
- * What is wrong with the shape, and the content, typed: without the keys that
- * are wrong; undefined if it is none without them.
+ * The problems of the shape, and the typed content without the wrong keys. `content`
+ * is undefined if a wrong key cannot be left out. It is needed even with problems, so
+ * that one run reports those that are found later, too.
  */
 export function checkShape(content: unknown): {
 	readonly content: ConfigContent | undefined;
@@ -20,8 +24,9 @@ export function checkShape(content: unknown): {
 	for (;;) {
 		const { success, output, issues = [] } = v.safeParse(fileSchema, rest);
 		if (success) return { content: output, problems };
-		// Of unknown keys it tells one per table at a time. What else is found later
-		// comes from what was taken away.
+		// Valibot reports one unknown key of a table at a time, so it runs again without
+		// the wrong keys. A problem of another kind that appears then is our own doing: a
+		// key that was taken away is missing.
 		const found = problems.length === 0 ? issues : issues.filter(isUnknownKey);
 		if (found.length === 0) return { content: undefined, problems };
 		problems.push(...found.map(problemOf));
@@ -35,7 +40,7 @@ function isUnknownKey({ type, expected }: v.BaseIssue<unknown>): boolean {
 	return type === "strict_object" && expected === "never";
 }
 
-/** The key, or the list in which it is a part. */
+/** Removes a key; for an element of a list, the whole list. */
 function removeAt(tree: unknown, [key = "", ...deeper]: readonly string[]) {
 	if (typeof tree !== "object" || tree === null) return;
 	const branch = (tree as Record<string, unknown>)[key];
@@ -45,14 +50,14 @@ function removeAt(tree: unknown, [key = "", ...deeper]: readonly string[]) {
 	else removeAt(branch, deeper);
 }
 
-/** A value as it stands in the file, short; never what might be a secret. */
+/** A value as it stands in the file, shortened; never one that may be a secret. */
 export function show(value: unknown, key = ""): string {
 	if (/secret/.test(key)) return "not usable";
 	switch (typeof value) {
 		case "string":
 			return showText(value, key);
 		case "number":
-			// As TOML spells what is no number for JSON.
+			// TOML has its own names for these.
 			return String(value).replace("Infinity", "inf").replace("NaN", "nan");
 		case "object":
 			if (Array.isArray(value)) return `an array of ${value.length}`;
@@ -63,9 +68,9 @@ export function show(value: unknown, key = ""): string {
 }
 
 function showText(text: string, key: string): string {
-	// Who writes text in place of a table may have written a secret into it.
+	// The text in place of a table may hold its secret.
 	if (key === "account" || key === "wechat") return "a string";
-	// In place of the appid it may be both: "wx…:secret".
+	// In place of an appid there may be appid and secret: "wx…:secret".
 	if (key === "appid") {
 		if (looksLikeSecret(text))
 			return "not shown, as it looks like an AppSecret";
@@ -78,20 +83,22 @@ function showText(text: string, key: string): string {
 	return quote(text);
 }
 
-function quote(text: string, most = 80): string {
-	return JSON.stringify(text.length > most ? `${text.slice(0, most)}…` : text);
+function quote(text: string, maxLength = 80): string {
+	return JSON.stringify(
+		text.length > maxLength ? `${text.slice(0, maxLength)}…` : text,
+	);
 }
 
-// --- Each rule's message says what was expected. ---
+// --- The rules. The message of each one says what was expected. ---
 
 function number(expected: string, allows: (value: number) => boolean) {
 	return v.optional(v.pipe(v.number(expected), v.check(allows, expected)));
 }
 
-function seconds(least: number, most: number) {
+function seconds(min: number, max: number) {
 	return number(
-		`a number of seconds, ${least} to ${most}`,
-		(value) => value >= least && value <= most,
+		`a number of seconds, ${min} to ${max}`,
+		(value) => value >= min && value <= max,
 	);
 }
 
@@ -100,6 +107,7 @@ const urlRule =
 const bareUrlRule =
 	"only scheme, host and port, such as https://api.weixin.qq.com; the path is wxtokend's matter";
 
+/** Keys of `[wechat]`; each one may stand in `[[account]]`, too. */
 const wechatKeys = {
 	interface: v.optional(
 		v.picklist(["classic", "stable"], '"classic" or "stable"'),
@@ -224,9 +232,10 @@ const fileSchema = v.strictObject(
 	missingKey({ account: accountRule }),
 );
 
+/** The content of a configuration file without mistakes. */
 export type ConfigContent = v.InferOutput<typeof fileSchema>;
 
-/** Valibot takes arrays and dates for objects, too. */
+/** An object, but no array and no date: Valibot would accept these, too. */
 function isTable(expected: string) {
 	return v.custom<Readonly<Record<string, unknown>>>(
 		(value) =>
@@ -238,14 +247,14 @@ function isTable(expected: string) {
 	);
 }
 
-/** What was expected in place of a key that is not there. */
+/** The message for a key that is missing: what was expected. */
 function missingKey(
 	rules: Readonly<Record<string, string>>,
 ): (issue: v.StrictObjectIssue) => string {
 	return ({ path }) => rules[String(path?.at(-1)?.key)] ?? "a key";
 }
 
-/** As far as the system is concerned. */
+/** The system accepts everything without a NUL. */
 function isPath(value: string): boolean {
 	return !value.includes("\0");
 }
@@ -269,6 +278,7 @@ function hasNoPath(value: string): boolean {
 
 // --- Problems in words. ---
 
+/** The path as an operator writes it, such as `wechat.base_urls[0]`. */
 function problemOf(issue: v.BaseIssue<unknown>): ConfigProblem {
 	const keys = issue.path?.map(({ key }) => key) ?? [];
 	const path = keys.reduce<string>(
@@ -298,7 +308,7 @@ function knownKeysAt(keys: readonly unknown[]): readonly string[] {
 	return configKeys.top;
 }
 
-/** All keys that a configuration may have. */
+/** All keys that a configuration may have, by table. */
 export const configKeys = {
 	top: Object.keys(fileSchema.entries),
 	wechat: Object.keys(wechatKeys),
