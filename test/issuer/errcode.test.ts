@@ -19,7 +19,7 @@ import { freePort } from "../support/free-port.ts";
 import {
 	type Attempt,
 	type Keeping,
-	type KeepingWishes,
+	type KeepingOptions,
 	keepInVirtualTime,
 } from "../support/keeping.ts";
 import { newSecret } from "../support/leaks.ts";
@@ -797,7 +797,7 @@ const dueAfter: Readonly<Record<Wire, number>> = {
 
 async function kept(
 	wire: Wire,
-	given: Partial<KeepingWishes> & { readonly knobs?: Partial<Knobs> } = {},
+	given: Partial<KeepingOptions> & { readonly knobs?: Partial<Knobs> } = {},
 ) {
 	const { knobs = {}, ...wishes } = given;
 	const { startAt = Date.UTC(2026, 0, 5, 2) } = wishes;
@@ -821,7 +821,7 @@ async function kept(
 }
 
 /** As `kept`, by a server that can do anything. */
-async function keptByRaw(wishes: Partial<KeepingWishes>) {
+async function keptByRaw(wishes: Partial<KeepingOptions>) {
 	const server: { respond: ((request: RawRequest) => void) | undefined } = {
 		respond: undefined,
 	};

@@ -3,20 +3,20 @@ import type { Account } from "../../src/config/config.ts";
 import type { Clock } from "../../src/core/clock.ts";
 import type { Credential } from "../../src/core/credential.ts";
 import type { KeeperEvent, Log, Store } from "../../src/core/ports.ts";
-import { credentialOf } from "../../src/daemon/credential-of.ts";
 import { createEventLog } from "../../src/daemon/event-log.ts";
-import { createAccessTokenIssuer } from "../../src/issuer/access-token.ts";
+import { manageAccount } from "../../src/daemon/wiring.ts";
 import type { Http } from "../../src/issuer/http.ts";
 import type { LinkMonitor } from "../../src/issuer/link-monitor.ts";
 import { createLimiter, type Limiter } from "../../src/keeper/limiter.ts";
-import {
+import type {
 	ManagedCredential,
-	type SharedParts,
+	SharedParts,
 } from "../../src/keeper/managed-credential.ts";
 import { createDirectoryStore } from "../../src/store/directory-store.ts";
 import { createOutputDirectory } from "../../src/store/output-directory.ts";
 import { livenessOf, nameThisProcess } from "../../src/store/process-name.ts";
 
+/** What the test decides; the rest is as in the daemon. */
 export interface ManagedParts {
 	readonly directory: string;
 	readonly http: Pick<Http, "send">;
@@ -31,7 +31,7 @@ export interface ManagedParts {
 	readonly onBug: (error: unknown) => void;
 }
 
-/** As one process: a store, a name and a log for all accounts that it keeps. */
+/** Keeps accounts as one process does: with one store, one name and one log for all of them. */
 export function keepAsOneProcess(parts: ManagedParts): {
 	readonly store: Store;
 	readonly manage: (account: Account) => ManagedCredential;
@@ -67,18 +67,11 @@ export function keepAsOneProcess(parts: ManagedParts): {
 	return {
 		store,
 		manage: (account) =>
-			new ManagedCredential(
-				credentialOf(account),
-				() =>
-					createAccessTokenIssuer({
-						...account,
-						http,
-						clock,
-						monitor,
-						stopping,
-					}),
-				store,
-				shared,
-			),
+			manageAccount(account, store, shared, {
+				http,
+				clock,
+				monitor,
+				stopping,
+			}),
 	};
 }
