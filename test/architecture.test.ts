@@ -154,7 +154,8 @@ test("the sources were read", () => {
 		({ file }) => file === "daemon/credential-set.ts",
 	);
 	expect(source?.imports).toContain("keeper/reconciler.ts");
-	expect(source?.imports).toContain("core/clock.ts");
+	// Type imports are read, too.
+	expect(source?.imports).toContain("core/ports.ts");
 });
 
 test("each file lies in a room of the table; only the entry stands outside", () => {

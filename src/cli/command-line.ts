@@ -51,6 +51,7 @@ export function parseCommandLine(
 		number: (flag, min = 0, max = Number.POSITIVE_INFINITY) => {
 			const text = all(flag).at(-1);
 			if (text === undefined) return undefined;
+			// `Number` takes blanks for 0.
 			const number = text.trim() === "" ? Number.NaN : Number(text);
 			if (Number.isFinite(number) && number >= min && number <= max)
 				return number;
@@ -66,8 +67,10 @@ export function parseCommandLine(
 	};
 }
 
+/** As Node.js gives it: values by flag. */
 type Parsed = ReturnType<typeof parseArgs>;
 
+/** Every option with a value may be repeated here; `value` takes the last one. */
 function parse(
 	usage: CommandUsage,
 	argv: readonly string[],
@@ -95,6 +98,7 @@ function parse(
 	}
 }
 
+/** What is wrong, in words; undefined: nothing. So are the next two. */
 function missingOperand(
 	{ operands, minOperands }: CommandUsage,
 	given: readonly string[],

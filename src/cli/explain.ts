@@ -21,6 +21,7 @@ export function explain(error: unknown): number {
 	}
 	if (error instanceof ConfigError) {
 		const { source, problems, warnings } = error;
+		// "": there is no configuration at all.
 		const where = source === "" ? "" : ` in ${source}`;
 		const count =
 			problems.length === 1 ? "1 problem" : `${problems.length} problems`;
@@ -39,6 +40,7 @@ export function explain(error: unknown): number {
 		say(`could not write the answer: ${cause}; write it to another place`);
 		return exitCode.cannotWrite;
 	}
+	// The only case with a stack: a mistake of a user must never look like a crash.
 	const stack = error instanceof Error ? error.stack : String(error);
 	say(`this is a bug, please report it:\n${stack}`);
 	return exitCode.bug;

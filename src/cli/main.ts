@@ -19,6 +19,7 @@ export async function main(
 	const [name = ""] = argv;
 	// The first use of `process.stdout` takes longer than all that `get` does.
 	if (name !== "get") handleOutputErrors(name);
+	// A bug outside of a command, for example in a timer, must also be explained.
 	process.on("uncaughtException", (error) => process.exit(explain(error)));
 	process.on("unhandledRejection", (error) => process.exit(explain(error)));
 	let code: number;
@@ -48,6 +49,7 @@ function handleOutputErrors(name: string): void {
 	process.stderr.on("error", () => {});
 }
 
+/** Returns the exit code. Throws what the command throws. */
 async function dispatch(
 	[name, ...rest]: readonly string[],
 	signals: SignalInbox | undefined,
@@ -64,6 +66,7 @@ async function dispatch(
 		return exitCode.done;
 	}
 	if (name === undefined) {
+		// stdout stays empty: a script that lacks an argument must not read help from it.
 		process.stderr.write(overview(version));
 		return exitCode.usage;
 	}
@@ -76,6 +79,7 @@ async function dispatch(
 	return perform(usage.name, line, signals);
 }
 
+/** Throws `UsageError` for an unknown command. */
 function usageOf(name: string): (typeof commands)[CommandName] {
 	if (isCommand(name)) return commands[name];
 	throw new UsageError(
@@ -114,6 +118,7 @@ async function perform(
 	}
 }
 
+/** `constructor` and the like are no commands, although every object has them. */
 function isCommand(name: string): name is CommandName {
 	return Object.hasOwn(commands, name);
 }

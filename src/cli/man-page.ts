@@ -3,6 +3,7 @@ import { type CommandUsage, commands } from "./usage.ts";
 
 /** The page in the language of roff. `version`: of wxtokend. */
 export function manPage(version: string): string {
+	// The page is made by the build, and checked by a test against the usage.
 	const all = Object.values<CommandUsage>(commands);
 	return `${[
 		`.TH WXTOKEND 8 "" "wxtokend ${version}" "System Administration"`,

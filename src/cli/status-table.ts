@@ -21,6 +21,7 @@ export function tableOf(
 	options: TableOptions,
 ): readonly string[] {
 	const { colors, now, width } = options;
+	// Colours are added after padding: escapes have no width on the terminal.
 	const paint = colors ? painted : (text: string) => text;
 	const columns = columnsThatFit(accounts, options);
 	const line = (cells: readonly string[], color?: Color) =>
@@ -139,19 +140,23 @@ function remarksOn(
 	return remarks;
 }
 
+/** When the last successful fetch was, and why. A token from before may be of unknown age. */
 function lastOf({ lastRefresh, valid }: CredentialStatus, now: number): string {
 	if (lastRefresh === null) return valid ? "unknown" : "never";
 	return `${ago(lastRefresh.at, now)} (${lastRefresh.reason})`;
 }
 
+/** When the next fetch may be made. */
 function nextOf({ nextRefreshAt }: CredentialStatus, now: number): string {
 	return nextRefreshAt === null ? "-" : ahead(nextRefreshAt, now);
 }
 
+/** `instant`: ISO 8601. */
 function ago(instant: string, now: number): string {
 	return `${inWords((now - Date.parse(instant)) / 1000)} ago`;
 }
 
+/** An instant that has passed is due at the next tick: `now`. */
 function ahead(instant: string, now: number): string {
 	const seconds = (Date.parse(instant) - now) / 1000;
 	return seconds < 1 ? "now" : `in ${inWords(seconds)}`;
@@ -171,6 +176,7 @@ function barOf({ secondsLeft, lifetime }: CredentialStatus): string {
 
 type Color = "green" | "yellow" | "red";
 
+/** Yellow needs attention, red means that apps fail. */
 function colorOf({ state }: CredentialStatus): Color {
 	switch (state) {
 		case "valid":

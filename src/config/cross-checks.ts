@@ -27,6 +27,7 @@ interface AccountNames {
 export function namesIn({
 	account,
 }: ConfigSource["content"]): readonly AccountNames[] {
+	// A value of a wrong type is a problem of the shape, and has no name.
 	const text = (value: unknown) =>
 		typeof value === "string" ? value : undefined;
 	return (Array.isArray(account) ? account : []).map((entry: unknown) => {
@@ -55,6 +56,7 @@ function findTwins({ content }: ConfigSource): readonly ConfigProblem[] {
 	const problems: ConfigProblem[] = [];
 	const appids = new Map<string, number>();
 	const files = new Map<string, number>();
+	// One problem for each account: with the same appid the default file is the same.
 	for (const [index, { appid, file }] of namesIn(content).entries()) {
 		const twin = appid === undefined ? undefined : appids.get(appid);
 		const sharer = file === undefined ? undefined : files.get(file);

@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 
 /** The id of a group that is given by name or id; undefined if there is none. Never throws. */
 export function groupId(group: string | number): number | undefined {
+	// "" would be group 0 as a number. 0xffffffff means "leave it" to chown.
 	const id = typeof group === "number" ? group : Number(group || "none");
 	if (Number.isInteger(id)) return id >= 0 && id < 0xffffffff ? id : undefined;
 	return typeof group === "string"
@@ -20,6 +21,7 @@ function idIn(lines: string, name: string): number | undefined {
 	return undefined;
 }
 
+/** "" if the file cannot be read: then getent is asked. */
 function readGroups(): string {
 	try {
 		return readFileSync("/etc/group", "utf8");
@@ -30,6 +32,7 @@ function readGroups(): string {
 
 /** The line of a group that is not in /etc/group, but in LDAP or systemd: getent finds it. */
 function askSystem(name: string): string {
+	// A name that begins with a dash would be an option of getent.
 	if (!/^[A-Za-z_][\w.-]*\$?$/.test(name)) return "";
 	try {
 		return execFileSync("getent", ["group", name], {

@@ -86,6 +86,7 @@ function secretOf(
 		problems.push({ path: `${path}.${key}`, message });
 		return undefined;
 	};
+	// With both it would be unclear which one is used after a rotation.
 	if (secret !== undefined && file !== undefined) {
 		const other = source.isEnvironment ? "WECHAT_SECRET_FILE" : "secret_file";
 		return wrong("secret", `stands beside ${other}; expected one of the two`);

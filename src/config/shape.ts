@@ -19,6 +19,7 @@ export function checkShape(content: unknown): {
 	readonly content: ConfigContent | undefined;
 	readonly problems: readonly ConfigProblem[];
 } {
+	// The input is never changed: wrong keys are removed from copies.
 	let rest = content;
 	const problems: ConfigProblem[] = [];
 	for (;;) {
@@ -36,6 +37,7 @@ export function checkShape(content: unknown): {
 	}
 }
 
+/** Valibot marks an unknown key as one of type `never`. */
 function isUnknownKey({ type, expected }: v.BaseIssue<unknown>): boolean {
 	return type === "strict_object" && expected === "never";
 }
@@ -67,6 +69,7 @@ export function show(value: unknown, key = ""): string {
 	}
 }
 
+/** By the key: a user may have written a secret in the wrong place. */
 function showText(text: string, key: string): string {
 	// The text in place of a table may hold its secret.
 	if (key === "account" || key === "wechat") return "a string";
@@ -91,6 +94,7 @@ function quote(text: string, maxLength = 80): string {
 
 // --- The rules. The message of each one says what was expected. ---
 
+/** An optional number; `expected` also stands for a wrong type. */
 function number(expected: string, allows: (value: number) => boolean) {
 	return v.optional(v.pipe(v.number(expected), v.check(allows, expected)));
 }
@@ -140,6 +144,7 @@ const fileNameRule =
 	'a bare file name: 1 to 200 of A–Z a–z 0–9 . _ -, not beginning with "." and not ending in ".lock"';
 const secretFileRule = "a path in quotes";
 
+/** Strict: an unknown key is mostly a misspelt one, whose default would be used silently. */
 const accountSchema = v.strictObject(
 	{
 		appid: v.pipe(
@@ -173,6 +178,7 @@ const socketRule = 'a path, or "" for none';
 const metricsRule = "an absolute path that ends in .prom";
 const accountRule = "at least one [[account]]";
 
+/** The whole file. Defaults are not filled in here: config.ts does that. */
 const fileSchema = v.strictObject(
 	{
 		directory: v.optional(
@@ -263,6 +269,7 @@ function isAbsolutePath(value: string): boolean {
 	return isAbsolute(value) && isPath(value);
 }
 
+/** User and password would get into errors, and a query belongs to a request. */
 function isBaseUrl(value: string): boolean {
 	if (!URL.canParse(value)) return false;
 	const { protocol, username, password, search, hash } = new URL(value);
@@ -272,6 +279,7 @@ function isBaseUrl(value: string): boolean {
 	);
 }
 
+/** A wrong URL has a problem of its own. */
 function hasNoPath(value: string): boolean {
 	return !URL.canParse(value) || new URL(value).pathname === "/";
 }
@@ -302,6 +310,7 @@ function problemOf(issue: v.BaseIssue<unknown>): ConfigProblem {
 	return { path, message: `is ${value}; expected ${issue.message}` };
 }
 
+/** The keys that are known in the table of a wrong key. */
 function knownKeysAt(keys: readonly unknown[]): readonly string[] {
 	if (keys[0] === "account") return configKeys.account;
 	if (keys[0] === "wechat" && keys.length > 1) return Object.keys(wechatKeys);

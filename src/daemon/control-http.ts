@@ -66,6 +66,7 @@ const maxUnreadBytes = 33_554_432;
 /** A server that answers requests. It does not listen yet. */
 export function createControlServer(parts: ControlServerParts): Server {
 	const deliver = createDelivery();
+	/** Connection → how many requests came on it. */
 	const asked = new WeakMap<Duplex, number>();
 	const server = createServer(
 		{
@@ -91,6 +92,7 @@ export function createControlServer(parts: ControlServerParts): Server {
 		},
 	);
 	server.maxConnections = parts.maxConnections;
+	// Node.js would answer these three without JSON, or not at all.
 	server.on("checkExpectation", (request, response) =>
 		deliver(request, response, cannotExpect),
 	);
@@ -110,6 +112,7 @@ export function failure(
 	return { status, content, headers };
 }
 
+/** Never throws: a bug is reported, and answered with a 500. */
 async function answerTo(
 	request: IncomingMessage,
 	{ answer, onBug }: ControlServerParts,
@@ -157,12 +160,14 @@ function isPlainEnough(type: string): boolean {
 	);
 }
 
+/** Sends an answer, if the client is still connected. */
 type Deliver = (
 	request: IncomingMessage,
 	response: ServerResponse,
 	answer: ControlAnswer,
 ) => void;
 
+/** For all connections of a server, which share the limit of unread answers. */
 function createDelivery(): Deliver {
 	let unreadBytes = 0;
 	return (request, response, answer) => {
@@ -201,6 +206,7 @@ function createDelivery(): Deliver {
 	};
 }
 
+/** `rawPacket`: the bytes that could not be read. */
 type ClientError = Error & { readonly rawPacket?: Buffer };
 
 /** Answers what Node.js could not read as a request, and closes the connection. */
@@ -227,6 +233,7 @@ function hangUp(socket: Duplex, answer: ControlAnswer | undefined): void {
 	);
 }
 
+/** JSON ends with a line feed, for shells. */
 function bytesOf(content: unknown): Buffer {
 	return Buffer.from(
 		typeof content === "string" ? content : `${JSON.stringify(content)}\n`,

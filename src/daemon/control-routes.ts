@@ -91,6 +91,7 @@ export function createAnswers(
 		}),
 	);
 
+	// A question only: it begins no refresh.
 	const token = ({ credential, keeper }: ManagedCredential): ControlAnswer => {
 		const current = keeper.current();
 		if (current !== undefined)
@@ -154,12 +155,14 @@ export function createAnswers(
 
 	return async (request) => {
 		const { pattern, appid } = patternOf(request.path);
+		// `hasOwn`, because a path may be the name of something that every object has.
 		const methods = Object.hasOwn(routes, pattern)
 			? routes[pattern]
 			: undefined;
 		if (methods === undefined) return unknownPath;
 		const one = appid === undefined ? undefined : parts.managed().get(appid);
 		if (appid !== undefined && one === undefined) return unknownAccount(appid);
+		// Node.js leaves the body out of an answer to HEAD.
 		const method = request.method === "HEAD" ? "GET" : request.method;
 		const route = Object.hasOwn(methods, method) ? methods[method] : undefined;
 		return route === undefined
@@ -352,6 +355,7 @@ const unknownPath = failure(404, {
 	hint: seeRoutes,
 });
 
+/** Quotes only the beginning of what the client sent. */
 function unknownAccount(appid: string): ControlAnswer {
 	return failure(404, {
 		code: "unknown-account",
@@ -360,6 +364,7 @@ function unknownAccount(appid: string): ControlAnswer {
 	});
 }
 
+/** HTTP demands the header Allow with a 405. */
 function wrongMethod(allowed: readonly string[]): ControlAnswer {
 	const all = allowed.includes("GET") ? [...allowed, "HEAD"] : allowed;
 	return failure(

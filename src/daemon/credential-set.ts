@@ -6,10 +6,8 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import { type Config, longestTimeoutMs } from "../config/config.ts";
-import type { Clock } from "../core/clock.ts";
-import type { Credential } from "../core/credential.ts";
 import { ConfigError, StoreError } from "../core/errors.ts";
-import type { KeeperEvent } from "../core/ports.ts";
+import type { Log, Store } from "../core/ports.ts";
 import type { ProcessName } from "../core/record.ts";
 import type { RefreshAnswer } from "../core/request.ts";
 import { createLimiter, maxRefreshing } from "../keeper/limiter.ts";
@@ -21,8 +19,7 @@ import {
 	sweepLeftovers,
 } from "../store/prepare-directory.ts";
 import { collectGarbage, growNewSpace, keepNewSpace } from "./heap.ts";
-import type { AdjustableLog } from "./log.ts";
-import { createWiring, type Wiring } from "./wiring.ts";
+import { createWiring, type Wiring, type WiringParts } from "./wiring.ts";
 
 /** Appid → its access token. */
 export type ManagedByAppid = ReadonlyMap<string, ManagedCredential>;
@@ -59,22 +56,6 @@ export interface CredentialSet {
 	close(): Promise<void>;
 }
 
-/** What a set of credentials is made of. */
-export interface CredentialSetParts {
-	/** The first configuration. */
-	readonly config: Config;
-	readonly env: Readonly<Record<string, string | undefined>>;
-	readonly clock: Clock;
-	readonly log: AdjustableLog;
-	/** Aborted once the daemon stops. */
-	readonly stopping: AbortSignal;
-	/** Asks for a tick at that instant, epoch ms. */
-	readonly wakeAt: (at: number) => void;
-	/** Called once for each event of each keeper. */
-	readonly emit: (credential: Credential, event: KeeperEvent) => void;
-	readonly onBug: (error: unknown) => never;
-}
-
 /** A configuration in use. */
 interface Current {
 	readonly config: Config;
@@ -84,11 +65,12 @@ interface Current {
 }
 
 /**
- * Prepares the directory and makes the keepers; nothing is fetched yet. Throws
- * `StoreError` if the directory is not fit for tokens, `ConfigError` if a
- * simulation uses it or the environment names a proxy with a wrong address.
+ * Prepares the directory and makes the keepers of `parts.config`, the first
+ * configuration; nothing is fetched yet. Throws `StoreError` if the directory is not
+ * fit for tokens, `ConfigError` if a simulation uses it or the environment names a
+ * proxy with a wrong address.
  */
-export function createCredentialSet(parts: CredentialSetParts): CredentialSet {
+export function createCredentialSet(parts: WiringParts): CredentialSet {
 	const { clock, log, onBug, stopping } = parts;
 	const wiring = createWiring({
 		...parts,
@@ -175,7 +157,7 @@ export function createCredentialSet(parts: CredentialSetParts): CredentialSet {
 function manageAll(
 	config: Config,
 	wiring: Wiring,
-	store: ReturnType<Wiring["storeAt"]>,
+	store: Store,
 	former: Current | undefined,
 ): ManagedByAppid {
 	const entries = new Map(
@@ -233,7 +215,7 @@ function summaryOf(managed: ManagedByAppid, now: number): string {
 export function reloadConfig(
 	credentials: CredentialSet,
 	read: () => Config,
-	log: AdjustableLog,
+	log: Log,
 	onReplaced: () => void,
 ): ConfigError | StoreError | undefined {
 	try {
@@ -256,10 +238,7 @@ export function reloadConfig(
 }
 
 /** Logs what works in a configuration but should not stay so. */
-export function logWarnings(
-	{ warnings }: Config,
-	log: Pick<AdjustableLog, "warn">,
-): void {
+export function logWarnings({ warnings }: Config, log: Log): void {
 	for (const warning of warnings)
 		log.warn({ event: "config.doubtful" }, warning);
 }

@@ -141,23 +141,39 @@ function assemble(options: DaemonOptions, stopping: AbortSignal) {
 		return control.moveTo(path === undefined ? undefined : { path, gid });
 	};
 
-	const reload = atMostEvery(reloadGapMs, async (): Promise<Reloaded> => {
-		log.info(
-			{ event: "reload.requested" },
-			"reading the configuration again, then a forced refresh of every account",
-		);
-		systemd.reloading();
-		const refused = reloadConfig(credentials, options.reload, log, () => {
-			void applySettings().catch(options.onBug);
-		});
-		// Also with the old configuration: new tokens are what the signal asks for.
-		const answers = await credentials.forceAll();
-		systemd.status(credentials.summary, "urgent");
-		systemd.ready();
-		return { refused, answers };
-	});
+	const reload = atMostEvery(
+		reloadGapMs,
+		(): Promise<Reloaded> =>
+			reloadOnce({ credentials, systemd, applySettings }, options),
+	);
 
 	return { credentials, control, ticker, systemd, applySettings, reload };
+}
+
+/** Takes over the new configuration if it is right, then forces a refresh of every account. */
+async function reloadOnce(
+	{
+		credentials,
+		systemd,
+		applySettings,
+	}: Pick<Daemon, "credentials" | "systemd"> & {
+		readonly applySettings: () => Promise<void>;
+	},
+	{ reload, log, onBug }: DaemonOptions,
+): Promise<Reloaded> {
+	log.info(
+		{ event: "reload.requested" },
+		"reading the configuration again, then a forced refresh of every account",
+	);
+	systemd.reloading();
+	const refused = reloadConfig(credentials, reload, log, () => {
+		void applySettings().catch(onBug);
+	});
+	// Also with the old configuration: new tokens are what the signal asks for.
+	const answers = await credentials.forceAll();
+	systemd.status(credentials.summary, "urgent");
+	systemd.ready();
+	return { refused, answers };
 }
 
 /**

@@ -138,6 +138,7 @@ export function createEventLog(
 		);
 	};
 
+	// Every kind of event is listed, so that a new one cannot be forgotten.
 	return (credential, event) => {
 		switch (event.kind) {
 			case "repaired":
@@ -255,6 +256,7 @@ function plainLine(event: PlainEvent, credential: Credential): PlainLine {
 	}
 }
 
+/** `isSame`: the stable interface gives the same token until its last minutes. */
 function refreshedLine(
 	{ current, isSame, reason, replaces, afterFailures }: EventOf<"refreshed">,
 	credential: Credential,

@@ -72,6 +72,8 @@ export function createMetrics(parts: MetricsParts): Metrics {
 	const countsOf = new Map<string, Counts>();
 	let counted = 0;
 
+	// The status of every account is read once, before the families: all figures of an
+	// account are of the same moment.
 	const render = async (): Promise<string> => {
 		const lines = [
 			renderFamily(buildInfo, [{ labels: { version }, value: 1 }]),
@@ -109,6 +111,7 @@ export function createMetrics(parts: MetricsParts): Metrics {
 	};
 }
 
+/** Every kind of event is listed, so that a new one cannot be forgotten. */
 function addEvent(counts: Counts, event: KeeperEvent): void {
 	switch (event.kind) {
 		case "asked":
@@ -315,7 +318,7 @@ function one(value: number): readonly Sample[] {
 	return [{ labels: {}, value }];
 }
 
-/** A sample for each value of the label. */
+/** A sample for each value of the label, also for one that is 0: rates need its start. */
 function by(
 	label: string,
 	counts: Readonly<Record<string, number>>,

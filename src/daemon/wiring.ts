@@ -27,7 +27,7 @@ import { keepWasmSmall } from "./heap.ts";
 
 /** What the keepers of a process are wired from. */
 export interface WiringParts {
-	/** Only for the timeout of a connection: accounts come with `manage`. */
+	/** Only for the timeout of a connection. Accounts come with `manage`, also those of a later configuration. */
 	readonly config: Config;
 	/** For the proxy. */
 	readonly env: Readonly<Record<string, string | undefined>>;

@@ -22,6 +22,7 @@ export async function check(line: CommandLine): Promise<number> {
 	for (const warning of config.warnings) tellPerson(`warning: ${warning}`);
 	const { source, accounts, directory, socket, metricsFile } = config;
 	const isNew = !existsSync(directory);
+	// From here on nothing but the disk is tried, in the same way as the daemon does.
 	const location = prepareDirectory(config, tellPerson);
 	// The name may be misspelt, so a directory that is made must be reported.
 	if (isNew) process.stdout.write(`created ${directory}\n`);

@@ -27,6 +27,8 @@ export async function get(line: CommandLine): Promise<number> {
 	const waitMs = (line.number("wait") ?? 0) * 1000;
 	const minValidMs = (line.number("min-valid") ?? 0) * 1000;
 	const giveUpAt = nowMs() + waitMs;
+	// Polling a small file costs little. A watch could miss the rename on some file
+	// systems, and would have to be loaded.
 	for (;;) {
 		const found = readToken(location.path, minValidMs);
 		if (found.value !== undefined) {
@@ -35,6 +37,7 @@ export async function get(line: CommandLine): Promise<number> {
 			print(`${found.value}\n`);
 			return exitCode.done;
 		}
+		// Without a token, what is wrong with the configuration is the better answer.
 		if (location.wrong !== undefined) throw location.wrong;
 		if (nowMs() >= giveUpAt) {
 			await complain(appid, location, found.problem);

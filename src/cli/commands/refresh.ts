@@ -22,11 +22,13 @@ const maxAtOnce = 32;
 
 /** Prints a line for each account; returns the exit code. Throws `ConfigError` and `UsageError`. */
 export async function refresh(line: CommandLine): Promise<number> {
+	// systemd sets $MAINPID for ExecReload=, and a user does not.
 	const mainPid = Number(process.env.MAINPID);
 	if (line.has("reload") && mainPid > 0) return reloadMain(mainPid, line);
 	if (line.has("reload")) mustBeAboutAll(line);
 	const location = findControl(line.value("config"), process.env);
 	for (const appid of line.operands) mustBeAppid(appid);
+	// stdin is read before the daemon is called: a wrong command line must cost nothing.
 	const stale = await staleToken(line.value("stale"));
 	const { socket } = location;
 	if (socket === undefined)
@@ -36,6 +38,7 @@ export async function refresh(line: CommandLine): Promise<number> {
 		);
 	try {
 		if (line.has("reload")) return await reload(socket);
+		// The daemon works by its old configuration, but the next start would fail.
 		if (location.wrong !== undefined)
 			tellPerson(`warning: ${location.wrong.message}`);
 		const appids =
@@ -54,6 +57,7 @@ export async function refresh(line: CommandLine): Promise<number> {
 	} catch (error) {
 		if (!(error instanceof ControlUnreachable)) throw error;
 		tellPerson(`could not refresh: ${error.message}; ${error.hint}`);
+		// A wrong configuration is the most likely reason why no daemon runs.
 		if (location.wrong !== undefined) throw location.wrong;
 		return withoutDaemon(location, line.operands);
 	}
@@ -82,6 +86,7 @@ async function reloadMain(mainPid: number, line: CommandLine): Promise<number> {
 	return exitCode.done;
 }
 
+/** Throws `UsageError` if the command line names an account or a token. */
 function mustBeAboutAll(line: CommandLine): void {
 	if (line.operands.length > 0 || line.value("stale") !== undefined)
 		throw new UsageError(
@@ -103,6 +108,7 @@ async function reload(socket: string): Promise<number> {
 	}
 	const code = failureIn(reply, "could not reload");
 	if (code === "config") return exitCode.configuration;
+	// The refresh of an account failed. Health shows whether all still have a token.
 	const { status } = await callControl(socket, {
 		method: "GET",
 		path: "/healthz",
@@ -129,6 +135,7 @@ async function staleToken(
 	let size = 0;
 	for await (const chunk of process.stdin) {
 		size += chunk.length;
+		// A file that was redirected by mistake may be large.
 		if (size > 4_096)
 			throw new UsageError("there is no token on stdin", "it is too long");
 		chunks.push(chunk);
@@ -141,6 +148,7 @@ async function staleToken(
 	);
 }
 
+/** Throws `UsageError`. An appid becomes a part of a path, so it is checked before. */
 function mustBeAppid(appid: string): void {
 	if (/^[A-Za-z0-9_-]{1,64}$/.test(appid)) return;
 	throw new UsageError(
@@ -149,6 +157,7 @@ function mustBeAppid(appid: string): void {
 	);
 }
 
+/** From the daemon, which may have other accounts than the configuration on disk. */
 async function allAppids(socket: string): Promise<readonly string[]> {
 	const { status, content } = await callControl(socket, {
 		method: "GET",
@@ -190,6 +199,7 @@ interface Failure {
 	readonly hint?: string;
 }
 
+/** What the outcome means for the person, and what to do next. */
 function successIn({ content }: ControlReply): string {
 	const { outcome, expire } = content as {
 		readonly outcome: "refreshed" | "already-fresh" | "alive";
@@ -208,6 +218,7 @@ function successIn({ content }: ControlReply): string {
 	}
 }
 
+/** Whether apps still have a valid token after a failed refresh. */
 async function hasToken(socket: string, appid: string): Promise<boolean> {
 	const { content } = await callControl(socket, {
 		method: "GET",

@@ -70,6 +70,7 @@ async function runSimulated(
 	signals: SignalInbox,
 ): Promise<number> {
 	const given = file ?? (env.WXTOKEND_CONFIG || undefined);
+	// Without a directory of the user, the tokens lie in one that is removed at the end.
 	const directory = env.WXTOKEND_DIRECTORY || env.RUNTIME_DIRECTORY;
 	if (given || directory) return runSimulator(given, directory, env, signals);
 	const temporary = mkdtempSync(join(tmpdir(), "wxtokend-"));
@@ -93,11 +94,14 @@ async function runSimulator(
 	const isMadeUp = !given && !env.WECHAT_APPID;
 	const first = loadSimulated(given, settings);
 	prepareDirectory(first, tellPerson);
+	// Marks the directory, so that simulated tokens are never taken for WeChat's, even
+	// if this process is killed.
 	await beginSimulation(first, daemonAnswers, systemClock.now());
 	const simulator = await startSimulator({ accounts: first.accounts });
 	tellPerson(
 		`simulating WeChat at ${simulator.url}; tokens in ${first.directory}`,
 	);
+	// The simulator keeps its address and accounts over reloads.
 	const read = () => {
 		const config = loadSimulated(given, settings);
 		refuseOtherFiles(config, first);

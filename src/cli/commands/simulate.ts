@@ -18,6 +18,7 @@ import { tellPerson } from "../explain.ts";
  */
 export async function simulate(line: CommandLine): Promise<number> {
 	const options = optionsFrom(line);
+	// Before the server starts, so that an early signal closes it in order.
 	const stopped = stopSignal();
 	try {
 		const simulator = await startSimulator(options);
@@ -26,6 +27,7 @@ export async function simulate(line: CommandLine): Promise<number> {
 		await simulator.close();
 		return exitCode.done;
 	} catch (error) {
+		// Anything but a system error is a bug.
 		const code = errnoOf(error);
 		if (code === undefined) throw error;
 		const hint =
@@ -47,6 +49,7 @@ function optionsFrom(line: CommandLine): SimulatorOptions {
 			`--port is ${port}; expected a whole number`,
 			"give a port, or 0 for any free one",
 		);
+	// Options that were not given are left out: the simulator has its own defaults.
 	const lifetime = line.number("token-lifetime", 1, 86_400);
 	const overlap = line.number("overlap", 0, 86_400);
 	const seed = line.number("seed", 0, 2 ** 32 - 1);
@@ -89,6 +92,7 @@ function accountsOf(pairs: readonly string[]): readonly SimulatedAccount[] {
 			);
 		return { appid, secret };
 	});
+	// It would be unclear which of the two secrets is right.
 	const twice = accounts.find(
 		({ appid }, index) =>
 			accounts.findIndex((other) => other.appid === appid) !== index,

@@ -38,6 +38,7 @@ interface Seen {
 	readonly note?: string;
 }
 
+/** On stderr, so that stdout holds the report and nothing else. */
 function tell(note: string | undefined): void {
 	if (note !== undefined) tellPerson(note);
 }
@@ -48,6 +49,7 @@ function tell(note: string | undefined): void {
  */
 async function look(location: ControlLocation): Promise<Seen> {
 	const { socket, config, hidden, wrong } = location;
+	// Why the report does not come from the daemon: this, unless the daemon was asked.
 	let note = "the control socket is turned off";
 	try {
 		if (socket !== undefined) {
@@ -91,6 +93,7 @@ async function watch(
 	const stop = new AbortController();
 	for (const signal of ["SIGINT", "SIGTERM"] as const)
 		process.once(signal, () => stop.abort());
+	// A pipe or a dumb terminal gets line after line.
 	const redraws = isScreen() && print === printTable;
 	let lastNote: string | undefined;
 	while (!stop.signal.aborted) {
@@ -112,6 +115,7 @@ function printTable(report: StatusReport): void {
 	process.stdout.write(`${linesOf(report).join("\n")}\n`);
 }
 
+/** The table for this terminal, or for a pipe: then of any width and without colours. */
 function linesOf(report: StatusReport): readonly string[] {
 	const bars = isScreen();
 	const colors = bars && !process.env.NO_COLOR;
@@ -142,6 +146,7 @@ function redraw(report: StatusReport, note: string | undefined): void {
 	process.stdout.write(`\u001b[H${shown.join(toEnd)}${toEnd}\u001b[J`);
 }
 
+/** For scripts: whether apps have valid tokens, not whether the last refresh failed. */
 function codeFor({ accounts }: StatusReport): number {
 	return accounts.every(({ valid }) => valid)
 		? exitCode.done
