@@ -1,8 +1,10 @@
-/** The status of accounts as the files tell it, for when no daemon answers. */
+/**
+ * The status of accounts as the files show it, for when no daemon answers. It takes no
+ * lock and changes nothing, so every user who may read the files can ask.
+ */
 import { join } from "node:path";
 import type { Config } from "../config/config.ts";
-import { readersHint } from "../config/lookup.ts";
-import { readText } from "../config/read-text.ts";
+import { readersHint, readText } from "../config/lookup.ts";
 import { systemClock } from "../core/clock.ts";
 import type { Reading } from "../core/credential.ts";
 import { errnoOf, inWords } from "../core/errors.ts";
@@ -11,6 +13,10 @@ import { type StatusReport, statusOf } from "../core/status.ts";
 import { decodeToken } from "../core/token.ts";
 import { credentialOf } from "../daemon/credential-of.ts";
 
+/**
+ * The same report as the daemon's, with `source: "files"`. A file that cannot be read
+ * is a state of its account, and no error. Never throws.
+ */
 export function reportFromFiles({ directory, accounts }: Config): StatusReport {
 	const now = systemClock.now();
 	return {
@@ -27,13 +33,15 @@ export function reportFromFiles({ directory, accounts }: Config): StatusReport {
 				now,
 				withoutDaemon: true,
 			});
-			const isShut =
+			// Not the file is wrong, but the rights of this user.
+			const isForbidden =
 				reading.kind === "unusable" && reading.problem.includes("EACCES");
-			return isShut ? { ...status, hint: readersHint(path) } : status;
+			return isForbidden ? { ...status, hint: readersHint(path) } : status;
 		}),
 	};
 }
 
+/** Mode, owner and group are not checked: that is for writers. */
 function readingOf(path: string): Reading {
 	const found = textOf(path);
 	if (!("text" in found))
@@ -46,6 +54,7 @@ function readingOf(path: string): Reading {
 		: { kind: "token", token, exact: true };
 }
 
+/** `errno`: why it cannot be read. */
 function textOf(
 	path: string,
 ): { readonly text: string } | { readonly errno: string | undefined } {

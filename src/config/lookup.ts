@@ -1,54 +1,57 @@
 /**
- * Where an account's token file lies, for readers who want to know nothing
- * else: they may be in a hurry, and may not be allowed to read the configuration.
+ * Where token files and the control socket are, for commands that need nothing else of
+ * the configuration. Such a command shall be fast, and its user may not be allowed to
+ * read the configuration. So this file loads no validation.
  */
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, isAbsolute, join, resolve } from "node:path";
 import { parse } from "smol-toml";
 import { type ConfigProblem, errnoOf, inWords } from "../core/errors.ts";
-import { readText } from "./read-text.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
+/** Read unless `--config` or $WXTOKEND_CONFIG names another one. */
 export const defaultConfigFile = "/etc/wxtokend/config.toml";
 
-/** The directory of token files, unless the configuration names another. */
+/** The directory of token files, unless the configuration names another one. systemd sets $RUNTIME_DIRECTORY, perhaps to several. */
 export function defaultDirectory(env: Environment): string {
 	return env.RUNTIME_DIRECTORY?.split(":")[0] || "/run/wxtokend";
 }
 
+/** The name of an account's token file, unless the configuration names another one. */
 export function defaultTokenFile(appid: string): string {
 	return `wx_access_token_${appid}`;
 }
 
-export interface TokenPlace {
+/** Where a token file is. */
+export interface TokenLocation {
 	readonly path: string;
-	/** If the path is a guess: why. */
+	/** Why the path is only a guess: the problem that hides the configuration. */
 	readonly guessed?: ConfigProblem;
 }
 
 /**
- * Undefined: only the whole configuration, validated, can tell, or say what is
- * wrong with it.
+ * Where the token file of an account is. Undefined: only the whole configuration,
+ * validated, can tell, or say what is wrong with it. Never throws.
  */
 export function findToken(
 	appid: string,
 	file: string | undefined,
 	env: Environment,
-): TokenPlace | undefined {
+): TokenLocation | undefined {
 	if (!/^[A-Za-z0-9_-]{1,64}$/.test(appid)) return undefined;
 	const text = readConfigText(file, env);
-	if (typeof text === "string") return placeIn(text, appid, env);
+	if (typeof text === "string") return locationIn(text, appid, env);
 	if (text === undefined) return undefined;
 	return { ...guessedToken(appid, env), guessed: text.hidden };
 }
 
-/** Where it is by default. */
-export function guessedToken(appid: string, env: Environment): TokenPlace {
+/** Where the token file is by default. */
+export function guessedToken(appid: string, env: Environment): TokenLocation {
 	return { path: join(guessedDirectory(env), defaultTokenFile(appid)) };
 }
 
-/** Where the control socket probably is, if the configuration is not to be had, or wrong. */
+/** Where the control socket probably is, if the configuration cannot be read, or is wrong. */
 export function likelySocket(
 	file: string | undefined,
 	env: Environment,
@@ -60,18 +63,19 @@ export function likelySocket(
 		parsed(text) ?? {};
 	if (typeof directory !== "string" || typeof socket !== "string") return usual;
 	const configured = resolve(directory, socket);
-	// The daemon may run by an older one, from before somebody broke it.
+	// The daemon may still use the configuration from before the mistake.
 	return socket === "" || !existsSync(configured) ? usual : configured;
 }
 
-/** Where the files are for a user who sees no configuration. */
+/** Where the files are for a user who cannot read the configuration. */
 export function guessedDirectory(env: Environment): string {
 	return env.WXTOKEND_DIRECTORY || defaultDirectory(env);
 }
 
 /**
- * The text of the configuration file; or `hidden`, why this user sees none;
- * undefined if it is in the environment, or cannot be what was meant.
+ * The text of the configuration file. `hidden`: why this user cannot read it.
+ * Undefined: the configuration is in the environment, or the file that is named does
+ * not exist or is no file, which the validation reports. Never throws.
  */
 export function readConfigText(
 	file: string | undefined,
@@ -90,17 +94,17 @@ export function readConfigText(
 	}
 }
 
-/** For a user who may not read or use a file of ours. */
+/** The hint for a user who may not read a token file, or use the socket, at that path. */
 export function readersHint(path: string): string {
 	return `add this user to the group of the files (ls -ld ${dirname(path)} shows it: usermod -aG GROUP USER), then log in again, or restart the service that runs as it`;
 }
 
-/** Only what is plainly right; every doubt is left to the validation. */
-function placeIn(
+/** Undefined at any doubt: the validation then reports what is wrong. */
+function locationIn(
 	text: string,
 	appid: string,
 	env: Environment,
-): TokenPlace | undefined {
+): TokenLocation | undefined {
 	const content = parsed(text);
 	if (content === undefined) return undefined;
 	const { directory = defaultDirectory(env), account } = content;
@@ -119,4 +123,28 @@ function parsed(text: string): Record<string, unknown> | undefined {
 	} catch {
 		return undefined;
 	}
+}
+
+/** A file that was read. */
+export interface FoundText {
+	readonly text: string;
+	/** As `stat` has it: permission bits and kind of file. */
+	readonly mode: number;
+}
+
+/**
+ * Reads a text file. Throws what Node.js throws, and an error with the code `fifo` for
+ * a named pipe: reading it would wait until another process writes to it. A pipe that
+ * a shell hands over (`--config <(…)`) has a writer, and is read.
+ */
+export function findText(path: string): FoundText {
+	const found = statSync(path);
+	if (found.isFIFO() && !/^\/(dev|proc)\//.test(path))
+		throw Object.assign(new Error("fifo"), { code: "fifo" });
+	return { text: readFileSync(path, "utf8"), mode: found.mode };
+}
+
+/** As `findText`, without the mode. */
+export function readText(path: string): string {
+	return findText(path).text;
 }

@@ -1,4 +1,4 @@
-/** From an entry of the configuration to the credential that is kept. */
+/** From an entry of the configuration to the credential that is managed. */
 import type { Account } from "../config/config.ts";
 import type { Credential, KindName } from "../core/credential.ts";
 
@@ -7,7 +7,7 @@ const kindOf: Readonly<Record<Account["interface"], KindName>> = {
 	stable: "stable_access_token",
 };
 
-/** The access token of an account. */
+/** The access token of an account. Its id is the name of its file, which is unique. */
 export function credentialOf(account: Account): Credential {
 	const { appid, file, refreshBeforeMs, cooldownMs, budget, timeoutMs } =
 		account;
@@ -32,5 +32,5 @@ function sourceOf({ appid, baseUrls: [first = ""] }: Account): string {
 	return `${appid} from ${server}`;
 }
 
-/** One for all: ten thousand accounts have it. */
+/** One array for all credentials: ten thousand empty ones would take memory. */
 const nothing: readonly string[] = [];

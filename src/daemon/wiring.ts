@@ -1,4 +1,8 @@
-/** From a configuration to the keepers of its credentials: for the daemon, and for commands without one. */
+/**
+ * From a configuration to the keepers of its credentials, for the daemon and for the
+ * commands that do without one. The rooms meet here: a keeper gets its issuer, its
+ * store and the clock handed in.
+ */
 import {
 	type Account,
 	type Config,
@@ -8,8 +12,8 @@ import type { Clock } from "../core/clock.ts";
 import type { Credential } from "../core/credential.ts";
 import type { KeeperEvent, Log, Store } from "../core/ports.ts";
 import { createAccessTokenIssuer } from "../issuer/access-token.ts";
-import { createHttp } from "../issuer/http.ts";
-import { createLinkMonitor } from "../issuer/link-monitor.ts";
+import { createHttp, type Http } from "../issuer/http.ts";
+import { createLinkMonitor, type LinkMonitor } from "../issuer/link-monitor.ts";
 import { createLimiter, maxRefreshing } from "../keeper/limiter.ts";
 import {
 	ManagedCredential,
@@ -21,9 +25,11 @@ import { livenessOf, nameThisProcess } from "../store/process-name.ts";
 import { credentialOf } from "./credential-of.ts";
 import { keepWasmSmall } from "./heap.ts";
 
+/** What the keepers of a process are wired from. */
 export interface WiringParts {
-	/** For the timeout of a connection only: accounts come with `manage`. */
+	/** Only for the timeout of a connection. Accounts come with `manage`, also those of a later configuration. */
 	readonly config: Config;
+	/** For the proxy. */
 	readonly env: Readonly<Record<string, string | undefined>>;
 	readonly clock: Clock;
 	readonly log: Log;
@@ -36,6 +42,7 @@ export interface WiringParts {
 	readonly keepPausesFor?: readonly string[];
 }
 
+/** What all keepers of a process share, and how to make one of them. */
 export interface Wiring extends SharedParts {
 	/** The store of a directory. */
 	storeAt(location: Location): Store;
@@ -45,7 +52,7 @@ export interface Wiring extends SharedParts {
 	close(): Promise<void>;
 }
 
-/** Throws `ConfigError` if the environment names a proxy that is none. */
+/** Throws `ConfigError` if the environment names a proxy with a wrong address. */
 export function createWiring(parts: WiringParts): Wiring {
 	const { config, env, clock, log, stopping } = parts;
 	keepWasmSmall();
@@ -78,19 +85,39 @@ export function createWiring(parts: WiringParts): Wiring {
 				stopping,
 			}),
 		manage: (account, store) =>
-			new ManagedCredential(
-				credentialOf(account),
-				() =>
-					createAccessTokenIssuer({
-						...account,
-						http,
-						clock,
-						monitor,
-						stopping,
-					}),
-				store,
-				shared,
-			),
+			manageAccount(account, store, shared, {
+				http,
+				clock,
+				monitor,
+				stopping,
+			}),
 		close: () => http.close(),
 	};
+}
+
+/** What an issuer needs besides its account. */
+export interface IssuerParts {
+	readonly http: Pick<Http, "send">;
+	readonly clock: Clock;
+	readonly monitor: LinkMonitor;
+	/** Once aborted, no further base URL is tried. */
+	readonly stopping: AbortSignal;
+}
+
+/**
+ * The access token of an account, with its keeper. The issuer is made when the keeper
+ * is: most of ten thousand accounts are idle and need neither.
+ */
+export function manageAccount(
+	account: Account,
+	store: Store,
+	shared: SharedParts,
+	parts: IssuerParts,
+): ManagedCredential {
+	return new ManagedCredential(
+		credentialOf(account),
+		() => createAccessTokenIssuer({ ...account, ...parts }),
+		store,
+		shared,
+	);
 }

@@ -16,7 +16,7 @@ import { freePort } from "../support/free-port.ts";
 import {
 	type Attempt,
 	type Keeping,
-	type KeepingWishes,
+	type KeepingOptions,
 	keepInVirtualTime,
 } from "../support/keeping.ts";
 import { newSecret } from "../support/leaks.ts";
@@ -781,7 +781,7 @@ const dueAfter: Readonly<Record<Wire, number>> = {
 
 async function kept(
 	wire: Wire,
-	given: Partial<KeepingWishes> & { readonly knobs?: Partial<Knobs> } = {},
+	given: Partial<KeepingOptions> & { readonly knobs?: Partial<Knobs> } = {},
 ) {
 	const { knobs = {}, ...options } = given;
 	const { startAt = Date.UTC(2026, 0, 5, 2) } = options;
@@ -805,7 +805,7 @@ async function kept(
 }
 
 /** As `kept`, but with a raw server instead of the simulator. */
-async function keptByRaw(options: Partial<KeepingWishes>) {
+async function keptByRaw(options: Partial<KeepingOptions>) {
 	const server: { respond: ((request: RawRequest) => void) | undefined } = {
 		respond: undefined,
 	};

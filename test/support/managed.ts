@@ -18,6 +18,7 @@ import { createDirectoryStore } from "../../src/store/directory-store.ts";
 import { createOutputDirectory } from "../../src/store/output-directory.ts";
 import { livenessOf, nameThisProcess } from "../../src/store/process-name.ts";
 
+/** What the test decides; the rest is as in the daemon. */
 export interface ManagedParts {
 	readonly directory: string;
 	readonly http: Pick<Http, "send">;
@@ -38,7 +39,7 @@ export interface ManagedParts {
 	readonly storeOf?: (store: Store) => Store;
 }
 
-/** As one process: a store, a name and a log for all accounts that it keeps. */
+/** Keeps accounts as one process does: with one store, one name and one log for all of them. */
 export function keepAsOneProcess(parts: ManagedParts): {
 	readonly store: Store;
 	readonly manage: (account: Account) => ManagedCredential;
