@@ -71,3 +71,13 @@ export function createAgenda(start: number): Agenda {
 		},
 	};
 }
+
+/** Resolves after so many virtual milliseconds. */
+export function pauseOf(agenda: Agenda, ms: number): Promise<void> {
+	return new Promise((resolve) => {
+		agenda.at(agenda.now() + ms, () => {
+			agenda.awaitPromises();
+			resolve();
+		});
+	});
+}

@@ -8,14 +8,9 @@ import type {
 	KnownToken,
 	Limits,
 } from "../../src/core/credential.ts";
-import type { Lease, Slot } from "../../src/core/ports.ts";
 import type { ProcessName, SharedRecord } from "../../src/core/record.ts";
-import { decodeRecord, encodeRecord } from "../../src/core/record.ts";
-import { decodeToken, encodeToken } from "../../src/core/token.ts";
 import { createEventLog } from "../../src/daemon/event-log.ts";
 import { createAccessTokenIssuer } from "../../src/issuer/access-token.ts";
-import type { HttpAnswer, HttpRequest } from "../../src/issuer/http.ts";
-import { LinkError } from "../../src/issuer/link-error.ts";
 import { createKeeper, type Keeper } from "../../src/keeper/keeper.ts";
 import type { SimulatedAccount } from "../../src/simulator/accounts.ts";
 import type { Knobs } from "../../src/simulator/knobs.ts";
@@ -24,48 +19,12 @@ import { createRandom } from "../../src/simulator/random.ts";
 import { type LogLine, logTo } from "../support/log-to.ts";
 import { accessToken } from "../support/slot.ts";
 import { createAgenda } from "./agenda.ts";
-import { ask, isProbe } from "./ask.ts";
-import { lastResult } from "./last-result.ts";
-
-/** A fault of the way to a host. */
-export interface BrokenLink {
-	readonly error: () => LinkError;
-	/** After so long the caller gets the error. */
-	readonly takesMs: number;
-	/** WeChat has processed the request, and only the answer is lost. */
-	readonly isProcessed: boolean;
-}
-
-const broken = (
-	kind: LinkError["kind"],
-	code: string,
-	sent: boolean,
-	takesMs = 50,
-): BrokenLink => ({
-	error: () => new LinkError(kind, code, sent),
-	takesMs,
-	isProcessed: false,
-});
-
-/** With the link errors that http.ts throws for them. */
-export const brokenLinks = {
-	refused: broken("unreachable", "ECONNREFUSED", false),
-	"no such name": broken("unreachable", "EAI_AGAIN", false, 5_000),
-	blackhole: broken("unreachable", "UND_ERR_CONNECT_TIMEOUT", false, 5_000),
-	reset: broken("interrupted", "ECONNRESET", true),
-	hang: broken("timeout", "timeout", true, 10_000),
-	"bad certificate": broken("certificate", "CERT_HAS_EXPIRED", false),
-	"self-signed": broken("intercepted", "DEPTH_ZERO_SELF_SIGNED_CERT", false),
-	"502": broken("server-error", "http 502", true),
-	"502 after the work": {
-		...broken("server-error", "http 502", true),
-		isProcessed: true,
-	},
-	"hang after the work": {
-		...broken("timeout", "timeout", true, 10_000),
-		isProcessed: true,
-	},
-} as const satisfies Readonly<Record<string, BrokenLink>>;
+import { createWeekDisk } from "./week-disk.ts";
+import {
+	type BrokenLink,
+	type Call,
+	createWeekNetwork,
+} from "./week-network.ts";
 
 /** What is played. */
 export interface Plan {
@@ -113,16 +72,6 @@ export interface World {
 	value(): string | undefined;
 }
 
-/** A request to WeChat, whether it arrived or not. */
-export interface Call {
-	readonly at: number;
-	readonly host: string;
-	readonly isProbe: boolean;
-	readonly isForce: boolean;
-	/** What the platform answered; undefined if the request did not arrive. */
-	readonly outcome: string | undefined;
-}
-
 /** What happened. */
 export interface Story {
 	readonly calls: readonly Call[];
@@ -158,121 +107,31 @@ export async function live(plan: Plan): Promise<Story> {
 	});
 	const endAt = startAt + plan.days * 86_400_000;
 	const tickMs = (plan.tickSeconds ?? 5) * 1000;
-	const links = new Map<string, BrokenLink>();
-	const disk: { token: string | undefined; state: string | undefined } = {
-		token: undefined,
-		state: undefined,
-	};
-	const calls: Call[] = [];
 	const attempts: number[] = [];
-	const publications: number[] = [];
-	const deadSpans: [number, number][] = [];
 	const log: Story["log"][number][] = [];
-	let deadSince: number | undefined;
 	let appCalls = 0;
 	let refusedCalls = 0;
 	let keeper: Keeper;
 	let bug: unknown;
 
-	const later = (ms: number) =>
-		new Promise<void>((resolve) => {
-			agenda.at(agenda.now() + ms, () => {
-				agenda.awaitPromises();
-				resolve();
-			});
-		});
 	const onBug = (error: unknown) => {
 		bug ??= error;
 	};
-	const tokenOnDisk = lastResult(
-		() => disk.token,
-		(text) => (text === undefined ? undefined : decodeToken(text)),
-	);
-	const readRecord = lastResult(
-		() => disk.state,
-		(text) => decodeRecord(text ?? ""),
-	);
-
-	/** Notes whether the token on disk is alive: before and after each change of it. */
-	const noteLife = () => {
-		const token = tokenOnDisk();
-		if (token === undefined) return;
-		const isGood =
-			platform.isAlive(account.appid, token.value, agenda.now()) &&
-			token.expiresAt > agenda.now();
-		if (isGood && deadSince !== undefined) {
-			deadSpans.push([deadSince, agenda.now()]);
-			deadSince = undefined;
-		}
-		if (!isGood) deadSince ??= agenda.now();
-	};
-
-	const slot: Slot = {
-		read: () => {
-			const token = tokenOnDisk();
-			return token === undefined
-				? { kind: "absent" }
-				: { kind: "token", token, exact: true };
-		},
-		record: readRecord,
-		snapshot: () => ({}),
-		acquire: async (): Promise<Lease> => {
-			await later(1);
-			return {
-				id: "1",
-				write: async (record) => {
-					await later(5);
-					disk.state = encodeRecord(record);
-				},
-				publish: async (token, record) => {
-					await later(5);
-					if (record !== undefined) disk.state = encodeRecord(record);
-					await later(5);
-					noteLife();
-					if (tokenOnDisk()?.value !== token.value)
-						publications.push(agenda.now());
-					disk.token = encodeToken(token);
-					noteLife();
-				},
-				release: () => later(1),
-			};
-		},
-	};
-
-	const send = async (request: HttpRequest): Promise<HttpAnswer> => {
-		const { host } = new URL(request.baseUrl);
-		const isForce = request.body?.includes('"force_refresh":true') ?? false;
-		const note = (outcome: string | undefined) =>
-			calls.push({
-				at: agenda.now(),
-				host,
-				isProbe: isProbe(request),
-				isForce,
-				outcome,
-			});
-		const link = links.get(host);
-		await later(10 + 40 * random());
-		if (link !== undefined && !link.isProcessed) {
-			note(undefined);
-			await later(link.takesMs);
-			throw link.error();
-		}
-		const answered = ask(platform, request, agenda.now());
-		note(answered.outcome);
-		noteLife();
-		await later(link?.takesMs ?? 10 + 40 * random());
-		if (link !== undefined) throw link.error();
-		return {
-			status: answered.status,
-			text: answered.body,
-			serverTime: Date.parse(answered.headers.Date ?? ""),
-		};
-	};
+	const disk = createWeekDisk(agenda, ({ value, expiresAt }) => {
+		const now = agenda.now();
+		return platform.isAlive(account.appid, value, now) && expiresAt > now;
+	});
+	const network = createWeekNetwork({
+		agenda,
+		platform,
+		random,
+		noteLife: disk.noteLife,
+	});
 
 	// A keeper is made at nearly every tick. What all of them share is made once, or a
 	// week would take twice as long.
 	const clock = { now: agenda.now, monotonic: agenda.now };
-	const http = { send };
+	const http = { send: network.send };
 	const monitor = { serverTime: () => {}, answered: () => {} };
 	const stopping = new AbortController().signal;
 	const baseUrls = plan.baseUrls ?? ["https://api.weixin.qq.com"];
@@ -314,7 +173,7 @@ export async function live(plan: Plan): Promise<Story> {
 		keeper = createKeeper({
 			known,
 			credential,
-			slot,
+			slot: disk.slot,
 			parents: () => noParents,
 			issuer: {
 				probe: issuer.probe,
@@ -346,14 +205,14 @@ export async function live(plan: Plan): Promise<Story> {
 		void keeper.reconcile().catch(onBug);
 	};
 	const tick = () => {
-		noteLife();
+		disk.noteLife();
 		look();
 		if (agenda.now() < endAt) agenda.at(agenda.now() + tickMs, tick);
 	};
 	const call = () => {
 		if (agenda.now() < endAt)
 			agenda.at(agenda.now() + (plan.callEverySeconds ?? 30) * 1000, call);
-		const token = tokenOnDisk();
+		const token = disk.token();
 		if (token === undefined) return;
 		appCalls += 1;
 		const { body } = platform.use(token.value, agenda.now());
@@ -369,8 +228,8 @@ export async function live(plan: Plan): Promise<Story> {
 		account,
 		now: agenda.now,
 		link: (host, state) => {
-			if (state === undefined) links.delete(host);
-			else links.set(host, state);
+			if (state === undefined) network.links.delete(host);
+			else network.links.set(host, state);
 		},
 		restart: () => restart(),
 		force: () => void keeper.force().catch(onBug),
@@ -379,9 +238,9 @@ export async function live(plan: Plan): Promise<Story> {
 			agenda.at(agenda.now() + seconds * 1000, () => {
 				agenda.awaitPromises();
 				act();
-				noteLife();
+				disk.noteLife();
 			}),
-		value: () => tokenOnDisk()?.value,
+		value: () => disk.token()?.value,
 	};
 
 	restart();
@@ -391,27 +250,31 @@ export async function live(plan: Plan): Promise<Story> {
 		world.later(at, () => act(world));
 	await agenda.run(endAt);
 	if (bug !== undefined) throw bug;
-	if (deadSince !== undefined) deadSpans.push([deadSince, endAt]);
-	const spans = deadSpans
+	const deadSpans = disk
+		.deadSpansUntil(endAt)
 		.filter(([from, to]) => to - from > publishingMs)
 		.map(([from, to]) => [secondsAt(from), secondsAt(to)] as const);
 	return {
-		calls,
+		calls: network.calls,
 		attempts: attempts.map(secondsAt),
-		publications: publications.map(secondsAt),
-		deadSpans: spans,
-		violations: spans.filter(
-			([from, to]) =>
-				!(plan.events ?? []).some(({ at, deadFrom = 0, deadFor = 0 }) => {
-					const excusedFrom = at + deadFrom;
-					return from >= excusedFrom && to <= excusedFrom + deadFor;
-				}),
-		),
+		publications: disk.publications.map(secondsAt),
+		deadSpans,
+		violations: deadSpans.filter((span) => !isExcused(span, plan)),
 		appCalls,
 		refusedCalls,
 		log,
-		state: readRecord(),
+		state: disk.slot.record(),
 	};
+}
+
+function isExcused(
+	[from, to]: readonly [number, number],
+	{ events = [] }: Plan,
+): boolean {
+	return events.some(({ at, deadFrom = 0, deadFor = 0 }) => {
+		const excusedFrom = at + deadFrom;
+		return from >= excusedFrom && to <= excusedFrom + deadFor;
+	});
 }
 
 function secondsAt(at: number): number {
