@@ -9,9 +9,9 @@ import { systemClock } from "../core/clock.ts";
 import type { Reading } from "../core/credential.ts";
 import { errnoOf, inWords } from "../core/errors.ts";
 import { decodeRecord, emptyRecord, recordPathOf } from "../core/record.ts";
-import { type StatusReport, statusOf } from "../core/status.ts";
+import { reportOf, type StatusReport, statusOf } from "../core/status.ts";
 import { decodeToken } from "../core/token.ts";
-import { credentialOf } from "../daemon/credential-of.ts";
+import { credentialsOf } from "../daemon/credential-of.ts";
 
 /**
  * The same report as the daemon's, with `source: "files"`. A file that cannot be read
@@ -19,14 +19,15 @@ import { credentialOf } from "../daemon/credential-of.ts";
  */
 export function reportFromFiles({ directory, accounts }: Config): StatusReport {
 	const now = systemClock.now();
-	return {
-		source: "files",
-		accounts: accounts.map((account) => {
-			const path = join(directory, account.file);
+	const credentials = accounts.flatMap(credentialsOf);
+	return reportOf(
+		"files",
+		credentials.map((credential) => {
+			const path = join(directory, credential.file);
 			const state = textOf(recordPathOf(path));
 			const reading = readingOf(path);
 			const status = statusOf({
-				credential: credentialOf(account),
+				credential,
 				path,
 				reading,
 				record: "text" in state ? decodeRecord(state.text) : emptyRecord,
@@ -38,7 +39,7 @@ export function reportFromFiles({ directory, accounts }: Config): StatusReport {
 				reading.kind === "unusable" && reading.problem.includes("EACCES");
 			return isForbidden ? { ...status, hint: readersHint(path) } : status;
 		}),
-	};
+	);
 }
 
 /** Mode, owner and group are not checked: that is for writers. */

@@ -17,7 +17,7 @@ export interface TableOptions {
  * wrong with the account.
  */
 export function tableOf(
-	{ accounts }: StatusReport,
+	{ credentials: accounts }: StatusReport,
 	options: TableOptions,
 ): readonly string[] {
 	const { colors, now, width } = options;
@@ -94,7 +94,7 @@ function columnsThatFit(
 	const last = column("REFRESHED", (account) => lastOf(account, now));
 	const next = column("NEXT", (account) => nextOf(account, now));
 	const needed = [
-		column("APPID", ({ appid }) => appid),
+		column("APPID", nameOf),
 		column("STATE", ({ state }) => state, true),
 		column("LEFT", ({ valid, secondsLeft }) =>
 			valid ? inWords(secondsLeft) : "-",
@@ -121,12 +121,27 @@ export function inWords(seconds: number): string {
 	return minutes > 0 ? `${minutes}m${whole % 60}s` : `${whole}s`;
 }
 
+/** The appid; below it what hangs on its token. */
+function nameOf({ appid, kind, interface: wire }: CredentialStatus): string {
+	return wire === null ? `  ${kind}` : appid;
+}
+
 /** What is wrong with an account, and what to do: none, or some sentences. */
 function remarksOn(
-	{ lastError, hint }: CredentialStatus,
+	{ lastError, hint, waitsFor, guessed, overdue }: CredentialStatus,
 	now: number,
 ): readonly string[] {
 	const remarks: string[] = [];
+	if (waitsFor !== null)
+		remarks.push(
+			`waits for ${waitsFor.credential}${waitsFor.reason === null ? "" : `: ${waitsFor.reason}`}`,
+		);
+	if (overdue)
+		remarks.push("overdue: it is past its end, and WeChat still gives it");
+	else if (guessed)
+		remarks.push(
+			"guessed: WeChat does not tell when it ends, so it is asked each 5 minutes until the next change",
+		);
 	if (lastError !== null) {
 		const { message, attempts, since, nextTryAt } = lastError;
 		const times = attempts === 1 ? "once" : `${attempts} times`;

@@ -8,7 +8,11 @@ import { ConfigError, type ConfigProblem } from "../core/errors.ts";
 import type { LogLevel } from "../core/log-level.ts";
 import { findCrossProblems, namesIn, socketPath } from "./cross-checks.ts";
 import { groupId } from "./group.ts";
-import { defaultDirectory, defaultTokenFile } from "./lookup.ts";
+import {
+	defaultDirectory,
+	defaultTokenFile,
+	type TicketName,
+} from "./lookup.ts";
 import { findSecrets, looksLikeSecret } from "./secrets.ts";
 import { type ConfigContent, checkShape } from "./shape.ts";
 import {
@@ -28,6 +32,10 @@ export interface Account {
 	/** The token file's name in the directory, unique among the accounts. */
 	readonly file: string;
 	readonly interface: "classic" | "stable";
+	/** The tickets that are kept beside its token. */
+	readonly tickets: readonly TicketName[];
+	/** Copies of each of its files: "php" as the sample of WeChat's JS-SDK reads them. */
+	readonly formats: readonly "php"[];
 	/** In the order in which they are tried; at least one. */
 	readonly baseUrls: readonly string[];
 	/** For a whole request. */
@@ -157,6 +165,8 @@ function build(
 			appid: entry.appid,
 			secret: secrets[index] ?? "",
 			file: entry.file ?? defaultTokenFile(entry.appid),
+			tickets: entry.tickets ?? none,
+			formats: entry.formats ?? none,
 			interface: of.interface ?? "classic",
 			baseUrls: of.base_urls ?? defaultUrls,
 			timeoutMs: (of.timeout ?? 10) * 1000,
@@ -186,3 +196,6 @@ function build(
 
 /** The second one is only tried if the link to the first one fails. */
 const defaultUrls = ["https://api.weixin.qq.com", "https://api2.weixin.qq.com"];
+
+/** One array for all: most of ten thousand accounts have neither tickets nor formats. */
+const none: readonly never[] = [];

@@ -5,7 +5,12 @@
  */
 import { basename, dirname, resolve } from "node:path";
 import type { ConfigProblem } from "../core/errors.ts";
-import { defaultDirectory, defaultTokenFile } from "./lookup.ts";
+import {
+	defaultDirectory,
+	defaultTokenFile,
+	ticketFile,
+	ticketNames,
+} from "./lookup.ts";
 import { show } from "./shape.ts";
 import type { ConfigOptions, ConfigSource } from "./source.ts";
 
@@ -21,6 +26,8 @@ export function findCrossProblems(
 interface AccountNames {
 	readonly appid: string | undefined;
 	readonly file: string | undefined;
+	/** The files of its tickets. */
+	readonly ticketFiles: readonly string[];
 }
 
 /** The names of every account, in the order of the file. */
@@ -31,10 +38,15 @@ export function namesIn({
 	const text = (value: unknown) =>
 		typeof value === "string" ? value : undefined;
 	return (Array.isArray(account) ? account : []).map((entry: unknown) => {
-		const { appid, file } = (entry ?? {}) as Record<string, unknown>;
+		const { appid, file, tickets } = (entry ?? {}) as Record<string, unknown>;
 		const name = text(appid);
+		const kept = ticketNames.filter(
+			(ticket) => Array.isArray(tickets) && tickets.includes(ticket),
+		);
 		return {
 			appid: name,
+			ticketFiles:
+				name === undefined ? [] : kept.map((one) => ticketFile(one, name)),
 			file:
 				text(file) ?? (name === undefined ? undefined : defaultTokenFile(name)),
 		};
@@ -74,6 +86,15 @@ function findTwins({ content }: ConfigSource): readonly ConfigProblem[] {
 		if (appid !== undefined) appids.set(appid, twin ?? index);
 		if (file !== undefined) files.set(file, sharer ?? index);
 	}
+	for (const [index, { ticketFiles }] of namesIn(content).entries())
+		for (const ticket of ticketFiles) {
+			const sharer = files.get(ticket);
+			if (sharer !== undefined)
+				problems.push({
+					path: `account[${sharer}].file`,
+					message: `is ${show(ticket)}, the file of a ticket of account[${index}]; expected another name`,
+				});
+		}
 	return problems;
 }
 

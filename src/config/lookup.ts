@@ -23,6 +23,23 @@ export function defaultTokenFile(appid: string): string {
 	return `wx_access_token_${appid}`;
 }
 
+/** The tickets that an account may have, by their names in the configuration. */
+export const ticketNames = ["jsapi", "wx_card", "sdk"] as const;
+export type TicketName = (typeof ticketNames)[number];
+
+/** Whether a name is that of a published file, and no appid. */
+export function isPublishedFile(name: string): boolean {
+	return /^wx_(access_token|(jsapi|card|sdk)_ticket)_[A-Za-z0-9_-]{1,64}$/.test(
+		name,
+	);
+}
+
+/** The name of a ticket's file in the directory. */
+export function ticketFile(ticket: TicketName, appid: string): string {
+	const kind = ticket === "wx_card" ? "card" : ticket;
+	return `wx_${kind}_ticket_${appid}`;
+}
+
 /** Where a token file is. */
 export interface TokenLocation {
 	readonly path: string;
@@ -39,7 +56,8 @@ export function findToken(
 	file: string | undefined,
 	env: Environment,
 ): TokenLocation | undefined {
-	if (!/^[A-Za-z0-9_-]{1,64}$/.test(appid)) return undefined;
+	if (!isPublishedFile(appid) && !/^[A-Za-z0-9_-]{1,64}$/.test(appid))
+		return undefined;
 	const text = readConfigText(file, env);
 	if (typeof text === "string") return locationIn(text, appid, env);
 	if (text === undefined) return undefined;
@@ -48,7 +66,8 @@ export function findToken(
 
 /** Where the token file is by default. */
 export function guessedToken(appid: string, env: Environment): TokenLocation {
-	return { path: join(guessedDirectory(env), defaultTokenFile(appid)) };
+	const file = isPublishedFile(appid) ? appid : defaultTokenFile(appid);
+	return { path: join(guessedDirectory(env), file) };
 }
 
 /** Where the control socket probably is, if the configuration cannot be read, or is wrong. */
@@ -110,6 +129,18 @@ function locationIn(
 	const { directory = defaultDirectory(env), account } = content;
 	if (typeof directory !== "string" || !isAbsolute(directory)) return undefined;
 	if (!Array.isArray(account)) return undefined;
+	if (isPublishedFile(appid)) {
+		const isTicketOf = (entry: { appid?: unknown; tickets?: unknown }) =>
+			ticketNames.some(
+				(ticket) =>
+					Array.isArray(entry?.tickets) &&
+					entry.tickets.includes(ticket) &&
+					ticketFile(ticket, String(entry?.appid)) === appid,
+			);
+		return account.some(isTicketOf)
+			? { path: join(directory, appid) }
+			: undefined;
+	}
 	const found = account.filter((entry) => entry?.appid === appid);
 	const { file = defaultTokenFile(appid) } = found[0] ?? {};
 	if (found.length !== 1 || typeof file !== "string" || /[/\0]/.test(file))

@@ -8,6 +8,7 @@ import type { ConfigProblem } from "../core/errors.ts";
 import { logLevels } from "../core/log-level.ts";
 import { cronProblem } from "./cron.ts";
 import { groupId } from "./group.ts";
+import { ticketNames } from "./lookup.ts";
 import { looksLikeSecret } from "./secrets.ts";
 
 /**
@@ -144,6 +145,18 @@ const fileNameRule =
 	'a bare file name: 1 to 200 of A–Z a–z 0–9 . _ -, not beginning with "." and not ending in ".lock"';
 const secretFileRule = "a path in quotes";
 
+/** Copies of a file in forms that existing sites read. */
+const formatNames = ["php"] as const;
+
+/** A list without repetitions of some of these names. */
+function listOf<const Name extends string>(names: readonly Name[]) {
+	const rule = `a list of ${names.map((name) => `"${name}"`).join(", ")}, each once`;
+	return v.pipe(
+		v.array(v.picklist(names, rule), rule),
+		v.check((list) => new Set(list).size === list.length, rule),
+	);
+}
+
 /** Strict: an unknown key is mostly a misspelt one, whose default would be used silently. */
 const accountSchema = v.strictObject(
 	{
@@ -165,6 +178,8 @@ const accountSchema = v.strictObject(
 				v.regex(/^(?!\.)(?!.*\.lock$)[A-Za-z0-9._-]{1,200}$/, fileNameRule),
 			),
 		),
+		tickets: v.optional(listOf(ticketNames)),
+		formats: v.optional(listOf(formatNames)),
 		...wechatKeys,
 	},
 	missingKey({ appid: appidRule }),

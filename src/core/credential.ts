@@ -13,6 +13,8 @@ export interface Credential {
 	readonly appid: string;
 	/** The name of its file in the directory. */
 	readonly file: string;
+	/** Copies of the file, in the forms that existing sites read. */
+	readonly formats: readonly "php"[];
 	/**
 	 * Which account of which server issues it: what was published for another one is
 	 * not ours, though it lies in our file.

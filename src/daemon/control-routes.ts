@@ -3,13 +3,16 @@
  * Only a refresh or a reload changes anything, and no answer but that of a token or a
  * refresh holds a token.
  */
+import { randomBytes } from "node:crypto";
+import { ticketFile } from "../config/lookup.ts";
 import type { Clock } from "../core/clock.ts";
 import type { ConfigError, StoreError } from "../core/errors.ts";
+import { signPage } from "../core/jssdk.ts";
 import {
 	type RefreshAnswer,
 	stopping as stoppingFailure,
 } from "../core/request.ts";
-import type { CredentialStatus, StatusReport } from "../core/status.ts";
+import type { CredentialStatus } from "../core/status.ts";
 import type { Token } from "../core/token.ts";
 import { createYielding } from "../keeper/limiter.ts";
 import type { ManagedCredential } from "../keeper/managed-credential.ts";
@@ -20,11 +23,12 @@ import {
 	failure,
 	seeRoutes,
 } from "./control-http.ts";
+import type { ManagedSet } from "./credential-set.ts";
 
 /** What the answers are made from. */
 export interface AnswerParts {
-	/** By appid; a reload changes them. */
-	readonly managed: () => ReadonlyMap<string, ManagedCredential>;
+	/** A reload changes them. */
+	readonly managed: () => ManagedSet;
 	readonly clock: Clock;
 	/** Prometheus text. */
 	readonly metrics: () => Promise<string>;
@@ -71,14 +75,20 @@ export function createAnswers(
 	// A status of ten thousand accounts takes long to make, so requests that arrive
 	// meanwhile get the same answer.
 	const report = sharedWhileRunning(async (): Promise<ControlAnswer> => {
-		const accounts = await inSlices(parts.managed().values(), statusNow);
-		const content: StatusReport = { source: "daemon", accounts };
-		return { status: 200, content };
+		const { byAppid } = parts.managed();
+		const accounts = await inSlices(byAppid.values(), statusNow);
+		return { status: 200, content: { source: "daemon", accounts } };
+	});
+
+	const reportOnAll = sharedWhileRunning(async (): Promise<ControlAnswer> => {
+		const { byFile } = parts.managed();
+		const credentials = await inSlices(byFile.values(), statusNow);
+		return { status: 200, content: { source: "daemon", credentials } };
 	});
 
 	const health = sharedWhileRunning(async (): Promise<ControlAnswer> => {
-		const accounts = await inSlices(parts.managed().values(), statusNow);
-		return healthOf(accounts);
+		const { byFile } = parts.managed();
+		return healthOf(await inSlices(byFile.values(), statusNow));
 	});
 
 	const metrics = sharedWhileRunning(
@@ -98,8 +108,8 @@ export function createAnswers(
 			return { status: 200, content: asInFile(current) };
 		return failure(503, {
 			code: "no-token",
-			message: `could not give a token of ${credential.appid}: none is valid now`,
-			hint: `GET /v1/accounts/${credential.appid} says why`,
+			message: `could not give the value of ${credential.file}: none is valid now`,
+			hint: `GET /v1/credentials/${credential.file} says why`,
 		});
 	};
 
@@ -115,8 +125,26 @@ export function createAnswers(
 			stale === undefined ? keeper.force() : keeper.report(stale);
 		const answer = await within(refreshTimeoutMs, answered);
 		return answer === undefined
-			? stillWaiting(credential.appid)
+			? stillWaiting(credential.file)
 			: answerFor(answer);
+	};
+
+	/** The signature of a page by the ticket of that file, which stays in here. */
+	const sign = (body: string, file: string): ControlAnswer => {
+		const page = pageIn(body);
+		if ("status" in page) return page;
+		const one = parts.managed().byFile.get(file);
+		if (one === undefined || one.credential.kind !== "jsapi_ticket")
+			return noTicket(file);
+		const current = one.keeper.current();
+		if (current === undefined) return token(one);
+		const config = signPage(current.value, {
+			appId: one.credential.appid,
+			url: page.url,
+			nonceStr: randomBytes(8).toString("hex"),
+			timestamp: Math.floor(clock.now() / 1000),
+		});
+		return { status: 200, content: config };
 	};
 
 	const reload = async (): Promise<ControlAnswer> => {
@@ -151,17 +179,40 @@ export function createAnswers(
 			GET: ofAccount((_request, one) => token(one)),
 		},
 		"/v1/accounts/{appid}/refresh": { POST: ofAccount(refresh) },
+		"/v1/accounts/{appid}/jssdk": {
+			POST: ofAccount(({ body }, { credential }) =>
+				sign(body, ticketFile("jsapi", credential.appid)),
+			),
+		},
+		"/v1/credentials": { GET: reportOnAll },
+		"/v1/credentials/{file}": {
+			GET: ofAccount((_request, one) => ({
+				status: 200,
+				content: statusNow(one),
+			})),
+		},
+		"/v1/credentials/{file}/token": {
+			GET: ofAccount((_request, one) => token(one)),
+		},
+		"/v1/credentials/{file}/refresh": { POST: ofAccount(refresh) },
+		"/v1/credentials/{file}/jssdk": {
+			POST: ofAccount(({ body }, { credential }) =>
+				sign(body, credential.file),
+			),
+		},
 	};
 
 	return async (request) => {
-		const { pattern, appid } = patternOf(request.path);
+		const { pattern, appid, file } = patternOf(request.path);
 		// `hasOwn`, because a path may be the name of something that every object has.
 		const methods = Object.hasOwn(routes, pattern)
 			? routes[pattern]
 			: undefined;
 		if (methods === undefined) return unknownPath;
-		const one = appid === undefined ? undefined : parts.managed().get(appid);
+		const { byAppid, byFile } = parts.managed();
+		const one = byFile.get(file ?? "") ?? byAppid.get(appid ?? "");
 		if (appid !== undefined && one === undefined) return unknownAccount(appid);
+		if (file !== undefined && one === undefined) return unknownCredential(file);
 		// Node.js leaves the body out of an answer to HEAD.
 		const method = request.method === "HEAD" ? "GET" : request.method;
 		const route = Object.hasOwn(methods, method) ? methods[method] : undefined;
@@ -184,15 +235,56 @@ function ofAccount(
 	};
 }
 
-/** The path with `{appid}` in place of its appid, which is never decoded: appids need no escapes. */
-function patternOf(path: string): {
+/** What a path names: an account by its appid, or a credential by its file. */
+interface RoutePath {
 	readonly pattern: string;
 	readonly appid?: string;
-} {
-	const [, appid, rest] = /^\/v1\/accounts\/([^/]+)(\/.*)?$/.exec(path) ?? [];
-	return appid === undefined
-		? { pattern: path }
-		: { pattern: `/v1/accounts/{appid}${rest ?? ""}`, appid };
+	readonly file?: string;
+}
+
+/** The name in a path is never decoded: appids and file names need no escapes. */
+function patternOf(path: string): RoutePath {
+	const [, list, name = "", rest = ""] =
+		/^\/v1\/(accounts|credentials)\/([^/]+)(\/.*)?$/.exec(path) ?? [];
+	switch (list) {
+		case "accounts":
+			return { pattern: `/v1/accounts/{appid}${rest}`, appid: name };
+		case "credentials":
+			return { pattern: `/v1/credentials/{file}${rest}`, file: name };
+		default:
+			return { pattern: path };
+	}
+}
+
+/** The page that a body wants signed, or what is wrong with it. */
+function pageIn(body: string): { readonly url: string } | ControlAnswer {
+	let content: unknown;
+	try {
+		content = JSON.parse(body);
+	} catch {
+		return badPage("it is not JSON");
+	}
+	const { url } = (content ?? {}) as Record<string, unknown>;
+	if (typeof url !== "string") return badPage("url is not a string");
+	if (!/^https?:\/\/[^/\s]/.test(url))
+		return badPage("url is no http(s) address");
+	return { url };
+}
+
+function badPage(problem: string): ControlAnswer {
+	return failure(400, {
+		code: "bad-body",
+		message: `could not read the request's body: ${problem}`,
+		hint: 'send {"url":"https://…"} with the page\'s full address: location.href.split("#")[0]',
+	});
+}
+
+function noTicket(file: string): ControlAnswer {
+	return failure(404, {
+		code: "no-ticket",
+		message: `could not sign the page: there is no jsapi ticket ${JSON.stringify(file.slice(0, 200))}`,
+		hint: 'set tickets = ["jsapi"] in the account, then reload',
+	});
 }
 
 /** What the body of a refresh asks for, or what is wrong with it. */
@@ -361,6 +453,14 @@ function unknownAccount(appid: string): ControlAnswer {
 		code: "unknown-account",
 		message: `there is no account with this appid: ${JSON.stringify(appid.slice(0, 64))}`,
 		hint: "GET /v1/accounts lists them; a new one comes with a reload (SIGHUP)",
+	});
+}
+
+function unknownCredential(file: string): ControlAnswer {
+	return failure(404, {
+		code: "unknown-credential",
+		message: `there is no credential with this file: ${JSON.stringify(file.slice(0, 200))}`,
+		hint: "GET /v1/credentials lists them; a new one comes with a reload (SIGHUP)",
 	});
 }
 

@@ -6,6 +6,7 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import { type Config, longestTimeoutMs } from "../config/config.ts";
+import { ticketFile } from "../config/lookup.ts";
 import { ConfigError, StoreError } from "../core/errors.ts";
 import type { Log, Store } from "../core/ports.ts";
 import type { ProcessName } from "../core/record.ts";
@@ -13,16 +14,21 @@ import type { RefreshAnswer } from "../core/request.ts";
 import { createLimiter, maxRefreshing } from "../keeper/limiter.ts";
 import type { ManagedCredential } from "../keeper/managed-credential.ts";
 import { createReconciler, type Reconciler } from "../keeper/reconciler.ts";
+import type { Location } from "../store/atomic-write.ts";
 import {
-	type Location,
 	prepareDirectory,
 	sweepLeftovers,
 } from "../store/prepare-directory.ts";
 import { collectGarbage, growNewSpace, keepNewSpace } from "./heap.ts";
 import { createWiring, type Wiring, type WiringParts } from "./wiring.ts";
 
-/** Appid → its access token. */
-export type ManagedByAppid = ReadonlyMap<string, ManagedCredential>;
+/** The keepers of a configuration. */
+export interface ManagedSet {
+	/** Each one behind all that it needs, by the name of its file. */
+	readonly byFile: ReadonlyMap<string, ManagedCredential>;
+	/** The access tokens by appid. */
+	readonly byAppid: ReadonlyMap<string, ManagedCredential>;
+}
 
 /** The credentials of the current configuration. */
 export interface CredentialSet {
@@ -31,7 +37,7 @@ export interface CredentialSet {
 	config(): Config;
 	/** The directory of the token files, with their mode and group. */
 	location(): Location;
-	managed(): ManagedByAppid;
+	managed(): ManagedSet;
 	/** The line that `systemctl status` shows. */
 	summary(): string;
 	/** Removes what killed writers left in the directory; failures are logged. */
@@ -60,7 +66,7 @@ export interface CredentialSet {
 interface Current {
 	readonly config: Config;
 	readonly location: Location;
-	readonly managed: ManagedByAppid;
+	readonly managed: ManagedSet;
 	readonly reconciler: Reconciler;
 }
 
@@ -70,14 +76,19 @@ interface Current {
  * fit for tokens, `ConfigError` if a simulation uses it or the environment names a
  * proxy with a wrong address.
  */
-export function createCredentialSet(parts: WiringParts): CredentialSet {
+export function createCredentialSet(
+	parts: Omit<WiringParts, "find">,
+): CredentialSet {
 	const { clock, log, onBug, stopping } = parts;
 	const wiring = createWiring({
 		...parts,
+		find: (id) => current.managed.byFile.get(id),
 		emit: (credential, event) => {
 			parts.emit(credential, event);
-			if (event.kind === "refreshed" || event.kind === "adopted")
-				current.reconciler.published(credential.id);
+			if (event.kind === "refreshed" || event.kind === "adopted") {
+				if (current.reconciler.published(credential.id) > 0)
+					parts.wakeAt(clock.now());
+			}
 		},
 	});
 	const repairLimiter = createLimiter(maxRefreshing);
@@ -95,7 +106,7 @@ export function createCredentialSet(parts: WiringParts): CredentialSet {
 		const store = wiring.storeAt(location);
 		const managed = manageAll(config, wiring, store, former);
 		const reconciler = createReconciler({
-			credentials: [...managed.values()],
+			credentials: [...managed.byFile.values()],
 			watch: store.watch,
 			clock,
 			limiter: wiring.limiter,
@@ -120,8 +131,9 @@ export function createCredentialSet(parts: WiringParts): CredentialSet {
 		current = use(wanted, location, former);
 		// A keeper that is replaced must not fetch any more. One that is fetching
 		// publishes its token first: its successor waits for the lock.
-		for (const [appid, one] of former.managed)
-			if (current.managed.get(appid) !== one) void one.settle().catch(onBug);
+		for (const [file, one] of former.managed.byFile)
+			if (current.managed.byFile.get(file) !== one)
+				void one.settle().catch(onBug);
 		return true;
 	};
 
@@ -134,7 +146,7 @@ export function createCredentialSet(parts: WiringParts): CredentialSet {
 		sweep: () =>
 			sweepLeftovers(
 				current.config.directory,
-				[...current.managed.values()],
+				[...current.managed.byFile.values()],
 				log,
 			),
 		// At start another process may be fetching the same token. Waiting for its
@@ -146,7 +158,7 @@ export function createCredentialSet(parts: WiringParts): CredentialSet {
 		stop: () => current.reconciler.stop(),
 		settle: async () => {
 			await Promise.all(
-				[...current.managed.values()].map((one) => one.settle()),
+				[...current.managed.byFile.values()].map((one) => one.settle()),
 			);
 		},
 		close: () => wiring.close(),
@@ -159,24 +171,34 @@ function manageAll(
 	wiring: Wiring,
 	store: Store,
 	former: Current | undefined,
-): ManagedByAppid {
+): ManagedSet {
 	const entries = new Map(
 		former?.config.accounts.map((account) => [account.appid, account]),
 	);
 	const hasSameFiles =
 		former !== undefined && haveSameFiles(former.config, config);
-	return new Map(
-		config.accounts.map((account) => {
-			const { appid } = account;
-			const known = former?.managed.get(appid);
-			const isSame =
-				hasSameFiles && isDeepStrictEqual(entries.get(appid), account);
-			return [
-				appid,
-				known !== undefined && isSame ? known : wiring.manage(account, store),
-			];
-		}),
-	);
+	const byFile = new Map<string, ManagedCredential>();
+	const byAppid = new Map<string, ManagedCredential>();
+	for (const account of config.accounts) {
+		const { appid, tickets } = account;
+		const token = former?.managed.byAppid.get(appid);
+		const isSame =
+			hasSameFiles && isDeepStrictEqual(entries.get(appid), account);
+		const all =
+			token !== undefined && isSame
+				? [
+						token,
+						...tickets.flatMap(
+							(ticket) =>
+								former?.managed.byFile.get(ticketFile(ticket, appid)) ?? [],
+						),
+					]
+				: wiring.manage(account, store);
+		for (const one of all) byFile.set(one.credential.file, one);
+		const [first] = all;
+		if (first !== undefined) byAppid.set(appid, first);
+	}
+	return { byFile, byAppid };
 }
 
 function haveSameFiles(one: Config, other: Config): boolean {
@@ -191,10 +213,10 @@ function haveSameFiles(one: Config, other: Config): boolean {
  * How many tokens are fresh, and the first failure if there is one. A keeper that
  * is idle has a fresh token, so its files are not read: there may be ten thousand.
  */
-function summaryOf(managed: ManagedByAppid, now: number): string {
+function summaryOf({ byFile }: ManagedSet, now: number): string {
 	let fresh = 0;
 	let firstFailure = "";
-	for (const one of managed.values()) {
+	for (const one of byFile.values()) {
 		if (now < one.idleUntil) {
 			fresh += 1;
 			continue;
@@ -204,7 +226,7 @@ function summaryOf(managed: ManagedByAppid, now: number): string {
 		if (firstFailure !== "" || (valid && lastError === null)) continue;
 		firstFailure = `; ${appid}: ${lastError?.message ?? "no live token yet"}`;
 	}
-	return `${fresh} of ${managed.size} tokens fresh${firstFailure}`;
+	return `${fresh} of ${byFile.size} tokens fresh${firstFailure}`;
 }
 
 /**

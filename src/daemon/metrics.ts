@@ -7,7 +7,7 @@ import type { Credential } from "../core/credential.ts";
 import type { KeeperEvent } from "../core/ports.ts";
 import type { CredentialStatus } from "../core/status.ts";
 import { createYielding } from "../keeper/limiter.ts";
-import type { ManagedCredential } from "../keeper/managed-credential.ts";
+import type { ManagedSet } from "./credential-set.ts";
 import { type Family, renderFamily, type Sample } from "./metrics-text.ts";
 
 /** What the metrics are made from. */
@@ -16,7 +16,7 @@ export interface MetricsParts {
 	readonly version: string;
 	readonly clock: Clock;
 	/** By appid; a reload changes them. */
-	readonly managed: () => ReadonlyMap<string, ManagedCredential>;
+	readonly managed: () => ManagedSet;
 }
 
 /** The metrics of a daemon. */
@@ -81,15 +81,21 @@ export function createMetrics(parts: MetricsParts): Metrics {
 		];
 		const accounts: Seen[] = [];
 		const yielding = createYielding(sliceMs);
-		for (const one of parts.managed().values()) {
+		for (const one of parts.managed().byFile.values()) {
 			const status = one.status(clock.now());
-			accounts.push({ status, counts: countsOf.get(status.appid) ?? zero });
+			accounts.push({
+				status,
+				counts: countsOf.get(status.credential) ?? zero,
+			});
 			await yielding.yieldIfLong();
 		}
 		for (const { family, samples } of families) {
 			const rows: Sample[] = [];
 			for (const { status, counts } of accounts) {
-				const labels = { appid: status.appid };
+				const labels = {
+					appid: status.appid,
+					credential: status.credential,
+				};
 				for (const sample of samples(status, counts))
 					rows.push({ ...sample, labels: { ...labels, ...sample.labels } });
 				await yielding.yieldIfLong();
@@ -100,10 +106,10 @@ export function createMetrics(parts: MetricsParts): Metrics {
 	};
 
 	return {
-		count: ({ appid }, event) => {
+		count: ({ id }, event) => {
 			counted += 1;
-			const counts = countsOf.get(appid) ?? { ...zero };
-			countsOf.set(appid, counts);
+			const counts = countsOf.get(id) ?? { ...zero };
+			countsOf.set(id, counts);
 			addEvent(counts, event);
 		},
 		counted: () => counted,

@@ -1,7 +1,7 @@
 /** What each tick does: looks at the credentials, and at what the daemon has around them. */
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/ports.ts";
-import type { Location } from "../store/prepare-directory.ts";
+import type { Location } from "../store/atomic-write.ts";
 import type { Control } from "./control.ts";
 import type { CredentialSet } from "./credential-set.ts";
 import { type Schedule, startSchedule } from "./schedule.ts";

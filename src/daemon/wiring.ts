@@ -9,20 +9,22 @@ import {
 	longestTimeoutMs,
 } from "../config/config.ts";
 import type { Clock } from "../core/clock.ts";
-import type { Credential } from "../core/credential.ts";
+import type { Credential, CredentialId } from "../core/credential.ts";
 import type { KeeperEvent, Log, Store } from "../core/ports.ts";
 import { createAccessTokenIssuer } from "../issuer/access-token.ts";
 import { createHttp, type Http } from "../issuer/http.ts";
 import { createLinkMonitor, type LinkMonitor } from "../issuer/link-monitor.ts";
+import { createTicketIssuer, ticketTypes } from "../issuer/ticket.ts";
 import { createLimiter, maxRefreshing } from "../keeper/limiter.ts";
 import {
 	ManagedCredential,
 	type SharedParts,
 } from "../keeper/managed-credential.ts";
+import { livingParents } from "../keeper/reconciler.ts";
+import type { Location } from "../store/atomic-write.ts";
 import { createDirectoryStore } from "../store/directory-store.ts";
-import type { Location } from "../store/prepare-directory.ts";
 import { livenessOf, nameThisProcess } from "../store/process-name.ts";
-import { credentialOf } from "./credential-of.ts";
+import { credentialOf, ticketOf } from "./credential-of.ts";
 import { keepWasmSmall } from "./heap.ts";
 
 /** What the keepers of a process are wired from. */
@@ -40,14 +42,16 @@ export interface WiringParts {
 	readonly emit: (credential: Credential, event: KeeperEvent) => void;
 	readonly onBug: (error: unknown) => void;
 	readonly keepPausesFor?: readonly string[];
+	/** The keeper of a credential that another one needs. */
+	readonly find: (id: CredentialId) => ManagedCredential | undefined;
 }
 
 /** What all keepers of a process share, and how to make one of them. */
 export interface Wiring extends SharedParts {
 	/** The store of a directory. */
 	storeAt(location: Location): Store;
-	/** The keeper of an account's access token. */
-	manage(account: Account, store: Store): ManagedCredential;
+	/** The keepers of an account: of its access token first, then of its tickets. */
+	manage(account: Account, store: Store): readonly ManagedCredential[];
 	/** Closes the connections. */
 	close(): Promise<void>;
 }
@@ -73,6 +77,12 @@ export function createWiring(parts: WiringParts): Wiring {
 		emit: parts.emit,
 		onBug: parts.onBug,
 		...(parts.keepPausesFor && { keepPausesFor: parts.keepPausesFor }),
+		parentsOf: ({ needs }) => livingParents(needs, parts.find, clock.now()),
+		reportParents: (refused) => {
+			for (const [id, value] of refused ?? [])
+				void parts.find(id)?.keeper.report(value).catch(parts.onBug);
+		},
+		findParent: parts.find,
 	};
 	return {
 		...shared,
@@ -105,7 +115,7 @@ export interface IssuerParts {
 }
 
 /**
- * The access token of an account, with its keeper. The issuer is made when the keeper
+ * The credentials of an account, with their keepers. An issuer is made when its keeper
  * is: most of ten thousand accounts are idle and need neither.
  */
 export function manageAccount(
@@ -113,11 +123,27 @@ export function manageAccount(
 	store: Store,
 	shared: SharedParts,
 	parts: IssuerParts,
-): ManagedCredential {
-	return new ManagedCredential(
+): readonly ManagedCredential[] {
+	const { appid, baseUrls, timeoutMs, file: parent } = account;
+	const token = new ManagedCredential(
 		credentialOf(account),
 		() => createAccessTokenIssuer({ ...account, ...parts }),
 		store,
 		shared,
 	);
+	if (account.tickets.length === 0) return [token];
+	const tickets = account.tickets.map((ticket) => {
+		const { type } = ticketTypes[ticket];
+		return new ManagedCredential(
+			ticketOf(account, ticket),
+			() =>
+				createTicketIssuer({
+					...{ appid, type, parent, baseUrls, timeoutMs },
+					...parts,
+				}),
+			store,
+			shared,
+		);
+	});
+	return [token, ...tickets];
 }

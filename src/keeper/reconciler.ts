@@ -36,8 +36,8 @@ export interface Reconciler {
 	tick(): Promise<void>;
 	/** A forced refresh of each credential that can be forced; of many, each in its turn. */
 	forceAll(): Promise<readonly RefreshAnswer[]>;
-	/** That credential has another value: those that need it are looked at. */
-	published(id: CredentialId): void;
+	/** That credential has another value: those that need it are looked at. Returns how many. */
+	published(id: CredentialId): number;
 	stop(): void;
 }
 
@@ -63,6 +63,9 @@ const crowd = 16;
 /** Ticks in which each of them is looked at once, whatever was heard of its files. */
 const turns = 256;
 
+/** How long a chain of credentials that need each other may be. */
+const maxDepth = 4;
+
 /** A scan gives way to sockets and timers after so long. */
 const sliceMs = 10;
 
@@ -77,6 +80,9 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 	const { clock, limiter, repairLimiter, onBug } = parts;
 	const credentials = parentsFirst(parts.credentials);
 	const childrenOf = byParent(credentials);
+	const children = credentials.filter(
+		({ credential }) => credential.needs.length > 0,
+	);
 	const forcible = credentials.filter(({ credential }) => canForce(credential));
 	const watch =
 		credentials.length > maxAtOnce ? watchFiles(parts, credentials) : undefined;
@@ -193,13 +199,13 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 
 	return {
 		first: async (lockTimeoutMs) => {
-			isInFirstScan = true;
-			firstScan = scan(lockTimeoutMs);
-			const scanned = await firstScan;
-			if (scanned.pending === 0) return;
-			await new Promise<void>((done) => {
-				scanned.whenDone = done;
-			});
+			// A child can be fetched only once its parent is, which makes it dirty.
+			for (let depth = 0; depth < maxDepth; depth += 1) {
+				isInFirstScan = true;
+				firstScan = scan(lockTimeoutMs);
+				await whenDone(await firstScan);
+				if (!children.some(({ isDirty }) => isDirty)) return;
+			}
 		},
 		tick: async () => {
 			// A scan gives way between two slices. A second one that began then would take
@@ -215,13 +221,22 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 			return Promise.all(answers);
 		},
 		published: (id) => {
-			for (const child of childrenOf.get(id) ?? []) child.isDirty = true;
+			const children = childrenOf.get(id) ?? [];
+			for (const child of children) child.isDirty = true;
+			return children.length;
 		},
 		stop: () => {
 			stopped.abort();
 			watch?.stop();
 		},
 	};
+}
+
+async function whenDone(scanned: Scanned): Promise<void> {
+	if (scanned.pending === 0) return;
+	await new Promise<void>((done) => {
+		scanned.whenDone = done;
+	});
 }
 
 /**

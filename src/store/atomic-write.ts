@@ -32,6 +32,11 @@ export interface FileAttributes {
 	readonly gid: number | undefined;
 }
 
+/** Where the files of a configuration are, and with what mode and group. */
+export interface Location extends FileAttributes {
+	readonly directory: OutputDirectory;
+}
+
 /**
  * Makes a draft of the file, and publishes it: see `Draft.publish`. `directory`: the
  * one of `path`, if the caller has it. Throws `StoreError`, or what `mustBeHeld` throws.

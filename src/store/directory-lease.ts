@@ -6,10 +6,10 @@ import { StoreError } from "../core/errors.ts";
 import type { Lease } from "../core/ports.ts";
 import { encodeRecord, fenceOf, type SharedRecord } from "../core/record.ts";
 import { encodeToken } from "../core/token.ts";
+import type { Location } from "./atomic-write.ts";
 import { type Draft, draftFile, publishFile } from "./atomic-write.ts";
 import { nothing, seenIn } from "./cached-read.ts";
 import type { HeldLock } from "./lock.ts";
-import type { Location } from "./prepare-directory.ts";
 import { openRecords } from "./record-file.ts";
 import type { SlotFiles } from "./slot-files.ts";
 
@@ -92,6 +92,7 @@ export function openLease(parts: LeaseParts): Lease {
 			mustBeHeld();
 			const reading = files.readingOf({ ...nothing, stat, text });
 			files.token.learn(seenIn(stat, { isRenamed: true }), reading);
+			await files.copies.publish(token, mustBeHeld).catch(orLost);
 		},
 		release: async () => {
 			draft?.discard();

@@ -12,12 +12,12 @@ import { lockStaleOf } from "../core/limits.ts";
 import type { Remembered, Slot, Store } from "../core/ports.ts";
 import { type ProcessName, tokenFileOf } from "../core/record.ts";
 import { encodeToken } from "../core/token.ts";
+import type { Location } from "./atomic-write.ts";
 import { isUntouched, type SeenFile } from "./cached-read.ts";
 import { openLease } from "./directory-lease.ts";
 import { watchFiles } from "./file-watch.ts";
 import { isLeftover, removeLeftovers } from "./leftovers.ts";
 import { createLock, lockPathOf, type TryLock } from "./lock.ts";
-import type { Location } from "./prepare-directory.ts";
 import { openSlotFiles } from "./slot-files.ts";
 
 /** The directory, and what its locks need. */
@@ -47,7 +47,11 @@ export function createDirectoryStore(options: DirectoryStoreOptions): Store {
 			}
 		},
 		watch: (onTouched) =>
-			watchFiles(directory.path, (name) => onTouched(tokenFileOf(name))),
+			watchFiles(directory.path, (name) => {
+				const file = tokenFileOf(name);
+				onTouched(file);
+				if (file.endsWith(".php")) onTouched(file.slice(0, -".php".length));
+			}),
 	};
 }
 
@@ -57,7 +61,7 @@ function openSlot(
 	remembered: Remembered | undefined,
 ): Slot {
 	const files = openSlotFiles(options, credential, remembered);
-	const { token, record, path } = files;
+	const { token, record, path, copies } = files;
 	const tryLock = createLock({
 		...options,
 		path: lockPathOf(path),
@@ -65,7 +69,14 @@ function openSlot(
 		lastIntent: () => record.read().inFlight,
 	});
 	return {
-		read: token.read,
+		read: () => {
+			const found = token.read();
+			return found.kind === "token" &&
+				found.exact &&
+				!copies.areIntact(found.token)
+				? { ...found, exact: false }
+				: found;
+		},
 		record: record.read,
 		snapshot: (expected) => {
 			const { file, content } = token.last() ?? {};

@@ -4,6 +4,7 @@ import { basename, dirname, join } from "node:path";
 import { errnoOf } from "../core/errors.ts";
 import { recordNameOf } from "../core/record.ts";
 import { isBreakMarker } from "./break-lock.ts";
+import { phpCopyOf } from "./copies.ts";
 import { lockPathOf } from "./lock.ts";
 import { storeError } from "./store-error.ts";
 
@@ -20,7 +21,7 @@ export function isLeftover(name: string, file: string): boolean {
 }
 
 function isTemporary(name: string, file: string): boolean {
-	return [file, recordNameOf(file)].some(
+	return [file, recordNameOf(file), phpCopyOf(file)].some(
 		(target) =>
 			name.startsWith(`.${target}.`) &&
 			/^[0-9a-f]{12}\.tmp$/.test(name.slice(target.length + 2)),

@@ -3,7 +3,7 @@ import { existsSync, readdirSync } from "node:fs";
 import type { Credential } from "../core/credential.ts";
 import { StoreError } from "../core/errors.ts";
 import type { Log, Slot } from "../core/ports.ts";
-import type { FileAttributes } from "./atomic-write.ts";
+import type { FileAttributes, Location } from "./atomic-write.ts";
 import { isLeftover, removeLeftovers } from "./leftovers.ts";
 import {
 	createOutputDirectory,
@@ -22,11 +22,6 @@ export interface WantedDirectory extends FileAttributes {
 	readonly isSimulated?: boolean;
 	/** The name of the configuration, for errors. */
 	readonly source: string;
-}
-
-/** Where the files of a configuration are, and with what mode and group. */
-export interface Location extends FileAttributes {
-	readonly directory: OutputDirectory;
 }
 
 /**

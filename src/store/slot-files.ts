@@ -9,7 +9,7 @@ import {
 	type SharedRecord,
 } from "../core/record.ts";
 import { decodeToken, encodeToken } from "../core/token.ts";
-import type { FileAttributes } from "./atomic-write.ts";
+import type { FileAttributes, Location } from "./atomic-write.ts";
 import {
 	type CachedRead,
 	cachedRead,
@@ -18,7 +18,7 @@ import {
 	type SeenFile,
 	seenIn,
 } from "./cached-read.ts";
-import type { Location } from "./prepare-directory.ts";
+import { type Copies, openCopies } from "./copies.ts";
 import type { Records } from "./record-file.ts";
 
 /** The token file and the record file of a credential, as this process last saw them. */
@@ -29,6 +29,7 @@ export interface SlotFiles {
 	readonly recordPath: string;
 	readonly token: CachedRead<Reading>;
 	readonly record: CachedRead<SharedRecord>;
+	readonly copies: Copies;
 	/** The record file, kept open while this process holds the lock. */
 	records: Records | undefined;
 	/** What the token file says, if it was read as `found`. */
@@ -38,10 +39,11 @@ export interface SlotFiles {
 /** Opens and reads nothing yet. `remembered`: the last look of an earlier slot. */
 export function openSlotFiles(
 	location: Location,
-	{ file }: Credential,
+	credential: Credential,
 	remembered: Remembered | undefined,
 ): SlotFiles {
 	const { directory } = location;
+	const { file } = credential;
 	const path = `${directory.path}/${file}`;
 	const recordPath = `${directory.path}/${recordNameOf(file)}`;
 	// Every snapshot that a slot is given was made by this store.
@@ -59,6 +61,7 @@ export function openSlotFiles(
 		path,
 		recordPath,
 		records: undefined,
+		copies: openCopies(location, credential),
 		readingOf,
 		token: cachedRead(path, {
 			interpret: readingOf,

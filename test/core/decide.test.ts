@@ -29,6 +29,7 @@ const classic: Credential = {
 	kind: "access_token",
 	appid: "wx1",
 	file: "wx_access_token_wx1",
+	formats: [],
 	source: "wx1 from WeChat",
 	needs: [],
 	limits: {

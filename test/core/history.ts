@@ -103,6 +103,7 @@ function newWorld(settings: ReadonlyMap<string, string>): World {
 				kind === "stable_access_token" ? "stable_access_token" : "access_token",
 			appid: "wx1",
 			file: "token",
+			formats: [],
 			source: "wx1 from WeChat",
 			needs: [],
 			limits: {

@@ -68,6 +68,8 @@ function newScene(needs: Readonly<Record<string, readonly string[]>>) {
 			secret: "not a secret at all",
 			file: `token-${appid}`,
 			interface: "classic",
+			tickets: [],
+			formats: [],
 			baseUrls: ["http://127.0.0.1:9"],
 			timeoutMs: 10_000,
 			refreshBeforeMs: 2_400_000,

@@ -16,6 +16,8 @@ const account: Account = {
 	secret: "not a secret at all",
 	file: "token",
 	interface: "classic",
+	tickets: [],
+	formats: [],
 	baseUrls: ["http://127.0.0.1:9"],
 	timeoutMs: 10_000,
 	refreshBeforeMs: 2_400_000,

@@ -60,6 +60,8 @@ function newScene(
 			secret: "not a secret at all",
 			file: `wx_access_token_${appid}`,
 			interface: "classic",
+			tickets: [],
+			formats: [],
 			baseUrls: ["http://127.0.0.1:9"],
 			timeoutMs: 10_000,
 			refreshBeforeMs: 2_400_000,

@@ -105,6 +105,7 @@ describe("a token of another account, or of a simulator, in our file", () => {
 					kind: "access_token",
 					appid: "wx1",
 					file: "token",
+					formats: [],
 					source: "wx1 from WeChat",
 					needs: [],
 					limits: {

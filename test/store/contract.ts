@@ -19,6 +19,7 @@ export const contractCredential: Credential = {
 	kind: "access_token",
 	appid: "wx1",
 	file: "token",
+	formats: [],
 	source: "wx1 from WeChat",
 	needs: [],
 	limits: {

@@ -107,6 +107,8 @@ export function keepInVirtualTime(options: KeepingOptions): Keeping {
 		secret: newSecret(),
 		file: "wx_access_token_wx1",
 		interface: "classic",
+		tickets: [],
+		formats: [],
 		timeoutMs: 10_000,
 		refreshBeforeMs: 2_400_000,
 		cooldownMs: 10_000,

@@ -16,6 +16,7 @@ export function accessToken(limits: Partial<Limits> = {}): Credential {
 		kind: "access_token",
 		appid: "wx1",
 		file: "token",
+		formats: [],
 		source: "wx1 from WeChat",
 		needs: [],
 		limits: {

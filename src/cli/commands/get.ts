@@ -8,6 +8,7 @@ import {
 	readersHint,
 	readText,
 	type TokenLocation,
+	ticketFile,
 } from "../../config/lookup.ts";
 import { ConfigError, errnoOf, exitCode, inWords } from "../../core/errors.ts";
 import { decodeToken } from "../../core/token.ts";
@@ -86,6 +87,12 @@ async function configured(
 	});
 	const account = accounts.find((known) => known.appid === appid);
 	if (account !== undefined) return { path: join(directory, account.file) };
+	const isFile = accounts.some(
+		({ file, tickets, appid: owner }) =>
+			file === appid ||
+			tickets.some((ticket) => ticketFile(ticket, owner) === appid),
+	);
+	if (isFile) return { path: join(directory, appid) };
 	throw unknownAccount(appid, { accounts, source });
 }
 

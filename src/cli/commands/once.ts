@@ -35,7 +35,7 @@ export async function once(line: CommandLine): Promise<number> {
 		if (outcome.kind === "refreshed") {
 			const until = new Date(outcome.token.expiresAt).toISOString();
 			process.stdout.write(
-				`${one.credential.appid}: a new token, valid until ${until}\n`,
+				`${nameOf(one)}: a new ${isToken(one) ? "token" : "ticket"}, valid until ${until}\n`,
 			);
 		}
 		if (outcome.kind === "deferred") tellDeferred(one, outcome.until);
@@ -78,22 +78,37 @@ export async function withKeepers(
 		wakeAt: () => {},
 		emit: logEvent,
 		keepPausesFor,
+		find: (id) => byFile.get(id),
 		onBug: (error: unknown) => process.exit(explain(error)),
 	});
 	const store = wiring.storeAt(location);
-	const managed = config.accounts.map((account) =>
+	const managed = config.accounts.flatMap((account) =>
 		wiring.manage(account, store),
 	);
+	const byFile = new Map(managed.map((one) => [one.credential.file, one]));
 	await sweepLeftovers(config.directory, managed, log);
 	try {
-		return worstCode(
-			await Promise.all(
-				managed.map((one) => wiring.limiter.pass(() => act(one))),
-			),
-		);
+		const inTurns = (some: readonly ManagedCredential[]) =>
+			Promise.all(some.map((one) => wiring.limiter.pass(() => act(one))));
+		// A ticket hangs on its token, so the tokens come first.
+		const codes = await inTurns(managed.filter(isToken));
+		return worstCode([
+			...codes,
+			...(await inTurns(managed.filter((one) => !isToken(one)))),
+		]);
 	} finally {
 		await wiring.close();
 	}
+}
+
+function isToken({ credential }: ManagedCredential): boolean {
+	return credential.needs.length === 0;
+}
+
+/** The appid of an access token, and the file of any other credential. */
+export function nameOf(one: ManagedCredential): string {
+	const { appid, file } = one.credential;
+	return isToken(one) ? appid : file;
 }
 
 /** Says why a due token was not fetched: the exit code alone would be a riddle. */

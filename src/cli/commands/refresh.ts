@@ -1,6 +1,6 @@
 /** `wxtokend refresh`: asks the daemon for new tokens, and tells what came of it. */
 import { join } from "node:path";
-import { guessedDirectory } from "../../config/lookup.ts";
+import { guessedDirectory, isPublishedFile } from "../../config/lookup.ts";
 import { exitCode, UsageError } from "../../core/errors.ts";
 import type { StatusReport } from "../../core/status.ts";
 import type { CommandLine } from "../command-line.ts";
@@ -27,7 +27,7 @@ export async function refresh(line: CommandLine): Promise<number> {
 	if (line.has("reload") && mainPid > 0) return reloadMain(mainPid, line);
 	if (line.has("reload")) mustBeAboutAll(line);
 	const location = findControl(line.value("config"), process.env);
-	for (const appid of line.operands) mustBeAppid(appid);
+	for (const appid of line.operands) mustBeName(appid);
 	// stdin is read before the daemon is called: a wrong command line must cost nothing.
 	const stale = await staleToken(line.value("stale"));
 	const { socket } = location;
@@ -149,10 +149,10 @@ async function staleToken(
 }
 
 /** Throws `UsageError`. An appid becomes a part of a path, so it is checked before. */
-function mustBeAppid(appid: string): void {
-	if (/^[A-Za-z0-9_-]{1,64}$/.test(appid)) return;
+function mustBeName(name: string): void {
+	if (isPublishedFile(name) || /^[A-Za-z0-9_-]{1,64}$/.test(name)) return;
 	throw new UsageError(
-		`${JSON.stringify(appid)} is no appid`,
+		`${JSON.stringify(name)} is neither an appid nor the name of a published file`,
 		"1 to 64 of A–Z a–z 0–9 _ -",
 	);
 }
@@ -177,7 +177,7 @@ async function refreshOne(
 ): Promise<number> {
 	const reply = await callControl(socket, {
 		method: "POST",
-		path: `/v1/accounts/${appid}/refresh`,
+		path: `${pathOf(appid)}/refresh`,
 		timeoutMs,
 		...(stale === undefined ? {} : { content: { stale } }),
 	});
@@ -222,7 +222,7 @@ function successIn({ content }: ControlReply): string {
 async function hasToken(socket: string, appid: string): Promise<boolean> {
 	const { content } = await callControl(socket, {
 		method: "GET",
-		path: `/v1/accounts/${appid}`,
+		path: pathOf(appid),
 		timeoutMs,
 	});
 	return (content as { readonly valid?: boolean } | undefined)?.valid === true;
@@ -253,4 +253,11 @@ async function inTurns<T, R>(
 			...(await Promise.all(items.slice(start, start + maxAtOnce).map(work))),
 		);
 	return done;
+}
+
+/** The route of an account, or of another credential by its file. */
+function pathOf(name: string): string {
+	return isPublishedFile(name)
+		? `/v1/credentials/${name}`
+		: `/v1/accounts/${name}`;
 }

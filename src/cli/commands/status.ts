@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { systemClock } from "../../core/clock.ts";
 import { ConfigError, exitCode } from "../../core/errors.ts";
-import type { StatusReport } from "../../core/status.ts";
+import { reportOf, type StatusReport } from "../../core/status.ts";
 import type { CommandLine } from "../command-line.ts";
 import {
 	type ControlLocation,
@@ -53,11 +53,14 @@ async function look(location: ControlLocation): Promise<Seen> {
 	let note = "the control socket is turned off";
 	try {
 		if (socket !== undefined) {
-			const call = { method: "GET", path: "/v1/accounts" } as const;
+			const call = { method: "GET", path: "/v1/credentials" } as const;
 			const reply = await callControl(socket, { ...call, timeoutMs });
 			if (reply.status === 200)
 				return {
-					report: reply.content as StatusReport,
+					report: reportOf(
+						"daemon",
+						(reply.content as Pick<StatusReport, "credentials">).credentials,
+					),
 					...(wrong === undefined
 						? {}
 						: { note: `${wrong.message}; this is from the daemon` }),

@@ -1,0 +1,73 @@
+/**
+ * Copies of a value in forms that existing sites read, published with its file:
+ * `<file>.php` as the sample of WeChat's JS-SDK has it. Its reader cuts off the first 15
+ * bytes, reads JSON, and fetches by itself once `expire_time` is before now.
+ */
+import type { Credential, KindName } from "../core/credential.ts";
+import type { Token } from "../core/token.ts";
+import type { Location } from "./atomic-write.ts";
+import { publishFile } from "./atomic-write.ts";
+import { cachedRead, readSmallFile } from "./cached-read.ts";
+
+export interface Copies {
+	/** Whether each copy is just as it should be for that token. Reads only what was touched. */
+	areIntact(token: Token): boolean;
+	/** Replaces each copy by rename. Throws `StoreError`, and what `mustBeHeld` throws. */
+	publish(token: Token, mustBeHeld: () => void): Promise<void>;
+}
+
+/** The name of the copy of that file. */
+export function phpCopyOf(file: string): string {
+	return `${file}.php`;
+}
+
+/** Opens and reads nothing yet. */
+export function openCopies(location: Location, credential: Credential): Copies {
+	const { directory, mode, gid } = location;
+	const { file, formats, kind } = credential;
+	if (formats.length === 0) return noCopies;
+	const path = `${directory.path}/${phpCopyOf(file)}`;
+	const text = cachedRead<string | undefined>(path, {
+		interpret: ({ stat, text }) =>
+			stat !== undefined &&
+			stat.isFile() &&
+			(stat.mode & 0o7777) === mode &&
+			(gid === undefined || stat.gid === gid) &&
+			directory.trusts(stat.uid)
+				? text
+				: undefined,
+		readFile: () => readSmallFile(path, maxBytes),
+		isExpected: false,
+	});
+	return {
+		areIntact: (token) => text.read() === phpText(kind, token),
+		publish: async (token, mustBeHeld) => {
+			const content = phpText(kind, token);
+			await publishFile(path, content, location, mustBeHeld, directory);
+		},
+	};
+}
+
+const noCopies: Copies = {
+	areIntact: () => true,
+	publish: async () => {},
+};
+
+const maxBytes = 65_536;
+
+/** Exactly 15 bytes: who asks for the file over the web gets nothing. */
+const phpPrefix = "<?php exit();?>";
+
+/** What the sample calls the value; it has no card and no sdk tickets. */
+const phpKeys: Readonly<Record<KindName, string>> = {
+	access_token: "access_token",
+	stable_access_token: "access_token",
+	jsapi_ticket: "jsapi_ticket",
+	wx_card_ticket: "api_ticket",
+	sdk_ticket: "sdk_ticket",
+};
+
+function phpText(kind: KindName, { value, expiresAt }: Token): string {
+	const expire_time = Math.floor(expiresAt / 1000);
+	return phpPrefix + JSON.stringify({ [phpKeys[kind]]: value, expire_time });
+}
