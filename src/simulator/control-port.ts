@@ -17,14 +17,13 @@
  * | `POST /sim/knobs {…}` | changes knobs; GET shows them |
  * | `POST /sim/advance {seconds}` | skips time |
  */
-import type { Account, SimulatedAccount } from "./accounts.ts";
+import type { SimulatedAccount } from "./accounts.ts";
 import { checkFault, type Fault, isOutage } from "./faults.ts";
 import { type CompleteRequest, parseBody } from "./http-messages.ts";
 import { changeAccount } from "./operator.ts";
 import type { Platform } from "./platform.ts";
-import { usageAt } from "./quotas.ts";
+import { viewOf } from "./platform-view.ts";
 import { masked, type RequestRecord } from "./request-log.ts";
-import { isLive, type TokenLine } from "./tokens.ts";
 
 /** What the control port reads and changes. A test in the same process can do the same. */
 export interface Controlled {
@@ -97,7 +96,7 @@ const maxRequests = 1000;
 
 function readingRoutes({ platform, requests, now }: Controlled): Routes {
 	return {
-		"GET /sim/state": () => stateOf(platform, now()),
+		"GET /sim/state": () => viewOf(platform, now()),
 		"GET /sim/requests": (_fields, { since }) => {
 			const shown =
 				since === undefined
@@ -190,85 +189,4 @@ function textOf(fields: Fields, name: string): string {
 
 function failure(status: number, error: string): ControlAnswer {
 	return { status, content: { error } };
-}
-
-/** The content of `GET /sim/state`. */
-function stateOf(platform: Platform, nowMs: number): object {
-	return {
-		now: nowMs,
-		counters: nested(platform.counters),
-		accounts: [...platform.accounts()].map(({ appid }) =>
-			accountState(platform, appid, nowMs),
-		),
-		faults: platform.faults.pending(nowMs),
-		knobs: platform.knobs,
-	};
-}
-
-/** `"token issued" → 3` as `{token: {issued: 3}}`. */
-function nested(
-	counters: ReadonlyMap<string, number>,
-): Record<string, Record<string, number>> {
-	const tree: Record<string, Record<string, number>> = {};
-	for (const [key, count] of counters) {
-		const gap = key.indexOf(" ");
-		const endpoint = key.slice(0, gap);
-		tree[endpoint] = { ...tree[endpoint], [key.slice(gap + 1)]: count };
-	}
-	return tree;
-}
-
-function accountState(
-	platform: Platform,
-	appid: string,
-	nowMs: number,
-): object {
-	const account = platform.account(appid, nowMs);
-	if (account === undefined) return { appid };
-	const { kind, state, secretFrozen, whitelist, ipConfirmation } = account;
-	return {
-		appid,
-		kind,
-		state,
-		frozen: secretFrozen.value,
-		whitelist: whitelist.value.enabled ? whitelist.value.entries : null,
-		ipConfirmation,
-		confirmations: Object.fromEntries(account.confirmations),
-		classic: lineState(account.classic, nowMs),
-		stable: lineState(account.stable, nowMs),
-		usedToday: usedToday(account, platform, nowMs),
-	};
-}
-
-/** The tokens that are alive, the newest first. */
-function lineState(
-	{ issued, current, former }: TokenLine,
-	nowMs: number,
-): object {
-	const live = [current, ...former].filter(
-		(token) => token !== undefined && isLive(token, nowMs),
-	);
-	return {
-		issued,
-		live: live.map((token) => ({
-			begins: `${token?.value.slice(0, 10)}…`,
-			issuedAt: token?.issuedAt,
-			expiresAt: token?.expiresAt,
-			endsAt: token?.endsAt,
-			isCurrent: token === current,
-		})),
-	};
-}
-
-function usedToday(
-	{ counters }: Account,
-	{ knobs }: Platform,
-	nowMs: number,
-): Record<string, number> {
-	return Object.fromEntries(
-		[...counters.keys()].map((quota) => [
-			quota,
-			usageAt(counters, quota, knobs, nowMs).today,
-		]),
-	);
 }
