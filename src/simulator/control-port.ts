@@ -8,6 +8,8 @@
  * | `GET /sim/requests?since=ID` | the request log after that id, masked; at most 1000 |
  * | `GET /sim/use?access_token=T&for=KIND`, or POST | a business API: accepts a live token (of an account of that kind) |
  * | `POST /sim/foreign-fetch {appid, interface?, force?}` | fetches as another program with this secret |
+ * | `POST /sim/foreign-ticket {appid, type?}` | fetches a ticket as another program: if a new one is due, it gets it first |
+ * | `POST /sim/tickets {appid, ticket, type?}` | makes this the current ticket, first issued now |
  * | `POST /sim/kill {appid}` | ends its tokens at once: uses answer 40001 |
  * | `POST /sim/expire {appid}` | lets its current tokens expire at once: uses answer 42001 |
  * | `POST /sim/accounts {appid, secret, kind?}` | adds an account |
@@ -16,6 +18,8 @@
  * | `POST /sim/faults {"clear":true}` | removes all faults; GET shows them |
  * | `POST /sim/knobs {…}` | changes knobs; GET shows them |
  * | `POST /sim/advance {seconds}` | skips time |
+ *
+ * The `type` of a ticket is `jsapi` (default), `wx_card` or `2`.
  */
 import type { SimulatedAccount } from "./accounts.ts";
 import { checkFault, type Fault, isOutage } from "./faults.ts";
@@ -24,6 +28,7 @@ import { changeAccount } from "./operator.ts";
 import type { Platform } from "./platform.ts";
 import { viewOf } from "./platform-view.ts";
 import { masked, type RequestRecord } from "./request-log.ts";
+import { isTicketType, type TicketType, ticketTypes } from "./tickets.ts";
 
 /** What the control port reads and changes. A test in the same process can do the same. */
 export interface Controlled {
@@ -87,6 +92,7 @@ function routesOf(controlled: Controlled): Routes {
 	return {
 		...readingRoutes(controlled),
 		...accountRoutes(controlled),
+		...ticketRoutes(controlled),
 		...conditionRoutes(controlled),
 	};
 }
@@ -137,6 +143,24 @@ function accountRoutes({ platform, now }: Controlled): Routes {
 	};
 }
 
+function ticketRoutes({ platform, now }: Controlled): Routes {
+	return {
+		"POST /sim/foreign-ticket": (fields) => {
+			const appid = textOf(fields, "appid");
+			platform.foreignTicket(appid, ticketTypeOf(fields), now());
+			return {};
+		},
+		"POST /sim/tickets": (fields) => {
+			const [appid, ticket] = [
+				textOf(fields, "appid"),
+				textOf(fields, "ticket"),
+			];
+			platform.putTicket(appid, ticketTypeOf(fields), ticket, now());
+			return {};
+		},
+	};
+}
+
 /** Faults, knobs and time: the conditions of a test. */
 function conditionRoutes(controlled: Controlled): Routes {
 	const { platform, now } = controlled;
@@ -178,6 +202,12 @@ function newAccount(fields: Fields): SimulatedAccount {
 		secret: textOf(fields, "secret"),
 		kind,
 	};
+}
+
+function ticketTypeOf({ type = "jsapi" }: Fields): TicketType {
+	if (!isTicketType(type))
+		throw new RangeError(`type is one of ${ticketTypes.join(", ")}`);
+	return type;
 }
 
 function textOf(fields: Fields, name: string): string {

@@ -2,6 +2,7 @@
 import type { Account } from "./accounts.ts";
 import type { Platform } from "./platform.ts";
 import { usageAt } from "./quotas.ts";
+import { type TicketLine, ticketsOf } from "./tickets.ts";
 import { isLive, type TokenLine } from "./tokens.ts";
 
 /** The content of `GET /sim/state`, without secrets and whole tokens. */
@@ -48,6 +49,12 @@ function accountState(
 		confirmations: Object.fromEntries(account.confirmations),
 		classic: lineState(account.classic, nowMs),
 		stable: lineState(account.stable, nowMs),
+		tickets: Object.fromEntries(
+			[...account.tickets].map(([type, line]) => [
+				type,
+				ticketState(line, nowMs),
+			]),
+		),
 		usedToday: usedToday(account, platform, nowMs),
 	};
 }
@@ -70,6 +77,17 @@ function lineState(
 			isCurrent: token === current,
 		})),
 	};
+}
+
+/** The tickets that are alive, the newest first. `endsAt` null: until it is replaced. */
+function ticketState(line: TicketLine, nowMs: number): object {
+	return ticketsOf(line)
+		.filter(({ endsAt }) => nowMs < endsAt)
+		.map(({ value, issuedAt, endsAt }) => ({
+			begins: `${value.slice(0, 10)}…`,
+			issuedAt,
+			endsAt: Number.isFinite(endsAt) ? endsAt : null,
+		}));
 }
 
 function usedToday(

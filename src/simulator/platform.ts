@@ -73,6 +73,8 @@ export interface Platform extends Operator {
 	): Answer;
 	/** `GET /cgi-bin/get_api_domain_ip` */
 	probe(token: string, nowMs: number): Answer;
+	/** `GET /cgi-bin/ticket/getticket`; `type` may be wrong */
+	ticket(token: string, type: string, nowMs: number): Answer;
 	/** `GET /sim/use` */
 	use(token: string, nowMs: number): Answer;
 
@@ -202,7 +204,7 @@ function createAnswering(
 /** The requests that tests in the same process make most. */
 function createRequests(
 	answer: Platform["answer"],
-): Pick<Platform, "classicToken" | "stableToken" | "probe" | "use"> {
+): Pick<Platform, "classicToken" | "stableToken" | "probe" | "ticket" | "use"> {
 	const get = (path: string, query: Readonly<Record<string, string>>) => ({
 		method: "GET",
 		path,
@@ -225,6 +227,8 @@ function createRequests(
 		},
 		probe: (access_token, nowMs) =>
 			answer(get("/cgi-bin/get_api_domain_ip", { access_token }), nowMs),
+		ticket: (access_token, type, nowMs) =>
+			answer(get("/cgi-bin/ticket/getticket", { access_token, type }), nowMs),
 		use: (access_token, nowMs) =>
 			answer(get("/sim/use", { access_token }), nowMs),
 	};

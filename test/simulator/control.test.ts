@@ -79,6 +79,31 @@ describe("the control port", () => {
 		expect(platform.isAlive(appid, access_token, now())).toBe(false);
 	});
 
+	test("tickets and foreign-ticket: put one in place, and fetch the next one first", async () => {
+		const { order, ask, platform, now, url } = await controlled();
+		const jsapi = () => platform.account(appid, now())?.tickets.get("jsapi");
+		await order("/sim/tickets", { appid, ticket: "a-known-ticket" });
+		await order("/sim/foreign-ticket", { appid });
+		expect(jsapi()?.current.value).toBe("a-known-ticket");
+		await order("/sim/foreign-ticket", { appid, type: "2" });
+		await order("/sim/advance", { seconds: 7200 });
+		await order("/sim/foreign-ticket", { appid });
+		const { current } = jsapi() ?? expect.unreachable();
+		expect(current).toMatchObject({ issuedAt: at(7200), endsAt: at(14_400) });
+		const begins = `${current.value.slice(0, 10)}…`;
+		expect((await ask("/sim/state")).content.accounts).toMatchObject([
+			{
+				tickets: {
+					jsapi: [{ begins, issuedAt: at(7200), endsAt: at(14_400) }],
+					2: [],
+				},
+				usedToday: { getticket: 3 },
+			},
+		]);
+		const { body } = await call(`${url}/sim/state`);
+		expect(body).not.toContain(current.value);
+	});
+
 	test("faults: adds them, shows what is left of them, and removes them", async () => {
 		const { ask, order, fetchToken } = await controlled();
 		const fault = { mode: "errcode", errcode: -1, endpoint: "token", count: 5 };
@@ -191,6 +216,8 @@ describe("the control port", () => {
 		["/sim/knobs", { agedOutCode: 1 }, 400, "42001 or 40014 or 40001"],
 		["/sim/advance", { seconds: -1 }, 400, "not below 0"],
 		["/sim/foreign-fetch", { appid, interface: "x" }, 400, "classic or stable"],
+		["/sim/foreign-ticket", { appid, type: "x" }, 400, "jsapi, wx_card, 2"],
+		["/sim/tickets", { appid }, 400, "ticket is missing"],
 		["/sim/accounts", { appid: "wxnew" }, 400, "secret is missing"],
 		["/sim/accounts", { appid, state: "x" }, 400, 'by "state"'],
 		["/sim/accounts", { appid, whitelist: ["x"] }, 400, "whitelist entry"],

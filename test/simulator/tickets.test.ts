@@ -204,3 +204,41 @@ test("S34: refreshing, forcing or ending the token leaves the ticket unchanged",
 	expect(fetched(all, 100).ticket).toBe(ticket);
 	expect(alive(all, ticket, 7199)).toBe(true);
 });
+
+describe("another program that fetches tickets", () => {
+	test("gets the same ticket while it is valid, and the next one before the keeper", () => {
+		const all = scene();
+		const foreign = (seconds: number) =>
+			all.platform.foreignTicket(mp.appid, "jsapi", at(seconds));
+		const { ticket } = fetched(all, 0);
+		expect(foreign(7199)).toBe(ticket);
+		const next = foreign(7200);
+		expect(next).not.toBe(ticket);
+		// Its life runs from the foreign fetch, which the keeper does not see.
+		expect(fetched(all, 14_399)).toMatchObject({
+			ticket: next,
+			expires_in: 7200,
+		});
+		expect(fetched(all, 14_400).ticket).not.toBe(next);
+	});
+
+	test("uses up the quota, and is refused for a 小程序", () => {
+		const all = scene({ limits: { getticket: { perDay: 1 } } });
+		all.platform.foreignTicket(mp.appid, "jsapi", at(0));
+		expect(fetched(all, 1).errcode).toBe(45009);
+		expect(() =>
+			all.platform.foreignTicket(mini.appid, "jsapi", at(0)),
+		).toThrow("a mini program has no tickets");
+	});
+});
+
+test("a ticket that a test puts in place is fetched, and the former one ends by U6", () => {
+	const all = scene();
+	const { ticket: former } = fetched(all, 0);
+	all.platform.putTicket(mp.appid, "jsapi", "known", at(1000));
+	expect(fetched(all, 8199).ticket).toBe("known");
+	const lives = (ticket: string, seconds: readonly number[]) =>
+		seconds.map((second) => alive(all, ticket, second));
+	expect(lives(former, [1299, 1300])).toEqual([true, false]);
+	expect(lives("known", [8199, 8200])).toEqual([true, false]);
+});
