@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import type { Fault, FaultMode } from "../../src/simulator/faults.ts";
 import type { Knobs } from "../../src/simulator/knobs.ts";
 import type { TicketType } from "../../src/simulator/tickets.ts";
 import { at, mini, mp, scene } from "./scene.ts";
@@ -241,4 +242,40 @@ test("a ticket that a test puts in place is fetched, and the former one ends by 
 		seconds.map((second) => alive(all, ticket, second));
 	expect(lives(former, [1299, 1300])).toEqual([true, false]);
 	expect(lives("known", [8199, 8200])).toEqual([true, false]);
+});
+
+describe("S45: faults on getticket", () => {
+	const faulty = (fault: Omit<Fault, "endpoint">) => {
+		const all = scene();
+		const { access_token } = all.stable(0);
+		all.platform.faults.add({ ...fault, endpoint: "getticket" }, at(0));
+		const answer = all.platform.ticket(access_token, "jsapi", at(0));
+		expect(all.stable(1).access_token).toBe(access_token);
+		return answer;
+	};
+	const right = {
+		errcode: 0,
+		errmsg: "ok",
+		ticket: expect.stringMatching(/^[A-Za-z0-9_-]{86}$/),
+		expires_in: 7200,
+	};
+
+	test.each<[FaultMode, unknown]>([
+		["empty-token", { ...right, ticket: "" }],
+		["no-fields", {}],
+		["expires-zero", { ...right, expires_in: 0 }],
+		["expires-text", { ...right, expires_in: "7200" }],
+		["errcode", { errcode: -1, errmsg: expect.any(String) }],
+	])("%s changes the ticket's answer", (mode, expected) => {
+		expect(JSON.parse(faulty({ mode }).body)).toEqual(expected);
+	});
+
+	test("a lost answer may have issued a ticket", () => {
+		const lost = faulty({ mode: "reset", processed: true });
+		expect(lost).toMatchObject({
+			endpoint: "getticket",
+			outcome: "fault reset",
+			processed: "issued",
+		});
+	});
 });
