@@ -10,6 +10,7 @@
  * | `POST /sim/foreign-fetch {appid, interface?, force?}` | fetches as another program with this secret |
  * | `POST /sim/foreign-ticket {appid, type?}` | fetches a ticket as another program: if a new one is due, it gets it first |
  * | `POST /sim/tickets {appid, ticket, type?}` | makes this the current ticket, first issued now |
+ * | `POST /sim/verify-signature {url, noncestr, timestamp, signature, appid?, type?}` | judges a JS-SDK signature as a phone does: `{"result"}` is `alive`, `dead-ticket` or `invalid` |
  * | `POST /sim/kill {appid}` | ends its tokens at once: uses answer 40001 |
  * | `POST /sim/expire {appid}` | lets its current tokens expire at once: uses answer 42001 |
  * | `POST /sim/accounts {appid, secret, kind?}` | adds an account |
@@ -28,6 +29,7 @@ import { changeAccount } from "./operator.ts";
 import type { Platform } from "./platform.ts";
 import { viewOf } from "./platform-view.ts";
 import { masked, type RequestRecord } from "./request-log.ts";
+import type { PageSignature } from "./ticket-signature.ts";
 import { isTicketType, type TicketType, ticketTypes } from "./tickets.ts";
 
 /** What the control port reads and changes. A test in the same process can do the same. */
@@ -158,6 +160,9 @@ function ticketRoutes({ platform, now }: Controlled): Routes {
 			platform.putTicket(appid, ticketTypeOf(fields), ticket, now());
 			return {};
 		},
+		"POST /sim/verify-signature": (fields) => ({
+			result: platform.verifySignature(pageSignatureOf(fields), now()),
+		}),
 	};
 }
 
@@ -201,6 +206,21 @@ function newAccount(fields: Fields): SimulatedAccount {
 		appid: textOf(fields, "appid"),
 		secret: textOf(fields, "secret"),
 		kind,
+	};
+}
+
+/** A timestamp may be a JSON number: its digits are signed. */
+function pageSignatureOf(fields: Fields): PageSignature {
+	const { timestamp } = fields;
+	return {
+		url: textOf(fields, "url"),
+		noncestr: textOf(fields, "noncestr"),
+		timestamp: Number.isSafeInteger(timestamp)
+			? String(timestamp)
+			: textOf(fields, "timestamp"),
+		signature: textOf(fields, "signature"),
+		type: ticketTypeOf(fields),
+		...(fields.appid === undefined ? {} : { appid: textOf(fields, "appid") }),
 	};
 }
 

@@ -33,6 +33,11 @@ import { checkKnobs, defaultKnobs, type Knobs } from "./knobs.ts";
 import { createOperator, type Operator } from "./operator.ts";
 import type { LimitChanges } from "./quotas.ts";
 import { createRandom } from "./random.ts";
+import {
+	type PageSignature,
+	type SignatureVerdict,
+	verifySignature,
+} from "./ticket-signature.ts";
 import { isTicketAlive, type TicketType } from "./tickets.ts";
 import { createTokenBook, isLive } from "./tokens.ts";
 
@@ -87,6 +92,12 @@ export interface Platform extends Operator {
 		ticket: string,
 		nowMs: number,
 	): boolean;
+	/**
+	 * Judges the signature of a page as a phone does: no counter and no fault.
+	 *
+	 * @throws RangeError for an unknown appid
+	 */
+	verifySignature(given: PageSignature, nowMs: number): SignatureVerdict;
 }
 
 /** The parameters of a token call, and where the call comes from and goes to. */
@@ -138,6 +149,7 @@ export function createPlatform(options: PlatformOptions): Platform {
 		},
 		isTicketAlive: (appid, type, value, nowMs) =>
 			isTicketAlive(state.accounts.get(appid)?.tickets.get(type), value, nowMs),
+		verifySignature: (given, nowMs) => verifySignature(state, given, nowMs),
 	};
 }
 
