@@ -229,14 +229,18 @@ directory (made if it is missing) and beside metrics_file to see that it can wri
 		minOperands: 0,
 		maxOperands: 0,
 		summary: "a WeChat to try your apps against, without an account",
-		about: `Issues access tokens on 127.0.0.1, lets them expire, and refuses dead ones with
-the errcodes of the real one. It prints what a daemon needs to use it. While it
-runs, it is controlled by JSON over HTTP on the same port:
+		about: `Issues access tokens and tickets on 127.0.0.1, lets them expire, and refuses
+dead tokens with the errcodes of the real one. It prints what a daemon needs to use
+it. While it runs, it is controlled by JSON over HTTP on the same port:
 
   GET  /sim/use?access_token=T   a business API: accepts T while it lives
   GET  /sim/state                accounts, counters, faults
   GET  /sim/requests?since=ID    the requests, secrets and tokens masked
   POST /sim/foreign-fetch {"appid"}    another program fetches with your secret
+  POST /sim/foreign-ticket {"appid"}   it fetches a ticket (type: jsapi wx_card 2)
+  POST /sim/tickets {"appid","ticket"} this is its ticket from now on (type)
+  POST /sim/verify-signature {…}       judges a JS-SDK signature as a phone does:
+       url, noncestr, timestamp, signature (appid, type)
   POST /sim/kill {"appid"}             its tokens die now: 40001
   POST /sim/expire {"appid"}           its tokens age out now: 42001
   POST /sim/accounts {"appid", …}      adds one (secret, kind), or changes it:
