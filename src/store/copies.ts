@@ -29,8 +29,7 @@ export function openCopies(location: Location, credential: Credential): Copies {
 	const path = `${directory.path}/${phpCopyOf(file)}`;
 	const text = cachedRead<string | undefined>(path, {
 		interpret: ({ stat, text }) =>
-			stat !== undefined &&
-			stat.isFile() &&
+			stat?.isFile() &&
 			(stat.mode & 0o7777) === mode &&
 			(gid === undefined || stat.gid === gid) &&
 			directory.trusts(stat.uid)

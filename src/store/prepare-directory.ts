@@ -9,7 +9,6 @@ import {
 	createOutputDirectory,
 	groupFor,
 	makeDirectory,
-	type OutputDirectory,
 	refuseUnsafeDirectory,
 } from "./output-directory.ts";
 import { removeSimulation } from "./simulated-directory.ts";
