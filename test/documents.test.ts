@@ -185,6 +185,7 @@ test.each([
 	["docs/architecture.md", "docs/architecture.zh-CN.md"],
 	["systemd/README.md", "systemd/README.zh-CN.md"],
 	["docs/readers.md", "docs/readers.zh-CN.md"],
+	["docs/tickets.md", "docs/tickets.zh-CN.md"],
 ])("%s and %s have the same sections, tables and examples", (one, other) => {
 	const shape = (text: string) => ({
 		sections: text.match(/^###? /gm)?.length,
@@ -213,6 +214,8 @@ test("no example puts a token into the arguments of a program, where every user 
 		...readmes.map(read),
 		read("docs/readers.md"),
 		read("docs/readers.zh-CN.md"),
+		read("docs/tickets.md"),
+		read("docs/tickets.zh-CN.md"),
 		...all.map(({ example, about }) => `${about}\n${example}`),
 	];
 	const inArguments =
