@@ -134,6 +134,34 @@ describe("a limit on the size of files", () => {
 	});
 });
 
+test("a proxy variable that is misread is told by check, once and run, without its password", async () => {
+	const issuer = await startIssuer();
+	const config = writeConfig(issuer);
+	const options = {
+		env: {
+			HTTPS_PROXY: '"http://me:passw0rd@127.0.0.1:9"',
+			ALL_PROXY: "socks5://me:passw0rd@127.0.0.1:9",
+		},
+	};
+	const asked = ["--config", config.file];
+	const outputs = [
+		(await runProgram(["check", ...asked], options)).stderr,
+		(await runProgram(["once", ...asked], options)).stderr,
+		(await (await startDaemon(config.file, options)).stop()).stderr,
+	];
+	for (const output of outputs) {
+		expect(output).toMatch(/HTTPS_PROXY .*quotes; it is used without them/);
+		expect(output).not.toContain("passw0rd");
+	}
+	const { code, stderr } = await runProgram(["check", ...asked], {
+		env: { https_proxy: "socks5://127.0.0.1:1080" },
+	});
+	expect({ code, stderr }).toMatchObject({
+		code: 78,
+		stderr: expect.stringContaining("https_proxy: is not the address of"),
+	});
+});
+
 function isOpen(port: number): Promise<boolean> {
 	return new Promise((resolve) => {
 		const socket = createConnection(port, "127.0.0.1");

@@ -69,7 +69,7 @@ export const linkErrors: Readonly<Record<LinkErrorKind, Meaning>> = {
 	intercepted: {
 		kind: "config",
 		meaning: "a self-signed certificate answers for WeChat",
-		hint: "inside 微信云托管 set base_urls to http://api.weixin.qq.com, the only form that works there; elsewhere another program intercepts TLS",
+		hint: "where your company opens TLS, have Node.js trust its CA: set NODE_EXTRA_CA_CERTS=/path/to/ca.pem and restart; inside 微信云托管 set base_urls to http://api.weixin.qq.com, the only form that works there; elsewhere another program intercepts TLS",
 		waitMs: minute,
 	},
 	"server-error": {

@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import { loadConfig } from "../../config/config.ts";
 import { exitCode, inWords, StoreError } from "../../core/errors.ts";
 import { probeSocketPath } from "../../daemon/control-socket.ts";
+import { proxyWarnings, readProxies } from "../../issuer/proxy.ts";
 import type { ManagedCredential } from "../../keeper/managed-credential.ts";
 import { type FileAttributes, publishFile } from "../../store/atomic-write.ts";
 import { prepareDirectory } from "../../store/prepare-directory.ts";
@@ -19,7 +20,10 @@ import { codeWithoutRefresh, withKeepers } from "./once.ts";
 export async function check(line: CommandLine): Promise<number> {
 	const { env } = process;
 	const config = loadConfig({ file: line.value("config"), env, secrets: true });
-	for (const warning of config.warnings) tellPerson(`warning: ${warning}`);
+	// A bad value is told offline too: the daemon would not start with it.
+	readProxies(env);
+	for (const warning of [...config.warnings, ...proxyWarnings(env)])
+		tellPerson(`warning: ${warning}`);
 	const { source, accounts, directory, socket, metricsFile } = config;
 	const isNew = !existsSync(directory);
 	// From here on nothing but the disk is tried, in the same way as the daemon does.
