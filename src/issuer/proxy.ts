@@ -20,6 +20,11 @@ export interface Destination {
 	readonly port: string;
 }
 
+/** The server that a URL names. */
+export function destinationOf({ protocol, hostname, port }: URL): Destination {
+	return { protocol, hostname: unbracketed(hostname), port };
+}
+
 /**
  * The proxy for a destination; undefined: connect directly. Loopback addresses never
  * go through a proxy, as there they would mean the proxy's own machine. Throws
