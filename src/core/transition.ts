@@ -63,6 +63,22 @@ export function beginForce(
 	};
 }
 
+/**
+ * Calls beyond the one that the intent counted: to the next base URL, or again on a new
+ * connection. They count if a person or an app asked, so that a loop is bounded. An
+ * attempt of a renewal counts once: else an outage would use up the budget that the
+ * end of the outage needs.
+ */
+export function withMoreCalls(
+	calls: readonly number[],
+	more: number,
+	now: number,
+): readonly number[] {
+	return more <= 0
+		? calls
+		: [...calls, ...Array.from({ length: more }, () => now)];
+}
+
 /** What is known once WeChat gave a token. */
 export interface AfterGrant {
 	readonly known: KnownToken;
@@ -129,13 +145,15 @@ export interface Refusal {
 	readonly written: SharedRecord;
 	/** When the request left. */
 	readonly startedAt: number;
+	/** As in `withMoreCalls`. */
+	readonly uncounted: number;
 	/** The process that asked. */
 	readonly self: ProcessName;
 }
 
 /** `random`: 0 to 1, spreads the next attempts. */
 export function afterRefusal(
-	{ error, before, written, startedAt, self }: Refusal,
+	{ error, before, written, startedAt, uncounted, self }: Refusal,
 	now: number,
 	random: () => number,
 ): AfterRefusal {
@@ -154,9 +172,9 @@ export function afterRefusal(
 		record: {
 			...rest,
 			...(inFlight === undefined ? {} : { inFlight }),
-			// An attempt counts once, however many servers it went to: else an outage would
-			// use up the budget that the end of the outage needs.
-			calls: error.sent ? written.calls : before.calls,
+			calls: error.sent
+				? withMoreCalls(written.calls, uncounted, now)
+				: before.calls,
 			pause,
 		},
 	};

@@ -66,6 +66,7 @@ const maxUnreadBytes = 33_554_432;
 /** A server that answers requests. It does not listen yet. */
 export function createControlServer(parts: ControlServerParts): Server {
 	const deliver = createDelivery();
+	const connections = createConnections(parts.maxConnections);
 	/** Connection → how many requests came on it. */
 	const asked = new WeakMap<Duplex, number>();
 	const server = createServer(
@@ -82,6 +83,11 @@ export function createControlServer(parts: ControlServerParts): Server {
 			const { socket } = request;
 			const count = (asked.get(socket) ?? 0) + 1;
 			asked.set(socket, count);
+			// Half a body holds a connection no better than half a head.
+			if (request.method === "POST")
+				request.once("end", () => connections.begin(socket));
+			else connections.begin(socket);
+			response.once("close", () => connections.end(socket));
 			// Node.js has such a limit, too, but says nothing in its answer.
 			if (count >= requestsPerConnection) response.shouldKeepAlive = false;
 			if (count > requestsPerConnection) deliver(request, response, tooMany);
@@ -91,7 +97,9 @@ export function createControlServer(parts: ControlServerParts): Server {
 				);
 		},
 	);
-	server.maxConnections = parts.maxConnections;
+	// One more than wanted: it takes the place of one that has asked for nothing.
+	server.maxConnections = parts.maxConnections + 1;
+	server.on("connection", connections.open);
 	// Node.js would answer these three without JSON, or not at all.
 	server.on("checkExpectation", (request, response) =>
 		deliver(request, response, cannotExpect),
@@ -167,12 +175,68 @@ type Deliver = (
 	answer: ControlAnswer,
 ) => void;
 
+/** The connections of a server, and which of them may be closed for a new one. */
+interface Connections {
+	open(socket: Duplex): void;
+	/** A whole request has arrived. */
+	begin(socket: Duplex): void;
+	/** Its answer was read, or will not be. */
+	end(socket: Duplex): void;
+}
+
+/**
+ * Thousands of connections with half a request on each must not keep others out: a
+ * new one takes the place of the one that has waited longest without a request.
+ */
+function createConnections(maxConnections: number): Connections {
+	let open = 0;
+	/** Without a request under way; the longest first. */
+	const waiting = new Set<Duplex>();
+	return {
+		open: (socket) => {
+			open += 1;
+			socket.once("close", () => {
+				open -= 1;
+				waiting.delete(socket);
+			});
+			if (open > maxConnections) {
+				const [longest = socket] = waiting;
+				waiting.delete(longest);
+				longest.destroy();
+			}
+			if (!socket.destroyed) waiting.add(socket);
+		},
+		begin: (socket) => {
+			waiting.delete(socket);
+		},
+		end: (socket) => {
+			if (!socket.destroyed) waiting.add(socket);
+		},
+	};
+}
+
 /** For all connections of a server, which share the limit of unread answers. */
 function createDelivery(): Deliver {
 	let unreadBytes = 0;
+	/**
+	 * Connection → bytes of its unread answers. What a connection holds is given back
+	 * when it closes: Node.js 20 tells no `close` of answers that were still queued.
+	 */
+	const unreadOf = new WeakMap<Duplex, { bytes: number }>();
+	const unreadOn = (socket: Duplex) => {
+		const known = unreadOf.get(socket);
+		if (known !== undefined) return known;
+		const unread = { bytes: 0 };
+		unreadOf.set(socket, unread);
+		socket.once("close", () => {
+			unreadBytes -= unread.bytes;
+			unread.bytes = 0;
+		});
+		return unread;
+	};
 	return (request, response, answer) => {
 		const { socket } = request;
-		if (!socket.writable) return;
+		if (!socket.writable || socket.destroyed) return;
 		let { status, headers = {}, content } = answer;
 		let body = bytesOf(content);
 		if (unreadBytes + body.length > maxUnreadBytes) {
@@ -180,7 +244,9 @@ function createDelivery(): Deliver {
 			body = bytesOf(content);
 		}
 		const { length } = body;
+		const unread = unreadOn(socket);
 		unreadBytes += length;
+		unread.bytes += length;
 		// Without a socket it waits for an earlier answer on its connection: the client
 		// has had no time to read it.
 		const late =
@@ -189,7 +255,9 @@ function createDelivery(): Deliver {
 				: setTimeout(() => socket.destroy(), requestTimeoutMs);
 		response.once("close", () => {
 			clearTimeout(late);
-			unreadBytes -= length;
+			const given = Math.min(length, unread.bytes);
+			unread.bytes -= given;
+			unreadBytes -= given;
 		});
 		// The connection is closed instead of reading the rest of a refused body.
 		if (!request.complete) response.shouldKeepAlive = false;

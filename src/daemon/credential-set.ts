@@ -193,12 +193,23 @@ function manageAll(
 								former?.managed.byFile.get(ticketFile(ticket, appid)) ?? [],
 						),
 					]
-				: wiring.manage(account, store);
+				: wiring.manage(account, store, former && settled(former, appid));
 		for (const one of all) byFile.set(one.credential.file, one);
 		const [first] = all;
 		if (first !== undefined) byAppid.set(appid, first);
 	}
 	return { byFile, byAppid };
+}
+
+/**
+ * The end of the keepers that an account had. There must never be two requests for one
+ * account under way: the token of the one that is answered last would be the living one.
+ */
+async function settled({ managed }: Current, appid: string): Promise<void> {
+	const replaced = [...managed.byFile.values()].filter(
+		({ credential }) => credential.appid === appid,
+	);
+	await Promise.all(replaced.map((one) => one.settle()));
 }
 
 function haveSameFiles(one: Config, other: Config): boolean {

@@ -50,8 +50,16 @@ export interface WiringParts {
 export interface Wiring extends SharedParts {
 	/** The store of a directory. */
 	storeAt(location: Location): Store;
-	/** The keepers of an account: of its access token first, then of its tickets. */
-	manage(account: Account, store: Store): readonly ManagedCredential[];
+	/**
+	 * The keepers of an account: of its access token first, then of its tickets. They ask
+	 * WeChat for nothing before `after` has settled: that is the end of the keepers whose
+	 * place they take, whatever file or secret those had.
+	 */
+	manage(
+		account: Account,
+		store: Store,
+		after?: Promise<unknown>,
+	): readonly ManagedCredential[];
 	/** Closes the connections. */
 	close(): Promise<void>;
 }
@@ -94,14 +102,28 @@ export function createWiring(parts: WiringParts): Wiring {
 				random: shared.random,
 				stopping,
 			}),
-		manage: (account, store) =>
+		manage: (account, store, after) =>
 			manageAccount(account, store, shared, {
-				http,
+				http: after === undefined ? http : sendingAfter(after, http),
 				clock,
 				monitor,
 				stopping,
 			}),
 		close: () => http.close(),
+	};
+}
+
+/** Requests wait until `after` has settled, in whatever way. */
+function sendingAfter(after: Promise<unknown>, http: Http): Pick<Http, "send"> {
+	const settled = after.then(
+		() => {},
+		() => {},
+	);
+	return {
+		send: async (request) => {
+			await settled;
+			return http.send(request);
+		},
 	};
 }
 

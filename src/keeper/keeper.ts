@@ -114,12 +114,14 @@ export function createKeeper(keeperParts: KeeperParts): Keeper {
 	const attempts = createAttempts(parts, refresher);
 	const isBusy = () => attempts.running() !== undefined;
 
-	const request = async (
+	// Not async: requests that join one get the very same promise, so that thousands of
+	// them take no memory while WeChat is silent.
+	const request = (
 		wanted: Pick<RefreshRequest, "reason" | "stale" | "isProved">,
 		requestedAt = clock.now(),
 		isDue?: () => boolean,
 	): Promise<RefreshAnswer> => {
-		if (settling.signal.aborted) return failedBy(stopping);
+		if (settling.signal.aborted) return Promise.resolve(failedBy(stopping));
 		const answered = requests.add({ ...wanted, requestedAt });
 		if (!isBusy()) attempts.serve(isDue?.());
 		return answered;

@@ -63,6 +63,9 @@ const crowd = 16;
 /** Ticks in which each of them is looked at once, whatever was heard of its files. */
 const turns = 256;
 
+/** Signals whose answers are collected at a time. */
+const maxCollecting = 4;
+
 /** How long a chain of credentials that need each other may be. */
 const maxDepth = 4;
 
@@ -90,6 +93,8 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 	/** Hundreds wait, by the last scan or signal. */
 	let isBurst = false;
 	const stopped = new AbortController();
+	/** Answers to signals that are not complete yet. */
+	const collecting: Promise<readonly RefreshAnswer[]>[] = [];
 	/** The first scan; it may give way several times. */
 	let firstScan: Promise<Scanned> | undefined;
 	let isInFirstScan = false;
@@ -218,7 +223,15 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 					? forcible.map((one) => one.forceInTurn(() => evictInBurst(one)))
 					: forcible.map(({ keeper }) => keeper.force());
 			noteBurst();
-			return Promise.all(answers);
+			// While WeChat is silent each of these holds a promise per credential. A caller
+			// beyond the limit waits for the same answers as the one before it.
+			const last = collecting.at(-1);
+			if (last !== undefined && collecting.length >= maxCollecting) return last;
+			const all = Promise.all(answers);
+			collecting.push(all);
+			return all.finally(() => {
+				collecting.splice(collecting.indexOf(all), 1);
+			});
 		},
 		published: (id) => {
 			const children = childrenOf.get(id) ?? [];

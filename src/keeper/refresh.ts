@@ -20,6 +20,7 @@ import {
 	afterRefusal,
 	beginFetch,
 	beginForce,
+	withMoreCalls,
 } from "../core/transition.ts";
 import type { KeeperParts, Outcome } from "./keeper-parts.ts";
 import { type Observation, type Observer, offsetOf } from "./observation.ts";
@@ -243,8 +244,9 @@ async function publish(
 	const { observer, requests, emit } = parts;
 	const { lease, reason, current, failures } = attempt;
 	const now = parts.clock.now();
+	const calls = withMoreCalls(attempt.written.calls, uncounted(attempt), now);
 	const { known, record, isSame } = afterGrant(
-		attempt.written,
+		{ ...attempt.written, calls },
 		grant,
 		{
 			traits: traitsOf(parts.credential),
@@ -290,7 +292,10 @@ async function refused(
 	parts.emit({ kind: "asked", outcome: error.code });
 	if (error.kind === "parent") return refusedByParent(parts, attempt, error);
 	const { record, pause } = afterRefusal(
-		{ error, before, written, startedAt, self: parts.self },
+		{
+			...{ error, before, written, startedAt, self: parts.self },
+			uncounted: uncounted(attempt),
+		},
 		parts.clock.now(),
 		parts.random,
 	);
@@ -303,6 +308,11 @@ async function refused(
 		throw storeError;
 	}
 	return failed(parts, error, pause.failure, pause.at + pause.waitMs);
+}
+
+/** Calls that left and that the intent does not count; see `withMoreCalls`. */
+function uncounted({ reason, sent, counted }: Attempt): number {
+	return isForced(reason) ? Math.max(0, sent - counted) : 0;
 }
 
 /**

@@ -399,6 +399,7 @@ function refused(world: World, who: Process, what: string): string {
 			before,
 			written,
 			startedAt,
+			uncounted: 0,
 			self: { instance: who.name, pid: 1, startTicks: "", realm: "host" },
 		},
 		world.now,

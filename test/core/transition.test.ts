@@ -341,6 +341,7 @@ describe("afterRefusal", () => {
 				before,
 				written,
 				startedAt,
+				uncounted: 0,
 				self,
 				...more,
 			},
@@ -364,8 +365,9 @@ describe("afterRefusal", () => {
 		expect("inFlight" in record).toBe(false);
 	});
 
-	test("a request that left counts as one call, however many servers it went to", () => {
-		expect(refuse({ sent: true }).record.calls).toEqual([1, startedAt]);
+	test("a request that left counts as a call, with those that the intent did not count", () => {
+		const { record } = refuse({ sent: true }, { uncounted: 2 });
+		expect(record.calls).toEqual([1, startedAt, now, now]);
 	});
 
 	test("a request that did not leave counts as no call", () => {
