@@ -15,7 +15,7 @@ import { createEventLog } from "./event-log.ts";
 import type { AdjustableLog } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
 import { createMetricsFile } from "./metrics-file.ts";
-import type { SignalInbox } from "./signals.ts";
+import { endWithoutThreads, type SignalInbox } from "./signals.ts";
 import { createNotifier } from "./systemd.ts";
 import { createTicker } from "./ticker.ts";
 
@@ -85,6 +85,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 		{ event: "daemon.stopped" },
 		"the token files stay for their readers",
 	);
+	if (daemon.metricsFile.isWriting()) endWithoutThreads();
 	return exitCode.done;
 }
 
@@ -147,7 +148,15 @@ function assemble(options: DaemonOptions, stopping: AbortSignal) {
 			reloadOnce({ credentials, systemd, applySettings }, options),
 	);
 
-	return { credentials, control, ticker, systemd, applySettings, reload };
+	return {
+		credentials,
+		control,
+		ticker,
+		systemd,
+		metricsFile,
+		applySettings,
+		reload,
+	};
 }
 
 /** Takes over the new configuration if it is right, then forces a refresh of every account. */
