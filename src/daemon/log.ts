@@ -43,7 +43,8 @@ function createLog(options: LogOptions): AdjustableLog {
 	const toOutput = (line: string) => output.write(textOf(line));
 	let write = toOutput;
 	const stream: DestinationStream = { write: (line) => write(line) };
-	process.on("exit", output.flush);
+	// Before other listeners take stderr away.
+	process.prependListener("exit", output.flush);
 	const logger = pino(
 		{
 			level: options.level,
