@@ -234,14 +234,14 @@ function summaryOf({ byFile }: ManagedSet, now: number): string {
  * stops. An error: the new configuration is refused, which is logged, and the old
  * one stays. `onReplaced` is called if anything in it has changed.
  */
-export function reloadConfig(
+export async function reloadConfig(
 	credentials: CredentialSet,
-	read: () => Config,
+	read: () => Promise<Config>,
 	log: Log,
 	onReplaced: () => void,
-): ConfigError | StoreError | undefined {
+): Promise<ConfigError | StoreError | undefined> {
 	try {
-		const wanted = read();
+		const wanted = await read();
 		// SIGHUP is mostly sent to get new tokens. Then the configuration is the same,
 		// and the refresh must not wait until everything is built again.
 		if (isDeepStrictEqual(wanted, credentials.config()))

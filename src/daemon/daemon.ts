@@ -22,8 +22,12 @@ import { createTicker } from "./ticker.ts";
 /** What a daemon is given. */
 export interface DaemonOptions {
 	readonly config: Config;
-	/** Reads the configuration again; throws `ConfigError`. */
-	readonly reload: () => Config;
+	/** Reads the configuration again; rejects with `ConfigError`. */
+	readonly reload: () => Promise<Config>;
+	/** The listener is called when the configured group has another number than before. */
+	readonly onGroup: (listener: () => void) => void;
+	/** Asks again for a group that could not be looked up; called at each tick. */
+	readonly retryGroup: () => void;
 	readonly signals: SignalInbox;
 	readonly log: AdjustableLog;
 	readonly clock: Clock;
@@ -147,6 +151,12 @@ function assemble(options: DaemonOptions, stopping: AbortSignal) {
 		(): Promise<Reloaded> =>
 			reloadOnce({ credentials, systemd, applySettings }, options),
 	);
+	// Only the configuration: no token is worse for it.
+	options.onGroup(() => {
+		void reloadConfig(credentials, options.reload, log, () => {
+			void applySettings().catch(options.onBug);
+		}).catch(options.onBug);
+	});
 
 	return {
 		credentials,
@@ -175,7 +185,7 @@ async function reloadOnce(
 		"reading the configuration again, then a forced refresh of every account",
 	);
 	systemd.reloading();
-	const refused = reloadConfig(credentials, reload, log, () => {
+	const refused = await reloadConfig(credentials, reload, log, () => {
 		void applySettings().catch(onBug);
 	});
 	// Also with the old configuration: new tokens are what the signal asks for.

@@ -9,8 +9,15 @@ import {
 	createConfigLoader,
 	loadConfig,
 } from "../../config/config.ts";
+import {
+	createDaemonGroups,
+	type GroupAnswer,
+	type Groups,
+	groupLimitMs,
+} from "../../config/group.ts";
 import { systemClock } from "../../core/clock.ts";
 import { ConfigError } from "../../core/errors.ts";
+import type { Log } from "../../core/ports.ts";
 import { runDaemon } from "../../daemon/daemon.ts";
 import { keepNewSpace } from "../../daemon/heap.ts";
 import { openLog } from "../../daemon/log.ts";
@@ -39,8 +46,11 @@ export async function run(
 	const { env } = process;
 	const file = line.value("config");
 	if (line.has("simulate")) return runSimulated(file, env, signals);
-	const read = createConfigLoader({ file, env, secrets: true });
-	return runWith(read, env, signals);
+	return runWith(
+		(groups) => createConfigLoader({ file, env, secrets: true, groups }),
+		env,
+		signals,
+	);
 }
 
 /**
@@ -53,22 +63,56 @@ function leaveOutOfCores(): void {
 	} catch {}
 }
 
-/** `read` is called now, and at each reload. */
-function runWith(
-	read: () => Config,
+/** `readerWith` makes what reads the configuration, now and at each reload. */
+async function runWith(
+	readerWith: (groups: Groups) => () => Config,
 	env: Environment,
 	signals: SignalInbox,
 ): Promise<number> {
-	const config = read();
+	let onGroup = () => {};
+	const log = openLog("info", env);
+	const groups = createDaemonGroups(
+		() => onGroup(),
+		(name, known) => tellSilent(log, name, known),
+	);
+	const read = readerWith(groups);
+	/** Waits for a group only if nothing is known of it yet. */
+	const reload = async () => {
+		const config = read();
+		if (groups.isKnown()) return config;
+		await groups.settled();
+		return read();
+	};
+	const config = await reload();
+	log.setLevel(config.logLevel);
 	return runDaemon({
 		config,
-		reload: read,
+		reload,
+		onGroup: (listener) => {
+			onGroup = listener;
+		},
+		retryGroup: groups.retry,
 		signals,
-		log: openLog(config.logLevel, env),
+		log,
 		clock: systemClock,
 		env,
 		onBug: (error) => process.exit(explain(error)),
 	});
+}
+
+function tellSilent(log: Log, name: string, known: GroupAnswer): void {
+	const stays =
+		typeof known === "number"
+			? `its number of before, ${known}, stays`
+			: "until there is one, new files get the group of their directory";
+	log.warn(
+		{
+			event: "group.silent",
+			group: name,
+			hint: 'look at "getent group": LDAP or SSSD may be down; it is asked again at each tick',
+		},
+		`the group ${name} could not be looked up within ${groupLimitMs / 1000} s; ${stays}`,
+	);
 }
 
 /**
@@ -113,8 +157,8 @@ async function runSimulator(
 		`simulating WeChat at ${simulator.url}; tokens in ${first.directory}`,
 	);
 	// The simulator keeps its address and accounts over reloads.
-	const read = () => {
-		const config = loadSimulated(given, settings);
+	const readerWith = (groups: Groups) => () => {
+		const config = loadSimulated(given, settings, groups);
 		refuseOtherFiles(config, first);
 		const accounts = config.accounts.map((account) => ({
 			...account,
@@ -128,7 +172,7 @@ async function runSimulator(
 		};
 	};
 	try {
-		return await runWith(read, env, signals);
+		return await runWith(readerWith, env, signals);
 	} finally {
 		await simulator.close();
 	}
@@ -169,8 +213,13 @@ function refuseOtherFiles(config: Config, first: Config): void {
 }
 
 /** Throws `ConfigError`. */
-function loadSimulated(file: string | undefined, env: Environment): Config {
+function loadSimulated(
+	file: string | undefined,
+	env: Environment,
+	groups?: Groups,
+): Config {
 	const config = loadConfig({
+		...(groups && { groups }),
 		file,
 		env,
 		secrets: true,
