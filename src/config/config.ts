@@ -7,14 +7,14 @@ import { resolve } from "node:path";
 import { ConfigError, type ConfigProblem } from "../core/errors.ts";
 import type { LogLevel } from "../core/log-level.ts";
 import { findCrossProblems, namesIn, socketPath } from "./cross-checks.ts";
-import { groupId } from "./group.ts";
+import { type GroupAnswer, groupLimitMs, waitingGroups } from "./group.ts";
 import {
 	defaultDirectory,
 	defaultTokenFile,
 	type TicketName,
 } from "./lookup.ts";
 import { findSecrets, looksLikeSecret } from "./secrets.ts";
-import { type ConfigContent, checkShape } from "./shape.ts";
+import { type ConfigContent, checkShape, groupRule, show } from "./shape.ts";
 import {
 	type ConfigOptions,
 	type ConfigSource,
@@ -103,14 +103,16 @@ function loadFrom(options: ConfigOptions, input: Input): Config {
 	const { secrets, problems, warnings } = options.secrets
 		? findSecrets(source, env, input)
 		: { secrets: [], problems: [], warnings: [] };
+	const { group } = source.content;
+	const found = input(() => findGroup(group, options));
 	const all = [
 		...shape.problems,
 		...problems,
 		...findCrossProblems(source, env),
+		...groupProblems(group, found, options),
 	];
 	const { content } = shape;
-	const group = content?.group;
-	const gid = input(() => (group === undefined ? group : groupId(group)));
+	const gid = typeof found === "number" ? found : undefined;
 	const config =
 		content && build(content, source.name, env, gid, secrets, warnings);
 	if (config === undefined || all.length > 0)
@@ -120,6 +122,37 @@ function loadFrom(options: ConfigOptions, input: Input): Config {
 			config?.warnings ?? warnings,
 		);
 	return config;
+}
+
+/** Undefined: none is configured, or it is a problem of the shape. */
+function findGroup(
+	group: unknown,
+	{ groups = waitingGroups, secrets }: ConfigOptions,
+): GroupAnswer | undefined {
+	// A command that only reads tokens need not wait for a directory of users.
+	if (!secrets) return undefined;
+	return typeof group === "string" || typeof group === "number"
+		? groups.find(group)
+		: undefined;
+}
+
+function groupProblems(
+	group: unknown,
+	found: GroupAnswer | undefined,
+	{ groups }: ConfigOptions,
+): readonly ConfigProblem[] {
+	const path = "group";
+	if (found === "absent")
+		return [{ path, message: `is ${show(group)}; expected ${groupRule}` }];
+	// A daemon asks again.
+	if (found !== "silent" || groups !== undefined) return [];
+	const seconds = groupLimitMs / 1000;
+	return [
+		{
+			path,
+			message: `is ${show(group)}, which could not be looked up within ${seconds} s ("getent group" does not answer: LDAP or SSSD may be down); expected ${groupRule}`,
+		},
+	];
 }
 
 /**

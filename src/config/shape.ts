@@ -7,7 +7,6 @@ import * as v from "valibot";
 import type { ConfigProblem } from "../core/errors.ts";
 import { logLevels } from "../core/log-level.ts";
 import { cronProblem } from "./cron.ts";
-import { groupId } from "./group.ts";
 import { ticketNames } from "./lookup.ts";
 import { looksLikeSecret } from "./secrets.ts";
 
@@ -188,7 +187,8 @@ const accountSchema = v.strictObject(
 const directoryRule = "an absolute path, such as /run/wxtokend";
 const scheduleRule = 'a node-cron expression such as "*/5 * * * * *"';
 const modeRule = 'an octal string such as "0640", readable by its owner';
-const groupRule = "the name or id of a group on this machine";
+/** What `group` must be. */
+export const groupRule = "the name or id of a group on this machine";
 const socketRule = 'a path, or "" for none';
 const metricsRule = "an absolute path that ends in .prom";
 const accountRule = "at least one [[account]]";
@@ -219,10 +219,8 @@ const fileSchema = v.strictObject(
 			),
 		),
 		group: v.optional(
-			v.pipe(
-				v.union([v.string(), v.number()], groupRule),
-				v.check((group) => groupId(group) !== undefined, groupRule),
-			),
+			// Whether there is such a group is asked in config.ts.
+			v.union([v.string(), v.number()], groupRule),
 		),
 		socket: v.optional(
 			v.pipe(v.string(socketRule), v.check(isPath, socketRule)),

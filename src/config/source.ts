@@ -5,6 +5,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { parse, TomlError } from "smol-toml";
 import { ConfigError, errnoOf, inWords } from "../core/errors.ts";
+import type { Groups } from "./group.ts";
 import { defaultConfigFile, type FoundText, findText } from "./lookup.ts";
 
 /** Where the configuration is looked for, and how much of it is needed. */
@@ -16,6 +17,8 @@ export interface ConfigOptions {
 	readonly secrets: boolean;
 	/** Take the environment unless a file is named, even if the default file exists. */
 	readonly ignoreDefaultFile?: boolean;
+	/** Default: each look-up is waited for, and one that gets no answer is a problem. */
+	readonly groups?: Groups;
 }
 
 /** A configuration that was found, but not checked. */

@@ -1,11 +1,9 @@
-/**
- * The log: JSON lines on stderr, made by pino. They are written synchronously, so
- * that the lines before a crash are not lost.
- */
-import { type DestinationStream, destination, pino } from "pino";
+/** The log: JSON lines on stderr, made by pino; see log-output.ts for how they get there. */
+import { type DestinationStream, pino } from "pino";
 import type { LogLevel } from "../core/log-level.ts";
 import type { Log } from "../core/ports.ts";
 import { writesToJournal } from "./journal.ts";
+import { createLogOutput, openStderr } from "./log-output.ts";
 
 type LogCall = Log["info"];
 
@@ -25,16 +23,28 @@ interface LogOptions {
 }
 
 function createLog(options: LogOptions): AdjustableLog {
-	const stderr = destination({ dest: 2, sync: true });
-	// stderr may be a pipe whose reader has ended. Tokens are renewed without a log.
-	stderr.on("error", () => {});
-	const output: DestinationStream = {
-		write: (line) => {
-			const text = options.forTerminal ? plainLine(line) : line;
-			const priority = options.forJournal ? priorityOf(line) : "";
-			stderr.write(withoutSecrets(priority + text));
-		},
+	const textOf = (line: string) => {
+		const text = options.forTerminal ? plainLine(line) : line;
+		const priority = options.forJournal ? priorityOf(line) : "";
+		return withoutSecrets(priority + text);
 	};
+	const output = createLogOutput(openStderr(), (count) => {
+		let text = "";
+		write = (line) => {
+			text = textOf(line);
+		};
+		logger.warn(
+			{ event: "log.dropped", count },
+			`${count} ${count === 1 ? "line was" : "lines were"} dropped, because the reader of this log stood still`,
+		);
+		write = toOutput;
+		return text;
+	});
+	const toOutput = (line: string) => output.write(textOf(line));
+	let write = toOutput;
+	const stream: DestinationStream = { write: (line) => write(line) };
+	// Before other listeners take stderr away.
+	process.prependListener("exit", output.flush);
 	const logger = pino(
 		{
 			level: options.level,
@@ -42,7 +52,7 @@ function createLog(options: LogOptions): AdjustableLog {
 			formatters: { level: (label) => ({ level: label }) },
 			timestamp: () => `,"time":"${new Date().toISOString()}"`,
 		},
-		output,
+		stream,
 	);
 	return {
 		fatal: logger.fatal.bind(logger),
