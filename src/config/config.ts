@@ -14,7 +14,13 @@ import {
 	type TicketName,
 } from "./lookup.ts";
 import { findSecrets, looksLikeSecret } from "./secrets.ts";
-import { type ConfigContent, checkShape, groupRule, show } from "./shape.ts";
+import {
+	type ConfigContent,
+	checkShape,
+	groupRule,
+	type LogFormat,
+	show,
+} from "./shape.ts";
 import {
 	type ConfigOptions,
 	type ConfigSource,
@@ -63,6 +69,8 @@ export interface Config {
 	/** Absolute path; undefined: no control socket. */
 	readonly socket: string | undefined;
 	readonly logLevel: LogLevel;
+	/** Undefined: text for systemd's journal or a terminal, else JSON. */
+	readonly logFormat: LogFormat | undefined;
 	/** For node_exporter's textfile collector; absolute path. */
 	readonly metricsFile: string | undefined;
 	/** In the order of the file; at least one. */
@@ -160,25 +168,27 @@ function groupProblems(
  * second problem of the same key is mostly caused by the first.
  */
 function inWordsOf(
-	{ nameOf, content, isEnvironment }: ConfigSource,
+	{ nameOf, lineOf, content, isEnvironment }: ConfigSource,
 	problems: readonly ConfigProblem[],
 ): readonly ConfigProblem[] {
 	const paths = problems.map(({ path }) => path);
 	const accounts = namesIn(content);
 	/** Among many tables an index says little; but an appid may be a misplaced secret. */
-	const ownerOf = (path: string) => {
+	const placeOf = (path: string) => {
 		const [, index, key] = /^account\[(\d+)\]\.(.*)/.exec(path) ?? [];
 		const { appid = "" } = accounts[Number(index ?? -1)] ?? {};
 		const isClear = /^[\w-]{1,64}$/.test(appid) && !looksLikeSecret(appid);
-		return isClear && key !== "appid" && !isEnvironment
-			? ` (account ${appid})`
-			: "";
+		const owner =
+			isClear && key !== "appid" && !isEnvironment ? [`account ${appid}`] : [];
+		const line = lineOf(path);
+		const all = line === undefined ? owner : [...owner, `line ${line}`];
+		return all.length === 0 ? "" : ` (${all.join(", ")})`;
 	};
 	return problems
 		.filter(({ path }, index) => paths.indexOf(path) === index)
 		.map(({ path, message }) => ({
 			path: nameOf(path),
-			message: message + ownerOf(path),
+			message: message + placeOf(path),
 		}));
 }
 
@@ -218,6 +228,7 @@ function build(
 		gid,
 		socket: socketPath(directory, content.socket),
 		logLevel: content.log_level ?? "info",
+		logFormat: content.log_format,
 		metricsFile: content.metrics_file,
 		accounts,
 		warnings: [

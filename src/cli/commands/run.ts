@@ -85,6 +85,7 @@ async function runWith(
 	};
 	const config = await reload();
 	log.setLevel(config.logLevel);
+	log.setFormat(config.logFormat);
 	signals.onIgnored((signal) =>
 		log.warn(
 			{
