@@ -234,11 +234,13 @@ function haveSameFiles(one: Config, other: Config): boolean {
 }
 
 /**
- * How many tokens are fresh, and the first failure if there is one. A keeper that
- * is idle has a fresh token, so its files are not read: there may be ten thousand.
+ * How many tokens are fresh, how many others still live, and the first failure if there
+ * is one. Fresh: alive, and the last attempt did not fail. A keeper that is idle has a
+ * fresh token, so its files are not read: there may be ten thousand.
  */
 function summaryOf({ byFile }: ManagedSet, now: number): string {
 	let fresh = 0;
+	let older = 0;
 	let firstFailure = "";
 	for (const one of byFile.values()) {
 		if (now < one.idleUntil) {
@@ -246,11 +248,17 @@ function summaryOf({ byFile }: ManagedSet, now: number): string {
 			continue;
 		}
 		const { appid, valid, lastError } = one.status(now);
-		if (valid) fresh += 1;
-		if (firstFailure !== "" || (valid && lastError === null)) continue;
-		firstFailure = `; ${appid}: ${lastError?.message ?? "no live token yet"}`;
+		if (valid && lastError === null) {
+			fresh += 1;
+			continue;
+		}
+		if (valid) older += 1;
+		if (firstFailure === "")
+			firstFailure = `; ${appid}: ${lastError?.message ?? "no live token yet"}`;
 	}
-	return `${fresh} of ${byFile.size} tokens fresh${firstFailure}`;
+	const rest =
+		older === 0 ? "" : `, ${older} that could not be renewed still valid`;
+	return `${fresh} of ${byFile.size} tokens fresh${rest}${firstFailure}`;
 }
 
 /**

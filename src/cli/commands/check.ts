@@ -2,15 +2,17 @@
 import { existsSync } from "node:fs";
 import { unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { loadConfig } from "../../config/config.ts";
+import { type Config, loadConfig } from "../../config/config.ts";
 import { exitCode, inWords, StoreError } from "../../core/errors.ts";
 import { probeSocketPath } from "../../daemon/control-socket.ts";
+import { metricsHint } from "../../daemon/metrics-file.ts";
 import { proxyWarnings, readProxies } from "../../issuer/proxy.ts";
 import type { ManagedCredential } from "../../keeper/managed-credential.ts";
 import { type FileAttributes, publishFile } from "../../store/atomic-write.ts";
 import { prepareDirectory } from "../../store/prepare-directory.ts";
 import type { CommandLine } from "../command-line.ts";
 import { tellPerson } from "../explain.ts";
+import { sandboxWarning, unitProperties } from "../unit-sandbox.ts";
 import { codeWithoutRefresh, withKeepers } from "./once.ts";
 
 /**
@@ -33,11 +35,25 @@ export async function check(line: CommandLine): Promise<number> {
 	await probe(directory, location);
 	if (socket !== undefined) probeSocketPath(socket);
 	if (metricsFile !== undefined) await probeMetrics(metricsFile);
+	warnOfSandbox(config);
 	const count =
 		accounts.length === 1 ? "1 account" : `${accounts.length} accounts`;
 	process.stdout.write(`${source}: ${count}; ${directory} can be written\n`);
 	if (!line.has("online")) return exitCode.done;
 	return withKeepers(config, env, { isTold: true }, checkOnline);
+}
+
+/** The probes tell what this process may write; the unit of the daemon may do less. */
+function warnOfSandbox({ directory, metricsFile }: Config): void {
+	const properties = unitProperties();
+	if (properties === undefined) return;
+	const wanted = [["directory", directory]];
+	if (metricsFile !== undefined)
+		wanted.push(["metrics_file", dirname(metricsFile)]);
+	for (const [key = "", path = ""] of wanted) {
+		const warning = sandboxWarning(properties, key, path);
+		if (warning !== undefined) tellPerson(`warning: ${warning}`);
+	}
 }
 
 /** Fetches a token of the account, and says how that went. */
@@ -83,7 +99,7 @@ async function probeMetrics(path: string): Promise<void> {
 		throw new StoreError(
 			error.kind,
 			`could not write metrics_file ${path}: ${inWords(error.code)}`,
-			"let the daemon's user write in its directory (under systemd also ReadWritePaths=), or set another `metrics_file`",
+			metricsHint(path, error.code),
 			error.cause,
 		);
 	}
