@@ -4,7 +4,7 @@
  * read the configuration. So this file loads no validation.
  */
 import { existsSync, readFileSync, statSync } from "node:fs";
-import { dirname, isAbsolute, join, resolve } from "node:path";
+import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import { parse } from "smol-toml";
 import { type ConfigProblem, errnoOf, inWords } from "../core/errors.ts";
 
@@ -70,20 +70,40 @@ export function guessedToken(appid: string, env: Environment): TokenLocation {
 	return { path: join(guessedDirectory(env), file) };
 }
 
+/** Where the token file probably is, if the configuration is not TOML. */
+export function likelyToken(
+	appid: string,
+	file: string | undefined,
+	env: Environment,
+): TokenLocation {
+	const guess = guessedToken(appid, env);
+	const text = readConfigText(file, env);
+	const { directory = undefined } =
+		typeof text === "string" ? topLinesOf(text) : {};
+	if (typeof directory !== "string") return guess;
+	const path = join(directory, basename(guess.path));
+	return isAbsolute(directory) && existsSync(path) ? { path } : guess;
+}
+
 /** Where the control socket probably is, if the configuration cannot be read, or is wrong. */
 export function likelySocket(
 	file: string | undefined,
 	env: Environment,
 ): string {
-	const usual = join(guessedDirectory(env), "control.sock");
+	const usual = usualSocket(env);
 	const text = readConfigText(file, env);
 	if (typeof text !== "string") return usual;
 	const { directory = guessedDirectory(env), socket = "control.sock" } =
-		parsed(text) ?? {};
+		parsed(text) ?? topLinesOf(text);
 	if (typeof directory !== "string" || typeof socket !== "string") return usual;
 	const configured = resolve(directory, socket);
 	// The daemon may still use the configuration from before the mistake.
 	return socket === "" || !existsSync(configured) ? usual : configured;
+}
+
+/** Where the control socket is without a configuration. */
+export function usualSocket(env: Environment): string {
+	return join(guessedDirectory(env), "control.sock");
 }
 
 /** Where the files are for a user who cannot read the configuration. */
@@ -154,6 +174,21 @@ function parsed(text: string): Record<string, unknown> | undefined {
 	} catch {
 		return undefined;
 	}
+}
+
+/**
+ * The keys of whole lines at the top of a file that is not TOML: a mistake in another
+ * line must not hide where the daemon is.
+ */
+function topLinesOf(text: string): Record<string, unknown> {
+	const lines = text.split("\n");
+	const end = lines.findIndex((line) => /^\s*\[/.test(line));
+	const found: Record<string, unknown> = {};
+	for (const line of end < 0 ? lines : lines.slice(0, end)) {
+		const isWanted = /^\s*(directory|socket)\s*=/.test(line);
+		if (isWanted) Object.assign(found, parsed(line));
+	}
+	return found;
 }
 
 /** A file that was read. */
