@@ -14,7 +14,7 @@ import {
 	type TicketName,
 } from "./lookup.ts";
 import { findSecrets, looksLikeSecret } from "./secrets.ts";
-import { type ConfigContent, checkShape } from "./shape.ts";
+import { type ConfigContent, checkShape, type LogFormat } from "./shape.ts";
 import {
 	type ConfigOptions,
 	type ConfigSource,
@@ -63,6 +63,8 @@ export interface Config {
 	/** Absolute path; undefined: no control socket. */
 	readonly socket: string | undefined;
 	readonly logLevel: LogLevel;
+	/** Undefined: text for systemd's journal or a terminal, else JSON. */
+	readonly logFormat: LogFormat | undefined;
 	/** For node_exporter's textfile collector; absolute path. */
 	readonly metricsFile: string | undefined;
 	/** In the order of the file; at least one. */
@@ -185,6 +187,7 @@ function build(
 		gid,
 		socket: socketPath(directory, content.socket),
 		logLevel: content.log_level ?? "info",
+		logFormat: content.log_format,
 		metricsFile: content.metrics_file,
 		accounts,
 		warnings: [

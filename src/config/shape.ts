@@ -140,6 +140,10 @@ const wechatKeys = {
 	),
 };
 
+/** How lines of the log look. */
+const logFormats = ["json", "text"] as const;
+export type LogFormat = (typeof logFormats)[number];
+
 const appidRule = "1 to 64 of A–Z a–z 0–9 _ -";
 const fileNameRule =
 	'a bare file name: 1 to 200 of A–Z a–z 0–9 . _ -, not beginning with "." and not ending in ".lock"';
@@ -230,6 +234,7 @@ const fileSchema = v.strictObject(
 		log_level: v.optional(
 			v.picklist(logLevels, `one of ${logLevels.join(", ")}`),
 		),
+		log_format: v.optional(v.picklist(logFormats, '"json" or "text"')),
 		metrics_file: v.optional(
 			v.pipe(
 				v.string(metricsRule),

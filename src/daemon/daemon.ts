@@ -137,6 +137,7 @@ function assemble(options: DaemonOptions, stopping: AbortSignal) {
 		const { gid } = credentials.location();
 		ticker.start();
 		log.setLevel(config.logLevel);
+		log.setFormat(config.logFormat);
 		logWarnings(config, log);
 		return control.moveTo(path === undefined ? undefined : { path, gid });
 	};

@@ -53,7 +53,7 @@ function runWith(
 		config,
 		reload: read,
 		signals,
-		log: openLog(config.logLevel, env),
+		log: openLog(config.logLevel, env, config.logFormat),
 		clock: systemClock,
 		env,
 		onBug: (error) => process.exit(explain(error)),
