@@ -129,25 +129,27 @@ function loadFrom(options: ConfigOptions, input: Input): Config {
  * second problem of the same key is mostly caused by the first.
  */
 function inWordsOf(
-	{ nameOf, content, isEnvironment }: ConfigSource,
+	{ nameOf, lineOf, content, isEnvironment }: ConfigSource,
 	problems: readonly ConfigProblem[],
 ): readonly ConfigProblem[] {
 	const paths = problems.map(({ path }) => path);
 	const accounts = namesIn(content);
 	/** Among many tables an index says little; but an appid may be a misplaced secret. */
-	const ownerOf = (path: string) => {
+	const placeOf = (path: string) => {
 		const [, index, key] = /^account\[(\d+)\]\.(.*)/.exec(path) ?? [];
 		const { appid = "" } = accounts[Number(index ?? -1)] ?? {};
 		const isClear = /^[\w-]{1,64}$/.test(appid) && !looksLikeSecret(appid);
-		return isClear && key !== "appid" && !isEnvironment
-			? ` (account ${appid})`
-			: "";
+		const owner =
+			isClear && key !== "appid" && !isEnvironment ? [`account ${appid}`] : [];
+		const line = lineOf(path);
+		const all = line === undefined ? owner : [...owner, `line ${line}`];
+		return all.length === 0 ? "" : ` (${all.join(", ")})`;
 	};
 	return problems
 		.filter(({ path }, index) => paths.indexOf(path) === index)
 		.map(({ path, message }) => ({
 			path: nameOf(path),
-			message: message + ownerOf(path),
+			message: message + placeOf(path),
 		}));
 }
 

@@ -4,14 +4,38 @@ import { createTask, validateDetailed } from "node-cron";
 /** What is wrong with an expression, in words; undefined: it is valid. */
 export function cronProblem(expression: string): string | undefined {
 	const { valid, errors } = validateDetailed(expression);
-	if (!valid)
-		return errors.map(({ message }) => message).join("; ") || "not valid";
+	if (!valid) {
+		const what = errors.map(({ message }) => message).join("; ") || "not valid";
+		const written = fromQuartz(expression);
+		return written === undefined ? what : `${what}: write "${written}"`;
+	}
 	try {
 		cronSlots(expression)();
 		return undefined;
 	} catch {
 		return "no date fits it";
 	}
+}
+
+/**
+ * The same schedule as node-cron has it, if it is written as Quartz (Spring) does: `0/5`
+ * from 0 on each 5, `?` for no day in particular, a year as the seventh field.
+ */
+function fromQuartz(expression: string): string | undefined {
+	const ends = [59, 59, 23, 31, 12, 7];
+	const fields = expression.trim().split(/\s+/);
+	// A year that is named cannot be written in another way.
+	if (fields.length === 7 && !/^[*?]$/.test(fields[6] ?? "")) return undefined;
+	const written = fields.slice(0, 6).map((field, index) => {
+		const [, from = "", step] = /^(\d+|\*)\/(\d+)$/.exec(field) ?? [];
+		if (field === "?") return "*";
+		if (step === undefined || from === "*") return field;
+		const end = ends[fields.length === 5 ? index + 1 : index] ?? 0;
+		if (Number(from) > end) return field;
+		return Number(from) === 0 ? `*/${step}` : `${from}-${end}/${step}`;
+	});
+	const text = written.join(" ");
+	return text !== expression && validateDetailed(text).valid ? text : undefined;
 }
 
 /**

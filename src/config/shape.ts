@@ -10,6 +10,7 @@ import { cronProblem } from "./cron.ts";
 import { groupId } from "./group.ts";
 import { ticketNames } from "./lookup.ts";
 import { looksLikeSecret } from "./secrets.ts";
+import { nearestName } from "./toml-words.ts";
 
 /**
  * The problems of the shape, and the typed content without the wrong keys. `content`
@@ -317,10 +318,10 @@ function problemOf(issue: v.BaseIssue<unknown>): ConfigProblem {
 		"",
 	);
 	if (isUnknownKey(issue)) {
-		const known = knownKeysAt(keys).join(", ");
+		const known = knownKeysAt(keys);
 		return {
 			path,
-			message: `is not a key that wxtokend knows; expected one of ${known}`,
+			message: `is not a key that wxtokend knows; expected one of ${known.join(", ")}${remedyFor(keys, known)}`,
 		};
 	}
 	if (issue.input === undefined)
@@ -328,6 +329,28 @@ function problemOf(issue: v.BaseIssue<unknown>): ConfigProblem {
 	const key = keys.findLast((part) => typeof part === "string");
 	const value = show(issue.input, String(key));
 	return { path, message: `is ${value}; expected ${issue.message}` };
+}
+
+/** What was probably meant by a wrong key, or where a key of another table belongs. */
+function remedyFor(keys: readonly unknown[], known: readonly string[]): string {
+	const wrong = String(keys.at(-1));
+	const tables = [
+		{ names: known, where: "" },
+		{
+			names: configKeys.top,
+			where: " at the top of the file, above the first [table]",
+		},
+		{ names: configKeys.wechat, where: " below [wechat]" },
+		{ names: configKeys.account, where: " below [[account]]" },
+	];
+	const home = tables.find(({ names }) => names.includes(wrong));
+	if (home !== undefined) return `; \`${wrong}\` belongs${home.where}`;
+	for (const { names, where } of tables) {
+		const near = nearestName(wrong, names);
+		if (near !== undefined)
+			return `; did you mean \`${near}\`${where === "" ? "" : `, which belongs${where}`}?`;
+	}
+	return "";
 }
 
 /** The keys that are known in the table of a wrong key. */
