@@ -206,7 +206,11 @@ function isSuperseded(
 }
 
 function isFromFuture(known: KnownToken, now: number): boolean {
-	return known.token.expiresAt - now > known.lifetimeMs + slackOf(known);
+	const { token, lifetimeMs, sighting } = known;
+	return (
+		token.expiresAt - now > lifetimeMs + slackOf(known) ||
+		(sighting !== undefined && sighting.seenAt > now + clockSlackMs)
+	);
 }
 
 /**
