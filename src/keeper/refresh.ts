@@ -255,7 +255,12 @@ async function publish(
 		now,
 	);
 	// From here on the token is known, and published later if not now.
-	observer.learn({ memory: known, ownPause: undefined, aliveId: known.id });
+	observer.learn({
+		memory: known,
+		ownPause: undefined,
+		aliveId: known.id,
+		refusedParents: undefined,
+	});
 	try {
 		await lease.publish(known.token, record);
 	} catch (error) {
