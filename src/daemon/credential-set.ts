@@ -6,7 +6,7 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import { type Config, longestTimeoutMs } from "../config/config.ts";
-import { ticketFile } from "../config/lookup.ts";
+import { type TicketName, ticketFile } from "../config/lookup.ts";
 import { ConfigError, StoreError } from "../core/errors.ts";
 import type { Log, Store } from "../core/ports.ts";
 import type { ProcessName } from "../core/record.ts";
@@ -182,18 +182,25 @@ function manageAll(
 	for (const account of config.accounts) {
 		const { appid, tickets } = account;
 		const token = former?.managed.byAppid.get(appid);
-		const isSame =
-			hasSameFiles && isDeepStrictEqual(entries.get(appid), account);
-		const all =
-			token !== undefined && isSame
-				? [
-						token,
-						...tickets.flatMap(
-							(ticket) =>
-								former?.managed.byFile.get(ticketFile(ticket, appid)) ?? [],
-						),
-					]
-				: wiring.manage(account, store);
+		const entry = hasSameFiles ? entries.get(appid) : undefined;
+		const formerOf = (ticket: TicketName) =>
+			entry?.tickets.includes(ticket)
+				? former?.managed.byFile.get(ticketFile(ticket, appid))
+				: undefined;
+		let all: readonly ManagedCredential[];
+		if (token !== undefined && isDeepStrictEqual(entry, account)) {
+			all = [token, ...tickets.flatMap((ticket) => formerOf(ticket) ?? [])];
+		} else {
+			all = wiring.manage(account, store);
+			// Another ticket in the list is nothing new for the rest of the account.
+			if (
+				token !== undefined &&
+				isDeepStrictEqual({ ...entry, tickets }, account)
+			) {
+				const kept = tickets.map(formerOf);
+				all = [token, ...all.slice(1).map((one, index) => kept[index] ?? one)];
+			}
+		}
 		for (const one of all) byFile.set(one.credential.file, one);
 		const [first] = all;
 		if (first !== undefined) byAppid.set(appid, first);
