@@ -12,8 +12,8 @@ import type { Clock } from "../core/clock.ts";
 export interface Schedule {
 	/** Ticks also at that instant (epoch ms), once. */
 	wakeAt(at: number): void;
-	/** No tick follows. */
-	stop(): void;
+	/** No tick follows. Returns the instants that were asked for and have not come. */
+	stop(): readonly number[];
 }
 
 /** Called between ticks, to show that the timer still runs. */
@@ -75,6 +75,9 @@ export function startSchedule(
 			next.wakes = [...next.wakes, rounded];
 			arm();
 		},
-		stop: () => clearTimeout(timer),
+		stop: () => {
+			clearTimeout(timer);
+			return next.wakes;
+		},
 	};
 }
