@@ -180,6 +180,8 @@ describe("a daemon with tickets", () => {
 		expect(one.json()).toMatchObject({ credential: jsapi, valid: true });
 		const all = await callSocket(socket, "/v1/credentials");
 		expect(all.json().credentials).toHaveLength(4);
+		const health = await callSocket(socket, "/healthz");
+		expect(health.json()).toEqual({ status: "ok", accounts: 1 });
 		const token = await callSocket(socket, `/v1/credentials/${jsapi}/token`);
 		expect(token.json()).toEqual(readTokenFile(path(jsapi)));
 		const asked = await callSocket(socket, `/v1/credentials/${jsapi}/refresh`, {
@@ -256,6 +258,13 @@ describe("a daemon with tickets", () => {
 		expect(readTokenFile(path("wx_access_token_wx1")).value).not.toBe(value);
 		expect(ticketCalls(wechat)).toBe(1);
 		expect(hasFile(path(jsapi))).toBe(false);
+		const health = await callSocket(socket, "/healthz");
+		expect(health.status).toBe(503);
+		expect(health.json()).toMatchObject({
+			code: "no-valid-token",
+			message: "1 of 2 tokens and tickets have no valid value on disk",
+			reasons: [{ appid: "wx1", credential: jsapi, state: "missing" }],
+		});
 	});
 
 	test("a reload that adds or removes a ticket leaves the keeper of the token as it is", async () => {
