@@ -299,6 +299,57 @@ describe("a daemon with tickets", () => {
 	});
 });
 
+test("two daemons on one directory ask for a ticket once, and leave each other's file as it is", async () => {
+	const { wechat, config, path, socket } = await newScene({
+		entry: { tickets: ["jsapi"] },
+		wechat: { cooldown: 0 },
+	});
+	const other = writeConfig({
+		url: wechat.url,
+		accounts: config.accounts,
+		directory: config.directory,
+		top: { socket: "other.sock" },
+		wechat: { cooldown: 0 },
+	});
+	const daemons = [
+		await startDaemon(config.file),
+		await startDaemon(other.file),
+	];
+	expect(ticketCalls(wechat)).toBe(1);
+	// Asked for again, the ticket is the same, and what is known of it is newer.
+	const next = noteToken("another-ticket".padEnd(86, "x"));
+	wechat.platform.putTicket("wx1", "jsapi", next, wechat.now());
+	const route = `/v1/credentials/${jsapi}/refresh`;
+	for (const one of [socket, path("other.sock"), socket]) {
+		const answer = await callSocket(one, route, { method: "POST" });
+		expect([answer.status, answer.json().value]).toEqual([200, next]);
+	}
+	// Requests of the same instant to two daemons may be one call.
+	const calls = ticketCalls(wechat);
+	expect(calls).toBeLessThanOrEqual(4);
+	// Two ticks of each: the second one has seen what the first one did.
+	for (const one of [...daemons, ...daemons]) {
+		const seen = one.events().length;
+		one.kill("SIGHUP");
+		await eventually(
+			() =>
+				one
+					.events()
+					.slice(seen)
+					.some(({ event }) =>
+						/^(token.refreshed|refresh.shared)$/.test(event),
+					),
+			{ what: "the token that the signal asked for" },
+		);
+	}
+	const repairs = daemons.flatMap((one) =>
+		one.events().filter(({ event }) => event === "file.repaired"),
+	);
+	expect(repairs).toEqual([]);
+	expect(ticketCalls(wechat)).toBe(calls);
+	expect(readTokenFile(path(jsapi)).value).toBe(next);
+});
+
 test("once and check --online keep tickets, too, and take the names of files", async () => {
 	const { wechat, path, flags } = await newScene({ wechat: { cooldown: 0 } });
 	const first = await runProgram(["once", jsapi, ...flags]);
