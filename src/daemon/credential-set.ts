@@ -6,7 +6,7 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import { type Config, longestTimeoutMs } from "../config/config.ts";
-import { ticketFile } from "../config/lookup.ts";
+import { type TicketName, ticketFile } from "../config/lookup.ts";
 import { ConfigError, StoreError } from "../core/errors.ts";
 import type { Log, Store } from "../core/ports.ts";
 import type { ProcessName } from "../core/record.ts";
@@ -195,18 +195,24 @@ function manageAll(
 	for (const account of config.accounts) {
 		const { appid, tickets } = account;
 		const token = former?.managed.byAppid.get(appid);
-		const isSame =
-			hasSameFiles && isDeepStrictEqual(entries.get(appid), account);
-		const all =
-			token !== undefined && isSame
-				? [
-						token,
-						...tickets.flatMap(
-							(ticket) =>
-								former?.managed.byFile.get(ticketFile(ticket, appid)) ?? [],
-						),
-					]
-				: wiring.manage(account, store, former && settled(former, appid));
+		const entry = hasSameFiles ? entries.get(appid) : undefined;
+		const formerOf = (ticket: TicketName) =>
+			entry?.tickets.includes(ticket)
+				? former?.managed.byFile.get(ticketFile(ticket, appid))
+				: undefined;
+		// Another ticket in the list is nothing new for the rest of the account.
+		const isKept =
+			token !== undefined && isDeepStrictEqual({ ...entry, tickets }, account);
+		let all: readonly ManagedCredential[];
+		if (isKept && isDeepStrictEqual(entry, account)) {
+			all = [token, ...tickets.flatMap((ticket) => formerOf(ticket) ?? [])];
+		} else if (isKept) {
+			const kept = tickets.map(formerOf);
+			const made = wiring.manage(account, store).slice(1);
+			all = [token, ...made.map((one, index) => kept[index] ?? one)];
+		} else {
+			all = wiring.manage(account, store, former && settled(former, appid));
+		}
 		for (const one of all) byFile.set(one.credential.file, one);
 		const [first] = all;
 		if (first !== undefined) byAppid.set(appid, first);

@@ -13,7 +13,7 @@ import { prepareDirectory } from "../../store/prepare-directory.ts";
 import type { CommandLine } from "../command-line.ts";
 import { tellPerson } from "../explain.ts";
 import { sandboxWarning, unitProperties } from "../unit-sandbox.ts";
-import { codeWithoutRefresh, withKeepers } from "./once.ts";
+import { codeWithoutRefresh, nameOf, nounOf, withKeepers } from "./once.ts";
 
 /**
  * Reports on stdout; returns the exit code. Throws `ConfigError` and `StoreError`. Its
@@ -57,23 +57,23 @@ function warnOfSandbox({ directory, metricsFile }: Config): void {
 }
 
 /** Fetches a token of the account, and says how that went. */
-async function checkOnline({
-	credential,
-	keeper,
-}: ManagedCredential): Promise<number> {
-	const { appid } = credential;
+async function checkOnline(one: ManagedCredential): Promise<number> {
+	const { keeper } = one;
+	const name = nameOf(one);
 	const answer = await keeper.verify();
 	if (answer.outcome !== "failed") {
 		process.stdout.write(
-			`${appid}: WeChat gave a token, and it is published\n`,
+			`${name}: WeChat gave a ${nounOf(one)}, and it is published\n`,
 		);
 		return exitCode.done;
 	}
 	const { message, hint } = answer.error;
 	const code = codeWithoutRefresh(keeper);
 	const left =
-		code === exitCode.temporary ? " (the token on disk is still valid)" : "";
-	process.stdout.write(`${appid}: ${message}; ${hint}${left}\n`);
+		code === exitCode.temporary
+			? ` (the ${nounOf(one)} on disk is still valid)`
+			: "";
+	process.stdout.write(`${name}: ${message}; ${hint}${left}\n`);
 	return code;
 }
 
