@@ -24,12 +24,17 @@ test("status --json prints what the socket answers", async () => {
 	const { flags, socket } = await startWithFlags(2);
 	const said = await runProgram(["status", "--json", ...flags]);
 	expect(said).toMatchObject({ code: 0, stderr: "" });
-	const [one, other] = [
-		JSON.parse(said.stdout),
-		(await callSocket(socket, "/v1/accounts")).json(),
-	].map((report) => JSON.stringify(withoutSeconds(report)));
-	expect(one).toBe(other);
-	expect(JSON.parse(said.stdout).accounts.length).toBe(2);
+	const printed = JSON.parse(said.stdout);
+	for (const [field, path] of [
+		["accounts", "/v1/accounts"],
+		["credentials", "/v1/credentials"],
+	] as const) {
+		const { [field]: answered } = (await callSocket(socket, path)).json();
+		expect(printed[field].length).toBe(2);
+		expect(withoutSeconds({ accounts: printed[field] })).toEqual(
+			withoutSeconds({ accounts: answered }),
+		);
+	}
 });
 
 test("status without a daemon reports the same from the files, and says so", async () => {
@@ -293,7 +298,10 @@ test("a report without a token is wrong usage, and does not force a refresh", as
 });
 
 test.for([
-	[["refresh", "../etc/passwd"], "is no appid"],
+	[
+		["refresh", "../etc/passwd"],
+		"is neither an appid nor the name of a published file",
+	],
 	[["refresh", "wx7"], 'no account with this appid: "wx7"'],
 	[["refresh", "--stale", "70_a"], "one account"],
 	[["refresh", "--now"], "--now"],
