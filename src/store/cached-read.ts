@@ -1,6 +1,8 @@
 /** Reading a small file again only if somebody touched it. */
 import fs from "node:fs";
 import { errnoOf, inWords } from "../core/errors.ts";
+import { whyNotBelieved } from "./found-entry.ts";
+import type { OutputDirectory } from "./output-directory.ts";
 
 /** A file at a look: as long as these are the same, nobody has touched it. */
 export interface SeenFile {
@@ -59,6 +61,8 @@ export interface FileRead {
 	readonly problem: string | undefined;
 	/** The problem may pass (a disk error, too many open files), and says nothing about the file. */
 	readonly unreadable: boolean;
+	/** The error, if this process has no right to read it. */
+	readonly denied?: unknown;
 }
 
 export interface KnownFile<T> {
@@ -150,10 +154,14 @@ export const nothing: FileRead = {
 	unreadable: false,
 };
 
-/** Its content; larger ones are not read. */
+/** By which a file is believed, or not; see `whyNotBelieved`. */
+export type Believing = Pick<OutputDirectory, "isShared" | "trusts">;
+
+/** Its content, if it is believed; larger ones are not read. */
 export function readSmallFile(
 	path: string,
 	maxBytes: number,
+	directory?: Believing,
 ): Partial<FileRead> {
 	let file: number;
 	try {
@@ -163,27 +171,45 @@ export function readSmallFile(
 	} catch (error) {
 		const errno = errnoOf(error);
 		if (errno === "ENOENT") return {};
-		if (errno === "ELOOP") return { problem: "a symbolic link" };
-		if (errno === "ENXIO") return { problem: "not a plain file" };
-		return unreadable(error);
+		const stat = lookAt(path);
+		const problem = stat && whyNotBelieved(stat, "file", directory);
+		if (problem !== undefined) return { stat, problem };
+		if (errno === "ELOOP") return { stat, problem: "a symbolic link" };
+		const isDenied = errno === "EACCES" || errno === "EPERM";
+		return isDenied
+			? { ...unreadable(error), stat, denied: error }
+			: unreadable(error);
 	}
 	try {
-		return readOpened(file, maxBytes);
+		return readOpened(file, maxBytes, directory);
 	} finally {
 		fs.closeSync(file);
 	}
 }
 
 /** The same of a file that was just opened. */
-export function readOpened(file: number, maxBytes: number): Partial<FileRead> {
+export function readOpened(
+	file: number,
+	maxBytes: number,
+	directory?: Believing,
+): Partial<FileRead> {
 	try {
 		const stat = fs.fstatSync(file);
-		if (!stat.isFile()) return { stat, problem: "not a plain file" };
+		const problem = whyNotBelieved(stat, "file", directory);
+		if (problem !== undefined) return { stat, problem };
 		if (stat.size > maxBytes)
 			return { stat, problem: `${stat.size} bytes long` };
 		return { stat, text: fs.readFileSync(file, "utf8") };
 	} catch (error) {
 		return unreadable(error);
+	}
+}
+
+function lookAt(path: string): fs.Stats | undefined {
+	try {
+		return fs.lstatSync(path, { throwIfNoEntry: false });
+	} catch {
+		return undefined;
 	}
 }
 

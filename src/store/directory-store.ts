@@ -99,7 +99,7 @@ function openSlot(
 	};
 	const token = cachedRead(path, {
 		interpret: readingOf,
-		readFile: () => readSmallFile(path, maxTokenBytes),
+		readFile: () => readSmallFile(path, maxTokenBytes, directory),
 		known: remembered &&
 			seen && {
 				file: seen,
@@ -117,13 +117,15 @@ function openSlot(
 		},
 		// Whoever holds the lock will add to it.
 		readFile: () =>
-			records?.read(maxStateBytes) ?? readSmallFile(statePath, maxStateBytes),
+			records?.read(maxStateBytes, directory) ??
+			readSmallFile(statePath, maxStateBytes, directory),
 		isExpected: remembered !== undefined,
 	});
 	const tryLock = createLock({
 		...options,
 		path: lockPathOf(path),
 		staleMs: lockStaleOf(credential),
+		trusts: directory.trusts,
 		lastIntent: () => state.read().inFlight,
 	});
 

@@ -13,7 +13,8 @@
  * - if it has not said who it is, likewise after `unnamedMs`: it says so within
  *   milliseconds, and until then nothing has been asked for or written.
  * A file, a link or a folder with content that stands in the lock's place is
- * treated as a lock of nobody, and moved aside, not deleted.
+ * treated as a lock of nobody, and moved aside, not deleted. So is whatever a user
+ * made there who is not trusted; and his break markers keep nobody from breaking it.
  *
  * Not promised: exclusion against a process that was stopped for longer than
  * `staleMs` between its last look, or the clock after it, and the system call that
@@ -32,8 +33,10 @@ import fs from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { lock as lockDirectory } from "proper-lockfile";
 import type { Clock } from "../core/clock.ts";
-import { errnoOf } from "../core/errors.ts";
+import { errnoOf, StoreError } from "../core/errors.ts";
 import type { Intent, ProcessName } from "../core/record.ts";
+import { whyNotBelieved } from "./found-entry.ts";
+import { ownUid } from "./output-directory.ts";
 import { livenessOf } from "./process-name.ts";
 import { storeError } from "./store-error.ts";
 
@@ -45,6 +48,8 @@ export interface LockOptions {
 	readonly clock: Clock;
 	/** The last intent that a holder wrote; tells who holds the lock, if it names this instance of it. */
 	readonly lastIntent: () => Intent | undefined;
+	/** Whether what that user made may be a keeper's; by default of everybody. */
+	readonly trusts?: (uid: number) => boolean;
 }
 
 export interface HeldLock {
@@ -130,6 +135,7 @@ interface FoundLock {
 	readonly inode: bigint;
 	readonly bornAtNs: bigint;
 	readonly mtimeMs: number;
+	readonly uid: number;
 }
 
 function instanceOf({ inode, bornAtNs }: FoundLock): string {
@@ -154,8 +160,9 @@ function isInstance(one: FoundLock, other: FoundLock | undefined): boolean {
 function isAbandoned(
 	found: FoundLock,
 	watchedMs: number,
-	{ staleMs, self, clock, lastIntent }: LockOptions,
+	{ staleMs, self, clock, lastIntent, trusts = () => true }: LockOptions,
 ): boolean {
+	if (!trusts(found.uid)) return true;
 	const isSilentFor = (ms: number) =>
 		watchedMs >= ms || clock.now() - found.mtimeMs > ms;
 	const intent = lastIntent();
@@ -187,7 +194,7 @@ function breakLock(stale: FoundLock, options: LockOptions): boolean {
 	}
 	try {
 		// The right outlives the instance: who comes late finds another one here.
-		if (isInstance(stale, inspect(path))) clear(path);
+		if (isInstance(stale, inspect(path))) clear(path, stale.uid);
 		return true;
 	} finally {
 		// What stays is in nobody's way: no other lock ever has this name.
@@ -196,11 +203,15 @@ function breakLock(stale: FoundLock, options: LockOptions): boolean {
 }
 
 /** A lock is an empty directory; whatever else was put there may be of use to somebody. */
-function clear(path: string): void {
+function clear(path: string, uid: number): void {
 	try {
 		fs.rmdirSync(path);
 	} catch (error) {
 		switch (errnoOf(error)) {
+			case "EPERM":
+			case "EACCES":
+				if (uid !== ownUid) throw foreignLock(path, uid, error);
+				throw storeError("remove the stale lock", path, error);
 			case "ENOENT":
 				return;
 			case "EEXIST":
@@ -214,6 +225,15 @@ function clear(path: string): void {
 	}
 }
 
+function foreignLock(path: string, uid: number, cause: unknown): StoreError {
+	return new StoreError(
+		"io",
+		`could not remove the lock ${path}: it belongs to uid ${uid}, and this process, which runs as uid ${ownUid}, may not remove it in a sticky directory`,
+		"keep the tokens in a directory of the daemon's own (`directory`), or let the owner of that lock remove it",
+		cause,
+	);
+}
+
 function moveAside(path: string): void {
 	try {
 		fs.renameSync(path, `${path}.set-aside-${randomBytes(4).toString("hex")}`);
@@ -225,13 +245,22 @@ function moveAside(path: string): void {
 /** A breaker that was killed in the middle leaves its right behind. */
 function dropAbandonedMarker(
 	right: string,
-	{ staleMs, clock }: LockOptions,
+	{ staleMs, clock, trusts = () => true }: LockOptions,
 ): void {
 	try {
-		const { mtimeMs } = fs.lstatSync(right);
+		const found = fs.lstatSync(right);
+		const isKeepers =
+			whyNotBelieved(found, "directory", {
+				trusts,
+				isShared: () => false,
+			}) === undefined;
 		// One from the future was made before the clock was set back.
-		if (Math.abs(clock.now() - mtimeMs) > staleMs) fs.rmdirSync(right);
+		const isOld = Math.abs(clock.now() - found.mtimeMs) > staleMs;
+		if (isKeepers && !isOld) return;
+		if (found.isDirectory()) fs.rmdirSync(right);
+		else moveAside(right);
 	} catch (error) {
+		if (error instanceof StoreError) throw error;
 		if (errnoOf(error) !== "ENOENT") throw storeError("remove", right, error);
 	}
 }
@@ -407,6 +436,11 @@ function inspect(path: string): FoundLock | undefined {
 		throw storeError("look at the lock", path, error);
 	}
 	if (found === undefined) return undefined;
-	const { ino, birthtimeNs, mtimeMs } = found;
-	return { inode: ino, bornAtNs: birthtimeNs, mtimeMs: Number(mtimeMs) };
+	const { ino, birthtimeNs, mtimeMs, uid } = found;
+	return {
+		inode: ino,
+		bornAtNs: birthtimeNs,
+		mtimeMs: Number(mtimeMs),
+		uid: Number(uid),
+	};
 }

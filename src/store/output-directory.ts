@@ -13,10 +13,18 @@ export interface OutputDirectory {
 	 */
 	isOpenToAll(): boolean;
 	/**
-	 * Whether a file of that user may be taken for a keeper's: where everybody may
-	 * put files (as in /tmp), only our own ones, and root's.
+	 * Whether strangers may put files there: everybody may write in it (as in /tmp), or
+	 * it is sticky and its group may.
+	 */
+	isShared(): boolean;
+	/**
+	 * Whether a file of that user may be taken for a keeper's: in a shared directory only
+	 * our own ones, root's, and those of its owner, who may replace any file in it. In
+	 * all others whoever may put a file may replace ours as well.
 	 */
 	trusts(uid: number): boolean;
+	/** Whether this process may replace a file of that user, if it may write there at all. */
+	mayReplace(uid: number): boolean;
 	/** Once it is gone: with the mode that it was seen with. Throws `StoreError`. */
 	makeAgain(gid: number | undefined): void;
 	/** fsync of a file in it. */
@@ -35,7 +43,7 @@ export function createOutputDirectory(path: string): OutputDirectory {
 	let device: number | undefined;
 	let mode: number | undefined;
 	/** Undefined: nobody has looked yet. */
-	let takesFilesOfAll: boolean | undefined;
+	let seen: { readonly mode: number; readonly uid: number } | undefined;
 	let running: Promise<void> | undefined;
 	let next: Promise<void> | undefined;
 
@@ -43,7 +51,7 @@ export function createOutputDirectory(path: string): OutputDirectory {
 		const found = lookAt(path);
 		if (found.dev !== device) inMemory = undefined;
 		device = found.dev;
-		takesFilesOfAll = (found.mode & 0o002) !== 0;
+		seen = { mode: found.mode, uid: found.uid };
 		// Made again, it is not opened to everybody again.
 		mode = found.mode & (letsAllReplace(found) ? 0o7775 : 0o7777);
 		return found;
@@ -66,6 +74,18 @@ export function createOutputDirectory(path: string): OutputDirectory {
 		}
 	};
 
+	const known = () => {
+		if (seen === undefined) isOpenToAll();
+		return seen;
+	};
+	const isSticky = () => ((known()?.mode ?? 0) & 0o1000) !== 0;
+	// Everybody may write in one that is not sticky: that is told, and files of others
+	// are not believed there either.
+	const isShared = () => {
+		const { mode: bits = 0 } = known() ?? {};
+		return (bits & 0o002) !== 0 || (isSticky() && (bits & 0o020) !== 0);
+	};
+
 	const syncNext = async (): Promise<void> => {
 		// The one under way may have begun before our name was there.
 		await running?.catch(() => {});
@@ -81,10 +101,11 @@ export function createOutputDirectory(path: string): OutputDirectory {
 	return {
 		path,
 		isOpenToAll,
-		trusts: (uid) => {
-			if (takesFilesOfAll === undefined) isOpenToAll();
-			return !takesFilesOfAll || uid === ownUid || uid === 0;
-		},
+		isShared,
+		trusts: (uid) =>
+			!isShared() || uid === ownUid || uid === 0 || uid === seen?.uid,
+		mayReplace: (uid) =>
+			!isSticky() || uid === ownUid || ownUid === 0 || ownUid === seen?.uid,
 		makeAgain: (gid) => makeDirectory(path, gid, mode),
 		sync,
 		syncNames: () => {

@@ -8,7 +8,7 @@ import fs from "node:fs";
 import { StoreError } from "../core/errors.ts";
 import { encodeRecord, type SharedRecord } from "../core/record.ts";
 import { type FileAttributes, setAttributes } from "./atomic-write.ts";
-import { type FileRead, readOpened } from "./cached-read.ts";
+import { type Believing, type FileRead, readOpened } from "./cached-read.ts";
 import { ownUid } from "./output-directory.ts";
 
 /** More is written anew: the kernel writes a page as a whole. */
@@ -26,7 +26,7 @@ export interface Records {
 	 * Opens and reads the file, and keeps it open for what is added; undefined: this
 	 * process cannot open it for that.
 	 */
-	read(maxBytes: number): Partial<FileRead> | undefined;
+	read(maxBytes: number, directory?: Believing): Partial<FileRead> | undefined;
 	/** The file as it is; undefined if nothing was added to it, or nobody can tell. */
 	look(): fs.Stats | undefined;
 	close(): void;
@@ -100,10 +100,12 @@ export function openRecords(
 	};
 
 	return {
-		read: (maxBytes) => {
+		read: (maxBytes, directory) => {
 			close();
 			file = orUndefined(() => fs.openSync(path, flags));
-			return file === undefined ? undefined : readOpened(file, maxBytes);
+			return file === undefined
+				? undefined
+				: readOpened(file, maxBytes, directory);
 		},
 		close,
 		look: () => {

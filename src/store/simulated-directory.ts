@@ -2,12 +2,15 @@
  * A directory that holds tokens of the simulator. A mark lies in it for as long
  * as any may lie there, so that no real daemon ever takes them for WeChat's.
  */
-import { readFileSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { ConfigError, errnoOf } from "../core/errors.ts";
+import { ConfigError } from "../core/errors.ts";
 import { type ProcessName, recordPathOf } from "../core/record.ts";
 import { decodeToken } from "../core/token.ts";
 import { publishFile } from "./atomic-write.ts";
+import { type FileRead, readSmallFile } from "./cached-read.ts";
+import { whyNotReplaced } from "./found-entry.ts";
+import { createOutputDirectory } from "./output-directory.ts";
 import { livenessOf, nameThisProcess } from "./process-name.ts";
 import { storeError } from "./store-error.ts";
 
@@ -61,7 +64,7 @@ export function removeSimulation(
 	{ directory, source }: Pick<SimulatedConfig, "directory" | "source">,
 	tell: (message: string) => void,
 ): boolean {
-	const mark = readMark(directory);
+	const mark = readMark(directory, tell);
 	if (mark === undefined) return false;
 	if (livenessOf(mark.process, nameThisProcess()) === "alive")
 		throw new ConfigError(source, [
@@ -84,7 +87,7 @@ async function refuseRealServer(
 	now: number,
 ): Promise<void> {
 	const { directory, accounts, socket, source } = config;
-	const real = accounts.find(({ file }) => isAlive(join(directory, file), now));
+	const real = accounts.find(({ file }) => isAlive(directory, file, now));
 	const what =
 		real !== undefined
 			? `where a live token of ${real.appid} lies`
@@ -100,19 +103,46 @@ async function refuseRealServer(
 	]);
 }
 
-function isAlive(path: string, now: number): boolean {
-	const text = textOf(path);
+function isAlive(directory: string, file: string, now: number): boolean {
+	const { text, denied } = fileIn(directory, file);
+	// What cannot be read is not absent.
+	if (denied !== undefined)
+		throw storeError("read", join(directory, file), denied);
 	const token = text === undefined ? undefined : decodeToken(text);
 	return token !== undefined && token.expiresAt > now;
 }
 
+const markName = ".simulated";
+
 function markIn(directory: string): string {
-	return join(directory, ".simulated");
+	return join(directory, markName);
 }
 
-/** Undefined also where nothing can be read, as then no token can either. */
-function readMark(directory: string): Mark | undefined {
-	const text = textOf(markIn(directory), ["EACCES"]);
+/**
+ * Undefined also where nothing can be read, as then no token can either; and if it is
+ * not a keeper's, which is told.
+ */
+function readMark(
+	directory: string,
+	tell: (message: string) => void,
+): Mark | undefined {
+	const path = markIn(directory);
+	const { text, problem, unreadable, denied, stat } = fileIn(
+		directory,
+		markName,
+	);
+	if (denied !== undefined) {
+		const error = whyNotReplaced(
+			path,
+			{ denied, stat },
+			{ mayReplace: () => true },
+		);
+		if (error !== undefined) throw error;
+		return undefined;
+	}
+	if (unreadable) throw storeError("read", path, new Error(problem));
+	if (problem !== undefined)
+		tell(`${path} is not taken for the mark of a simulation: it is ${problem}`);
 	if (text === undefined) return undefined;
 	try {
 		const { process, files } = JSON.parse(text);
@@ -147,15 +177,12 @@ function removeAll(directory: string, { files }: Mark): void {
 	}
 }
 
-function textOf(
-	path: string,
-	alsoAbsent: readonly string[] = [],
-): string | undefined {
-	try {
-		return readFileSync(path, "utf8");
-	} catch (error) {
-		const absent = ["ENOENT", "ENOTDIR", ...alsoAbsent];
-		if (absent.includes(errnoOf(error) ?? "")) return undefined;
-		throw storeError("read", path, error);
-	}
+const maxBytes = 1_048_576;
+
+function fileIn(directory: string, file: string): Partial<FileRead> {
+	return readSmallFile(
+		join(directory, file),
+		maxBytes,
+		createOutputDirectory(directory),
+	);
 }
