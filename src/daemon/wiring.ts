@@ -15,6 +15,7 @@ import {
 	ManagedCredential,
 	type SharedParts,
 } from "../keeper/managed-credential.ts";
+import type { Contested } from "../store/contest.ts";
 import { createDirectoryStore } from "../store/directory-store.ts";
 import type { Location } from "../store/prepare-directory.ts";
 import { livenessOf, nameThisProcess } from "../store/process-name.ts";
@@ -76,6 +77,7 @@ export function createWiring(parts: WiringParts): Wiring {
 				clock,
 				random: shared.random,
 				stopping,
+				onContested: (contested) => tellContested(log, contested),
 			}),
 		manage: (account, store) =>
 			new ManagedCredential(
@@ -93,4 +95,25 @@ export function createWiring(parts: WiringParts): Wiring {
 			),
 		close: () => http.close(),
 	};
+}
+
+/** Two keepers that would repair each other's files for ever; told once. */
+function tellContested(
+	log: Log,
+	{ path, ours, theirs, isYielded }: Contested,
+): void {
+	const octal = (mode: number) => mode.toString(8).padStart(4, "0");
+	log.warn(
+		{
+			event: "file.contested",
+			path,
+			mode: octal(ours.mode),
+			gid: ours.gid,
+			otherMode: octal(theirs.mode),
+			otherGid: theirs.gid,
+			otherUid: theirs.uid,
+			hint: "give all keepers of this directory the same `mode` and `group`, then restart them",
+		},
+		`another keeper publishes ${path} with mode ${octal(theirs.mode)} and group ${theirs.gid}, where this one has mode ${octal(ours.mode)}${ours.gid === undefined ? "" : ` and group ${ours.gid}`}: ${isYielded ? "its wider ones stay" : "this one's are wider, and stay"}`,
+	);
 }

@@ -38,7 +38,9 @@ import {
 	type SeenFile,
 	seenIn,
 } from "./cached-read.ts";
+import { type Contest, type Contested, createContest } from "./contest.ts";
 import { watchFiles } from "./file-watch.ts";
+import { whyNotReplaced } from "./found-entry.ts";
 import { createLock, type HeldLock, isBreakMarker } from "./lock.ts";
 import type { OutputDirectory } from "./output-directory.ts";
 import { openRecords, type Records } from "./record-file.ts";
@@ -52,15 +54,33 @@ export interface DirectoryStoreOptions extends FileAttributes {
 	readonly random: () => number;
 	/** Once aborted, nothing waits for a lock any more. */
 	readonly stopping: AbortSignal;
+	/** Another keeper publishes with other attributes; called once for each kind of them. */
+	readonly onContested?: (contested: Contested) => void;
 }
 
 /** A store whose slots are files of that directory. */
 export function createDirectoryStore(options: DirectoryStoreOptions): Store {
 	const { directory } = options;
+	const contests = new Map<string, Contest>();
+	const told = new Set<string>();
+	/** One of many accounts is enough to tell of the other keeper. */
+	const onContested = (contested: Contested) => {
+		const { mode, gid } = contested.theirs;
+		const key = `${mode} ${gid}`;
+		if (!told.has(key)) options.onContested?.(contested);
+		told.add(key);
+	};
+	const contestOf = (file: string, path: string) => {
+		const known =
+			contests.get(file) ?? createContest(path, options, onContested);
+		contests.set(file, known);
+		return known;
+	};
 	const pathOf = ({ file }: Credential) => `${directory.path}/${file}`;
 	return {
 		pathOf,
-		open: (credential, remembered) => openSlot(options, credential, remembered),
+		open: (credential, remembered) =>
+			openSlot(options, { contests, contestOf }, credential, remembered),
 		isTouched: (credential, snapshot) => {
 			const path = pathOf(credential);
 			try {
@@ -75,8 +95,16 @@ export function createDirectoryStore(options: DirectoryStoreOptions): Store {
 	};
 }
 
+/** Which files another keeper publishes with other attributes; few, and known beyond a slot. */
+interface Contests {
+	readonly contests: ReadonlyMap<string, Contest>;
+	/** Begins one, if there is none. */
+	contestOf(file: string, path: string): Contest;
+}
+
 function openSlot(
 	options: DirectoryStoreOptions,
+	{ contests, contestOf }: Contests,
 	credential: Credential,
 	remembered: Remembered | undefined,
 ): Slot {
@@ -89,16 +117,26 @@ function openSlot(
 	let owner: SeenFile | undefined = seen;
 	/** While the lock is held. */
 	let records: Records | undefined;
-	const isPlanted = ({ stat }: FileRead) =>
-		stat !== undefined && !directory.trusts(stat.uid);
+	/** Why nothing may be published over what was found at the last look. */
+	let blockedToken: StoreError | undefined;
+	let blockedRecord: StoreError | undefined;
+	const attributes = () => contests.get(file)?.attributes() ?? options;
 	const readingOf = (found: FileRead): Reading => {
-		if (isPlanted(found))
-			return { kind: "unusable", problem: "put there by another user" };
 		owner = ownerOf(found.stat, owner);
-		return readingIn(found, options, owner);
+		const reading = readingIn(found, options, owner);
+		const { stat } = found;
+		if (reading.kind !== "token" || reading.exact || stat === undefined)
+			return reading;
+		if (found.text !== encodeToken(reading.token)) return reading;
+		const contest = contestOf(file, path);
+		contest.found(reading.token.value, stat);
+		return contest.accepts(stat) ? { ...reading, exact: true } : reading;
 	};
 	const token = cachedRead(path, {
-		interpret: readingOf,
+		interpret: (found) => {
+			blockedToken = whyNotReplaced(path, found, directory);
+			return readingOf(found);
+		},
 		readFile: () => readSmallFile(path, maxTokenBytes, directory),
 		known: remembered &&
 			seen && {
@@ -110,10 +148,9 @@ function openSlot(
 	const state = cachedRead<SharedRecord>(statePath, {
 		interpret: (found, before = emptyRecord) => {
 			const { text, unreadable } = found;
+			blockedRecord = whyNotReplaced(statePath, found, directory);
 			if (unreadable) return before;
-			return text === undefined || isPlanted(found)
-				? emptyRecord
-				: decodeRecord(text);
+			return text === undefined ? emptyRecord : decodeRecord(text);
 		},
 		// Whoever holds the lock will add to it.
 		readFile: () =>
@@ -128,6 +165,14 @@ function openSlot(
 		trusts: directory.trusts,
 		lastIntent: () => state.read().inFlight,
 	});
+
+	/** What cannot be read is not absent: another keeper has put it there. */
+	const refuseBlocked = () => {
+		state.read();
+		token.read();
+		const blocked = blockedToken ?? blockedRecord;
+		if (blocked !== undefined) throw blocked;
+	};
 
 	const leaseOf = (lock: HeldLock): Lease => {
 		const stillOurs = () => {
@@ -145,14 +190,14 @@ function openSlot(
 			fence ??= Math.max(fenceOf(content), takenAt) + 1;
 			return { ...content, fence };
 		};
-		const { mode, gid } = options;
+		const { mode, gid } = attributes();
 		const held = openRecords(statePath, { mode, gid, stillOurs });
 		records = held;
 		/** Of the token's next file. */
 		let draft: Draft | undefined;
 		const makeDraft = () => {
 			if (draft !== undefined) return;
-			draft = draftFile(path, options, directory);
+			draft = draftFile(path, attributes(), directory);
 			draft.reserve();
 		};
 		/** Whether by the last look no state is there: an error costs more than all the rest. */
@@ -162,7 +207,7 @@ function openSlot(
 			const stat = await publishFile(
 				statePath,
 				text,
-				options,
+				attributes(),
 				stillOurs,
 				directory,
 			);
@@ -196,10 +241,11 @@ function openSlot(
 					} else await writeAnew(about);
 				}
 				const text = encodeToken(content);
-				const made = draft ?? draftFile(path, options, directory);
+				const made = draft ?? draftFile(path, attributes(), directory);
 				draft = undefined;
 				const stat = await made.publish(text, stillOurs).catch(orLost);
 				stillOurs();
+				contests.get(file)?.published(content.value, stat);
 				const reading = readingOf({ ...nothing, stat, text });
 				token.learn(seenIn(stat, { isRenamed: true }), reading);
 			},
@@ -242,7 +288,14 @@ function openSlot(
 				const lock = await inDirectory(options, tryLock);
 				if (lock !== undefined) {
 					if (lock.isTakenOver) sweepAfterDead();
-					return leaseOf(lock);
+					const lease = leaseOf(lock);
+					try {
+						refuseBlocked();
+					} catch (error) {
+						await lease.release();
+						throw error;
+					}
+					return lease;
 				}
 				const leftMs = giveUpAt - clock.monotonic();
 				if (leftMs <= 0 || options.stopping.aborted) return undefined;
