@@ -3,16 +3,23 @@
  * are found in one run, each with its path, what stands there (never a secret)
  * and what was expected.
  */
-import { basename, dirname, resolve } from "node:path";
+import { realpathSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
 import { ConfigError, type ConfigProblem } from "../core/errors.ts";
 import type { LogLevel } from "../core/log-level.ts";
 import { longestGapMs } from "./cron.ts";
 import { groupId } from "./group.ts";
 import { type Input, rememberInputs } from "./inputs.ts";
+import { escapeInvisible, invisibleIn, messageOf } from "./invisible.ts";
 import { defaultDirectory, defaultTokenFile } from "./lookup.ts";
 import { findSecrets, looksLikeSecret } from "./secrets.ts";
 import { type ConfigContent, checkShape, show } from "./shape.ts";
-import { type ConfigOptions, type ConfigSource, findConfig } from "./source.ts";
+import {
+	type ConfigOptions,
+	type ConfigSource,
+	findConfig,
+	findInvisible,
+} from "./source.ts";
 
 export interface Account {
 	readonly appid: string;
@@ -78,10 +85,13 @@ function loadFrom(options: ConfigOptions, input: Input): Config {
 		? findSecrets(source, env, input)
 		: { secrets: [], problems: [], warnings: [] };
 	const all = [
+		...findInvisible(source),
+		...invisibleDirectory(source, env),
 		...shape.problems,
 		...problems,
 		...findTwins(source),
 		...findSocketProblems(source, env),
+		...findMetricsProblems(source, env, input),
 	];
 	const { content } = shape;
 	const group = content?.group;
@@ -116,7 +126,7 @@ function inWordsOf(
 	return problems
 		.filter(({ path }, index) => paths.indexOf(path) === index)
 		.map(({ path, message }) => ({
-			path: nameOf(path),
+			path: escapeInvisible(nameOf(path)),
 			message: message + ownerOf(path),
 		}));
 }
@@ -196,6 +206,76 @@ function findSocketProblems(
 					message: `is ${show(socket)}, the name of the token file of account[${index}]; expected another name`,
 				},
 			];
+}
+
+/** The directory that systemd gives, if no other is configured. */
+function invisibleDirectory(
+	{ content }: ConfigSource,
+	env: ConfigOptions["env"],
+): readonly ConfigProblem[] {
+	const odd =
+		content.directory === undefined
+			? invisibleIn(defaultDirectory(env))
+			: undefined;
+	return odd === undefined
+		? []
+		: [{ path: "RUNTIME_DIRECTORY", message: messageOf(odd) }];
+}
+
+/** The metrics are published over whatever lies at their path. */
+function findMetricsProblems(
+	{ content, name, isEnvironment }: ConfigSource,
+	env: ConfigOptions["env"],
+	input: Input,
+): readonly ConfigProblem[] {
+	const { directory = defaultDirectory(env), metrics_file, socket } = content;
+	if (typeof metrics_file !== "string" || typeof directory !== "string")
+		return [];
+	const path = realPlace(metrics_file, input);
+	const over = (other: string, what: string) =>
+		basename(other) === basename(path) && realPlace(other, input) === path
+			? what
+			: undefined;
+	const listed = Array.isArray(content.account) ? content.account : [];
+	const isAbove = `${realPlace(directory, input)}/`.startsWith(`${path}/`);
+	const socketAt = socketPath(directory, socket);
+	const ofAccount = ({ file }: AccountNames, index: number) => {
+		const { secret_file: secret } = Object(listed[index]);
+		return (
+			(file &&
+				over(join(directory, file), `the token file of account[${index}]`)) ||
+			(typeof secret === "string" &&
+				over(secret, `the secret file of account[${index}]`))
+		);
+	};
+	// Locks, records and drafts do not end in .prom.
+	const what =
+		(isAbove && "the directory of the tokens, or one above it") ||
+		(!isEnvironment && over(name, "this configuration file")) ||
+		(socketAt && over(socketAt, "the control socket")) ||
+		namesIn(content).map(ofAccount).find(Boolean) ||
+		undefined;
+	return what === undefined
+		? []
+		: [
+				{
+					path: "metrics_file",
+					message: `is ${show(metrics_file)}, ${what}; expected a file of its own, as the metrics are published over what lies there`,
+				},
+			];
+}
+
+/** By the directory's real path: a link may lead to the same place. */
+function realPlace(path: string, input: Input): string {
+	const directory = dirname(resolve(path));
+	const real = input(() => {
+		try {
+			return realpathSync(directory);
+		} catch {
+			return directory; // Not there yet, so no file of ours is there.
+		}
+	});
+	return join(real, basename(path));
 }
 
 function socketPath(

@@ -5,7 +5,13 @@
 import { existsSync } from "node:fs";
 import { dirname, isAbsolute, join, resolve } from "node:path";
 import { parse } from "smol-toml";
-import { type ConfigProblem, errnoOf, inWords } from "../core/errors.ts";
+import {
+	ConfigError,
+	type ConfigProblem,
+	errnoOf,
+	inWords,
+} from "../core/errors.ts";
+import { invisibleIn, messageOf } from "./invisible.ts";
 import { readText } from "./read-text.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -37,6 +43,8 @@ export function findToken(
 	env: Environment,
 ): TokenPlace | undefined {
 	if (!/^[A-Za-z0-9_-]{1,64}$/.test(appid)) return undefined;
+	if (invisibleIn(file ?? env.WXTOKEND_CONFIG ?? "") !== undefined)
+		return undefined;
 	const text = readConfigText(file, env);
 	if (typeof text === "string") return placeIn(text, appid, env);
 	if (text === undefined) return undefined;
@@ -64,9 +72,15 @@ export function likelySocket(
 	return socket === "" || !existsSync(configured) ? usual : configured;
 }
 
-/** Where the files are for a user who sees no configuration. */
+/** Where the files are for a user who sees no configuration. Throws `ConfigError`. */
 export function guessedDirectory(env: Environment): string {
-	return env.WXTOKEND_DIRECTORY || defaultDirectory(env);
+	const directory = env.WXTOKEND_DIRECTORY || defaultDirectory(env);
+	const odd = invisibleIn(directory);
+	if (odd === undefined) return directory;
+	const path = env.WXTOKEND_DIRECTORY
+		? "WXTOKEND_DIRECTORY"
+		: "RUNTIME_DIRECTORY";
+	throw new ConfigError("the environment", [{ path, message: messageOf(odd) }]);
 }
 
 /**
@@ -109,6 +123,8 @@ function placeIn(
 	const found = account.filter((entry) => entry?.appid === appid);
 	const { file = defaultTokenFile(appid) } = found[0] ?? {};
 	if (found.length !== 1 || typeof file !== "string" || /[/\0]/.test(file))
+		return undefined;
+	if (invisibleIn(directory) !== undefined || invisibleIn(file) !== undefined)
 		return undefined;
 	return { path: join(directory, file) };
 }

@@ -1,8 +1,10 @@
 /** The AppSecrets: in the configuration, in files of their own, or from systemd. */
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { type ConfigProblem, errnoOf, inWords } from "../core/errors.ts";
 import type { Input } from "./inputs.ts";
+import { invisibleIn, messageOf } from "./invisible.ts";
+import { findText } from "./read-text.ts";
 import type { ConfigOptions, ConfigSource } from "./source.ts";
 
 export interface FoundSecrets {
@@ -85,6 +87,9 @@ function secretOf(
 			warnings.push(
 				`${source.name} holds an AppSecret and is readable by all users of this machine: chmod 0640 ${source.name}`,
 			);
+		// A variable has no line end, as a file has.
+		const odd = source.isEnvironment ? invisibleIn(secret) : undefined;
+		if (odd !== undefined) return wrong("secret", messageOf(odd));
 		return checked(secret, `${path}.secret`, "", problems);
 	}
 	if (secret !== undefined) return undefined; // The shape says what is wrong.
@@ -136,12 +141,14 @@ function readSecret(
 		// A fifo or device would be read for ever.
 		if (!isReadable) return wrong("is not a plain file");
 		if (size > maxBytes) return wrong(`is ${size} bytes long`);
-		const text = input(() => readFileSync(file, "utf8"));
+		const { text } = input(() => findText(file, maxBytes));
 		if ((mode & 0o004) !== 0)
 			warnings.push(
 				`secret file ${file} is readable by all users of this machine: chmod 0600 ${file}`,
 			);
-		const secret = checked(text, path, `${file} `, problems);
+		// The mark of the encoding is no part of what stands in a file.
+		const content = text.replace(/^\ufeff/, "");
+		const secret = checked(content, path, `${file} `, problems);
 		if (secret !== undefined && !looksLikeSecret(secret))
 			warnings.push(
 				`what stands in secret file ${file} does not look like an AppSecret, which has 32 characters of 0-9 a-f: compare it with the console`,
@@ -166,17 +173,20 @@ function checked(
 	where: string,
 	problems: ConfigProblem[],
 ): string | undefined {
-	const secret = text.trim();
+	const secret = text.replace(/^[ \t\r\n]+|[ \t\r\n]+$/g, "");
 	if (/^(["']).*\1$/.test(secret) && secret.length > 1) {
 		const message = `${where}holds the AppSecret in quotes; expected it without them`;
 		problems.push({ path, message });
 		return undefined;
 	}
 	if (/^[\x21-\x7e]{1,256}$/.test(secret)) return secret;
+	const odd = invisibleIn(secret);
 	const message =
 		secret === ""
 			? "is empty; expected the AppSecret"
-			: "holds blanks or characters that no AppSecret has, or too many; expected its 32 characters";
+			: odd !== undefined
+				? messageOf(odd)
+				: "holds blanks or characters that no AppSecret has, or too many; expected its 32 characters";
 	problems.push({ path, message: where + message });
 	return undefined;
 }

@@ -1,7 +1,13 @@
 /** Where a configuration comes from, before anybody asks whether it is right. */
 import { parse, TomlError } from "smol-toml";
-import { ConfigError, errnoOf, inWords } from "../core/errors.ts";
+import {
+	ConfigError,
+	type ConfigProblem,
+	errnoOf,
+	inWords,
+} from "../core/errors.ts";
 import type { Input } from "./inputs.ts";
+import { invisibleIn, messageOf } from "./invisible.ts";
 import { defaultConfigFile } from "./lookup.ts";
 import { type FoundText, findText } from "./read-text.ts";
 
@@ -28,12 +34,40 @@ export interface ConfigSource {
 	nameOf(path: string): string;
 }
 
+/** Every value with a character that cannot be seen; but of secrets, see secrets.ts. */
+export function findInvisible({
+	content,
+}: Pick<ConfigSource, "content">): readonly ConfigProblem[] {
+	const problems: ConfigProblem[] = [];
+	const look = (value: unknown, path: string) => {
+		if (typeof value === "string") {
+			const odd = invisibleIn(value);
+			if (odd !== undefined) problems.push({ path, message: messageOf(odd) });
+		} else if (Array.isArray(value))
+			for (const [index, item] of value.entries())
+				look(item, `${path}[${index}]`);
+		else if (typeof value === "object" && value !== null)
+			for (const [key, item] of Object.entries(value))
+				if (key !== "secret") look(item, path === "" ? key : `${path}.${key}`);
+	};
+	look(content, "");
+	return problems;
+}
+
 /** Throws `ConfigError`. */
 export function findConfig(options: ConfigOptions, input: Input): ConfigSource {
 	const { env, ignoreDefaultFile = false } = options;
 	const named = options.file ?? (env.WXTOKEND_CONFIG || undefined);
 	if (named === undefined && ignoreDefaultFile) return fromEnvironment(env);
 	const path = named ?? defaultConfigFile;
+	const odd = invisibleIn(path);
+	if (odd !== undefined)
+		throw new ConfigError("", [
+			{
+				path: options.file === undefined ? "WXTOKEND_CONFIG" : "--config",
+				message: messageOf(odd),
+			},
+		]);
 	const found = input(() => fileAt(path, named !== undefined));
 	return found === undefined ? fromEnvironment(env) : fromFile(path, found);
 }
@@ -61,8 +95,11 @@ function readHint(errno: string | undefined): string {
 			return "let the daemon's user read it (chgrp, mode 0640)";
 		case "EISDIR":
 			return "give the file in it";
+		case "device":
 		case "fifo":
-			return "give a plain file";
+		case "large":
+		case "socket":
+			return "give a plain file, which holds the configuration in TOML";
 		default:
 			return "see errno(3)";
 	}
@@ -87,7 +124,15 @@ function parseToml(source: string, text: string): Record<string, unknown> {
 		// perhaps a secret in it.
 		const [what] = error.message.split("\n");
 		const isMode = /^\s*mode\s*=/.test(text.split("\n")[error.line - 1] ?? "");
-		const hint = isMode ? '; modes are strings: mode = "0640"' : "";
+		const line = text.split("\n")[error.line - 1] ?? "";
+		const odd = invisibleIn(
+			line.replace(/\t/g, " ").replace(/^ +|[ \r]+$/g, ""),
+		);
+		const hint = isMode
+			? '; modes are strings: mode = "0640"'
+			: odd === undefined
+				? ""
+				: `; this line holds ${odd}`;
 		throw new ConfigError(source, [
 			{
 				path: `line ${error.line}, column ${error.column}`,
@@ -122,7 +167,8 @@ function fromEnvironment(env: ConfigOptions["env"]): ConfigSource {
 			},
 		]);
 	}
-	const urls = env.WXTOKEND_BASE_URL?.split(",").map((url) => url.trim());
+	// Only plain blanks: what else stands at the ends is told.
+	const urls = env.WXTOKEND_BASE_URL?.split(/ *, */);
 	return {
 		name: "the environment",
 		content: {
