@@ -159,7 +159,7 @@ test("refresh waits, says what happened, and leaves a new token on disk", async 
 });
 
 test("refresh --stale says whether the token was replaced already, or still lives", async () => {
-	const { wechat, config, flags } = await startWithFlags();
+	const { wechat, config, flags, socket } = await startWithFlags();
 	const { value } = readTokenFile(config.tokenFile("wx1"));
 	const old = ["refresh", "wx1", "--stale", "70_of_yesterday", ...flags];
 	expect(await runProgram(old)).toMatchObject({
@@ -173,6 +173,15 @@ test("refresh --stale says whether the token was replaced already, or still live
 		{ input: "70_of_the_day_before\n", encoding: "utf8" },
 	);
 	expect(said).toMatch(/^wx1: already fresh/);
+	// With the end of the line it is the same token, on the command line and in a report.
+	expect(
+		await runProgram(["refresh", "--stale", `${value}\n`, ...flags]),
+	).toMatchObject({ stdout: expect.stringMatching(/^wx1: alive: /) });
+	const reported = await callSocket(socket, "/v1/accounts/wx1/refresh", {
+		method: "POST",
+		body: JSON.stringify({ stale: `${value}\n` }),
+	});
+	expect(reported.json().outcome).toBe("alive");
 	expect(
 		await runProgram(["refresh", "--stale", value, ...flags]),
 	).toMatchObject({

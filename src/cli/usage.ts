@@ -80,7 +80,8 @@ they are removed, also by the next real run if the simulation was killed.`,
 		about: `One pass without a daemon. It may share the directory with daemons: who comes
 second takes over the token of the first. What failed before is tried again when
 its wait is over; at once if you name the account, or if its appid or AppSecret was
-called wrong, as you may have mended that.`,
+called wrong, as you may have mended that. What is doubtful about the configuration
+is told on a terminal only, as cron would mail it at each run; check tells it always.`,
 		options: [config],
 		exitCodes: [
 			[0, "done, or nothing was due"],

@@ -196,7 +196,8 @@ function requestIn(
 		return badBody("stale is not a string");
 	// An app without a token at hand would turn its report into a forced refresh.
 	if (stale?.trim() === "") return badBody("stale is empty");
-	return { stale };
+	// As a file or a pipe hands it over: with the end of the line.
+	return { stale: stale?.trim() };
 }
 
 function badBody(problem: string): ControlAnswer {

@@ -154,6 +154,13 @@ export const nothing: FileRead = {
 	unreadable: false,
 };
 
+/**
+ * A giant is not read. A token file is some 200 bytes, a state some 2 KiB; but 140
+ * KiB after the 10,000 calls that the largest `budget` allows.
+ */
+export const maxTokenBytes = 65_536;
+export const maxStateBytes = 1_048_576;
+
 /** By which a file is believed, or not; see `whyNotBelieved`. */
 export type Believing = Pick<OutputDirectory, "isShared" | "trusts">;
 

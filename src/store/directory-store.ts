@@ -33,6 +33,8 @@ import {
 	cachedRead,
 	type FileRead,
 	isUntouched,
+	maxStateBytes,
+	maxTokenBytes,
 	nothing,
 	readSmallFile,
 	type SeenFile,
@@ -384,13 +386,6 @@ async function inDirectory<T>(
 		return call();
 	}
 }
-
-/**
- * A giant is not read. A token file is some 200 bytes, a state some 2 KiB; but 140
- * KiB after the 10,000 calls that the largest `budget` allows.
- */
-const maxTokenBytes = 65_536;
-const maxStateBytes = 1_048_576;
 
 /** The file as it was first seen. */
 function ownerOf(

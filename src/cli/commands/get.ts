@@ -1,4 +1,4 @@
-import { writeSync } from "node:fs";
+import { existsSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
@@ -7,7 +7,6 @@ import {
 	readersHint,
 	type TokenPlace,
 } from "../../config/lookup.ts";
-import { readText } from "../../config/read-text.ts";
 import {
 	ConfigError,
 	errnoOf,
@@ -15,7 +14,9 @@ import {
 	inWords,
 	UsageError,
 } from "../../core/errors.ts";
+import { recordPathOf } from "../../core/record.ts";
 import { decodeToken } from "../../core/token.ts";
+import { maxTokenBytes, readSmallFile } from "../../store/cached-read.ts";
 import type { CommandLine } from "../command-line.ts";
 import { tell } from "../explain.ts";
 
@@ -32,7 +33,7 @@ export async function get(line: CommandLine): Promise<number> {
 	const leastMs = (line.number("min-valid") ?? 0) * 1000;
 	const giveUpAt = nowMs() + waitMs;
 	for (;;) {
-		const found = readToken(place.path, leastMs);
+		const found = await readToken(appid, file, place.path, leastMs);
 		if (found.value !== undefined) {
 			if (place.wrong !== undefined)
 				tell(`wxtokend: warning: ${place.wrong.message}\n`);
@@ -113,18 +114,31 @@ async function complain(
 	);
 }
 
-function readToken(
+async function readToken(
+	appid: string,
+	config: string | undefined,
 	path: string,
 	leastMs: number,
-): { readonly value?: string; readonly problem: string } {
-	let text: string;
-	try {
-		text = readText(path);
-	} catch (error) {
-		return { problem: `${path} could not be read: ${inWords(errnoOf(error))}` };
+): Promise<{ readonly value?: string; readonly problem: string }> {
+	const { text, problem } = readSmallFile(path, maxTokenBytes);
+	if (text === undefined) {
+		const [, why] = /^unreadable: (.*)/.exec(problem ?? "") ?? [];
+		if (problem !== undefined && why === undefined)
+			return { problem: `${path} is no token file: it is ${problem}` };
+		return {
+			problem: `${path} could not be read: ${why ?? inWords("ENOENT")}`,
+		};
 	}
-	const token = decodeToken(text);
+	let token = decodeToken(text);
 	if (token === undefined) return { problem: `${path} holds no token` };
+	// To compare it loads more; without a record there is nothing to compare.
+	if (existsSync(recordPathOf(path))) {
+		const { trusted } = await import("../distrust.ts");
+		const judged = await trusted({ appid, path, config, token });
+		if ("why" in judged)
+			return { problem: `${path} is not to be trusted: it is ${judged.why}` };
+		token = judged.token;
+	}
 	const leftMs = token.expiresAt - Date.now();
 	if (leftMs > leastMs) return { value: token.value, problem: "" };
 	return {

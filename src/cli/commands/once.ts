@@ -58,8 +58,10 @@ export async function withKeepers(
 	// Where nothing went wrong and nothing was due, cron shall have nothing to mail.
 	const level = config.logLevel === "info" ? "warn" : config.logLevel;
 	const log = openLog(isTold ? "silent" : level, env);
-	for (const warning of config.warnings)
-		log.warn({ event: "config.doubtful" }, warning);
+	// Cron would mail the same ones at each run: they are for a person, and for check.
+	if (process.stderr.isTTY || level === "debug" || level === "trace")
+		for (const warning of config.warnings)
+			log.warn({ event: "config.doubtful" }, warning);
 	const logEvent = createEventLog(log, systemClock);
 	const location = prepareDirectory(config, tellPerson);
 	const wiring = createWiring({
