@@ -54,6 +54,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 	const { version } = manifest;
 	const metrics = createMetrics({
 		version,
+		directory: () => config.directory,
 		clock,
 		log,
 		managed: () => managed,

@@ -15,6 +15,8 @@ import { type Family, renderFamily, type Sample } from "./metrics-text.ts";
 
 export interface MetricsParts {
 	readonly version: string;
+	/** Of the tokens: it tells daemons apart whose metrics are collected together. */
+	readonly directory: () => string;
 	readonly clock: Clock;
 	readonly log: Log;
 	readonly managed: () => ReadonlyMap<string, ManagedCredential>;
@@ -120,9 +122,12 @@ export function createMetrics(parts: MetricsParts): Metrics {
 
 	const render = async (): Promise<string> => {
 		const { version } = parts;
+		const directory = parts.directory();
 		const lines = [
-			renderFamily(buildInfo, [{ labels: { version }, value: 1 }]),
-			renderFamily(started, [{ labels: {}, value: startedAt / 1000 }]),
+			renderFamily(buildInfo, [{ labels: { version, directory }, value: 1 }]),
+			renderFamily(started, [
+				{ labels: { directory }, value: startedAt / 1000 },
+			]),
 		];
 		const accounts: Seen[] = [];
 		const yielding = createYielding(sliceMs);
