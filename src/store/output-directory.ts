@@ -194,7 +194,7 @@ function lookAt(directory: string): fs.Stats {
 	throw new StoreError(
 		"refused",
 		`could not use ${directory}: it is not a directory`,
-		"set `directory` to a directory",
+		"set `directory` to a directory (if it is a mounted file: mount the directory that holds it)",
 	);
 }
 

@@ -1,10 +1,13 @@
+import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { loadConfig } from "../../config/config.ts";
 import { exitCode, inWords, StoreError } from "../../core/errors.ts";
+import { recordNameOf } from "../../core/record.ts";
 import { probePlace } from "../../daemon/control-socket.ts";
 import { type FileAttributes, publishFile } from "../../store/atomic-write.ts";
+import { refuseMountedFiles } from "../../store/mounted-file.ts";
 import { prepareDirectory } from "../../store/prepare-directory.ts";
 import type { CommandLine } from "../command-line.ts";
 import { tellPerson } from "../explain.ts";
@@ -20,6 +23,10 @@ export async function check(line: CommandLine): Promise<number> {
 	const location = prepareDirectory(config, tellPerson);
 	// Perhaps it is misspelt, and nobody wanted one there.
 	if (isNew) process.stdout.write(`created ${directory}\n`);
+	refuseMountedFiles(
+		directory,
+		accounts.flatMap(({ file }) => [file, recordNameOf(file), `${file}.lock`]),
+	);
 	await probe(directory, location);
 	if (socket !== undefined) probePlace(socket);
 	if (metricsFile !== undefined) await probeMetrics(metricsFile);
@@ -58,7 +65,8 @@ async function probe(
 	directory: string,
 	attributes: FileAttributes,
 ): Promise<void> {
-	const path = join(directory, `.wxtokend-check-${process.pid}`);
+	// A name that nobody can put something at before.
+	const path = join(directory, `.wxtokend-check-${randomUUID()}`);
 	await publishFile(path, "wxtokend check\n", attributes);
 	await unlink(path);
 }
