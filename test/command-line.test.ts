@@ -47,7 +47,7 @@ describe("a wrong command line ends with 64 and one line that says what to do", 
 		expect(stderr).toContain(says);
 	});
 
-	test("nothing at all is answered with all commands", async () => {
+	test("without a command all commands are listed", async () => {
 		const { code, stdout, stderr } = await wxtokend("");
 		expect({ code, stdout }).toEqual({ code: 64, stdout: "" });
 		for (const name of Object.keys(commands))
@@ -55,7 +55,7 @@ describe("a wrong command line ends with 64 and one line that says what to do", 
 	});
 });
 
-describe("an answer that cannot be written is no bug, and no success", () => {
+describe("an answer that cannot be written is a failure, but no bug", () => {
 	const into = (target: string) => ["bash", "-c", `"$0" "$@" ${target}`];
 	test.each(["--help", "--version", "get --help", "status --help", "help get"])(
 		"wxtokend %s on a full disk ends with 73",
@@ -70,7 +70,7 @@ describe("an answer that cannot be written is no bug, and no success", () => {
 		},
 	);
 
-	test("check on a full disk tells it after the probe, and get keeps the token to itself", async () => {
+	test("check reports a full disk after the probe, and get does not show the token on stderr", async () => {
 		const place = newDirectory();
 		const env = {
 			WECHAT_APPID: "wx1",
@@ -88,7 +88,7 @@ describe("an answer that cannot be written is no bug, and no success", () => {
 		}
 	});
 
-	test("a pipe that nobody reads any more is left in silence, and so is a full stderr", async () => {
+	test("a closed pipe or a full stderr is no failure", async () => {
 		const pipe = `"$0" "$@" | true; exit "\${PIPESTATUS[0]}"`;
 		const closed = { launcher: ["bash", "-c", pipe] };
 		expect(await runProgram(["--help"], closed)).toMatchObject({
@@ -116,13 +116,13 @@ describe("help goes to stdout, so that it can be piped to a pager", () => {
 		},
 	);
 
-	test("help works also where the rest of the line is wrong, or missing", async () => {
+	test("help works even if the rest of the line is wrong or missing", async () => {
 		expect((await wxtokend("get --help")).code).toBe(0);
 		expect((await wxtokend("run extra --help")).code).toBe(0);
 	});
 
 	test.each(["help get", "get -h", "-h", "help", "--help"])(
-		"wxtokend %s is understood",
+		"wxtokend %s shows help",
 		async (line) => {
 			const { code, stdout } = await wxtokend(line);
 			expect(code).toBe(0);
@@ -156,7 +156,7 @@ describe("options", () => {
 		expect(line.value("account")).toBeUndefined();
 	});
 
-	test("given twice: the last one counts, and one that may be repeated keeps all", () => {
+	test("given twice: the last one counts, and an option that may be repeated has all values", () => {
 		const argv = "wx1 --wait 1 --wait 2.5 --account a --account b".split(" ");
 		const line = parseCommandLine(usage, argv);
 		expect(line.number("wait")).toBe(2.5);
@@ -167,21 +167,21 @@ describe("options", () => {
 		expect(parseCommandLine(usage, ["--", "-wx1"]).operands).toEqual(["-wx1"]);
 	});
 
-	test("an empty value is what an unset variable leaves, and meant by nobody", () => {
+	test("an empty value is refused, because it comes from an unset variable", () => {
 		expect(() => parseCommandLine(usage, ["wx1", "--wait", ""])).toThrow(
 			"--wait is empty; expected S",
 		);
 	});
 
 	test.each([" ", "1s", "-0.1", "Infinity", "1e999", "NaN", "--1"])(
-		"%j is no number of seconds",
+		"%j is refused as a number of seconds",
 		(text) => {
 			const line = parseCommandLine(usage, ["wx1", `--wait=${text}`]);
 			expect(() => line.number("wait")).toThrow(UsageError);
 		},
 	);
 
-	test("a number has its bounds", () => {
+	test("a number must lie within its bounds", () => {
 		const line = parseCommandLine(usage, ["wx1", "--wait=7"]);
 		expect(line.number("wait", 7, 7)).toBe(7);
 		expect(() => line.number("wait", 8)).toThrow("at least 8");

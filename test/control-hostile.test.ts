@@ -9,7 +9,7 @@ import { readTokenFile } from "./support/token-file.ts";
 import { startWeChat } from "./support/wechat.ts";
 
 const total = 10_000;
-/** They wait to be thrown out, which takes its time: beside the others. */
+/** They wait until they are disconnected, which takes seconds, so they run beside the others. */
 const slowOnes = 200;
 const atATime = 40;
 const lifetimeSeconds = 6;
@@ -53,12 +53,12 @@ test("10,000 hostile requests are each answered in JSON or closed, while every r
 	await Promise.all(crowd);
 	expect(sent).toBeGreaterThanOrEqual(total);
 
-	// Whatever came back was an answer in JSON, or the end of the connection.
+	// Each one got an answer in JSON, or the end of the connection.
 	expect([...seen.keys()].filter((outcome) => !isFine(outcome))).toEqual([]);
 	for (const status of [200, 400, 404, 405, 408, 413, 415, 431])
 		expect(seen.has(String(status)), `an answer ${status}`).toBe(true);
 
-	// The platform's log tells how late renewals were, and who fetched.
+	// The simulator's log shows how late renewals were, and that only the daemon fetched.
 	for (const { appid } of accounts) {
 		const fetches = await eventually(
 			() => {
@@ -138,23 +138,23 @@ const quickAttacks: readonly AttackKind[] = [
 	() => get("/healthz", "Bad Header: y\r\n"),
 	() => get("/healthz", "X: a\0b\r\n"),
 	() => get(`/${"a".repeat(20_000)}`),
-	// Many at once on one connection, the last of them ends it.
+	// Many at once on one connection; the last one ends it.
 	() => many(5, head("GET", "", "/v1/accounts")),
 	(random) => many(random() < 0.02 ? 150 : 5, head("GET", "", "/metrics")),
 	() => many(5, head("POST", "Content-Length: 1\r\n").concat("{")),
-	// Nothing wrong with these: reports about tokens of long ago.
+	// Correct requests: reports of old tokens.
 	(random) =>
 		post(JSON.stringify({ stale: noise(random, 20).toString("hex") })),
 ];
 
-/** They begin, and then only wait. */
+/** They send the beginning of a request, and then wait. */
 const slowAttacks: readonly AttackKind[] = [
 	() => one(""),
 	() => one("G"),
 	() => one("GET /healthz HTTP/1.1\r\nX: y\r\n"),
 	() => one(head("POST", "Content-Length: 4000\r\n").concat("{")),
 	() => one(head("POST", "Transfer-Encoding: chunked\r\n").concat("5\r\nab")),
-	// Keeps its connection after an answer, and says no more.
+	// Keeps its connection open after an answer, and sends nothing more.
 	() => one("GET /healthz HTTP/1.1\r\n\r\n"),
 ];
 

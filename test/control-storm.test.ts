@@ -1,6 +1,6 @@
 /**
- * A token dies, and everybody notices at once: what a storm of reports and of
- * signals costs, counted at WeChat.
+ * A token dies, and all apps notice at once: how many calls to WeChat a burst of
+ * reports and of signals costs, counted at the simulator.
  */
 import { spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -24,10 +24,10 @@ async function startOne(wechat: Readonly<Record<string, unknown>> = {}) {
 
 test.for([
 	["classic", 1],
-	// The platform is asked again, with force, only if it gives the dead one.
+	// The stable interface may give the dead token again; then it is asked with force.
 	["stable", 2],
 ] as const)(
-	"200 processes report the same dead %s token: at most one probe, and %i calls for a token, and all go on",
+	"200 processes report the same dead %s token: at most one probe and %i calls for a token, and all of them get it",
 	async ([wire, mostCalls]) => {
 		const { wechat, socket, file } = await startOne({ interface: wire });
 		const { value } = readTokenFile(file);
@@ -62,8 +62,8 @@ test("twenty processes that only know kill -HUP cost at most two fetches, and en
 	);
 	await Promise.all(hups);
 	await tokenOtherThan(value, file);
-	// All that the storm may cost is spent when its cooldown is over and nothing
-	// is held back any more.
+	// When the cooldown is over and no request is deferred any more, the burst can cost
+	// nothing more.
 	const settled = Date.now() + 2_500;
 	await eventually(() => Date.now() > settled, { what: "the cooldown's end" });
 	const fetches = fetchesOf(wechat, "wx1") - 1;
@@ -72,11 +72,11 @@ test("twenty processes that only know kill -HUP cost at most two fetches, and en
 	const { value: now } = readTokenFile(file);
 	const used = await fetch(`${wechat.url}/sim/use?access_token=${now}`);
 	expect(await used.json()).toMatchObject({ errcode: 0 });
-	// The next wish is not answered with what the storm left over.
+	// The next request is not answered with the token of the burst.
 	expect((await refreshOver(socket, "wx1")).status).toBe(200);
 });
 
-test("a thousand workers on connections of their own fit in, and cost one fetch", async () => {
+test("a thousand workers, each on its own connection, are all answered and cost one fetch", async () => {
 	const { wechat, socket, file } = await startOne();
 	const { value } = readTokenFile(file);
 	wechat.platform.kill("wx1", wechat.now());
@@ -90,7 +90,7 @@ test("a thousand workers on connections of their own fit in, and cost one fetch"
 	expect(probesOf(wechat)).toBeLessThanOrEqual(1);
 });
 
-test("an app that reports a living token for ever fetches nothing, and its probes become rarer and rarer", async () => {
+test("an app that reports a living token again and again causes no fetch, and fewer and fewer probes", async () => {
 	const { wechat, config, socket, file } = await startOne();
 	const { value } = readTokenFile(file);
 	const startedAt = Date.now();
@@ -108,7 +108,7 @@ test("an app that reports a living token for ever fetches nothing, and its probe
 	expect(readTokenFile(config.tokenFile("wx1")).value).toBe(value);
 });
 
-test("a token that dies after it was found alive is found dead by the next report, cooldown or not", async () => {
+test("a token that dies after a probe found it alive is found dead by the next report, even within the cooldown", async () => {
 	const { wechat, socket, file } = await startOne();
 	const { value } = readTokenFile(file);
 	const first = await refreshOver(socket, "wx1", value);
@@ -128,7 +128,7 @@ test("a token that dies after it was found alive is found dead by the next repor
 	expect(fetchesOf(wechat, "wx1")).toBe(2);
 });
 
-test("an app that forces for ever spends its budget and no more, and is told so", async () => {
+test("an app that forces again and again uses up its share of the budget and no more, and is told so", async () => {
 	const { wechat, socket, file } = await startOne({ cooldown: 0, budget: 5 });
 	const answers = [];
 	for (let round = 0; round < 20; round += 1)
@@ -145,9 +145,9 @@ test("an app that forces for ever spends its budget and no more, and is told so"
 	expect(readTokenFile(file).value).toBe(answers[3]?.json().value);
 });
 
-// After a reset it is sent again, on a new connection, as the last answer is not long ago.
+// After a reset a request is sent again on a new connection, if the last answer is recent.
 test.for(["status", "reset"] as const)(
-	"what goes to the next base URL, or again after a %s, is of the budget, too",
+	"a request that is sent again after a %s counts against the budget, too",
 	async (mode) => {
 		const budget = 5;
 		const { wechat, config, socket } = await startOne({ cooldown: 0, budget });
@@ -166,7 +166,7 @@ test.for(["status", "reset"] as const)(
 	},
 );
 
-test("a thousand reports to a broken WeChat are not a thousand calls", async () => {
+test("a thousand reports while WeChat is broken do not cause a thousand calls", async () => {
 	const { wechat, socket, file } = await startOne();
 	const { value } = readTokenFile(file);
 	wechat.platform.kill("wx1", wechat.now());
@@ -179,7 +179,7 @@ test("a thousand reports to a broken WeChat are not a thousand calls", async () 
 		expect(answer.status).toBe(502);
 		expect(answer.json()).toMatchObject({ code: "errcode -1" });
 	}
-	// A probe, an attempt, and what was due while the last ones were answered.
+	// A probe, an attempt, and what became due while the last reports were answered.
 	expect(wechat.requests.length - before).toBeLessThanOrEqual(5);
 	expect(readTokenFile(file).value).toBe(value);
 });

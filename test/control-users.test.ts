@@ -1,6 +1,6 @@
 /**
- * Real users: one in the group, one outside, and the daemon under its own. What
- * each of them can do with tokens, the socket and the secret.
+ * What real users can do with tokens, the socket and the secret: one in the group, one
+ * outside, and the daemon's own user.
  */
 import { execFileSync, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -21,7 +21,7 @@ beforeAll(() => {
 });
 
 test.skipIf(!isRoot)(
-	"a user in the group reads tokens and asks for a refresh; one outside can do neither; nobody but the daemon's user reads the secret",
+	"a user in the group reads tokens and asks for a refresh; one outside can do neither; only the daemon's user reads the secret",
 	async () => {
 		const { group, keeper, member, outsider } = makeUsers();
 		const accounts = newAccounts();
@@ -109,7 +109,7 @@ interface User {
 	readonly gid: number;
 }
 
-/** Three users and a group, gone after the test. */
+/** Three users and a group, removed after the test. */
 function makeUsers() {
 	const tag = randomBytes(3).toString("hex");
 	const group = `wxt-${tag}`;
@@ -140,7 +140,7 @@ function identity({ uid, gid }: User): readonly string[] {
 	return [`--reuid=${uid}`, `--regid=${gid}`, "--init-groups"];
 }
 
-/** Not in a synchronous way: the simulator in this process has to answer meanwhile. */
+/** Asynchronous, because the simulator in this process has to answer meanwhile. */
 function runAs(user: User, command: readonly string[]) {
 	return new Promise<{
 		readonly status: number | null;

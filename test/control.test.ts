@@ -27,7 +27,7 @@ import { startAll } from "./support/start-all.ts";
 import { readTokenFile } from "./support/token-file.ts";
 import { fetchesOf, startWeChat } from "./support/wechat.ts";
 
-test("a socket that somebody removed, with its directory or alone, is there again after a tick", async () => {
+test("a socket that was deleted, with its directory or alone, is there again after a tick", async () => {
 	const { config, daemon, socket } = await startAll();
 	for (const what of [socket, config.directory]) {
 		rmSync(what, { recursive: true });
@@ -76,7 +76,7 @@ test("an app reads state and token from the socket, and the state holds no token
 	}
 });
 
-test("a refresh through the socket answers with the token that is then on disk", async () => {
+test("a refresh through the socket answers with the token that is on disk by then", async () => {
 	const { wechat, config, socket } = await startAll();
 	const before = readTokenFile(config.tokenFile("wx1"));
 	const answer = await refreshOver(socket, "wx1");
@@ -87,7 +87,7 @@ test("a refresh through the socket answers with the token that is then on disk",
 	expect(fetchesOf(wechat, "wx1")).toBe(2);
 });
 
-test("a report about an older token is answered from memory, without WeChat", async () => {
+test("a report of an older token is answered without a call to WeChat", async () => {
 	const { wechat, config, socket } = await startAll();
 	const before = wechat.requests.length;
 	const answer = await refreshOver(socket, "wx1", "70_a_token_of_yesterday");
@@ -119,8 +119,8 @@ test("while WeChat refuses, the caller gets its errcode with a hint, and the old
 	expect((await callSocket(socket, "/healthz")).status).toBe(200);
 });
 
-test("healthz goes by what readers find in the file right now, whatever the daemon knows", async () => {
-	const schedule = "0 0 1 1 *"; // Nothing is mended meanwhile.
+test("healthz reports what readers find in the file, even if the daemon knows a valid token", async () => {
+	const schedule = "0 0 1 1 *"; // Nothing is repaired meanwhile.
 	const { config, socket } = await startAll({ top: { schedule } });
 	const path = config.tokenFile("wx1");
 	const { value, expire } = readTokenFile(path);
@@ -144,7 +144,7 @@ test("healthz goes by what readers find in the file right now, whatever the daem
 	expect(await health()).toBe(503);
 });
 
-test("a refresh that cannot be written to disk is answered, not left waiting", async () => {
+test("a refresh that cannot be written to disk is answered with the reason", async () => {
 	const socket = join(newDirectory(), "control.sock");
 	const { config, wechat } = await startAll({ top: { socket } });
 	// The directory of tokens has become a file.
@@ -156,9 +156,9 @@ test("a refresh that cannot be written to disk is answered, not left waiting", a
 	expect(fetchesOf(wechat, "wx1")).toBe(1);
 });
 
-test("health is about the file on disk, not about what the daemon remembers", async () => {
+test("healthz checks the file on disk, not the memory of the daemon", async () => {
 	const { config, socket } = await startAll({
-		// So rare that nothing is repaired meanwhile.
+		// The schedule ticks so seldom that nothing is repaired meanwhile.
 		top: { schedule: "0 0 1 1 *" },
 		count: 2,
 	});
@@ -174,7 +174,7 @@ test("health is about the file on disk, not about what the daemon remembers", as
 	});
 });
 
-test("whatever is wrong with a request, the answer is JSON with code, message and hint", async () => {
+test("the answer to every wrong request is JSON with code, message and hint", async () => {
 	const { wechat, socket } = await startAll();
 	const fetches = fetchesOf(wechat, "wx1");
 	const seen = async (bytes: string) => {
@@ -253,7 +253,7 @@ test("whatever is wrong with a request, the answer is JSON with code, message an
 	expect(fetchesOf(wechat, "wx1")).toBe(fetches);
 });
 
-test("a connection takes a hundred requests, also all at once, and is closed", async () => {
+test("a connection takes a hundred requests, even all at once, and is closed then", async () => {
 	const { socket } = await startAll();
 	const requests = "GET /healthz HTTP/1.1\r\n\r\n".repeat(150);
 	const text = String(await sendRaw(socket, requests));
@@ -261,7 +261,7 @@ test("a connection takes a hundred requests, also all at once, and is closed", a
 	expect(text.match(/^HTTP\/1.1 /gm)?.length).toBe(100);
 });
 
-test("curl -d reports a token, though curl calls it a form", async () => {
+test("curl -d can report a token, although curl sends the type of a form", async () => {
 	const { socket } = await startAll();
 	const said = execFileSync(
 		"curl",
@@ -274,13 +274,13 @@ test("curl -d reports a token, though curl calls it a form", async () => {
 	expect(JSON.parse(said)).toMatchObject({ outcome: "already-fresh" });
 });
 
-test("a line of HTTP/1.0 without a Host header is enough", async () => {
+test("a line of HTTP/1.0 without a Host header is a valid request", async () => {
 	const { socket } = await startAll();
 	const text = String(await sendRaw(socket, "GET /healthz HTTP/1.0\r\n\r\n"));
 	expect(text).toMatch(/^HTTP\/1.1 200 /);
 });
 
-test("who does not send all of a request is told so, and closed", async () => {
+test("a client that sends only part of a request gets an answer, and is disconnected", async () => {
 	const { socket } = await startAll();
 	const answers = await Promise.all(
 		[
@@ -295,7 +295,7 @@ test("who does not send all of a request is told so, and closed", async () => {
 	}
 });
 
-test("the socket has its mode and group before it has its name", async () => {
+test("the socket has its mode and group before it appears at its path", async () => {
 	const accounts = newAccounts();
 	const wechat = await startWeChat({ accounts });
 	const gid = process.getuid?.() === 0 ? 12_345 : process.getgid?.();
@@ -340,7 +340,7 @@ test("the socket has its mode and group before it has its name", async () => {
 	]);
 });
 
-test("a socket that took our place is not removed when we end", async () => {
+test("a daemon that ends does not remove the socket that has replaced its own", async () => {
 	const { daemon, socket } = await startAll();
 	rmSync(socket);
 	const stranger = createServer((connection) => connection.destroy());
@@ -361,7 +361,7 @@ test("a socket that a killed daemon left behind is replaced", async () => {
 	expect((await callSocket(socket, "/healthz")).status).toBe(200);
 });
 
-test("a second daemon leaves a living socket alone and says so, and takes over when the first one ends", async () => {
+test("a second daemon leaves a living socket alone and says so, and opens its own when the first one ends", async () => {
 	const { config, daemon, socket } = await startAll();
 	const first = lstatSync(socket).ino;
 	const second = await startDaemon(config.file);
@@ -376,7 +376,7 @@ test("a second daemon leaves a living socket alone and says so, and takes over w
 	expect(existsSync(socket)).toBe(false);
 });
 
-test("of eight daemons that start at once over a dead socket, one has it and keeps it", async () => {
+test("of eight daemons that start at once over a dead socket, exactly one opens it and keeps it", async () => {
 	const { config, daemon, socket } = await startAll();
 	daemon.kill("SIGKILL");
 	await daemon.exited;
@@ -394,26 +394,26 @@ test("of eight daemons that start at once over a dead socket, one has it and kee
 	expect((await callSocket(socket, "/healthz")).status).toBe(200);
 });
 
-test("what is no socket is left alone, and the daemon runs without", async () => {
+test("a file that is no socket is left alone, and the daemon runs without a socket", async () => {
 	const accounts = newAccounts();
 	const wechat = await startWeChat({ accounts });
 	const config = writeConfig({ accounts, url: wechat.url });
 	mkdirSync(config.directory);
 	const socket = socketIn(config.directory);
-	writeFileSync(socket, "somebody's notes");
+	writeFileSync(socket, "the operator's notes");
 	const daemon = await startDaemon(config.file);
 	expect(await daemon.event("control.unavailable")).toMatchObject({
 		level: "warn",
 		hint: expect.stringContaining("move it away"),
 	});
-	expect(readFileSync(socket, "utf8")).toBe("somebody's notes");
+	expect(readFileSync(socket, "utf8")).toBe("the operator's notes");
 	readTokenFile(config.tokenFile("wx1"));
-	// It is mended without a restart.
+	// When it is gone, the socket opens without a restart.
 	rmSync(socket);
 	await daemon.event("control.opened");
 });
 
-test("a directory that takes no socket is a warning with a remedy", async () => {
+test("a directory in which no socket can be made is a warning with a hint", async () => {
 	const accounts = newAccounts();
 	const wechat = await startWeChat({ accounts });
 	const place = newDirectory();
@@ -430,7 +430,7 @@ test("a directory that takes no socket is a warning with a remedy", async () => 
 	readTokenFile(config.tokenFile("wx1"));
 });
 
-test("the longest path that the system takes is good enough", async () => {
+test("the longest path that the system allows works", async () => {
 	const accounts = newAccounts();
 	const wechat = await startWeChat({ accounts });
 	const place = newDirectory();
@@ -451,7 +451,7 @@ test("the longest path that the system takes is good enough", async () => {
 	expect((await callSocket(socket, "/healthz")).status).toBe(200);
 });
 
-test("a reload moves the socket, takes new accounts in and lets old ones go", async () => {
+test("a reload moves the socket, adds new accounts and drops old ones", async () => {
 	const accounts = newAccounts(3);
 	const wechat = await startWeChat({ accounts });
 	const config = writeConfig({
@@ -486,7 +486,7 @@ test('socket = "" turns it off', async () => {
 	).toEqual([]);
 });
 
-test("who waits for a refresh when the daemon stops still gets an answer", async () => {
+test("a client that waits for a refresh when the daemon stops still gets an answer", async () => {
 	const { wechat, daemon, socket } = await startAll();
 	await wechat.addFault({ mode: "delay", seconds: 1, count: 1 });
 	const since = wechat.requests.at(-1)?.id ?? 0;
@@ -498,10 +498,10 @@ test("who waits for a refresh when the daemon stops still gets an answer", async
 	expect(existsSync(socket)).toBe(false);
 });
 
-test("clients that leave, tunnel or hang up in the middle do the daemon no harm", async () => {
+test("clients that leave, tunnel or disconnect in the middle do the daemon no harm", async () => {
 	const { daemon, socket } = await startAll({ wechat: { cooldown: 2 } });
 	await refreshOver(socket, "wx1");
-	// These wait for the cooldown, and are gone before its end.
+	// These clients wait for the cooldown, and leave before its end.
 	for (const bytes of [
 		"POST /v1/accounts/wx1/refresh HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
 		"POST /v1/accounts/wx1/refresh HTTP/1.1\r\nContent-Length: 0\r\n\r\n\0\0",
@@ -531,7 +531,7 @@ test("clients cannot use up the files that the keepers need", async () => {
 	const socket = socketIn(config.directory);
 	const crowd = new Set<Socket>();
 	let pressing = true;
-	// Who is thrown out comes again.
+	// A client that is disconnected connects again.
 	const press = () => {
 		if (!pressing) return;
 		const one = connect(socket);
@@ -565,7 +565,7 @@ test("clients cannot use up the files that the keepers need", async () => {
 	);
 });
 
-test("a stranger's living socket is not ours to take", async () => {
+test("a living socket of another program is not replaced", async () => {
 	const accounts = newAccounts();
 	const wechat = await startWeChat({ accounts });
 	const config = writeConfig({ accounts, url: wechat.url });

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { tokenId } from "../src/core/token.ts";
 import { newAccounts, writeConfig } from "./support/config-file.ts";
-import { eventually, type Patience } from "./support/eventually.ts";
+import { eventually, type WaitOptions } from "./support/eventually.ts";
 import { holdAnswers } from "./support/held-answers.ts";
 import { newToken, startIssuer } from "./support/issuer.ts";
 import { noteToken } from "./support/leaks.ts";
@@ -160,8 +160,8 @@ async function startCountingIssuer() {
 type CountingIssuer = Awaited<ReturnType<typeof startCountingIssuer>>;
 
 /** The logs of fifty programs are not searched fifty times a second. */
-function soon(look: () => boolean, patience: Patience): Promise<boolean> {
-	return eventually(look, { everyMs: 250, withinMs: 60_000, ...patience });
+function soon(look: () => boolean, options: WaitOptions): Promise<boolean> {
+	return eventually(look, { everyMs: 250, withinMs: 60_000, ...options });
 }
 
 /** Until every daemon has, of each account, the last token that was issued. */

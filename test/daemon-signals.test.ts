@@ -29,7 +29,7 @@ import {
 } from "./support/token-file.ts";
 
 describe("SIGHUP", () => {
-	test("right after the first token brings a new one: nothing that was scheduled holds it back", async () => {
+	test("right after the first token brings a new one: no scheduled refresh delays it", async () => {
 		const issuer = await startIssuer();
 		const config = writeConfig(issuer);
 		const daemon = start(config);
@@ -45,20 +45,20 @@ describe("SIGHUP", () => {
 	});
 
 	// Before that moment (some 25 ms, in which Node.js itself starts) no code of
-	// ours runs, and the system's default action is death: nobody but whoever
-	// starts the process can protect it then, by ignoring the signal or waiting.
+	// ours runs, and by default the signal kills the process. Only its parent can
+	// prevent that, by ignoring the signal or by waiting.
 	describe.each([
 		["with a valid token and the lock of a dead writer on disk", 1],
 		["on an empty directory", 0],
 	])("at start-up, %s", (_where, known) => {
 		test.each(known ? [0, 1, 5, 15, 30, 60, 100, 200] : [0, 10, 50])(
-			"%i ms after its handler exists, is kept until it can be answered by a new token",
+			"%i ms after its handler exists, is kept until a new token can answer it",
 			async (delayMs) => {
 				const issuer = await startIssuer();
 				const config = writeConfig(issuer);
 				if (known) {
 					await runProgram(["once", "--config", config.file]);
-					// Breaking it takes a pause, in which signals are delivered.
+					// Breaking the lock takes a pause, in which signals are delivered.
 					const lock = `${config.tokenFile("wx1")}.lock`;
 					mkdirSync(lock);
 					utimesSync(lock, 1, 1);
@@ -83,7 +83,7 @@ describe("SIGHUP", () => {
 					{ what: "the newest token on disk" },
 				);
 				expect(await ending(daemon)).toBe(0);
-				// The first token, and the forced one: never more.
+				// The first token and the forced one, and no more.
 				expect(issuer.requests.length).toBeLessThanOrEqual(2);
 			},
 		);
@@ -105,7 +105,7 @@ describe("SIGHUP", () => {
 			await eventually(() => issuer.countOf(appid) >= 1 + most, {
 				what: `two fetches for ${appid} beside the first`,
 			});
-		// Nothing tells that a third one will not come: so one more cooldown passes.
+		// To see that no third fetch comes, the test waits for one more cooldown.
 		await pause(cooldown * 1000 + 1_500);
 		const forced = daemon
 			.events()
@@ -116,7 +116,7 @@ describe("SIGHUP", () => {
 		expect(await ending(daemon)).toBe(0);
 	});
 
-	test("takes a new account with its secret from the configuration, and drops another", async () => {
+	test("takes a new account with its secret from the configuration, and drops another one", async () => {
 		const issuer = await startIssuer();
 		const [one, two, three] = newAccounts(3);
 		if (!one || !two || !three) throw new Error("three accounts");
@@ -133,7 +133,7 @@ describe("SIGHUP", () => {
 			what: "a forced refresh of the account that stayed",
 		});
 		expect(issuer.countOf(two.appid)).toBe(1);
-		// Whoever still reads the file of the account that left finds its token.
+		// The file of the dropped account stays, for apps that still read it.
 		expect(hasFile(config.tokenFile(two.appid))).toBe(true);
 		const sent = issuer.requests.find(
 			({ query }) => query.appid === three.appid,
@@ -141,7 +141,7 @@ describe("SIGHUP", () => {
 		expect(sent?.query.secret).toBe(three.secret);
 	});
 
-	test("with a broken new configuration refreshes all the same, by the old one", async () => {
+	test("with a broken new configuration refreshes by the old one", async () => {
 		const issuer = await startIssuer();
 		const config = writeConfig(issuer);
 		const daemon = await startDaemon(config.file);
@@ -154,7 +154,7 @@ describe("SIGHUP", () => {
 		expect(issuer.requests).toHaveLength(2);
 	});
 
-	test("with a pipe in the configuration's place does not wait for somebody to write to it", async () => {
+	test("with a pipe in place of the configuration does not wait until it is written to", async () => {
 		const issuer = await startIssuer();
 		const config = writeConfig(issuer);
 		const daemon = await startDaemon(config.file);
@@ -170,7 +170,7 @@ describe("SIGHUP", () => {
 
 describe("SIGTERM and SIGINT", () => {
 	test.each(["SIGTERM", "SIGINT"] as const)(
-		"%s during a slow fetch waits for its token, as the old one is dead already",
+		"%s during a slow fetch waits for its token, because the old one is dead already",
 		async (signal) => {
 			const issuer = await startIssuer({
 				twist: (_request, _response, give) => setTimeout(give, 1_000),
@@ -187,14 +187,14 @@ describe("SIGTERM and SIGINT", () => {
 		},
 	);
 
-	test("while an issuer hangs ends with 0 when the request's time is over", async () => {
+	test("while an issuer hangs ends with 0 at the request's timeout", async () => {
 		const issuer = await startIssuer({ twist: () => {} });
 		const config = writeConfig({ ...issuer, wechat: { timeout: 1.5 } });
 		const daemon = start(config);
 		await firstRequest(issuer);
 		daemon.kill("SIGTERM");
 		expect(await daemon.exited).toEqual({ code: 0, signal: null });
-		// Not given up early: an answer might still have come.
+		// Not before the timeout: until then the answer could still arrive.
 		const started = await daemon.event("daemon.started");
 		const failed = await daemon.event("fetch.failed");
 		expect(failed.code).toBe("timeout");
@@ -205,7 +205,7 @@ describe("SIGTERM and SIGINT", () => {
 		expect(leftIn(config)).toEqual([]);
 	});
 
-	test("a second one does not wait for anything", async () => {
+	test("a second one ends the process at once", async () => {
 		const issuer = await startIssuer({ twist: () => {} });
 		const config = writeConfig({ ...issuer, wechat: { timeout: 300 } });
 		const daemon = start(config);
@@ -216,7 +216,7 @@ describe("SIGTERM and SIGINT", () => {
 		expect(await daemon.exited).toEqual({ code: 0, signal: null });
 	});
 
-	test("SIGHUPs before, during and after it do not keep the daemon from ending", async () => {
+	test("SIGHUPs before, during and after it do not delay the end", async () => {
 		const issuer = await startIssuer();
 		const daemon = await startDaemon(writeConfig(issuer).file);
 		for (let turn = 0; turn < 40; turn += 1) {
@@ -239,7 +239,7 @@ describe("SIGTERM and SIGINT", () => {
 });
 
 describe("kill -9", () => {
-	test("during a request that WeChat has answered: the next start fetches at once, as the file's token is about to die", async () => {
+	test("during a request that WeChat has answered: the next start fetches at once, because the file's token will die soon", async () => {
 		const issuer = await startIssuer();
 		const config = writeConfig(issuer);
 		const first = await startDaemon(config.file);
@@ -278,7 +278,7 @@ describe("kill -9", () => {
 		expect(issuer.requests).toHaveLength(2);
 	});
 
-	test("at any other moment leaves a whole token, and nothing that is not swept later", async () => {
+	test("at any other moment leaves a whole token, and leftovers are swept later", async () => {
 		const issuer = await startIssuer();
 		const config = writeConfig({
 			...issuer,
@@ -287,13 +287,13 @@ describe("kill -9", () => {
 		for (let round = 0; round < 6; round++) {
 			const daemon = await startDaemon(config.file);
 			daemon.kill("SIGHUP");
-			// Somewhere in lock, mark, request, publish, unlock.
+			// At a random moment of lock, intent, request, publish, unlock.
 			await pause(round * 5);
 			daemon.kill("SIGKILL");
 			await daemon.exited;
 			readTokenFile(config.tokenFile("wx1"));
 		}
-		// A holder that died before it left its name is believed dead after a while.
+		// A holder that died before it wrote its name counts as dead only after a while.
 		await eventually(
 			async () => {
 				const daemon = await startDaemon(config.file);
@@ -320,7 +320,7 @@ function firstRequest({ requests }: FakeIssuer) {
 	return eventually(() => requests[0], { what: "the first request" });
 }
 
-/** The kernel's own word for it: the set of signals for which a handler is installed. */
+/** Whether a handler for SIGHUP is installed, as the kernel reports it. */
 function catchesHangUp(pid: number): boolean {
 	const status = readFileSync(`/proc/${pid}/status`, "utf8");
 	const [, caught = "0"] = /^SigCgt:\s*([0-9a-f]+)$/m.exec(status) ?? [];

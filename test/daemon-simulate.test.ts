@@ -12,7 +12,7 @@ import {
 import { fetchesOf, startWeChat } from "./support/wechat.ts";
 
 describe("run --simulate", () => {
-	test("needs nothing at all: it makes up an account, and tidies up behind itself", async () => {
+	test("needs no configuration: it makes up an account, and removes its files at the end", async () => {
 		const temporary = newDirectory();
 		const daemon = startProgram(["run", "--simulate"], {
 			env: { TMPDIR: temporary },
@@ -34,7 +34,7 @@ describe("run --simulate", () => {
 		expect(readdirSync(temporary)).toEqual([]);
 	});
 
-	test("knows the accounts of a configuration, calls nobody else, and leaves its files as a real one does", async () => {
+	test("knows the accounts of a configuration, never calls WeChat, and publishes files as a real daemon does", async () => {
 		const config = writeConfig({
 			url: "https://192.0.2.1",
 			accounts: newAccounts(2),
@@ -50,10 +50,10 @@ describe("run --simulate", () => {
 		expect(readdirSync(config.directory)).toContain(".simulated");
 	});
 
-	test("refuses the directory of a real server: with live tokens, or a daemon that answers", async () => {
+	test("refuses the directory of a real server: one with live tokens, or with a daemon that answers", async () => {
 		const accounts = newAccounts(1);
 		const wechat = await startWeChat({ accounts });
-		// It looks at its files at the start, and then only at New Year.
+		// It ticks only at New Year, so the file stays as the test leaves it.
 		const top = { schedule: "0 0 0 1 1 *" };
 		const config = writeConfig({ url: wechat.url, accounts, top });
 		const args = ["run", "--simulate", "--config", config.file];
@@ -81,7 +81,7 @@ describe("run --simulate", () => {
 		["once", /removed the tokens of a simulation/],
 		["check --online", /removed the tokens of a simulation/],
 	])(
-		"what a killed one left is never taken for WeChat's by %s, which says so",
+		"%s does not take the tokens of a killed simulation for WeChat's, and says so",
 		async (command, says) => {
 			const accounts = newAccounts(1);
 			const wechat = await startWeChat({ accounts });
@@ -109,7 +109,7 @@ describe("run --simulate", () => {
 		},
 	);
 
-	test("another simulation begins anew where a killed one ended", async () => {
+	test("a new simulation starts over in the directory of a killed one", async () => {
 		const config = writeConfig({ url: "https://192.0.2.1" });
 		const args = ["run", "--simulate", "--config", config.file];
 		const killed = startProgram(args);

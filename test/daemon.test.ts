@@ -20,7 +20,7 @@ import {
 } from "./support/token-file.ts";
 
 describe("run, against anything that speaks GET /cgi-bin/token", () => {
-	test("the file is in place after one request, before any tick, with two keys and mode 0640", async () => {
+	test("one request publishes the file before any tick, with two keys and mode 0640", async () => {
 		const issuer = await startIssuer({ lifetimeSeconds: 7200 });
 		// A tick once a year: the first token must not wait for one.
 		const config = writeConfig({ ...issuer, top: { schedule: "0 0 1 1 *" } });
@@ -32,7 +32,7 @@ describe("run, against anything that speaks GET /cgi-bin/token", () => {
 		const { expire } = readTokenFile(path);
 		expect(text).toBe(`{"value":"${value}","expire":${expire}}\n`);
 		expect(statSync(path).mode & 0o7777).toBe(0o640);
-		// Counted from before the request was sent, and never too long.
+		// The lifetime counts from before the request was sent, so `expire` is never too late.
 		const arrivedAt = issuer.requests[0]?.at ?? 0;
 		expect(expire).toBeLessThanOrEqual(Math.floor(arrivedAt / 1000) + 7200);
 		expect(expire).toBeGreaterThanOrEqual(Math.floor(startedAt / 1000) + 7200);
@@ -49,7 +49,7 @@ describe("run, against anything that speaks GET /cgi-bin/token", () => {
 		]);
 	});
 
-	test("a configured mode, group and name are those of the file from its first byte", async () => {
+	test("the file has the configured mode, group and name from its first byte", async () => {
 		// Only root may give a file to any group.
 		const gid = process.getuid?.() === 0 ? 1234 : process.getgid?.();
 		const issuer = await startIssuer();
@@ -117,7 +117,7 @@ describe("run, against anything that speaks GET /cgi-bin/token", () => {
 		expect(readTokenFile(config.tokenFile("wx2")).expire).toBe(expire);
 	});
 
-	test("many accounts are kept by one process, and a bad one holds up no other", async () => {
+	test("one process keeps many accounts, and a bad one does not delay the others", async () => {
 		const issuer = await startIssuer({
 			twist: ({ query }, response, give) => {
 				if (query.appid !== "wx2") give();
@@ -165,7 +165,7 @@ describe("a restart", () => {
 		expect(issuer.requests).toHaveLength(1);
 	});
 
-	test("fetches if the token is from the future, as the clock was set back", async () => {
+	test("fetches if the clock was set back, so that the token is from the future", async () => {
 		const issuer = await startIssuer();
 		const config = writeConfig(issuer);
 		writeTokenFile(config.tokenFile("wx1"), {
@@ -179,7 +179,7 @@ describe("a restart", () => {
 	});
 });
 
-describe("a token file that somebody has spoilt is published again without a request", () => {
+describe("a damaged token file is published again without a request", () => {
 	test.each([
 		["deleted", (path: string) => rmSync(path)],
 		["emptied", (path: string) => writeFileSync(path, "")],

@@ -7,7 +7,7 @@ import { eventually } from "./support/eventually.ts";
 import { projectRoot } from "./support/program.ts";
 
 describe("the demo", () => {
-	test("shows a scheduled and a forced refresh and the old token living on, and no call fails", async () => {
+	test("shows a scheduled and a forced refresh, after which the old token lives on, and no call fails", async () => {
 		const demo = startDemo("--seconds", "10");
 		expect(await demo.exitCode).toBe(0);
 		const said = demo.output();
@@ -45,11 +45,11 @@ describe("the demo", () => {
 		await eventually(() => demo.output().includes("calls ok"), {
 			what: "the first call",
 		});
-		// Somebody puts a token there that nobody issued; the daemon mends it.
+		// A foreign program writes a token that was never issued; the daemon repairs it.
 		const [file = ""] = /\/\S+wx_access_token_\S+/.exec(demo.output()) ?? [];
 		await eventually(
 			() => {
-				writeFileSync(file, '{"value":"nobody\'s","expire":9999999999}\n');
+				writeFileSync(file, '{"value":"foreign","expire":9999999999}\n');
 				return demo.output().includes("FAILED: errcode 40001");
 			},
 			{ what: "a refused call", everyMs: 50 },
@@ -96,7 +96,7 @@ function startDemo(...args: readonly string[]): Demo {
 }
 
 async function nothingIsLeft(demo: Demo): Promise<void> {
-	// Killed, it leaves this to its guard, which takes a second.
+	// After SIGKILL its guard does this, which takes a second.
 	await eventually(
 		() => demo.processes().length === 0 && readdirSync(demo.place).length === 0,
 		{ what: "the end of all that the demo started" },

@@ -68,7 +68,7 @@ test("an stderr that cannot be written does not change the exit code", async () 
 		).toBe(code);
 });
 
-test("get loads four small files of ours, and none that validates, schedules or talks", async () => {
+test("get loads only four small files of ours: no validation, schedule or network", async () => {
 	const { directory, flags } = place();
 	const trace = join(directory, "trace");
 	const said = await runProgram(["get", "wx1", ...flags], {
@@ -88,7 +88,7 @@ test("get loads four small files of ours, and none that validates, schedules or 
 		expect(source).not.toContain(`require("${name}")`);
 });
 
-test("an account's own file name is followed, and what else is wrong with the configuration does not matter", async () => {
+test("get uses an account's own file name, even if other keys of the configuration are wrong", async () => {
 	const { flags, value } = place({
 		name: "my_token",
 		more: 'file = "my_token"\n[wechat]\ntimeout = "soon"\n',
@@ -98,7 +98,7 @@ test("an account's own file name is followed, and what else is wrong with the co
 	);
 });
 
-test("without a configuration the environment tells the place", async () => {
+test("without a configuration the file is found by the environment", async () => {
 	const { directory, value } = place();
 	const named = { WECHAT_APPID: "wx1", WECHAT_SECRET: "x" };
 	for (const env of [{}, named]) {
@@ -109,7 +109,7 @@ test("without a configuration the environment tells the place", async () => {
 	}
 });
 
-test("a token that is missing, over, too short or no token: 69, and a sentence on stderr", async () => {
+test("a file that is missing, ended, too short-lived or not a token file: 69 and a sentence on stderr", async () => {
 	const gone = place();
 	writeFileSync(gone.token, "");
 	const over = place({ livesFor: -1 });
@@ -130,7 +130,7 @@ test("a token that is missing, over, too short or no token: 69, and a sentence o
 	expect(long.code).toBe(0);
 });
 
-test("get --wait waits for a token that is good enough", async () => {
+test("get --wait waits for a token that lives long enough", async () => {
 	const { directory, flags, token } = place({ livesFor: 5 });
 	const trace = join(directory, "trace");
 	const wishes = ["--wait", "30", "--min-valid", "60"];
@@ -139,7 +139,7 @@ test("get --wait waits for a token that is good enough", async () => {
 	});
 	const looks = () =>
 		existsSync(trace) ? readFileSync(trace, "utf8").split(token).length - 1 : 0;
-	// It has looked at the short-lived one more than once.
+	// It has read the short-lived token more than once.
 	await eventually(() => looks() > 1, { what: "two looks" });
 	const value = noteToken(newToken());
 	leaveToken(token, value, 3_600);
@@ -155,7 +155,7 @@ test("get --wait gives up with 75", async () => {
 	expect(said.stderr).toContain("has ended");
 });
 
-test("wrong usage and wrong configurations are told as by every command", async () => {
+test("wrong usage and wrong configurations are reported as by every command", async () => {
 	const { directory, flags } = place();
 	const broken = join(directory, "broken.toml");
 	writeFileSync(broken, "directory = [");
@@ -181,7 +181,7 @@ test("wrong usage and wrong configurations are told as by every command", async 
 	}
 });
 
-test("a pipe in the token file's place is told, by get and by status, and not waited for", async () => {
+test("get and status report a pipe in place of the token file, and do not wait for it", async () => {
 	const { flags, token } = place();
 	unlinkSync(token);
 	execFileSync("mkfifo", [token]);

@@ -33,7 +33,7 @@ const refuse: Twist = (_request, response) =>
 	response.end('{"errcode":40125,"errmsg":"invalid appsecret rid: 0-0-0"}');
 
 describe("once", () => {
-	test("ends with 0 when it fetched, and again with 0, silent and without a request, when nothing was due", async () => {
+	test("ends with 0 after a fetch, and with 0, no output and no request if nothing is due", async () => {
 		const issuer = await startIssuer();
 		const config = writeConfig({
 			...issuer,
@@ -54,7 +54,7 @@ describe("once", () => {
 	});
 
 	test.skipIf(process.getuid?.() !== 0)(
-		"started by root it leaves files for the group of the directory, whose members would else be shut out",
+		"started by root it gives its files to the group of the directory, whose members could not read them otherwise",
 		async () => {
 			const issuer = await startIssuer();
 			const config = writeConfig({ ...issuer });
@@ -90,7 +90,7 @@ describe("once", () => {
 		expect(issuer.requests.map(({ query }) => query.appid)).toEqual(["wx2"]);
 	});
 
-	test("tells an expired certificate, though its authority is trusted, and sends nothing", async () => {
+	test("reports an expired certificate of a trusted authority, and sends nothing", async () => {
 		const day = 86_400_000;
 		const now = Date.now();
 		const tls = certificate(new Date(now - 2 * day), new Date(now - day));
@@ -111,7 +111,7 @@ describe("once", () => {
 		expect(server.requests).toEqual([]);
 	});
 
-	test("ends with 64 for an account that nobody configured, and names those that are", async () => {
+	test("ends with 64 for an account that is not configured, and names those that are", async () => {
 		const config = writeConfig({ url: "http://127.0.0.1:9" });
 		expect(await once(config, "wx9")).toEqual({
 			code: 64,
@@ -124,7 +124,7 @@ describe("once", () => {
 	test.each([
 		["WeChat refuses", refuse],
 		["the connection breaks", (_request, response) => response.destroy()],
-		["nobody answers", () => {}],
+		["no answer comes", () => {}],
 	] as const satisfies readonly (readonly [string, Twist])[])(
 		"ends with 69 when %s and no valid token is on disk",
 		async (_why, twist: Twist) => {
@@ -146,7 +146,7 @@ describe("once", () => {
 		expect(issuer.requests).toHaveLength(1);
 	});
 
-	test("keeps the rest that WeChat asked for, unless the account is named", async () => {
+	test("keeps the pause that WeChat asked for, unless the account is named", async () => {
 		const issuer = await startIssuer({
 			twist: (_request, response) =>
 				response.end('{"errcode":89506,"errmsg":"refused for 24 h"}'),
@@ -171,7 +171,7 @@ describe("once", () => {
 		expect(stderr).toMatch(/^wxtokend: could not .*tokens.*; .*\n$/);
 	});
 
-	test("ends with 73 when nothing can be written, without a request that would waste a token", async () => {
+	test("ends with 73 when nothing can be written, and sends no request whose token would be lost", async () => {
 		const issuer = await startIssuer();
 		const config = writeConfig(issuer);
 		const token = writeToken(config, "wx1", 60);
@@ -184,7 +184,7 @@ describe("once", () => {
 		expect(readdirSync(config.directory)).toEqual(["wx_access_token_wx1"]);
 	});
 
-	test("ends with what needs a person most, if several accounts end differently", async () => {
+	test("ends with the code that most needs a person, if accounts end differently", async () => {
 		const issuer = await startIssuer({
 			twist: (request, response, give) =>
 				request.query.appid === "wx1"
@@ -240,7 +240,7 @@ describe("get", () => {
 		},
 	);
 
-	test("ends with 75 when its wait has run out", async () => {
+	test("ends with 75 when its wait is over", async () => {
 		const config = writeConfig({ url: "http://127.0.0.1:9" });
 		const { code, stderr } = await get(config, "wx1", "--wait", "0.3");
 		expect(code).toBe(75);
@@ -258,7 +258,7 @@ describe("get", () => {
 		});
 	});
 
-	test("ends with 64 for an account that nobody configured", async () => {
+	test("ends with 64 for an account that is not configured", async () => {
 		const config = writeConfig({ url: "http://127.0.0.1:9" });
 		const { code, stderr } = await get(config, "wx9");
 		expect(code).toBe(64);
@@ -267,7 +267,7 @@ describe("get", () => {
 });
 
 describe("check", () => {
-	test("ends with 0 when all is well, and leaves nothing behind", async () => {
+	test("ends with 0 if all is well, and leaves no file behind", async () => {
 		const config = writeConfig({ url: "http://127.0.0.1:9" });
 		expect(await check(config)).toEqual({
 			code: 0,
@@ -310,7 +310,7 @@ describe("check", () => {
 		},
 	);
 
-	test("ends with 73 when everybody may replace files in the directory", async () => {
+	test("ends with 73 if every user may replace files in the directory", async () => {
 		const directory = newDirectory();
 		chmodSync(directory, 0o777);
 		const config = writeConfig({
@@ -345,7 +345,7 @@ describe("check", () => {
 	});
 });
 
-describe("what all commands share", () => {
+describe("commands in common", () => {
 	test.each(["run", "once", "check"])(
 		"%s ends with 78 for a broken configuration",
 		async (command) => {
@@ -356,7 +356,7 @@ describe("what all commands share", () => {
 		},
 	);
 
-	test("run ends with 73 when its directory is of no use", async () => {
+	test("run ends with 73 if its directory cannot be used", async () => {
 		const config = writeConfig({ url: "http://127.0.0.1:9" });
 		writeFileSync(config.directory, "");
 		const { code, stderr } = await runProgram(["run", "--config", config.file]);
@@ -367,7 +367,7 @@ describe("what all commands share", () => {
 	test.each(["run", "once"])(
 		"%s ends with 70 for a bug, and asks for a report with the stack",
 		async (command) => {
-			// A bug cannot be ordered: the machine's randomness fails instead.
+			// A bug cannot be made on demand, so the machine's randomness fails instead.
 			const fault = join(newDirectory(), "fault.cjs");
 			writeFileSync(
 				fault,

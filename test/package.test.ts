@@ -1,4 +1,4 @@
-/** The package as npm makes it: complete, and no more than needed. */
+/** The package as npm makes it: everything that is needed, and nothing else. */
 import { execFileSync } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -19,7 +19,7 @@ test("the packed program installs into an empty prefix, and every command answer
 				stdio: ["ignore", "pipe", "ignore"],
 			},
 		);
-	// The scripts are not run: the program is built already, and tests read it.
+	// Without scripts, which would build the program again while other tests run it.
 	const [packed] = JSON.parse(
 		npm("pack", "--json", "--ignore-scripts", "--pack-destination", place),
 	);

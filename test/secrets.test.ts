@@ -14,9 +14,9 @@ import {
 } from "./support/program.ts";
 import { startWeChat } from "./support/wechat.ts";
 
-// Every program that any test starts is searched for the secrets and tokens of
-// that test (see support/program.ts), mostly at level trace. Here are the runs
-// in which the other side gives them away as loudly as it can.
+// The output of every program that a test starts is searched for the secrets and
+// tokens of that test (see support/program.ts), mostly at level trace. In these runs
+// the other side repeats them in every way it can.
 
 interface Echo {
 	/** As it stands in the configuration. */
@@ -52,7 +52,7 @@ const speakers: readonly (readonly [how: string, speak: Speaker])[] = [
 			}),
 	],
 	[
-		"in an errmsg of control characters that is cut in the middle of them",
+		"in an errmsg of control characters that is cut within one of them",
 		(response, { secret, token }) =>
 			json(response, {
 				errcode: 99999,
@@ -128,7 +128,7 @@ const speakers: readonly (readonly [how: string, speak: Speaker])[] = [
 	],
 ];
 
-describe("an issuer that repeats the secret and the token gets neither into our output", () => {
+describe("secret and token do not get into our output if an issuer repeats them", () => {
 	test.each(speakers)("%s", async (_how, speak) => {
 		const issuer = await startIssuer();
 		const config = writeConfig({ ...issuer, wechat: { cooldown: 0 } });
@@ -142,7 +142,7 @@ describe("an issuer that repeats the secret and the token gets neither into our 
 			"--config",
 			config.file,
 		]);
-		// It failed, said why, and the token on disk still lives.
+		// The fetch failed with a reason, and the token on disk still lives.
 		expect(checked.code).toBe(75);
 		expect(checked.stdout).toMatch(/wx1: could not fetch a token.*; \S/);
 		const { stderr } = await daemon.stop();
@@ -151,7 +151,7 @@ describe("an issuer that repeats the secret and the token gets neither into our 
 	});
 });
 
-test("what a person needs of WeChat's words stays in them: the address and the rid", async () => {
+test("the address and the rid stay in WeChat's words, because a person needs them", async () => {
 	const errmsg =
 		"invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist rid: 65a1b2c3-4d5e6f70-1a2b3c4d";
 	const issuer = await startIssuer({
@@ -162,8 +162,8 @@ test("what a person needs of WeChat's words stays in them: the address and the r
 	expect((await runProgram(args)).stderr).toContain(errmsg);
 });
 
-describe("nothing is given away", () => {
-	test("by the command that asks the daemon, nor by its status and metrics", async () => {
+describe("no secret is given away", () => {
+	test("by the command that asks the daemon, its status or its metrics", async () => {
 		const accounts = [{ appid: "wx1", secret: newSecret() }];
 		const wechat = await startWeChat({ accounts });
 		const config = writeConfig({ url: wechat.url, accounts });
@@ -181,7 +181,7 @@ describe("nothing is given away", () => {
 		expect((await runProgram(["status", ...with_])).code).toBe(0);
 	});
 
-	test("by a proxy's address that holds a password", async () => {
+	test("by the password in a proxy's address", async () => {
 		const password = newSecret().replaceAll(/\W/g, "");
 		const config = writeConfig({ url: "http://192.0.2.1" });
 		for (const proxy of [
@@ -227,7 +227,7 @@ describe("the search for leaks itself", () => {
 		expect(leaksIn(`… ${spelled(secret)} …`, false)).toEqual([secret]);
 	});
 
-	test("finds a token, but not where it may stand", () => {
+	test("finds a token, except where it is allowed", () => {
 		const token = noteToken(`79_${"a1B2".repeat(30)}`);
 		expect(leaksIn(`GET /?access_token=${token}`, true)).toEqual([token]);
 		expect(leaksIn(token, false)).toEqual([]);
@@ -249,7 +249,7 @@ function speakUp(
 	});
 }
 
-/** In all files but the token's own. */
+/** In all files but the token file. */
 function leaksBeside({ directory, tokenFile }: TestConfig): readonly string[] {
 	return readdirSync(directory)
 		.map((name) => join(directory, name))

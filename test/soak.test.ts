@@ -1,6 +1,7 @@
 /**
- * Many refreshes by one keeper, over a real network, onto a file system in memory
- * (as /run is): nothing may be left of each. SOAK=100000 for the long form (npm run test:soak).
+ * Many refreshes by one keeper, over a real network, on a file system in memory (as /run
+ * is). None of them may leave anything behind. SOAK=100000 for the long form (npm run
+ * test:soak).
  */
 import { spawn } from "node:child_process";
 import { getEventListeners } from "node:events";
@@ -9,17 +10,15 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { expect, onTestFinished, test } from "vitest";
 import { systemClock } from "../src/core/clock.ts";
-import type { Credential } from "../src/core/credential.ts";
 import { createEventLog } from "../src/daemon/event-log.ts";
 import { createAccessTokenIssuer } from "../src/issuer/access-token.ts";
 import { createHttp } from "../src/issuer/http.ts";
 import { createKeeper } from "../src/keeper/keeper.ts";
-import { createDirectoryStore } from "../src/store/directory-store.ts";
-import { createOutputDirectory } from "../src/store/output-directory.ts";
 import { nameThisProcess } from "../src/store/process-name.ts";
 import { newDirectoryInMemory } from "./support/directory.ts";
 import { eventually } from "./support/eventually.ts";
 import { logTo } from "./support/log-to.ts";
+import { accessToken, slotIn } from "./support/slot.ts";
 
 const refreshes = Number(process.env.SOAK ?? 4_000);
 
@@ -27,9 +26,9 @@ test(`${refreshes} refreshes leave no file, timer or listener open, and no memor
 	timeout: 3_600_000,
 }, async () => {
 	const { refresh, idle, stopping, published } = await startKeeper();
-	// Until all code has run hot, and one lifetime's calls are in the state.
+	// By then all code is compiled, and the record holds the calls of one lifetime.
 	while (published() < 1_500) await refresh();
-	// A wish of the same millisecond is answered before its token's successor comes.
+	// A request may be answered before the refresh that another one asked for has ended.
 	await idle();
 	const before = await measure(stopping);
 	const samples = [before];
@@ -50,7 +49,7 @@ test(`${refreshes} refreshes leave no file, timer or listener open, and no memor
 	}
 });
 
-/** One account, whose token lives a second, and is refreshed by force. */
+/** A keeper whose tokens live one second, and are refreshed by force. */
 async function startKeeper() {
 	const stopping = new AbortController().signal;
 	const http = createHttp({ connectTimeoutMs: 5_000, env: {} });
@@ -58,20 +57,7 @@ async function startKeeper() {
 	const clock = systemClock;
 	const self = nameThisProcess();
 	let published = 0;
-	const credential: Credential = {
-		id: "token",
-		kind: "access_token",
-		appid: "wx1",
-		file: "token",
-		source: "wx1 from WeChat",
-		needs: [],
-		limits: {
-			refreshBeforeMs: 2_400_000,
-			cooldownMs: 0,
-			budget: 10_000,
-			timeoutMs: 10_000,
-		},
-	};
+	const credential = accessToken({ budget: 10_000 });
 	const logEvent = createEventLog(
 		logTo(() => {}),
 		clock,
@@ -79,15 +65,7 @@ async function startKeeper() {
 	const keeper = createKeeper({
 		credential,
 		parents: () => new Map(),
-		slot: createDirectoryStore({
-			directory: createOutputDirectory(newDirectoryInMemory()),
-			mode: 0o640,
-			gid: undefined,
-			self,
-			clock,
-			random: Math.random,
-			stopping,
-		}).open(credential),
+		slot: slotIn(newDirectoryInMemory(), credential, { self, clock, stopping }),
 		issuer: createAccessTokenIssuer({
 			appid: "wx1",
 			secret: "not a secret at all",
@@ -126,7 +104,7 @@ async function startKeeper() {
 	};
 }
 
-/** In a process of its own, so that only the keeper's memory is measured here. */
+/** The server runs in a process of its own, so that only the memory of the keeper is measured. */
 async function startServer(): Promise<string> {
 	const script = `
 		const server = require("node:http").createServer((_, response) => {
@@ -146,7 +124,7 @@ async function startServer(): Promise<string> {
 	return `http://127.0.0.1:${port.trim()}`;
 }
 
-/** What is in use once nothing is on the way any more. */
+/** What is in use once nothing is under way. */
 async function measure(stopping: AbortSignal) {
 	const isIdle = () =>
 		!process.getActiveResourcesInfo().includes("TCPSocketWrap");

@@ -32,7 +32,7 @@ test("status --json prints what the socket answers", async () => {
 	expect(JSON.parse(said.stdout).accounts.length).toBe(2);
 });
 
-test("status without a daemon tells the same from the files, and says so", async () => {
+test("status without a daemon reports the same from the files, and says so", async () => {
 	const { config, daemon, flags } = await startWithFlags();
 	const before = await runProgram(["status", "--json", ...flags]);
 	await daemon.stop();
@@ -52,7 +52,7 @@ test("status without a daemon tells the same from the files, and says so", async
 	expect(missing.stdout).toMatch(/^wx1 +missing +- /m);
 });
 
-test("status shows a failure with its hint, and is content as long as the token lives", async () => {
+test("status shows a failure with its hint, and ends with 0 as long as the token lives", async () => {
 	const { wechat, flags } = await startWithFlags();
 	await wechat.addFault({ mode: "errcode", errcode: 40164 });
 	expect((await runProgram(["refresh", ...flags])).code).toBe(75);
@@ -63,7 +63,7 @@ test("status shows a failure with its hint, and is content as long as the token 
 	expect(said.stdout).toMatch(/^ {2}hint: .*whitelist/m);
 });
 
-test("on a terminal there are bars and colours, and none of them elsewhere or with NO_COLOR", async () => {
+test("bars and colours are only shown on a terminal, and no colours with NO_COLOR", async () => {
 	const { config, flags } = await startWithFlags();
 	const onTerminal = (env: Readonly<Record<string, string>>) =>
 		execFileSync(
@@ -190,7 +190,7 @@ test("refresh --stale says whether the token was replaced already, or still live
 	});
 	expect(fetchesOf(wechat, "wx1")).toBe(1);
 	wechat.platform.kill("wx1", wechat.now());
-	// What WeChat said about it a moment ago holds for a cooldown.
+	// The result of the last probe is used until the cooldown is over.
 	await eventually(
 		async () => {
 			const dead = await runProgram(["refresh", "--stale", value, ...flags]);
@@ -201,7 +201,7 @@ test("refresh --stale says whether the token was replaced already, or still live
 	expect(fetchesOf(wechat, "wx1")).toBe(2);
 });
 
-test("a refresh that fails tells message and hint on stderr, with 75 while the token lives and 69 after", async () => {
+test("a refresh that fails prints message and hint on stderr, and ends with 75 while the token lives, else with 69", async () => {
 	const { wechat, flags, config } = await startWithFlags();
 	await wechat.addFault({ mode: "errcode", errcode: 40164 });
 	const failed = await runProgram(["refresh", "wx1", ...flags]);
@@ -219,7 +219,7 @@ test("a refresh that fails tells message and hint on stderr, with 75 while the t
 	expect(readFileSync(config.tokenFile("wx1"), "utf8")).toContain("value");
 });
 
-test("without a daemon refresh names the remedy, and the code tells whether apps can go on", async () => {
+test("without a daemon refresh says how to start it, and its code shows whether apps have a valid token", async () => {
 	const { daemon, config, flags } = await startWithFlags();
 	await daemon.stop();
 	const said = await runProgram(["refresh", ...flags]);
@@ -229,7 +229,7 @@ test("without a daemon refresh names the remedy, and the code tells whether apps
 	expect((await runProgram(["refresh", ...flags])).code).toBe(69);
 });
 
-test("while the configuration on disk is broken, the daemon is reached by where it was, and says so itself", async () => {
+test("while the configuration on disk is broken, commands still find the daemon, and say that it is broken", async () => {
 	const { wechat, config, flags } = await startWithFlags();
 	const good = readFileSync(config.file, "utf8");
 	writeFileSync(config.file, `${good}\ncolour = "red"\n`);
@@ -244,7 +244,7 @@ test("while the configuration on disk is broken, the daemon is reached by where 
 	expect(all.stderr).toMatch(/the old configuration stays: .*colour/);
 	expect(fetchesOf(wechat, "wx1")).toBe(3);
 
-	// Where not even the directory can be read, the usual places are tried.
+	// If not even the directory can be read from it, the usual paths are tried.
 	writeFileSync(config.file, `${good}\ncolour = [`);
 	const env = { WXTOKEND_DIRECTORY: config.directory };
 	const { value } = readTokenFile(config.tokenFile("wx1"));
@@ -261,7 +261,7 @@ test("while the configuration on disk is broken, the daemon is reached by where 
 	}
 });
 
-test("a report without a token is wrong usage, and no forced refresh", async () => {
+test("a report without a token is wrong usage, and does not force a refresh", async () => {
 	const { wechat, flags } = await startWithFlags();
 	const before = fetchesOf(wechat, "wx1");
 	const said = await runProgram(["refresh", "--stale", "-", ...flags]);
@@ -288,7 +288,7 @@ test.for([
 	},
 );
 
-/** Two looks may fall into two seconds. */
+/** The seconds may differ between two reports. */
 function withoutSeconds(report: Record<string, unknown>) {
 	const accounts = report.accounts as readonly Record<string, unknown>[];
 	return {

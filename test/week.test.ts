@@ -5,12 +5,12 @@
 import { describe, expect, test } from "vitest";
 import type { Knobs } from "../src/simulator/knobs.ts";
 import {
-	brokenLinks,
 	type Incident,
 	live,
 	type Story,
 	type World,
 } from "./simulation/week.ts";
+import { brokenLinks } from "./simulation/week-network.ts";
 
 const minute = 60;
 const hour = 60 * minute;

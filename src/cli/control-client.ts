@@ -1,12 +1,58 @@
-/** Asks a running daemon through its control socket. */
+/** How a command finds a running daemon, and asks it through its control socket. */
 import { request } from "node:http";
-import { readersHint } from "../config/lookup.ts";
-import { errnoOf, inWords } from "../core/errors.ts";
+import { type Config, loadConfig } from "../config/config.ts";
+import { likelySocket, readConfigText, readersHint } from "../config/lookup.ts";
+import {
+	ConfigError,
+	type ConfigProblem,
+	errnoOf,
+	inWords,
+} from "../core/errors.ts";
+
+/** Where a command finds the daemon, and what it knows of the configuration. */
+export interface ControlLocation {
+	/** The path of the socket; undefined: the configuration turns it off. */
+	readonly socket: string | undefined;
+	/** Without secrets. Undefined: this user cannot read it, or it is wrong. */
+	readonly config: Config | undefined;
+	/** Why this user cannot read the configuration. */
+	readonly hidden?: ConfigProblem;
+	/** What is wrong with the configuration. */
+	readonly wrong?: ConfigError;
+}
+
+/**
+ * Finds the socket by the configuration. A user who may use the socket, but not read
+ * the configuration, finds it in the usual directory. That is also where it is looked
+ * for while the configuration is wrong, because the daemon may still use the one from
+ * before. Never throws a `ConfigError`.
+ */
+export function findControl(
+	file: string | undefined,
+	env: Readonly<Record<string, string | undefined>>,
+): ControlLocation {
+	const text = readConfigText(file, env);
+	if (typeof text === "object")
+		return {
+			socket: likelySocket(file, env),
+			config: undefined,
+			hidden: text.hidden,
+		};
+	try {
+		const config = loadConfig({ file, env, secrets: false });
+		return { socket: config.socket, config };
+	} catch (error) {
+		if (!(error instanceof ConfigError)) throw error;
+		const socket = likelySocket(file, env);
+		return { socket, config: undefined, wrong: error };
+	}
+}
 
 /** No daemon answers there. */
 export class ControlUnreachable extends Error {
 	/** `ECONNREFUSED`, `ENOENT`, `EACCES`, `timeout`… */
 	readonly code: string;
+	/** What to do next. */
 	readonly hint: string;
 	constructor(path: string, code: string) {
 		super(
@@ -19,21 +65,35 @@ export class ControlUnreachable extends Error {
 	}
 }
 
+const startIt =
+	"start it (systemctl start wxtokend, or wxtokend run); without a daemon there is wxtokend once";
+
+const hints: Readonly<Record<string, string>> = {
+	EAGAIN: "too many ask it at the same time: try again",
+	timeout: "it does not answer in time: read its log",
+	interrupted: "it closed the connection: read its log",
+	ECONNRESET: "it closed the connection: read its log",
+};
+
+/** A request to the daemon. */
 export interface ControlCall {
 	readonly method: "GET" | "POST";
 	readonly path: string;
-	/** Sent as JSON. */
+	/** Sent as JSON; undefined: no body. */
 	readonly content?: unknown;
+	/** For the whole call. */
 	readonly timeoutMs: number;
 }
 
+/** What the daemon answered. */
 export interface ControlReply {
+	/** Of HTTP. */
 	readonly status: number;
 	/** Parsed; undefined if it was no JSON. */
 	readonly content: unknown;
 }
 
-/** Throws `ControlUnreachable`. */
+/** Calls the daemon once. Throws `ControlUnreachable`. */
 export function callControl(
 	socketPath: string,
 	{ method, path, content, timeoutMs }: ControlCall,
@@ -46,6 +106,7 @@ export function callControl(
 			socketPath,
 			method,
 			path,
+			// A connection that is kept would keep the command alive.
 			agent: false,
 			headers: {
 				Host: "wxtokend",
@@ -78,16 +139,6 @@ export function callControl(
 	});
 }
 
-const startIt =
-	"start it (systemctl start wxtokend, or wxtokend run); without a daemon there is wxtokend once";
-
-const hints: Readonly<Record<string, string>> = {
-	EAGAIN: "too many ask it at the same time: try again",
-	timeout: "it does not answer in time: look into its log",
-	interrupted: "it ended the connection: look into its log",
-	ECONNRESET: "it ended the connection: look into its log",
-};
-
 function parsed(text: string): unknown {
 	try {
 		return JSON.parse(text);
@@ -96,7 +147,7 @@ function parsed(text: string): unknown {
 	}
 }
 
-/** Whether a daemon answers at that control socket. */
+/** Whether a daemon may be running at that control socket. */
 export async function daemonAnswers(socket: string): Promise<boolean> {
 	try {
 		await callControl(socket, {
@@ -107,7 +158,8 @@ export async function daemonAnswers(socket: string): Promise<boolean> {
 		return true;
 	} catch (error) {
 		if (!(error instanceof ControlUnreachable)) throw error;
-		// Only these say that no daemon is there; that this user may not ask says nothing.
+		// Only these codes show that no daemon is there. After any other one, such as
+		// EACCES, a daemon must be assumed.
 		return !/^(ENOENT|ECONNREFUSED|ENOTSOCK|ENOTDIR)$/.test(error.code);
 	}
 }

@@ -3,6 +3,7 @@
  * before the file, so a file that says something else was altered by somebody, unless
  * a daemon vouches for it.
  */
+import { basename } from "node:path";
 import { likelySocket } from "../config/lookup.ts";
 import {
 	decodeRecord,
@@ -13,7 +14,7 @@ import {
 import type { CredentialStatus } from "../core/status.ts";
 import { decodeToken, type Token, tokenId } from "../core/token.ts";
 import {
-	maxStateBytes,
+	maxRecordFileBytes,
 	maxTokenBytes,
 	readSmallFile,
 } from "../store/cached-read.ts";
@@ -40,15 +41,16 @@ export function whyAltered(
 
 /** The record beside a token file, as any reader sees it. */
 export function recordBeside(path: string): SharedRecord {
-	const { text } = readSmallFile(recordPathOf(path), maxStateBytes);
+	const { text } = readSmallFile(recordPathOf(path), maxRecordFileBytes);
 	return text === undefined ? emptyRecord : decodeRecord(text);
 }
 
 /** A keeper may publish between two looks; not so often in a row. */
 export const maxLooks = 3;
 
+/** A token, or a ticket, as it was read. */
 export interface FoundToken {
-	readonly appid: string;
+	/** Of its file. */
 	readonly path: string;
 	/** From `--config`. */
 	readonly config: string | undefined;
@@ -57,7 +59,6 @@ export interface FoundToken {
 
 /** The token, or why it is not to be trusted. */
 export async function trusted({
-	appid,
 	path,
 	config,
 	token: first,
@@ -71,14 +72,13 @@ export async function trusted({
 		token = decodeToken(text);
 	}
 	if (token === undefined) return { why: "gone again" };
-	return (await isVouchedFor(appid, path, config))
+	return (await isVouchedFor(path, config))
 		? { token }
 		: { why: why ?? "altered" };
 }
 
 /** A daemon may keep a token that it found there, and that nobody recorded. */
 async function isVouchedFor(
-	appid: string,
 	path: string,
 	config: string | undefined,
 ): Promise<boolean> {
@@ -88,7 +88,11 @@ async function isVouchedFor(
 	try {
 		const { status, content } = await callControl(
 			likelySocket(config, process.env),
-			{ method: "GET", path: `/v1/accounts/${appid}`, timeoutMs: 2_000 },
+			{
+				method: "GET",
+				path: `/v1/credentials/${basename(path)}`,
+				timeoutMs: 2_000,
+			},
 		);
 		const { valid, file } = Object(content) as Partial<CredentialStatus>;
 		return status === 200 && valid === true && file === path;

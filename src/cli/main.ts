@@ -1,4 +1,4 @@
-/** Finds the command, and turns whatever it throws into words and an exit code. */
+/** Finds the command, runs it, and turns what it throws into words and an exit code. */
 import manifest from "../../package.json" with { type: "json" };
 import { errnoOf, exitCode, UsageError } from "../core/errors.ts";
 import type { SignalInbox } from "../daemon/signals.ts";
@@ -8,13 +8,18 @@ import { type CommandName, commands, helpFor, overview } from "./usage.ts";
 
 const { version } = manifest;
 
+/**
+ * Runs the command line `argv`, and sets the exit code. `signals`: caught before this
+ * file was loaded; only `run` has them. Never throws.
+ */
 export async function main(
 	argv: readonly string[],
 	signals: SignalInbox | undefined,
 ): Promise<void> {
 	const [name = ""] = argv;
-	// Making `process.stdout` takes longer than all that `get` does.
-	if (name !== "get") followOutput(name);
+	// The first use of `process.stdout` takes longer than all that `get` does.
+	if (name !== "get") handleOutputErrors(name);
+	// A bug outside of a command, for example in a timer, must also be explained.
 	process.on("uncaughtException", (error) => process.exit(explain(error)));
 	process.on("unhandledRejection", (error) => process.exit(explain(error)));
 	let code: number;
@@ -23,15 +28,16 @@ export async function main(
 	} catch (error) {
 		code = explain(error);
 	}
-	// Perhaps it is known already that the answer was lost.
+	// A failed write to stdout may have set an exit code already.
 	process.exitCode ||= code;
 }
 
 /**
- * A closed pipe (`wxtokend status | head -1`) is no bug, and a full disk is none
- * of ours. Who fetches goes on to the end all the same: a token would be lost.
+ * Handles failed writes to stdout: a closed pipe (`wxtokend status | head -1`) is no
+ * failure, and a full disk is one that is explained. A command that fetches tokens
+ * must go on to its end in both cases, or a fetched token would be lost.
  */
-function followOutput(name: string): void {
+function handleOutputErrors(name: string): void {
 	const goesOn = ["run", "once", "check"].includes(name);
 	process.stdout.on("error", (error) => {
 		const isClosed = errnoOf(error) === "EPIPE";
@@ -39,10 +45,11 @@ function followOutput(name: string): void {
 		if (!goesOn) process.exit(code);
 		process.exitCode ||= code;
 	});
-	// Who wrote to stderr has nowhere left to say so.
+	// There is no other place to report that stderr cannot be written.
 	process.stderr.on("error", () => {});
 }
 
+/** Returns the exit code. Throws what the command throws. */
 async function dispatch(
 	[name, ...rest]: readonly string[],
 	signals: SignalInbox | undefined,
@@ -59,6 +66,7 @@ async function dispatch(
 		return exitCode.done;
 	}
 	if (name === undefined) {
+		// stdout stays empty: a script that lacks an argument must not read help from it.
 		process.stderr.write(overview(version));
 		return exitCode.usage;
 	}
@@ -71,6 +79,7 @@ async function dispatch(
 	return perform(usage.name, line, signals);
 }
 
+/** Throws `UsageError` for an unknown command. */
 function usageOf(name: string): (typeof commands)[CommandName] {
 	if (isCommand(name)) return commands[name];
 	throw new UsageError(
@@ -79,7 +88,7 @@ function usageOf(name: string): (typeof commands)[CommandName] {
 	);
 }
 
-/** Each command is loaded when it is asked for: `get` needs no HTTP client. */
+/** Loads only the command that runs: `get` must start fast, and needs no HTTP client. */
 async function perform(
 	name: CommandName,
 	line: CommandLine,
@@ -88,7 +97,7 @@ async function perform(
 	switch (name) {
 		case "run":
 			if (signals === undefined) throw new Error("signals are not caught");
-			// Whatever still runs must not keep a stopped daemon alive.
+			// A timer or connection that is still open must not keep a stopped daemon alive.
 			return process.exit(
 				await (await import("./commands/run.ts")).run(line, signals),
 			);
@@ -109,6 +118,7 @@ async function perform(
 	}
 }
 
+/** `constructor` and the like are no commands, although every object has them. */
 function isCommand(name: string): name is CommandName {
 	return Object.hasOwn(commands, name);
 }

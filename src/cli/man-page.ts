@@ -1,7 +1,9 @@
 /** wxtokend(8), made from the same source as `--help`. */
 import { type CommandUsage, commands } from "./usage.ts";
 
+/** The page in the language of roff. `version`: of wxtokend. */
 export function manPage(version: string): string {
+	// The page is made by the build, and checked by a test against the usage.
 	const all = Object.values<CommandUsage>(commands);
 	return `${[
 		`.TH WXTOKEND 8 "" "wxtokend ${version}" "System Administration"`,
@@ -39,6 +41,7 @@ export function manPage(version: string): string {
 	].join("\n")}\n`;
 }
 
+/** A paragraph that begins with a blank is an example, and keeps its lines. */
 function describeCommand(usage: CommandUsage): readonly string[] {
 	const { name, operands, about, options, exitCodes, example } = usage;
 	return [
@@ -71,11 +74,12 @@ function describeCommand(usage: CommandUsage): readonly string[] {
 	];
 }
 
+/** A term in bold, and its text indented below. */
 function definition(term: string, text: string): readonly string[] {
 	return [".TP", `.B "${plain(term)}"`, plain(text)];
 }
 
-/** Text as roff takes it: nothing in it is a request or an escape. */
+/** Escapes what roff would take for a request, an escape or a hyphen. */
 function plain(text: string): string {
 	return text
 		.replaceAll("\\", "\\e")

@@ -1,39 +1,48 @@
-/** The status of accounts as the files tell it, for when no daemon answers. */
+/**
+ * The status of accounts as the files show it, for when no daemon answers. It takes no
+ * lock and changes nothing, so every user who may read the files can ask.
+ */
 import { join } from "node:path";
 import type { Config } from "../config/config.ts";
 import { readersHint } from "../config/lookup.ts";
 import { systemClock } from "../core/clock.ts";
 import type { Reading } from "../core/credential.ts";
 import type { SharedRecord } from "../core/record.ts";
-import { type StatusReport, statusOf } from "../core/status.ts";
+import { reportOf, type StatusReport, statusOf } from "../core/status.ts";
 import { decodeToken } from "../core/token.ts";
-import { credentialOf } from "../daemon/credential-of.ts";
+import { credentialsOf } from "../daemon/credential-of.ts";
 import { maxTokenBytes, readSmallFile } from "../store/cached-read.ts";
 import { maxLooks, recordBeside, whyAltered } from "./distrust.ts";
 
+/**
+ * The same report as the daemon's, with `source: "files"`. A file that cannot be read
+ * is a state of its account, and no error. Never throws.
+ */
 export function reportFromFiles({ directory, accounts }: Config): StatusReport {
 	const now = systemClock.now();
-	return {
-		source: "files",
-		accounts: accounts.map((account) => {
-			const path = join(directory, account.file);
+	const credentials = accounts.flatMap(credentialsOf);
+	return reportOf(
+		"files",
+		credentials.map((credential) => {
+			const path = join(directory, credential.file);
 			const { reading, record } = readTogether(path);
 			const status = statusOf({
-				credential: credentialOf(account),
+				credential,
 				path,
 				reading,
 				record,
 				now,
 				withoutDaemon: true,
 			});
-			const isShut =
+			// Not the file is wrong, but the rights of this user.
+			const isForbidden =
 				reading.kind === "unusable" && reading.problem.includes("EACCES");
-			return isShut ? { ...status, hint: readersHint(path) } : status;
+			return isForbidden ? { ...status, hint: readersHint(path) } : status;
 		}),
-	};
+	);
 }
 
-/** The file and its record, both of the same moment. */
+/** The file and its record, both as they were at one moment. */
 function readTogether(path: string): {
 	readonly reading: Reading;
 	readonly record: SharedRecord;
@@ -44,12 +53,13 @@ function readTogether(path: string): {
 		const problem =
 			reading.kind === "token" ? whyAltered(reading.token, record) : undefined;
 		if (problem === undefined) return { reading, record };
-		// A keeper may have published in between; not so often in a row.
+		// A keeper may publish between two looks, but not so often in a row.
 		if (looks === maxLooks)
 			return { reading: { kind: "unusable", problem }, record };
 	}
 }
 
+/** Mode, owner and group are not checked: that is for writers. */
 function readingOf(path: string): Reading {
 	const { stat, text, problem } = readSmallFile(path, maxTokenBytes);
 	if (problem !== undefined) return { kind: "unusable", problem };

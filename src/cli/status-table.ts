@@ -1,22 +1,27 @@
-/** The status as a person reads it. */
+/** The status as a table of text, for a person. */
 import type { CredentialStatus, StatusReport } from "../core/status.ts";
 
+/** How the table is drawn. */
 export interface TableOptions {
-	/** A bar for the time left. */
+	/** Whether the time left is also drawn as a bar. */
 	readonly bars: boolean;
 	readonly colors: boolean;
-	/** Of the terminal; what does not fit is left out, or goes into the next line. */
+	/** Columns of the terminal. On a narrow one, columns of the table are left out. */
 	readonly width: number;
 	/** Epoch ms. */
 	readonly now: number;
 }
 
-/** Lines without line ends: a head, one line for each account, and under it what is wrong. */
+/**
+ * The lines, without line ends: a head, one line for each account, and under it what is
+ * wrong with the account.
+ */
 export function tableOf(
-	{ accounts }: StatusReport,
+	{ credentials: accounts }: StatusReport,
 	options: TableOptions,
 ): readonly string[] {
 	const { colors, now, width } = options;
+	// Colours are added after padding: escapes have no width on the terminal.
 	const paint = colors ? painted : (text: string) => text;
 	const columns = columnsThatFit(accounts, options);
 	const line = (cells: readonly string[], color?: Color) =>
@@ -40,7 +45,7 @@ export function tableOf(
 	];
 }
 
-/** Lines of at most `width` characters, if its words are not longer. */
+/** Breaks a text into lines of at most `width` characters. A longer word has a line of its own. */
 export function wrapped(
 	text: string,
 	width: number,
@@ -58,6 +63,7 @@ export function wrapped(
 	return [...lines, line.trimEnd()];
 }
 
+/** A column with all its cells, so that its width is known. */
 interface Column {
 	readonly title: string;
 	/** In the colour of the state. */
@@ -70,7 +76,7 @@ interface Column {
 
 const gap = "  ";
 
-/** On a narrow terminal the least important ones are left out. */
+/** The first choice that fits; the least important columns are left out first. */
 function columnsThatFit(
 	accounts: readonly CredentialStatus[],
 	{ bars, now, width }: TableOptions,
@@ -88,7 +94,7 @@ function columnsThatFit(
 	const last = column("REFRESHED", (account) => lastOf(account, now));
 	const next = column("NEXT", (account) => nextOf(account, now));
 	const needed = [
-		column("APPID", ({ appid }) => appid),
+		column("APPID", nameOf),
 		column("STATE", ({ state }) => state, true),
 		column("LEFT", ({ valid, secondsLeft }) =>
 			valid ? inWords(secondsLeft) : "-",
@@ -104,7 +110,7 @@ function columnsThatFit(
 	return choices.find((columns) => widthOf(columns) <= width) ?? needed;
 }
 
-/** `1h52m`, `3m10s`, `45s`. */
+/** Seconds as `4d2h`, `1h52m`, `3m10s` or `45s`; negative ones as `0s`. */
 export function inWords(seconds: number): string {
 	const whole = Math.max(0, Math.round(seconds));
 	const [days, hours, minutes] = [86_400, 3_600, 60].map((unit) =>
@@ -115,11 +121,27 @@ export function inWords(seconds: number): string {
 	return minutes > 0 ? `${minutes}m${whole % 60}s` : `${whole}s`;
 }
 
+/** The appid; below it what hangs on its token. */
+function nameOf({ appid, kind, interface: wire }: CredentialStatus): string {
+	return wire === null ? `  ${kind}` : appid;
+}
+
+/** What is wrong with an account, and what to do: none, or some sentences. */
 function remarksOn(
-	{ lastError, hint }: CredentialStatus,
+	{ lastError, hint, waitsFor, guessed, overdue }: CredentialStatus,
 	now: number,
 ): readonly string[] {
 	const remarks: string[] = [];
+	if (waitsFor !== null)
+		remarks.push(
+			`waits for ${waitsFor.credential}${waitsFor.reason === null ? "" : `: ${waitsFor.reason}`}`,
+		);
+	if (overdue)
+		remarks.push("overdue: it is past its end, and WeChat still gives it");
+	else if (guessed)
+		remarks.push(
+			"guessed: WeChat does not tell when it ends, so it is asked each 5 minutes until the next change",
+		);
 	if (lastError !== null) {
 		const { message, attempts, since, nextTryAt } = lastError;
 		const times = attempts === 1 ? "once" : `${attempts} times`;
@@ -133,19 +155,23 @@ function remarksOn(
 	return remarks;
 }
 
+/** When the last successful fetch was, and why. A token from before may be of unknown age. */
 function lastOf({ lastRefresh, valid }: CredentialStatus, now: number): string {
 	if (lastRefresh === null) return valid ? "unknown" : "never";
 	return `${ago(lastRefresh.at, now)} (${lastRefresh.reason})`;
 }
 
+/** When the next fetch may be made. */
 function nextOf({ nextRefreshAt }: CredentialStatus, now: number): string {
 	return nextRefreshAt === null ? "-" : ahead(nextRefreshAt, now);
 }
 
+/** `instant`: ISO 8601. */
 function ago(instant: string, now: number): string {
 	return `${inWords((now - Date.parse(instant)) / 1000)} ago`;
 }
 
+/** An instant that has passed is due at the next tick: `now`. */
 function ahead(instant: string, now: number): string {
 	const seconds = (Date.parse(instant) - now) / 1000;
 	return seconds < 1 ? "now" : `in ${inWords(seconds)}`;
@@ -153,7 +179,10 @@ function ahead(instant: string, now: number): string {
 
 const barCells = 20;
 
-/** What is left of the token's life. ASCII, as wider characters differ between terminals. */
+/**
+ * The share of the token's life that is left. In ASCII, because the width of other
+ * characters differs between terminals.
+ */
 function barOf({ secondsLeft, lifetime }: CredentialStatus): string {
 	const share = secondsLeft / Math.max(lifetime ?? 7_200, secondsLeft, 1);
 	const full = Math.ceil(share * barCells);
@@ -162,6 +191,7 @@ function barOf({ secondsLeft, lifetime }: CredentialStatus): string {
 
 type Color = "green" | "yellow" | "red";
 
+/** Yellow needs attention, red means that apps fail. */
 function colorOf({ state }: CredentialStatus): Color {
 	switch (state) {
 		case "valid":
@@ -177,6 +207,7 @@ function colorOf({ state }: CredentialStatus): Color {
 	}
 }
 
+/** With the escapes of ANSI terminals. */
 function painted(text: string, color: Color): string {
 	const codes = { green: 32, yellow: 33, red: 31 };
 	return `\u001b[${codes[color]}m${text}\u001b[0m`;

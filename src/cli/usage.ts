@@ -1,17 +1,23 @@
 /**
- * What every command is called, takes and answers: the one source of `--help`,
- * of the parser, and of the man page.
+ * The name, options and exit codes of every command. The parser, `--help` and the man
+ * page are made from it, so that they cannot differ.
  */
 
+/** An option of a command. */
 export interface OptionUsage {
+	/** Without its dashes. */
 	readonly flag: string;
-	/** The placeholder of its value; undefined: a switch. */
+	/** The placeholder of its value; undefined: it is a switch. */
 	readonly value?: string;
+	/** It may be given several times. */
 	readonly many?: true;
+	/** A phrase for its line in the help. */
 	readonly about: string;
+	/** In words; undefined: there is none. */
 	readonly default?: string;
 }
 
+/** A command. */
 export interface CommandUsage {
 	readonly name: string;
 	/** Positional arguments, as in a usage line. */
@@ -23,7 +29,9 @@ export interface CommandUsage {
 	/** Some lines for its own help. */
 	readonly about: string;
 	readonly options: readonly OptionUsage[];
+	/** In ascending order. */
 	readonly exitCodes: readonly (readonly [code: number, when: string])[];
+	/** A command line that can be copied. */
 	readonly example: string;
 }
 
@@ -37,6 +45,7 @@ const config: OptionUsage = {
 const usageCode = [64, "wrong usage"] as const;
 const configCode = [78, "the configuration is wrong"] as const;
 
+/** In the order in which the overview lists them. */
 export const commands = {
 	run: {
 		name: "run",
@@ -65,7 +74,7 @@ they are removed, also by the next real run if the simulation was killed.`,
 			[70, "a bug: please report it"],
 			[
 				73,
-				"the directory is not safe or cannot be made; later troubles with it are waited out",
+				"the directory is not safe or cannot be made; if that happens later, the daemon goes on",
 			],
 			configCode,
 		],
@@ -77,11 +86,12 @@ they are removed, also by the next real run if the simulation was killed.`,
 		minOperands: 0,
 		maxOperands: Number.POSITIVE_INFINITY,
 		summary: "refresh what is due, then exit (cron, deploy scripts, CI)",
-		about: `One pass without a daemon. It may share the directory with daemons: who comes
-second takes over the token of the first. What failed before is tried again when
-its wait is over; at once if you name the account, or if its appid or AppSecret was
-called wrong, as you may have mended that. What is doubtful about the configuration
-is told on a terminal only, as cron would mail it at each run; check tells it always.`,
+		about: `One pass without a daemon. It may share the directory with daemons: only one of them
+fetches, and the others take over its token. After a failure the next try comes when
+its wait is over; at once if you name the account, or if WeChat called its appid or
+AppSecret wrong, as you may have corrected it. Warnings about the configuration are
+printed on a terminal only, as cron would mail them at each run; check prints them
+always.`,
 		options: [config],
 		exitCodes: [
 			[0, "done, or nothing was due"],
@@ -100,7 +110,7 @@ is told on a terminal only, as cron would mail it at each run; check tells it al
 		maxOperands: 1,
 		summary: "print a token and nothing else",
 		about: `Reads the token file; never asks WeChat. Works for every user who may read the
-directory: one who may not read the configuration gets the token from
+directory. If the user may not read the configuration, the token comes from
 $WXTOKEND_DIRECTORY, else /run/wxtokend, under its default name. In a script, keep
 it out of other programs' arguments, which every user can see: as in the example.`,
 		options: [
@@ -139,7 +149,7 @@ it out of other programs' arguments, which every user can see: as in the example
 says so. On a terminal with bars, as far as they fit, and colours unless $NO_COLOR
 is set; on a dumb one neither. States:
 valid; failing (the token lives, but its last refresh failed); expired; missing;
-unusable (the file is none of ours).`,
+unusable (the file is not as wxtokend wrote it).`,
 		options: [
 			config,
 			{ flag: "json", about: "as GET /v1/accounts of the socket answers" },
@@ -163,9 +173,9 @@ unusable (the file is none of ours).`,
 		minOperands: 0,
 		maxOperands: Number.POSITIVE_INFINITY,
 		summary: "passive refresh through the control socket; waits for it",
-		about: `Asks the daemon for a new token of each account, or of all. During a cooldown it
-waits for its end. A reported token is compared and tried first: only if WeChat
-refuses it, a new one is fetched.`,
+		about: `Asks the daemon for a new token of each named account, or of all. During a cooldown
+it waits for its end. A reported token (--stale) is compared with the one on disk and
+tried first: a new one is fetched only if WeChat refuses it.`,
 		options: [
 			config,
 			{
@@ -196,7 +206,7 @@ refuses it, a new one is fetched.`,
 		maxOperands: 0,
 		summary: "validate the configuration and probe the directory",
 		about: `Reports every problem of the configuration at once, and writes a file into the
-directory (made if it is missing) and beside metrics_file to see that it can.`,
+directory (made if it is missing) and beside metrics_file to see that it can write.`,
 		options: [
 			config,
 			{
@@ -221,14 +231,18 @@ directory (made if it is missing) and beside metrics_file to see that it can.`,
 		minOperands: 0,
 		maxOperands: 0,
 		summary: "a WeChat to try your apps against, without an account",
-		about: `Issues access tokens on 127.0.0.1, lets them expire, and refuses dead ones with
-the errcodes of the real one. It prints what a daemon needs to use it. While it
-runs, it is controlled by JSON over HTTP on the same port:
+		about: `Issues access tokens and tickets on 127.0.0.1, lets them expire, and refuses
+dead tokens with the errcodes of the real one. It prints what a daemon needs to use
+it. While it runs, it is controlled by JSON over HTTP on the same port:
 
   GET  /sim/use?access_token=T   a business API: accepts T while it lives
   GET  /sim/state                accounts, counters, faults
   GET  /sim/requests?since=ID    the requests, secrets and tokens masked
   POST /sim/foreign-fetch {"appid"}    another program fetches with your secret
+  POST /sim/foreign-ticket {"appid"}   it fetches a ticket (type: jsapi wx_card 2)
+  POST /sim/tickets {"appid","ticket"} this is its ticket from now on (type)
+  POST /sim/verify-signature {…}       judges a JS-SDK signature as a phone does:
+       url, noncestr, timestamp, signature (appid, type)
   POST /sim/kill {"appid"}             its tokens die now: 40001
   POST /sim/expire {"appid"}           its tokens age out now: 42001
   POST /sim/accounts {"appid", …}      adds one (secret, kind), or changes it:
@@ -305,8 +319,10 @@ runs, it is controlled by JSON over HTTP on the same port:
 	},
 } as const satisfies Record<string, CommandUsage>;
 
+/** The name of a command. */
 export type CommandName = keyof typeof commands;
 
+/** What `wxtokend --help` prints. `version`: of wxtokend. */
 export function overview(version: string): string {
 	const list = Object.values<CommandUsage>(commands)
 		.map(
@@ -326,6 +342,7 @@ Try it without an account: wxtokend run --simulate
 `;
 }
 
+/** What `wxtokend COMMAND --help` prints. */
 export function helpFor(usage: CommandUsage): string {
 	const rows = usage.options.map(({ flag, value, about, ...rest }) => {
 		const name = `--${flag}${value === undefined ? "" : ` ${value}`}`;

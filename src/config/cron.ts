@@ -1,27 +1,25 @@
-/** node-cron's part: what an expression means. */
+/** What a cron expression means, by node-cron. */
 import { createTask, validateDetailed } from "node-cron";
 
-/** What is wrong with an expression; undefined if nothing is. */
+/** What is wrong with an expression, in words; undefined: it is valid. */
 export function cronProblem(expression: string): string | undefined {
 	const { valid, errors } = validateDetailed(expression);
 	if (!valid)
 		return errors.map(({ message }) => message).join("; ") || "not valid";
 	try {
-		nextSlot(expression);
+		cronSlots(expression)();
 		return undefined;
 	} catch {
-		return "it never comes true";
+		return "no date fits it";
 	}
 }
 
-/** The next instant (epoch ms) of the expression, by the local time zone. */
-function nextSlot(expression: string): number {
-	return cronSlots(expression)();
-}
-
-/** As `nextSlot`, parsed once. */
+/**
+ * Parses a valid expression once. Each call of the result gives the next slot: an
+ * instant in epoch ms, by the local time zone.
+ */
 export function cronSlots(expression: string): () => number {
-	// The task is never started: only its calendar is used, see schedule.ts.
+	// The task is never started. Only its calendar is used: schedule.ts says why.
 	const task = createTask(expression, () => {});
 	return () => {
 		const [next] = task.getNextRuns(1);
@@ -31,9 +29,9 @@ export function cronSlots(expression: string): () => number {
 }
 
 /**
- * The longest time between two slots, as far as the next thirty tell; within an
- * hour of it if there are hours or days without any. undefined: plainly never
- * more than some minutes.
+ * The longest time between two slots, ms, estimated from the next thirty; up to an hour
+ * too short if there are hours or days without a slot. Undefined: never more than some
+ * minutes, so it need not be computed. The expression must be valid.
  */
 export function longestGapMs(expression: string): number | undefined {
 	const [minute = "", ...calendar] = expression.trim().split(/\s+/).slice(-5);
@@ -41,7 +39,8 @@ export function longestGapMs(expression: string): number | undefined {
 		return /^\*(\/[1-4])?$/.test(minute)
 			? undefined
 			: longestOfThirty(expression);
-	// A night may lie beyond the next thirty slots, if they are seconds apart.
+	// If slots are seconds apart, the next thirty do not reach the gap of a night. Whole
+	// hours do.
 	const hours = longestOfThirty(`0 0 ${calendar.join(" ")}`);
 	return hours > 3_600_000 ? hours : longestOfThirty(expression);
 }

@@ -1,15 +1,19 @@
 /**
- * What node-cron needs of `Intl.DateTimeFormat`, for the time zone of this
- * machine. The build puts it in its place there: the first use of the real one
- * takes 8 MB of memory, a fifth of all that the daemon has.
+ * What node-cron needs of `Intl.DateTimeFormat`, for the time zone of this machine. The
+ * build puts it into node-cron instead of the real one, whose first use takes 8 MB of
+ * memory: a fifth of all that the daemon has.
  */
 
+/** As `Intl.DateTimeFormatPart`. */
 interface Part {
 	readonly type: string;
 	readonly value: string;
 }
 
-/** To be called with `new`, as what it stands for. Only node-cron's own options are known. */
+/**
+ * Call it with `new`, as `Intl.DateTimeFormat`. It knows only the options that
+ * node-cron uses, and throws if a time zone is among them.
+ */
 export function LocalDateFormat(
 	_locale: string,
 	{ timeZone, timeZoneName }: Intl.DateTimeFormatOptions,
@@ -26,6 +30,7 @@ export function LocalDateFormat(
 
 const weekdays = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 
+/** node-cron looks parts up by type, so their order does not matter. */
 function partsOf(date: Date): readonly Part[] {
 	const digits = (number: number) => String(number).padStart(2, "0");
 	return [

@@ -1,8 +1,18 @@
 /**
- * Where an account's token file lies, for readers who want to know nothing
- * else: they may be in a hurry, and may not be allowed to read the configuration.
+ * Where token files and the control socket are, for commands that need nothing else of
+ * the configuration. Such a command shall be fast, and its user may not be allowed to
+ * read the configuration. So this file loads no validation.
  */
-import { existsSync } from "node:fs";
+import {
+	closeSync,
+	constants,
+	existsSync,
+	fstatSync,
+	openSync,
+	readSync,
+	type Stats,
+	statSync,
+} from "node:fs";
 import { dirname, isAbsolute, join, resolve } from "node:path";
 import { parse } from "smol-toml";
 import {
@@ -12,51 +22,76 @@ import {
 	inWords,
 } from "../core/errors.ts";
 import { invisibleIn, messageOf } from "./invisible.ts";
-import { readText } from "./read-text.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
+/** Read unless `--config` or $WXTOKEND_CONFIG names another one. */
 export const defaultConfigFile = "/etc/wxtokend/config.toml";
 
-/** The directory of token files, unless the configuration names another. */
+/** The directory of token files, unless the configuration names another one. systemd sets $RUNTIME_DIRECTORY, perhaps to several. */
 export function defaultDirectory(env: Environment): string {
 	return env.RUNTIME_DIRECTORY?.split(":")[0] || "/run/wxtokend";
 }
 
+/** The name of an account's token file, unless the configuration names another one. */
 export function defaultTokenFile(appid: string): string {
 	return `wx_access_token_${appid}`;
 }
 
-export interface TokenPlace {
+/** The tickets that an account may have, by their names in the configuration. */
+export const ticketNames = ["jsapi", "wx_card", "sdk"] as const;
+export type TicketName = (typeof ticketNames)[number];
+
+/** Whether a name is that of a published file, and no appid. */
+export function isPublishedFile(name: string): boolean {
+	return /^wx_(access_token|(jsapi|card|sdk)_ticket)_[A-Za-z0-9_-]{1,64}$/.test(
+		name,
+	);
+}
+
+/** The name of a ticket's file in the directory. */
+export function ticketFile(ticket: TicketName, appid: string): string {
+	const kind = ticket === "wx_card" ? "card" : ticket;
+	return `wx_${kind}_ticket_${appid}`;
+}
+
+/** Where a token file is. */
+export interface TokenLocation {
 	readonly path: string;
-	/** If the path is a guess: why. */
+	/** Why the path is only a guess: the problem that hides the configuration. */
 	readonly guessed?: ConfigProblem;
 }
 
 /**
- * Undefined: only the whole configuration, validated, can tell, or say what is
- * wrong with it.
+ * Where the token file of an account is. Undefined: only the whole configuration,
+ * validated, can tell, or say what is wrong with it. Throws what `guessedDirectory`
+ * throws.
  */
 export function findToken(
 	appid: string,
 	file: string | undefined,
 	env: Environment,
-): TokenPlace | undefined {
-	if (!/^[A-Za-z0-9_-]{1,64}$/.test(appid)) return undefined;
+): TokenLocation | undefined {
+	if (!isPublishedFile(appid) && !/^[A-Za-z0-9_-]{1,64}$/.test(appid))
+		return undefined;
 	if (invisibleIn(file ?? env.WXTOKEND_CONFIG ?? "") !== undefined)
 		return undefined;
 	const text = readConfigText(file, env);
-	if (typeof text === "string") return placeIn(text, appid, env);
+	if (typeof text === "string") return locationIn(text, appid, env);
 	if (text === undefined) return undefined;
 	return { ...guessedToken(appid, env), guessed: text.hidden };
 }
 
-/** Where it is by default. */
-export function guessedToken(appid: string, env: Environment): TokenPlace {
-	return { path: join(guessedDirectory(env), defaultTokenFile(appid)) };
+/** Where the token file is by default. Throws what `guessedDirectory` throws. */
+export function guessedToken(appid: string, env: Environment): TokenLocation {
+	const file = isPublishedFile(appid) ? appid : defaultTokenFile(appid);
+	return { path: join(guessedDirectory(env), file) };
 }
 
-/** Where the control socket probably is, if the configuration is not to be had, or wrong. */
+/**
+ * Where the control socket probably is, if the configuration cannot be read, or is
+ * wrong. Throws what `guessedDirectory` throws.
+ */
 export function likelySocket(
 	file: string | undefined,
 	env: Environment,
@@ -68,11 +103,14 @@ export function likelySocket(
 		parsed(text) ?? {};
 	if (typeof directory !== "string" || typeof socket !== "string") return usual;
 	const configured = resolve(directory, socket);
-	// The daemon may run by an older one, from before somebody broke it.
+	// The daemon may still use the configuration from before the mistake.
 	return socket === "" || !existsSync(configured) ? usual : configured;
 }
 
-/** Where the files are for a user who sees no configuration. Throws `ConfigError`. */
+/**
+ * Where the files are for a user who cannot read the configuration. Throws
+ * `ConfigError` if a character of that path cannot be seen.
+ */
 export function guessedDirectory(env: Environment): string {
 	const directory = env.WXTOKEND_DIRECTORY || defaultDirectory(env);
 	const odd = invisibleIn(directory);
@@ -84,8 +122,9 @@ export function guessedDirectory(env: Environment): string {
 }
 
 /**
- * The text of the configuration file; or `hidden`, why this user sees none;
- * undefined if it is in the environment, or cannot be what was meant.
+ * The text of the configuration file. `hidden`: why this user cannot read it.
+ * Undefined: the configuration is in the environment, or the file that is named does
+ * not exist or is no file, which the validation reports. Never throws.
  */
 export function readConfigText(
 	file: string | undefined,
@@ -104,28 +143,40 @@ export function readConfigText(
 	}
 }
 
-/** For a user who may not read or use a file of ours. */
+/** The hint for a user who may not read a token file, or use the socket, at that path. */
 export function readersHint(path: string): string {
 	return `add this user to the group of the files (ls -ld ${dirname(path)} shows it: usermod -aG GROUP USER), then log in again, or restart the service that runs as it`;
 }
 
-/** Only what is plainly right; every doubt is left to the validation. */
-function placeIn(
+/** Undefined at any doubt: the validation then reports what is wrong. */
+function locationIn(
 	text: string,
 	appid: string,
 	env: Environment,
-): TokenPlace | undefined {
+): TokenLocation | undefined {
 	const content = parsed(text);
 	if (content === undefined) return undefined;
 	const { directory = defaultDirectory(env), account } = content;
 	if (typeof directory !== "string" || !isAbsolute(directory)) return undefined;
+	if (invisibleIn(directory) !== undefined) return undefined;
 	if (!Array.isArray(account)) return undefined;
+	if (isPublishedFile(appid)) {
+		const isTicketOf = (entry: { appid?: unknown; tickets?: unknown }) =>
+			ticketNames.some(
+				(ticket) =>
+					Array.isArray(entry?.tickets) &&
+					entry.tickets.includes(ticket) &&
+					ticketFile(ticket, String(entry?.appid)) === appid,
+			);
+		return account.some(isTicketOf)
+			? { path: join(directory, appid) }
+			: undefined;
+	}
 	const found = account.filter((entry) => entry?.appid === appid);
 	const { file = defaultTokenFile(appid) } = found[0] ?? {};
 	if (found.length !== 1 || typeof file !== "string" || /[/\0]/.test(file))
 		return undefined;
-	if (invisibleIn(directory) !== undefined || invisibleIn(file) !== undefined)
-		return undefined;
+	if (invisibleIn(file) !== undefined) return undefined;
 	return { path: join(directory, file) };
 }
 
@@ -134,5 +185,68 @@ function parsed(text: string): Record<string, unknown> | undefined {
 		return parse(text);
 	} catch {
 		return undefined;
+	}
+}
+
+/** A file that was read. */
+export interface FoundText {
+	readonly text: string;
+	/** As `stat` has it: permission bits and kind of file. */
+	readonly mode: number;
+}
+
+/** Far more than ten thousand accounts need. */
+const maxConfigBytes = 16 * 1_048_576;
+
+/**
+ * Reads a text file. Throws what Node.js throws, and errors with the codes `fifo` (a
+ * named pipe: reading it would wait until another process writes to it), `device`,
+ * `socket` and `large`. A pipe that a shell hands over (`--config <(…)`) has a writer,
+ * and is read.
+ */
+export function findText(path: string, maxBytes = maxConfigBytes): FoundText {
+	const found = statSync(path);
+	const isHandedOver = found.isFIFO() && /^\/(dev|proc)\//.test(path);
+	if (!isHandedOver) refuse(found, maxBytes);
+	// Another file may be there by now, and opening a pipe would wait for its writer.
+	const flags = isHandedOver ? 0 : constants.O_NONBLOCK;
+	const file = openSync(path, constants.O_RDONLY | flags);
+	try {
+		if (!isHandedOver) refuse(fstatSync(file), maxBytes);
+		return { text: readBounded(file, maxBytes), mode: found.mode };
+	} finally {
+		closeSync(file);
+	}
+}
+
+/** As `findText`, without the mode. */
+export function readText(path: string): string {
+	return findText(path).text;
+}
+
+function refuse(found: Stats, maxBytes: number): void {
+	if (found.isFIFO()) throw refused("fifo");
+	if (found.isSocket()) throw refused("socket");
+	if (found.isCharacterDevice() || found.isBlockDevice())
+		throw refused("device");
+	if (found.size > maxBytes) throw refused("large");
+	// Reading a directory fails with an error that says what it is.
+}
+
+function refused(code: string): Error {
+	return Object.assign(new Error(code), { code });
+}
+
+/** A file that says that it is empty may be endless. */
+function readBounded(file: number, maxBytes: number): string {
+	const parts: Buffer[] = [];
+	let bytes = 0;
+	for (;;) {
+		const part = Buffer.alloc(65_536);
+		const read = readSync(file, part);
+		if (read === 0) return Buffer.concat(parts).toString("utf8");
+		bytes += read;
+		if (bytes > maxBytes) throw refused("large");
+		parts.push(part.subarray(0, read));
 	}
 }

@@ -1,21 +1,24 @@
-/** The AppSecrets: in the configuration, in files of their own, or from systemd. */
+/**
+ * The AppSecrets: in the configuration, in files of their own, or from systemd. No
+ * problem and no warning ever quotes one, or what may be one.
+ */
 import { existsSync, statSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { type ConfigProblem, errnoOf, inWords } from "../core/errors.ts";
-import type { Input } from "./inputs.ts";
 import { invisibleIn, messageOf } from "./invisible.ts";
-import { findText } from "./read-text.ts";
-import type { ConfigOptions, ConfigSource } from "./source.ts";
+import { findText } from "./lookup.ts";
+import type { ConfigOptions, ConfigSource, Input } from "./source.ts";
 
+/** The secrets of a configuration, and what is wrong with them. */
 export interface FoundSecrets {
-	/** In the order of the accounts; "" where there is none to be had. */
+	/** In the order of the accounts; "" where none was found. */
 	readonly secrets: readonly string[];
 	readonly problems: readonly ConfigProblem[];
-	/** Sentences for the operator. */
+	/** What works, but is not safe: sentences for the operator. */
 	readonly warnings: readonly string[];
 }
 
-/** Of every account in the content, as far as its shape allows. */
+/** Of every account. What else is wrong with the content does not matter here. */
 export function findSecrets(
 	source: ConfigSource,
 	env: ConfigOptions["env"],
@@ -32,7 +35,7 @@ export function findSecrets(
 		const path = `account[${index}]`;
 		const secret = secretOf({ ...entry }, path, search) ?? "";
 		const problem = confusion({ ...entry }, secret);
-		// Neither is shown: each may be the other.
+		// Neither is shown: the appid may be the secret.
 		if (problem !== undefined)
 			problems.push({ path: `${path}.appid`, message: problem });
 		return secret;
@@ -40,7 +43,10 @@ export function findSecrets(
 	return { secrets, problems, warnings };
 }
 
-/** An appid begins with wx, and an AppSecret has 32 hexadecimal digits. */
+/**
+ * Whether appid and secret were mixed up: an appid begins with wx, and an AppSecret
+ * has 32 hexadecimal digits.
+ */
 function confusion({ appid }: Entry, secret: string): string | undefined {
 	if (typeof appid !== "string" || secret === "") return undefined;
 	if (appid === secret)
@@ -50,10 +56,12 @@ function confusion({ appid }: Entry, secret: string): string | undefined {
 		: undefined;
 }
 
+/** Whether it has 32 hexadecimal digits, as every AppSecret that WeChat has issued. */
 export function looksLikeSecret(text: string): boolean {
 	return /^[0-9a-f]{32}$/i.test(text);
 }
 
+/** What a search reads from, and where it puts what it finds. */
 interface Search {
 	readonly source: ConfigSource;
 	readonly env: ConfigOptions["env"];
@@ -62,22 +70,25 @@ interface Search {
 	readonly warnings: string[];
 }
 
+/** Of `[[account]]`, of any type. */
 interface Entry {
 	readonly appid?: unknown;
 	readonly secret?: unknown;
 	readonly secret_file?: unknown;
 }
 
+/** Undefined: there is none, or it is wrong; then a problem says so. */
 function secretOf(
 	{ appid, secret, secret_file: file }: Entry,
 	path: string,
 	search: Search,
 ): string | undefined {
-	const { source, env, input, problems, warnings } = search;
+	const { source, problems, warnings } = search;
 	const wrong = (key: string, message: string) => {
 		problems.push({ path: `${path}.${key}`, message });
 		return undefined;
 	};
+	// With both it would be unclear which one is used after a rotation.
 	if (secret !== undefined && file !== undefined) {
 		const other = source.isEnvironment ? "WECHAT_SECRET_FILE" : "secret_file";
 		return wrong("secret", `stands beside ${other}; expected one of the two`);
@@ -104,26 +115,38 @@ function secretOf(
 		);
 	}
 	if (file !== undefined) return undefined;
-	const known = typeof appid === "string" && /^[\w-]+$/.test(appid);
-	const directory = env.CREDENTIALS_DIRECTORY;
-	if (known && directory) {
-		// `LoadCredential=secret:DIRECTORY` names each file in it like this.
-		for (const name of [appid, `secret_${appid}`]) {
-			const file = join(directory, name);
-			if (input(() => existsSync(file)))
-				return readSecret(file, `credential ${name}`, search);
-		}
+	const name = typeof appid === "string" && /^[\w-]+$/.test(appid) ? appid : "";
+	const credential = name === "" ? undefined : findCredential(name, search);
+	if (credential !== undefined) {
+		const { file, label } = credential;
+		return readSecret(file, label, search);
 	}
 	const ways = source.isEnvironment
 		? "WECHAT_SECRET_FILE, WECHAT_SECRET"
 		: 'secret_file = "…", secret = "…"';
 	return wrong(
 		"secret_file",
-		`is missing; expected ${ways}, or a systemd credential named ${known ? appid : "after the appid"}`,
+		`is missing; expected ${ways}, or a systemd credential named ${name || "after the appid"}`,
 	);
 }
 
-/** An AppSecret has 32 characters; a file that is far longer is another one. */
+/** The file of a systemd credential that holds the account's secret, if there is one. */
+function findCredential(
+	appid: string,
+	{ env, input }: Search,
+): { readonly file: string; readonly label: string } | undefined {
+	const directory = env.CREDENTIALS_DIRECTORY;
+	if (!directory) return undefined;
+	// `LoadCredential=secret:DIRECTORY` puts `secret_` before the name of each file.
+	for (const name of [appid, `secret_${appid}`]) {
+		const file = join(directory, name);
+		if (input(() => existsSync(file)))
+			return { file, label: `credential ${name}` };
+	}
+	return undefined;
+}
+
+/** An AppSecret has 32 characters. A file that is much longer was named by mistake. */
 const maxBytes = 4_096;
 
 function readSecret(
@@ -138,7 +161,7 @@ function readSecret(
 	};
 	try {
 		const { mode, size, isReadable } = input(() => lookAt(file));
-		// A fifo or device would be read for ever.
+		// Reading a pipe or a device may never end.
 		if (!isReadable) return wrong("is not a plain file");
 		if (size > maxBytes) return wrong(`is ${size} bytes long`);
 		const { text } = input(() => findText(file, maxBytes));
@@ -159,14 +182,19 @@ function readSecret(
 	}
 }
 
+/** Only what matters, so that the same file again is the same input. */
 function lookAt(file: string) {
 	const stat = statSync(file);
 	const { mode, size } = stat;
-	// To read a directory is an error that says so.
+	// Reading a directory fails with an error that says what it is.
 	return { mode, size, isReadable: stat.isFile() || stat.isDirectory() };
 }
 
-/** Blanks and line ends around it come from editors and `echo`. */
+/**
+ * The secret without blanks and line ends around it, which editors and `echo` leave.
+ * Undefined: it is none, and a problem at `path` says so. `where`: a file's name with a
+ * blank behind it, or "".
+ */
 function checked(
 	text: string,
 	path: string,

@@ -1,27 +1,34 @@
-/** The shape of the configuration file: its keys, and what each of them may be. */
+/**
+ * The shape of the configuration file: its keys, and what each of them may hold. Every
+ * problem says what stands there and what was expected.
+ */
 import { isAbsolute } from "node:path";
 import * as v from "valibot";
 import type { ConfigProblem } from "../core/errors.ts";
 import { logLevels } from "../core/log-level.ts";
 import { cronProblem } from "./cron.ts";
 import { groupId } from "./group.ts";
+import { ticketNames } from "./lookup.ts";
 import { looksLikeSecret } from "./secrets.ts";
 
 /**
- * What is wrong with the shape, and the content, typed: without the keys that
- * are wrong; undefined if it is none without them.
+ * The problems of the shape, and the typed content without the wrong keys. `content`
+ * is undefined if a wrong key cannot be left out. It is needed even with problems, so
+ * that one run reports those that are found later, too.
  */
 export function checkShape(content: unknown): {
 	readonly content: ConfigContent | undefined;
 	readonly problems: readonly ConfigProblem[];
 } {
+	// The input is never changed: wrong keys are removed from copies.
 	let rest = content;
 	const problems: ConfigProblem[] = [];
 	for (;;) {
 		const { success, output, issues = [] } = v.safeParse(fileSchema, rest);
 		if (success) return { content: output, problems };
-		// Of unknown keys it tells one per table at a time. What else is found later
-		// comes from what was taken away.
+		// Valibot reports one unknown key of a table at a time, so it runs again without
+		// the wrong keys. A problem of another kind that appears then is our own doing: a
+		// key that was taken away is missing.
 		const found = problems.length === 0 ? issues : issues.filter(isUnknownKey);
 		if (found.length === 0) return { content: undefined, problems };
 		problems.push(...found.map(problemOf));
@@ -31,11 +38,12 @@ export function checkShape(content: unknown): {
 	}
 }
 
+/** Valibot marks an unknown key as one of type `never`. */
 function isUnknownKey({ type, expected }: v.BaseIssue<unknown>): boolean {
 	return type === "strict_object" && expected === "never";
 }
 
-/** The key, or the list in which it is a part. */
+/** Removes a key; for an element of a list, the whole list. */
 function removeAt(tree: unknown, [key = "", ...deeper]: readonly string[]) {
 	if (typeof tree !== "object" || tree === null) return;
 	const branch = (tree as Record<string, unknown>)[key];
@@ -45,14 +53,14 @@ function removeAt(tree: unknown, [key = "", ...deeper]: readonly string[]) {
 	else removeAt(branch, deeper);
 }
 
-/** A value as it stands in the file, short; never what might be a secret. */
+/** A value as it stands in the file, shortened; never one that may be a secret. */
 export function show(value: unknown, key = ""): string {
 	if (/secret/.test(key)) return "not usable";
 	switch (typeof value) {
 		case "string":
 			return showText(value, key);
 		case "number":
-			// As TOML spells what is no number for JSON.
+			// TOML has its own names for these.
 			return String(value).replace("Infinity", "inf").replace("NaN", "nan");
 		case "object":
 			if (Array.isArray(value)) return `an array of ${value.length}`;
@@ -62,10 +70,11 @@ export function show(value: unknown, key = ""): string {
 	}
 }
 
+/** By the key: a user may have written a secret in the wrong place. */
 function showText(text: string, key: string): string {
-	// Who writes text in place of a table may have written a secret into it.
+	// The text in place of a table may hold its secret.
 	if (key === "account" || key === "wechat") return "a string";
-	// In place of the appid it may be both: "wx…:secret".
+	// In place of an appid there may be appid and secret: "wx…:secret".
 	if (key === "appid") {
 		if (looksLikeSecret(text))
 			return "not shown, as it looks like an AppSecret";
@@ -78,20 +87,23 @@ function showText(text: string, key: string): string {
 	return quote(text);
 }
 
-function quote(text: string, most = 80): string {
-	return JSON.stringify(text.length > most ? `${text.slice(0, most)}…` : text);
+function quote(text: string, maxLength = 80): string {
+	return JSON.stringify(
+		text.length > maxLength ? `${text.slice(0, maxLength)}…` : text,
+	);
 }
 
-// --- Each rule's message says what was expected. ---
+// --- The rules. The message of each one says what was expected. ---
 
+/** An optional number; `expected` also stands for a wrong type. */
 function number(expected: string, allows: (value: number) => boolean) {
 	return v.optional(v.pipe(v.number(expected), v.check(allows, expected)));
 }
 
-function seconds(least: number, most: number) {
+function seconds(min: number, max: number) {
 	return number(
-		`a number of seconds, ${least} to ${most}`,
-		(value) => value >= least && value <= most,
+		`a number of seconds, ${min} to ${max}`,
+		(value) => value >= min && value <= max,
 	);
 }
 
@@ -100,6 +112,7 @@ const urlRule =
 const bareUrlRule =
 	"only scheme, host and port, such as https://api.weixin.qq.com; the path is wxtokend's matter";
 
+/** Keys of `[wechat]`; each one may stand in `[[account]]`, too. */
 const wechatKeys = {
 	interface: v.optional(
 		v.picklist(["classic", "stable"], '"classic" or "stable"'),
@@ -132,6 +145,19 @@ const fileNameRule =
 	'a bare file name: 1 to 200 of A–Z a–z 0–9 . _ -, not beginning with "." and not ending in ".lock"';
 const secretFileRule = "a path in quotes";
 
+/** Copies of a file in forms that existing sites read. */
+const formatNames = ["php"] as const;
+
+/** A list without repetitions of some of these names. */
+function listOf<const Name extends string>(names: readonly Name[]) {
+	const rule = `a list of ${names.map((name) => `"${name}"`).join(", ")}, each once`;
+	return v.pipe(
+		v.array(v.picklist(names, rule), rule),
+		v.check((list) => new Set(list).size === list.length, rule),
+	);
+}
+
+/** Strict: an unknown key is mostly a misspelt one, whose default would be used silently. */
 const accountSchema = v.strictObject(
 	{
 		appid: v.pipe(
@@ -152,6 +178,8 @@ const accountSchema = v.strictObject(
 				v.regex(/^(?!\.)(?!.*\.lock$)[A-Za-z0-9._-]{1,200}$/, fileNameRule),
 			),
 		),
+		tickets: v.optional(listOf(ticketNames)),
+		formats: v.optional(listOf(formatNames)),
 		...wechatKeys,
 	},
 	missingKey({ appid: appidRule }),
@@ -165,6 +193,7 @@ const socketRule = 'a path, or "" for none';
 const metricsRule = "an absolute path that ends in .prom";
 const accountRule = "at least one [[account]]";
 
+/** The whole file. Defaults are not filled in here: config.ts does that. */
 const fileSchema = v.strictObject(
 	{
 		directory: v.optional(
@@ -224,9 +253,10 @@ const fileSchema = v.strictObject(
 	missingKey({ account: accountRule }),
 );
 
+/** The content of a configuration file without mistakes. */
 export type ConfigContent = v.InferOutput<typeof fileSchema>;
 
-/** Valibot takes arrays and dates for objects, too. */
+/** An object, but no array and no date: Valibot would accept these, too. */
 function isTable(expected: string) {
 	return v.custom<Readonly<Record<string, unknown>>>(
 		(value) =>
@@ -238,14 +268,14 @@ function isTable(expected: string) {
 	);
 }
 
-/** What was expected in place of a key that is not there. */
+/** The message for a key that is missing: what was expected. */
 function missingKey(
 	rules: Readonly<Record<string, string>>,
 ): (issue: v.StrictObjectIssue) => string {
 	return ({ path }) => rules[String(path?.at(-1)?.key)] ?? "a key";
 }
 
-/** As far as the system is concerned. */
+/** The system accepts everything without a NUL. */
 function isPath(value: string): boolean {
 	return !value.includes("\0");
 }
@@ -254,6 +284,7 @@ function isAbsolutePath(value: string): boolean {
 	return isAbsolute(value) && isPath(value);
 }
 
+/** User and password would get into errors, and a query belongs to a request. */
 function isBaseUrl(value: string): boolean {
 	if (!URL.canParse(value)) return false;
 	const { protocol, username, password, search, hash } = new URL(value);
@@ -263,12 +294,14 @@ function isBaseUrl(value: string): boolean {
 	);
 }
 
+/** A wrong URL has a problem of its own. */
 function hasNoPath(value: string): boolean {
 	return !URL.canParse(value) || new URL(value).pathname === "/";
 }
 
 // --- Problems in words. ---
 
+/** The path as an operator writes it, such as `wechat.base_urls[0]`. */
 function problemOf(issue: v.BaseIssue<unknown>): ConfigProblem {
 	const keys = issue.path?.map(({ key }) => key) ?? [];
 	const path = keys.reduce<string>(
@@ -292,13 +325,14 @@ function problemOf(issue: v.BaseIssue<unknown>): ConfigProblem {
 	return { path, message: `is ${value}; expected ${issue.message}` };
 }
 
+/** The keys that are known in the table of a wrong key. */
 function knownKeysAt(keys: readonly unknown[]): readonly string[] {
 	if (keys[0] === "account") return configKeys.account;
 	if (keys[0] === "wechat" && keys.length > 1) return Object.keys(wechatKeys);
 	return configKeys.top;
 }
 
-/** All keys that a configuration may have. */
+/** All keys that a configuration may have, by table. */
 export const configKeys = {
 	top: Object.keys(fileSchema.entries),
 	wechat: Object.keys(wechatKeys),

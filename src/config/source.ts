@@ -1,4 +1,8 @@
-/** Where a configuration comes from, before anybody asks whether it is right. */
+/**
+ * Where a configuration comes from, before it is checked, and what it was made from:
+ * files, modes and groups, so that an unchanged one is not made again.
+ */
+import { isDeepStrictEqual } from "node:util";
 import { parse, TomlError } from "smol-toml";
 import {
 	ConfigError,
@@ -6,35 +10,35 @@ import {
 	errnoOf,
 	inWords,
 } from "../core/errors.ts";
-import type { Input } from "./inputs.ts";
 import { invisibleIn, messageOf } from "./invisible.ts";
-import { defaultConfigFile } from "./lookup.ts";
-import { type FoundText, findText } from "./read-text.ts";
+import { defaultConfigFile, type FoundText, findText } from "./lookup.ts";
 
 /** Where the configuration is looked for, and how much of it is needed. */
 export interface ConfigOptions {
 	/** From `--config`. */
 	readonly file: string | undefined;
 	readonly env: Readonly<Record<string, string | undefined>>;
-	/** False for commands that only read: they may run as a user who must not read secrets. */
+	/** Whether secrets are read, too. A command that only reads tokens may run as a user who must not read secrets. */
 	readonly secrets: boolean;
-	/** Without a file by name, take the environment, even if the default file is there. */
+	/** Take the environment unless a file is named, even if the default file exists. */
 	readonly ignoreDefaultFile?: boolean;
 }
 
+/** A configuration that was found, but not checked. */
 export interface ConfigSource {
 	/** A path, or "the environment". */
 	readonly name: string;
-	/** In the shape of the file, but anything may stand anywhere. */
+	/** As a file has it; keys and types may be wrong. */
 	readonly content: Readonly<Record<string, unknown>>;
+	/** It comes from environment variables. */
 	readonly isEnvironment: boolean;
 	/** Every user of this machine can read it. */
 	readonly isOpenToAll: boolean;
-	/** What its users call the key at a path: a variable, in the environment. */
+	/** The name that the operator knows for the key at a path: in the environment, a variable. */
 	nameOf(path: string): string;
 }
 
-/** Every value with a character that cannot be seen; but of secrets, see secrets.ts. */
+/** Every value with a character that cannot be seen; for those of secrets see secrets.ts. */
 export function findInvisible({
 	content,
 }: Pick<ConfigSource, "content">): readonly ConfigProblem[] {
@@ -54,7 +58,10 @@ export function findInvisible({
 	return problems;
 }
 
-/** Throws `ConfigError`. */
+/**
+ * By `--config`, $WXTOKEND_CONFIG, the default file, or the environment. Throws
+ * `ConfigError` if there is none, or if it cannot be read or is not TOML.
+ */
 export function findConfig(options: ConfigOptions, input: Input): ConfigSource {
 	const { env, ignoreDefaultFile = false } = options;
 	const named = options.file ?? (env.WXTOKEND_CONFIG || undefined);
@@ -87,6 +94,7 @@ function fileAt(path: string, required: boolean): FoundText | undefined {
 	}
 }
 
+/** What to do, in the operator's words. */
 function readHint(errno: string | undefined): string {
 	switch (errno) {
 		case "ENOENT":
@@ -94,12 +102,12 @@ function readHint(errno: string | undefined): string {
 		case "EACCES":
 			return "let the daemon's user read it (chgrp, mode 0640)";
 		case "EISDIR":
-			return "give the file in it";
+			return "name a file in it";
 		case "device":
 		case "fifo":
 		case "large":
 		case "socket":
-			return "give a plain file, which holds the configuration in TOML";
+			return "name a regular file, which holds the configuration in TOML";
 		default:
 			return "see errno(3)";
 	}
@@ -120,8 +128,8 @@ function parseToml(source: string, text: string): Record<string, unknown> {
 		return parse(text);
 	} catch (error) {
 		if (!(error instanceof TomlError)) throw error;
-		// Only the first line of the message: the rest quotes the file, and
-		// perhaps a secret in it.
+		// Only the first line of the message: the rest quotes the file, which may hold a
+		// secret.
 		const [what] = error.message.split("\n");
 		const isMode = /^\s*mode\s*=/.test(text.split("\n")[error.line - 1] ?? "");
 		const line = text.split("\n")[error.line - 1] ?? "";
@@ -142,6 +150,7 @@ function parseToml(source: string, text: string): Record<string, unknown> {
 	}
 }
 
+/** Path of a key → the variable that stands for it. */
 const variables: Readonly<Record<string, string>> = {
 	directory: "WXTOKEND_DIRECTORY",
 	schedule: "WXTOKEND_SCHEDULE",
@@ -191,4 +200,46 @@ function fromEnvironment(env: ConfigOptions["env"]): ConfigSource {
 		nameOf: (path) =>
 			variables[path] ?? variables[path.replace(/\[\d\]$/, "")] ?? path,
 	};
+}
+
+// --- Made again only if something has changed. ---
+
+/** Takes something from outside: a file's text, its mode, a group's number. Throws what `take` throws. */
+export type Input = <T>(take: () => T) => T;
+
+/**
+ * `make`, but it returns its last result while everything that it took from outside
+ * is the same. So `make` must take things only by `input`. If it throws, nothing is
+ * remembered, and it runs again at the next call.
+ */
+export function rememberInputs<T>(make: (input: Input) => T): () => T {
+	let last:
+		| { readonly result: T; readonly inputs: readonly Taken[] }
+		| undefined;
+	return () => {
+		if (last?.inputs.every(isTakenAgain)) return last.result;
+		const inputs: Taken[] = [];
+		const result = make((take) => {
+			const taken = take();
+			inputs.push({ take, taken });
+			return taken;
+		});
+		last = { result, inputs };
+		return result;
+	};
+}
+
+/** What was taken, and how to take it again. */
+interface Taken {
+	readonly take: () => unknown;
+	readonly taken: unknown;
+}
+
+function isTakenAgain({ take, taken }: Taken): boolean {
+	try {
+		return isDeepStrictEqual(take(), taken);
+	} catch {
+		// `make` runs again, meets the same error and reports it.
+		return false;
+	}
 }

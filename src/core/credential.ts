@@ -13,6 +13,8 @@ export interface Credential {
 	readonly appid: string;
 	/** The name of its file in the directory. */
 	readonly file: string;
+	/** Copies of the file, in the forms that existing sites read. */
+	readonly formats: readonly "php"[];
 	/**
 	 * Which account of which server issues it: what was published for another one is
 	 * not ours, though it lies in our file.
@@ -59,6 +61,18 @@ export interface Traits {
 }
 
 /**
+ * A ticket: the same value until its end, `expires_in` is 7200 whatever is left, and no
+ * call tells whether it is alive. That a former one lives on is documented nowhere.
+ */
+const ticket = {
+	reissue: "same-until-end",
+	life: "from-last-sight-of-former",
+	replacedLivesMs: 0,
+	canProbe: false,
+	canReport: false,
+} as const satisfies Traits;
+
+/**
  * Every kind that is kept, by what the rules know of it. A further kind is one row
  * here, one file in issuer/, and its keys in the configuration.
  */
@@ -85,6 +99,12 @@ export const kinds = {
 		canProbe: true,
 		canReport: true,
 	},
+	/** GET /cgi-bin/ticket/getticket?type=jsapi: signs pages for WeChat's JS-SDK. */
+	jsapi_ticket: ticket,
+	/** … type=wx_card: signs cards (卡券). */
+	wx_card_ticket: ticket,
+	/** … type=2: scan-login of mobile apps. */
+	sdk_ticket: ticket,
 } as const satisfies Readonly<Record<string, Traits>>;
 
 export type KindName = keyof typeof kinds;
@@ -111,6 +131,21 @@ export interface KnownToken {
 	 * learned the end of the token: a clock that is set back later shows by it.
 	 */
 	readonly clockOffset?: number;
+	/** Only of kinds whose answers do not tell the end. */
+	readonly sighting?: Sighting;
+}
+
+/** What is known of the end of a value of which WeChat only tells that it is the present one. */
+export interface Sighting {
+	/** The last answer with this value, epoch ms. */
+	readonly seenAt: number;
+	/**
+	 * When it ends: the last answer with the former value, and a whole life. WeChat
+	 * issued it after that, also if another program was given it first.
+	 */
+	readonly endsAt: number;
+	/** No answer shortly before showed the former value: it may end earlier. */
+	readonly isGuessed: boolean;
 }
 
 /** What stands at the path of the file. */
@@ -137,5 +172,12 @@ export function knownFrom(
 		lifetimeMs: published?.lifetimeMs ?? usualLifetimeMs,
 		fetchedAt: published?.fetchedAt ?? 0,
 		reason: published?.reason ?? "found",
+		...(published?.sighting && { sighting: published.sighting }),
 	};
+}
+
+/** Whether another value can be had at any time, or forced. */
+export function canForce(credential: Pick<Credential, "kind">): boolean {
+	const { reissue, force } = traitsOf(credential);
+	return reissue === "new-each-time" || force !== undefined;
 }

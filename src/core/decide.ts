@@ -89,7 +89,7 @@ const clockSlackMs = 1_000;
 
 /** Never throws; the same situation gives the same plan. */
 export function decide(situation: Situation): Plan {
-	const { now, request } = situation;
+	const { now, request, parents } = situation;
 	const current = newest(situation);
 	const satisfied =
 		request !== undefined && satisfies(current, request, situation);
@@ -105,13 +105,15 @@ export function decide(situation: Situation): Plan {
 			: passage(needed, "patient", current, situation);
 	if (request === undefined || satisfied) return { ...plan, ...renewal };
 	const reason = request.reason;
-	const coolAt = isForced(reason)
-		? until(
-				lastForceAt(situation.record),
-				cooldownOf(situation.credential),
-				now,
-			)
-		: undefined;
+	// A missing parent is told at once: the end of the cooldown would not help.
+	const coolAt =
+		isForced(reason) && parents === "alive"
+			? until(
+					lastForceAt(situation.record),
+					cooldownOf(situation.credential),
+					now,
+				)
+			: undefined;
 	const answer =
 		coolAt === undefined
 			? passage(reason, urgencyOf(request), current, situation)

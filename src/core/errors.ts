@@ -66,7 +66,9 @@ export type IssuerErrorKind =
 	/** Someone must act in WeChat's console. */
 	| "admin"
 	/** An answer that is none; may pass by itself. */
-	| "garbled";
+	| "garbled"
+	/** The value of a parent was refused: that one is to be renewed first. */
+	| "parent";
 
 export interface IssuerErrorFields {
 	readonly kind: IssuerErrorKind;

@@ -8,6 +8,7 @@ import {
 } from "./credential.ts";
 import type { SharedRecord } from "./record.ts";
 import type { Reason } from "./request.ts";
+import { nextAskAt } from "./sighting.ts";
 
 const dayMs = 86_400_000;
 
@@ -29,16 +30,21 @@ export function until(
 
 /** When a token becomes due (epoch ms): while at least a third of its life is left. */
 export function refreshAt(
-	{ id, lifetimeMs, token }: KnownToken,
+	{ id, lifetimeMs, token, sighting }: KnownToken,
 	credential: Credential,
 ): number {
-	// Tokens fetched in the same second shall not be due in the same second.
-	const spread = Number.parseInt(id.slice(0, 6), 16) / 0x1000000;
+	const spread = spreadOf(id);
+	if (sighting !== undefined) return nextAskAt(sighting, spread);
 	const margin = Math.min(credential.limits.refreshBeforeMs, lifetimeMs / 3);
 	const { renewWindowMs } = traitsOf(credential);
 	return renewWindowMs === undefined
 		? token.expiresAt - margin - spread * lifetimeMs * 0.02
 		: token.expiresAt - Math.min(margin, renewWindowMs - spread * 15_000);
+}
+
+/** 0 to 1: tokens fetched in the same second shall not be due in the same second. */
+export function spreadOf(id: KnownToken["id"]): number {
+	return Number.parseInt(id.slice(0, 6), 16) / 0x1000000;
 }
 
 /** The least time between two forced refreshes: by the configuration, and by WeChat. */

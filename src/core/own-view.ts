@@ -56,6 +56,7 @@ export function ownerOfPause(
 ): string | undefined {
 	switch (kind) {
 		case "limited":
+		case "parent":
 			return undefined;
 		case "transient":
 		case "garbled":

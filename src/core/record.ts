@@ -57,6 +57,12 @@ export interface Publication {
 	readonly fetchedAt: number;
 	/** Why it was fetched; see `Reason` in request.ts. */
 	readonly reason: string;
+	/** As `KnownToken.sighting`. */
+	readonly sighting?: {
+		readonly seenAt: number;
+		readonly endsAt: number;
+		readonly isGuessed: boolean;
+	};
 }
 
 /** See `SharedRecord.inFlight`. */
@@ -197,6 +203,7 @@ function isSharedRecord(content: unknown): content is SharedRecord {
 			expiresAt: isInstant,
 			lifetimeMs: isSpan,
 			fetchedAt: isInstant,
+			sighting: isSighting,
 		}) &&
 		isAbsentOr(inFlight, {
 			replaces: isText,
@@ -220,6 +227,14 @@ function isProcessName(content: unknown): boolean {
 			pid: isInstant,
 		})
 	);
+}
+
+function isSighting(content: unknown): boolean {
+	return isAbsentOr(content, {
+		seenAt: isInstant,
+		endsAt: isInstant,
+		isGuessed: (one) => typeof one === "boolean",
+	});
 }
 
 function isFailure(content: unknown): boolean {
@@ -254,8 +269,8 @@ function isRecord(content: unknown): content is Record<string, unknown> {
 const maxInstant = 8.64e15;
 /** The longest wait that WeChat ever asked for is a day. */
 const maxSpanMs = 7 * 86_400_000;
-/** The largest `budget` that can be configured. */
-const maxCalls = 10_000;
+/** Twice the largest `budget` that can be configured. */
+const maxCalls = 20_000;
 const maxTextLength = 4_096;
 
 /** Also of a count, or of a generation, which is at least the time. */

@@ -1,6 +1,7 @@
 /** What can be said of a credential without giving its value away. */
 import {
 	type Credential,
+	type KindName,
 	type KnownToken,
 	knownFrom,
 	type Reading,
@@ -15,6 +16,7 @@ import {
 } from "./limits.ts";
 import { ownReading, ownRecord } from "./own-view.ts";
 import type { SharedRecord } from "./record.ts";
+import { isOverdue } from "./sighting.ts";
 import { tokenId } from "./token.ts";
 
 /**
@@ -27,7 +29,8 @@ export interface CredentialStatus {
 	readonly state: "valid" | "failing" | "expired" | "missing" | "unusable";
 	/** Whether the file on disk holds a live token right now. */
 	readonly valid: boolean;
-	readonly interface: "classic" | "stable";
+	/** How an access token is fetched; null for other kinds. */
+	readonly interface: "classic" | "stable" | null;
 	/** The token file's path. */
 	readonly file: string;
 	/** Epoch seconds. */
@@ -45,6 +48,18 @@ export interface CredentialStatus {
 	readonly foreignFetcher: boolean;
 	/** What to do about the file or the foreign fetcher. */
 	readonly hint: string | null;
+	/** The name of its file in the directory. */
+	readonly credential: string;
+	readonly kind: KindName;
+	/** A credential that it needs, and that has no living value; and why it has none. */
+	readonly waitsFor: {
+		readonly credential: string;
+		readonly reason: string | null;
+	} | null;
+	/** WeChat does not tell when it ends, and nothing that was seen tells it either. */
+	readonly guessed: boolean;
+	/** It is past its end, and WeChat still gives it. */
+	readonly overdue: boolean;
 }
 
 export interface StatusError {
@@ -59,11 +74,23 @@ export interface StatusError {
 	readonly nextTryAt: string;
 }
 
-/** All accounts, as `wxtokend status --json` prints them. */
+/** Everything that is kept, as `wxtokend status --json` prints it. */
 export interface StatusReport {
 	/** Who says so. */
 	readonly source: "daemon" | "files";
+	/** The access tokens. */
 	readonly accounts: readonly CredentialStatus[];
+	/** All credentials, each one behind all that it needs. */
+	readonly credentials: readonly CredentialStatus[];
+}
+
+/** The report on all credentials. */
+export function reportOf(
+	source: StatusReport["source"],
+	credentials: readonly CredentialStatus[],
+): StatusReport {
+	const accounts = credentials.filter((one) => one.interface !== null);
+	return { source, accounts, credentials };
 }
 
 export interface StatusInput {
@@ -75,6 +102,8 @@ export interface StatusInput {
 	/** The token that the daemon keeps, if one is asked. */
 	readonly kept?: KnownToken | undefined;
 	readonly now: number;
+	/** See `CredentialStatus.waitsFor`. */
+	readonly waitsFor?: NonNullable<CredentialStatus["waitsFor"]> | undefined;
 	/** No daemon answers; these are the files. */
 	readonly withoutDaemon?: boolean;
 }
@@ -90,7 +119,14 @@ export function foreignFetcherHint(
 
 /** The name of the interface in the configuration and in the status. */
 function interfaceOf({ kind }: Credential): CredentialStatus["interface"] {
-	return kind === "stable_access_token" ? "stable" : "classic";
+	switch (kind) {
+		case "access_token":
+			return "classic";
+		case "stable_access_token":
+			return "stable";
+		default:
+			return null;
+	}
 }
 
 /** What is said of the credential right now. */
@@ -122,6 +158,11 @@ export function statusOf(asked: StatusInput): CredentialStatus {
 		budget: { used: calls.length, of: credential.limits.budget },
 		foreignFetcher,
 		hint: hintFor(input, leftMs, foreignFetcher),
+		credential: credential.file,
+		kind: credential.kind,
+		waitsFor: input.waitsFor ?? null,
+		guessed: known?.sighting?.isGuessed === true,
+		overdue: known?.sighting !== undefined && isOverdue(known.sighting),
 	};
 }
 

@@ -4,7 +4,13 @@
  */
 import type { KnownToken, Traits } from "./credential.ts";
 import { IssuerError, isStoreErrorKind, type StoreError } from "./errors.ts";
-import { countCall, countEarlyDeath, countForce, windowOf } from "./limits.ts";
+import {
+	countCall,
+	countEarlyDeath,
+	countForce,
+	spreadOf,
+	windowOf,
+} from "./limits.ts";
 import { ownerOfPause } from "./own-view.ts";
 import type { Grant } from "./ports.ts";
 import type {
@@ -15,6 +21,7 @@ import type {
 	SharedRecord,
 } from "./record.ts";
 import { isForced, type Reason } from "./request.ts";
+import { firstSight, seenAgain, toldEnd } from "./sighting.ts";
 import { tokenId } from "./token.ts";
 
 /** What is known as a request is about to leave. */
@@ -56,6 +63,22 @@ export function beginForce(
 	};
 }
 
+/**
+ * Calls beyond the one that the intent counted: to the next base URL, or again on a new
+ * connection. They count if a person or an app asked, so that a loop is bounded. An
+ * attempt of a renewal counts once: else an outage would use up the budget that the
+ * end of the outage needs.
+ */
+export function withMoreCalls(
+	calls: readonly number[],
+	more: number,
+	now: number,
+): readonly number[] {
+	return more <= 0
+		? calls
+		: [...calls, ...Array.from({ length: more }, () => now)];
+}
+
 /** What is known once WeChat gave a token. */
 export interface AfterGrant {
 	readonly known: KnownToken;
@@ -67,7 +90,7 @@ export interface AfterGrant {
 
 /** What WeChat was asked for. */
 export interface Asked {
-	readonly traits: Pick<Traits, "reissue">;
+	readonly traits: Pick<Traits, "reissue" | "life">;
 	readonly reason: Reason;
 	/** The token that the answer may replace. */
 	readonly before: KnownToken | undefined;
@@ -84,7 +107,12 @@ export function afterGrant(
 ): AfterGrant {
 	const { before } = asked;
 	const generation = generationAfter(record, before, now);
-	const known = knownFromGrant(grant, generation, asked);
+	const known = withSighting(
+		knownFromGrant(grant, generation, asked),
+		grant,
+		asked,
+		now,
+	);
 	const isSame = known.id === before?.id;
 	const {
 		pause: _,
@@ -96,6 +124,8 @@ export function afterGrant(
 		return { known, record: answered, isSame };
 	}
 	const { inFlight: __, ...settled } = answered;
+	// The sighting says when WeChat is asked next.
+	if (known.sighting !== undefined) return { known, record: settled, isSame };
 	const pause = afterSameToken(known.token.expiresAt, now);
 	return { known, record: { ...settled, pause }, isSame };
 }
@@ -115,13 +145,15 @@ export interface Refusal {
 	readonly written: SharedRecord;
 	/** When the request left. */
 	readonly startedAt: number;
+	/** As in `withMoreCalls`. */
+	readonly uncounted: number;
 	/** The process that asked. */
 	readonly self: ProcessName;
 }
 
 /** `random`: 0 to 1, spreads the next attempts. */
 export function afterRefusal(
-	{ error, before, written, startedAt, self }: Refusal,
+	{ error, before, written, startedAt, uncounted, self }: Refusal,
 	now: number,
 	random: () => number,
 ): AfterRefusal {
@@ -140,9 +172,9 @@ export function afterRefusal(
 		record: {
 			...rest,
 			...(inFlight === undefined ? {} : { inFlight }),
-			// An attempt counts once, however many servers it went to: else an outage would
-			// use up the budget that the end of the outage needs.
-			calls: error.sent ? written.calls : before.calls,
+			calls: error.sent
+				? withMoreCalls(written.calls, uncounted, now)
+				: before.calls,
 			pause,
 		},
 	};
@@ -193,7 +225,8 @@ function pauseAfter(
 /**
  * The pause from `at` on: what the failure's kind asks for, else 1 s doubling to
  * 60 s. Chance and the next tick stay within that minute: at most a minute after
- * a fault there is a token, and an hour of faults does not use up the budget.
+ * a fault there is a token. This holds for some fifty minutes of requests without an
+ * answer; then the default budget is used up, which leaves one call in ten minutes.
  */
 export function afterFailure(
 	failure: Omit<Failure, "attempts" | "since"> & {
@@ -226,6 +259,30 @@ export function afterSameToken(expiresAt: number, now: number): Pause {
 	return { at: now, waitMs: Math.max(1_000, (expiresAt - now) / 8) };
 }
 
+/** Where the answer does not tell the end, it follows from what was seen before. */
+function withSighting(
+	known: KnownToken,
+	{ lifetimeMs }: Grant,
+	{ traits, before }: Asked,
+	now: number,
+): KnownToken {
+	switch (traits.life) {
+		case "as-told":
+			return known;
+		case "from-last-sight-of-former": {
+			const former = before?.sighting;
+			const sighting =
+				known.id === before?.id && former !== undefined
+					? seenAgain(former, now)
+					: firstSight(former, now, lifetimeMs);
+			const expiresAt = toldEnd(sighting, spreadOf(known.id));
+			return { ...known, sighting, token: { ...known.token, expiresAt } };
+		}
+		default:
+			return traits.life satisfies never;
+	}
+}
+
 /** Above all that is known; and above what is forgotten, should the record be lost. */
 export function generationAfter(
 	record: SharedRecord,
@@ -237,11 +294,15 @@ export function generationAfter(
 
 /** The record with `known` as the published token. */
 export function withPublication(
-	{ id, token, lifetimeMs, fetchedAt, generation, reason }: KnownToken,
+	known: KnownToken,
 	record: SharedRecord,
 ): SharedRecord {
+	const { id, token, lifetimeMs, fetchedAt, generation, reason } = known;
 	const { expiresAt } = token;
-	const published = { id, expiresAt, lifetimeMs, fetchedAt, reason };
+	const published = {
+		...{ id, expiresAt, lifetimeMs, fetchedAt, reason },
+		...(known.sighting && { sighting: known.sighting }),
+	};
 	return { ...record, generation, published };
 }
 

@@ -1,7 +1,7 @@
 /**
- * The control socket's HTTP face: takes requests apart and delivers answers,
- * with limits on size, number and time, so that no client can hold up another
- * one or the keepers. Whatever is wrong with a request is answered in JSON.
+ * HTTP on the control socket: reads requests and sends answers, with limits on size,
+ * number and time, so that no client can hold up another one or the keepers. A wrong
+ * request gets an answer in JSON, too.
  */
 import {
 	createServer,
@@ -13,48 +13,61 @@ import {
 import type { Duplex } from "node:stream";
 import { errnoOf } from "../core/errors.ts";
 
+/** A request of a client. */
 export interface ControlRequest {
 	readonly method: string;
 	/** Exactly as sent, without the query. */
 	readonly path: string;
+	/** "" for every method but POST. */
 	readonly body: string;
 }
 
+/** What a client gets. */
 export interface ControlAnswer {
+	/** Of HTTP. */
 	readonly status: number;
-	/** JSON, if it is not a text. */
+	/** A string is sent as text, anything else as JSON. */
 	readonly content: unknown;
 	readonly headers?: Readonly<Record<string, string>>;
 }
 
+/** The JSON of an answer to a request that failed. */
 export interface ControlFailure {
+	/** Stable, for programs. */
 	readonly code: string;
 	readonly message: string;
+	/** What to do next. */
 	readonly hint: string;
 }
 
-export interface FaceParts {
+/** What a control server is made of. */
+export interface ControlServerParts {
 	/** How many clients may be connected at a time. */
-	readonly connections: number;
+	readonly maxConnections: number;
 	readonly answer: (request: ControlRequest) => Promise<ControlAnswer>;
-	/** An answer could not be given because of a mistake of ours. */
+	/** Called when `answer` throws; the client gets a 500. */
 	readonly onBug: (error: unknown) => void;
 }
 
-export const maxBodyBytes = 4_096;
-/** So much of a body that is too large is read all the same: who is still sending hears no answer. */
-const drainedBytes = 1_048_576;
+const maxBodyBytes = 4_096;
+/**
+ * A body that is too large is read up to this size before it is refused: a client
+ * reads the answer only after it has sent everything.
+ */
+const maxDrainedBytes = 1_048_576;
 const maxHeaderBytes = 8_192;
 const headersTimeoutMs = 5_000;
 /** For a whole request, and for reading its answer. */
 const requestTimeoutMs = 10_000;
 const requestsPerConnection = 100;
-/** Answers under way to clients who do not read them must not fill the memory. */
+/** Answers that clients have not read yet, of all connections: they must not fill the memory. */
 const maxUnreadBytes = 33_554_432;
 
-/** A server that answers requests; it does not listen yet. */
-export function createFace(parts: FaceParts): Server {
+/** A server that answers requests. It does not listen yet. */
+export function createControlServer(parts: ControlServerParts): Server {
 	const deliver = createDelivery();
+	const connections = createConnections(parts.maxConnections);
+	/** Connection → how many requests came on it. */
 	const asked = new WeakMap<Duplex, number>();
 	const server = createServer(
 		{
@@ -63,14 +76,19 @@ export function createFace(parts: FaceParts): Server {
 			requestTimeout: requestTimeoutMs,
 			keepAliveTimeout: 5_000,
 			connectionsCheckingInterval: 1_000,
-			// A few lines of shell are a client too.
+			// A client may be a few lines of shell, which send no Host.
 			requireHostHeader: false,
 		},
 		(request, response) => {
 			const { socket } = request;
 			const count = (asked.get(socket) ?? 0) + 1;
 			asked.set(socket, count);
-			// Node.js has such a limit too, but answers what is over it without words.
+			// Half a body holds a connection no better than half a head.
+			if (request.method === "POST")
+				request.once("end", () => connections.begin(socket));
+			else connections.begin(socket);
+			response.once("close", () => connections.end(socket));
+			// Node.js has such a limit, too, but says nothing in its answer.
 			if (count >= requestsPerConnection) response.shouldKeepAlive = false;
 			if (count > requestsPerConnection) deliver(request, response, tooMany);
 			else
@@ -79,7 +97,10 @@ export function createFace(parts: FaceParts): Server {
 				);
 		},
 	);
-	server.maxConnections = parts.connections;
+	// One more than wanted: it takes the place of one that has asked for nothing.
+	server.maxConnections = parts.maxConnections + 1;
+	server.on("connection", connections.open);
+	// Node.js would answer these three without JSON, or not at all.
 	server.on("checkExpectation", (request, response) =>
 		deliver(request, response, cannotExpect),
 	);
@@ -90,6 +111,7 @@ export function createFace(parts: FaceParts): Server {
 	return server;
 }
 
+/** The answer to a request that failed. */
 export function failure(
 	status: number,
 	content: ControlFailure,
@@ -98,9 +120,10 @@ export function failure(
 	return { status, content, headers };
 }
 
+/** Never throws: a bug is reported, and answered with a 500. */
 async function answerTo(
 	request: IncomingMessage,
-	{ answer, onBug }: FaceParts,
+	{ answer, onBug }: ControlServerParts,
 ): Promise<ControlAnswer> {
 	try {
 		const { method = "", url = "" } = request;
@@ -111,7 +134,7 @@ async function answerTo(
 			: body;
 	} catch (error) {
 		onBug(error);
-		return ourMistake;
+		return bug;
 	}
 }
 
@@ -122,14 +145,14 @@ async function bodyOf(
 	const chunks: Buffer[] = [];
 	let size = 0;
 	try {
-		// Leaving the loop early must not end the connection, which owes an answer.
+		// By default leaving the loop ends the connection, and the answer would be lost.
 		for await (const chunk of request.iterator({ destroyOnReturn: false })) {
 			size += chunk.length;
-			if (size > drainedBytes) return tooLarge;
+			if (size > maxDrainedBytes) return tooLarge;
 			if (size <= maxBodyBytes) chunks.push(chunk);
 		}
 	} catch {
-		return cutOff; // Nobody is there any more who could read this.
+		return cutOff; // The connection is broken: the client does not get it.
 	}
 	const { "content-type": type, "content-encoding": coding } = request.headers;
 	if (size > maxBodyBytes) return tooLarge;
@@ -138,24 +161,82 @@ async function bodyOf(
 	return Buffer.concat(chunks).toString("utf8");
 }
 
-/** `curl -d` calls everything a form. */
+/** `curl -d` sends JSON with the type of a form, and some clients with that of a text. */
 function isPlainEnough(type: string): boolean {
 	return /^(application\/(json|x-www-form-urlencoded|octet-stream)|text\/(json|plain))\s*(;|$)/i.test(
 		type.trim(),
 	);
 }
 
+/** Sends an answer, if the client is still connected. */
 type Deliver = (
 	request: IncomingMessage,
 	response: ServerResponse,
 	answer: ControlAnswer,
 ) => void;
 
+/** The connections of a server, and which of them may be closed for a new one. */
+interface Connections {
+	open(socket: Duplex): void;
+	/** A whole request has arrived. */
+	begin(socket: Duplex): void;
+	/** Its answer was read, or will not be. */
+	end(socket: Duplex): void;
+}
+
+/**
+ * Thousands of connections with half a request on each must not keep others out: a
+ * new one takes the place of the one that has waited longest without a request.
+ */
+function createConnections(maxConnections: number): Connections {
+	let open = 0;
+	/** Without a request under way; the longest first. */
+	const waiting = new Set<Duplex>();
+	return {
+		open: (socket) => {
+			open += 1;
+			socket.once("close", () => {
+				open -= 1;
+				waiting.delete(socket);
+			});
+			if (open > maxConnections) {
+				const [longest = socket] = waiting;
+				waiting.delete(longest);
+				longest.destroy();
+			}
+			if (!socket.destroyed) waiting.add(socket);
+		},
+		begin: (socket) => {
+			waiting.delete(socket);
+		},
+		end: (socket) => {
+			if (!socket.destroyed) waiting.add(socket);
+		},
+	};
+}
+
+/** For all connections of a server, which share the limit of unread answers. */
 function createDelivery(): Deliver {
 	let unreadBytes = 0;
+	/**
+	 * Connection → bytes of its unread answers. What a connection holds is given back
+	 * when it closes: Node.js 20 tells no `close` of answers that were still queued.
+	 */
+	const unreadOf = new WeakMap<Duplex, { bytes: number }>();
+	const unreadOn = (socket: Duplex) => {
+		const known = unreadOf.get(socket);
+		if (known !== undefined) return known;
+		const unread = { bytes: 0 };
+		unreadOf.set(socket, unread);
+		socket.once("close", () => {
+			unreadBytes -= unread.bytes;
+			unread.bytes = 0;
+		});
+		return unread;
+	};
 	return (request, response, answer) => {
 		const { socket } = request;
-		if (!socket.writable) return;
+		if (!socket.writable || socket.destroyed) return;
 		let { status, headers = {}, content } = answer;
 		let body = bytesOf(content);
 		if (unreadBytes + body.length > maxUnreadBytes) {
@@ -163,17 +244,22 @@ function createDelivery(): Deliver {
 			body = bytesOf(content);
 		}
 		const { length } = body;
+		const unread = unreadOn(socket);
 		unreadBytes += length;
-		// One that waits for an earlier answer on its connection is not late.
+		unread.bytes += length;
+		// Without a socket it waits for an earlier answer on its connection: the client
+		// has had no time to read it.
 		const late =
 			response.socket === null
 				? undefined
 				: setTimeout(() => socket.destroy(), requestTimeoutMs);
 		response.once("close", () => {
 			clearTimeout(late);
-			unreadBytes -= length;
+			const given = Math.min(length, unread.bytes);
+			unread.bytes -= given;
+			unreadBytes -= given;
 		});
-		// The rest of a body that nobody wants is not waited for.
+		// The connection is closed instead of reading the rest of a refused body.
 		if (!request.complete) response.shouldKeepAlive = false;
 		response.writeHead(status, {
 			"Content-Type":
@@ -188,11 +274,13 @@ function createDelivery(): Deliver {
 	};
 }
 
+/** `rawPacket`: the bytes that could not be read. */
 type ClientError = Error & { readonly rawPacket?: Buffer };
 
-/** Answers what is not a request at all, and closes. */
+/** Answers what Node.js could not read as a request, and closes the connection. */
 function hangUp(socket: Duplex, answer: ControlAnswer | undefined): void {
-	// Node.js has let go of a socket after CONNECT: its errors are ours now.
+	// After CONNECT Node.js leaves the socket to us, and an error without a listener
+	// would end the process.
 	socket.on("error", () => socket.destroy());
 	if (answer === undefined || !socket.writable) {
 		socket.destroy();
@@ -208,22 +296,23 @@ function hangUp(socket: Duplex, answer: ControlAnswer | undefined): void {
 	}).map(([name, value]) => `${name}: ${value}\r\n`);
 	socket.end(
 		`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join("")}\r\n${body}`,
-		// Its own half stays open if the client does not close it.
+		// A client that does not close its half would keep the connection open.
 		() => socket.destroy(),
 	);
 }
 
+/** JSON ends with a line feed, for shells. */
 function bytesOf(content: unknown): Buffer {
 	return Buffer.from(
 		typeof content === "string" ? content : `${JSON.stringify(content)}\n`,
 	);
 }
 
-/** The hint for who asks for something else. */
+/** The hint of an answer to a request for anything else. */
 export const seeRoutes =
 	"routes: GET /v1/accounts, GET /v1/accounts/{appid}, GET /v1/accounts/{appid}/token, POST /v1/accounts/{appid}/refresh, POST /v1/reload, GET /healthz, GET /metrics";
 
-/** Undefined: nothing can be said, as nobody listens. */
+/** Why it could not be read; undefined: the client has closed the connection. */
 function malformed(
 	errno: string | undefined,
 	sent: Buffer | undefined,
@@ -233,7 +322,7 @@ function malformed(
 		case "EPIPE":
 			return undefined;
 		case "HPE_INVALID_METHOD": {
-			// One that Node.js does not know, or no HTTP at all.
+			// A method that Node.js does not know, or something that is not HTTP.
 			const isRequest = /^[A-Z]+ \S+ HTTP\/1\.[01]\r\n/.test(`${sent}`);
 			return isRequest ? unknownMethod : noHttp(errno);
 		}
@@ -247,7 +336,7 @@ function malformed(
 			return failure(408, {
 				code: "request-timeout",
 				message: "could not read the request: it did not arrive in time",
-				hint: `send it at once; all of it must be there within ${requestTimeoutMs / 1000} s`,
+				hint: `send it faster: all of it must arrive within ${requestTimeoutMs / 1000} s`,
 			});
 		default:
 			return noHttp(errno);
@@ -266,7 +355,7 @@ const unknownMethod = failure(
 	405,
 	{
 		code: "method-not-allowed",
-		message: "no path here knows this method",
+		message: "no path here takes this method",
 		hint: seeRoutes,
 	},
 	{ Allow: "GET, HEAD, POST" },
@@ -292,8 +381,9 @@ const packed = failure(415, {
 
 const cutOff = failure(400, {
 	code: "cut-off",
-	message: "could not read the request: the connection ended in its middle",
-	hint: "send all of it",
+	message:
+		"could not read the request: the connection ended before all of it had arrived",
+	hint: "send the whole request before you close the connection",
 });
 
 const tooMany = failure(503, {
@@ -311,12 +401,12 @@ const cannotExpect = failure(417, {
 const busy = failure(503, {
 	code: "busy",
 	message:
-		"could not answer: too many answers wait for clients who do not read",
-	hint: "read answers, then ask again",
+		"could not answer: clients have not read the answers that were sent before",
+	hint: "read the answers, then ask again",
 });
 
-const ourMistake = failure(500, {
+const bug = failure(500, {
 	code: "bug",
-	message: "could not answer because of a mistake in wxtokend",
-	hint: "look into its log, and report it",
+	message: "could not answer because of a bug in wxtokend",
+	hint: "read the log of the daemon, and report the bug",
 });

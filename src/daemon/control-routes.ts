@@ -1,8 +1,18 @@
-/** What the control socket answers: its routes. */
+/**
+ * The routes of the control socket: what a request asks for, and what it is answered.
+ * Only a refresh or a reload changes anything, and no answer but that of a token or a
+ * refresh holds a token.
+ */
+import { randomBytes } from "node:crypto";
+import { ticketFile } from "../config/lookup.ts";
 import type { Clock } from "../core/clock.ts";
 import type { ConfigError, StoreError } from "../core/errors.ts";
-import type { RefreshAnswer } from "../core/request.ts";
-import type { CredentialStatus, StatusReport } from "../core/status.ts";
+import { signPage } from "../core/jssdk.ts";
+import {
+	type RefreshAnswer,
+	stopping as stoppingFailure,
+} from "../core/request.ts";
+import type { CredentialStatus } from "../core/status.ts";
 import type { Token } from "../core/token.ts";
 import { createYielding } from "../keeper/limiter.ts";
 import type { ManagedCredential } from "../keeper/managed-credential.ts";
@@ -13,40 +23,48 @@ import {
 	failure,
 	seeRoutes,
 } from "./control-http.ts";
+import type { ManagedSet } from "./credential-set.ts";
 
+/** What the answers are made from. */
 export interface AnswerParts {
-	/** The accounts of now: a reload changes them. */
-	readonly managed: () => ReadonlyMap<string, ManagedCredential>;
+	/** A reload changes them. */
+	readonly managed: () => ManagedSet;
 	readonly clock: Clock;
 	/** Prometheus text. */
 	readonly metrics: () => Promise<string>;
-	/** As SIGHUP; resolves when every account was asked. */
+	/** What SIGHUP does; resolves when the refresh of every account has ended. */
 	readonly reload: () => Promise<Reloaded>;
+	/** Aborted once the daemon stops: no refresh begins any more. */
 	readonly stopping: AbortSignal;
 }
 
-/** How a reload ended: why the new configuration was refused, if so, and each refresh. */
+/** How a reload ended. */
 export interface Reloaded {
+	/** Why the new configuration is not used; undefined: it is. */
 	readonly refused: ConfigError | StoreError | undefined;
+	/** Of the forced refresh of each account. */
 	readonly answers: readonly RefreshAnswer[];
 }
 
 /**
- * A refresh is waited for so long: a cooldown, a lock and a request fit in. It
- * is done all the same when nobody waits any more.
+ * How long a client waits for its refresh: enough for a cooldown, a lock and a
+ * request. After that the refresh goes on, but without an answer.
  */
 const refreshTimeoutMs = 120_000;
 
-/** Many accounts are looked at in slices, between which keepers get their turn. */
+/** Reading the status of many accounts yields to the keepers after this time. */
 const sliceMs = 5;
-/** The reasons that `/healthz` gives; who wants all of them asks for the status. */
+
+/** Accounts that `/healthz` gives a reason for; the status has all of them. */
 const maxReasons = 100;
 
+/** `one`: the account of the path, if it has one. */
 type Route = (
 	request: ControlRequest,
 	one: ManagedCredential | undefined,
 ) => ControlAnswer | Promise<ControlAnswer>;
 
+/** Answers every request, also a wrong one; it throws only if wxtokend has a bug. */
 export function createAnswers(
 	parts: AnswerParts,
 ): (request: ControlRequest) => Promise<ControlAnswer> {
@@ -54,19 +72,26 @@ export function createAnswers(
 
 	const statusNow = (one: ManagedCredential) => one.status(clock.now());
 
-	/** Who asks while another answer of the kind is being made gets the same one. */
-	const report = shared(async (): Promise<ControlAnswer> => {
-		const accounts = await inSlices(parts.managed().values(), statusNow);
-		const content: StatusReport = { source: "daemon", accounts };
-		return { status: 200, content };
+	// A status of ten thousand accounts takes long to make, so requests that arrive
+	// meanwhile get the same answer.
+	const report = sharedWhileRunning(async (): Promise<ControlAnswer> => {
+		const { byAppid } = parts.managed();
+		const accounts = await inSlices(byAppid.values(), statusNow);
+		return { status: 200, content: { source: "daemon", accounts } };
 	});
 
-	const health = shared(async (): Promise<ControlAnswer> => {
-		const accounts = await inSlices(parts.managed().values(), statusNow);
-		return healthOf(accounts);
+	const reportOnAll = sharedWhileRunning(async (): Promise<ControlAnswer> => {
+		const { byFile } = parts.managed();
+		const credentials = await inSlices(byFile.values(), statusNow);
+		return { status: 200, content: { source: "daemon", credentials } };
 	});
 
-	const metrics = shared(
+	const health = sharedWhileRunning(async (): Promise<ControlAnswer> => {
+		const { byFile } = parts.managed();
+		return healthOf(await inSlices(byFile.values(), statusNow));
+	});
+
+	const metrics = sharedWhileRunning(
 		async (): Promise<ControlAnswer> => ({
 			status: 200,
 			content: await parts.metrics(),
@@ -76,14 +101,15 @@ export function createAnswers(
 		}),
 	);
 
+	// A question only: it begins no refresh.
 	const token = ({ credential, keeper }: ManagedCredential): ControlAnswer => {
 		const current = keeper.current();
 		if (current !== undefined)
-			return { status: 200, content: inFileTerms(current) };
+			return { status: 200, content: asInFile(current) };
 		return failure(503, {
 			code: "no-token",
-			message: `could not give a token of ${credential.appid}: there is none that lives`,
-			hint: `GET /v1/accounts/${credential.appid} says why`,
+			message: `could not give the value of ${credential.file}: none is valid now`,
+			hint: `GET /v1/credentials/${credential.file} says why`,
 		});
 	};
 
@@ -93,18 +119,36 @@ export function createAnswers(
 	): Promise<ControlAnswer> => {
 		const wanted = requestIn(body);
 		if ("status" in wanted) return wanted;
-		if (stopping.aborted) return isStopping;
+		if (stopping.aborted) return failure(503, stoppingFailure);
 		const { stale } = wanted;
 		const answered =
 			stale === undefined ? keeper.force() : keeper.report(stale);
 		const answer = await within(refreshTimeoutMs, answered);
 		return answer === undefined
-			? stillWaiting(credential.appid)
+			? stillWaiting(credential.file)
 			: answerFor(answer);
 	};
 
+	/** The signature of a page by the ticket of that file, which stays in here. */
+	const sign = (body: string, file: string): ControlAnswer => {
+		const page = pageIn(body);
+		if ("status" in page) return page;
+		const one = parts.managed().byFile.get(file);
+		if (one === undefined || one.credential.kind !== "jsapi_ticket")
+			return noTicket(file);
+		const current = one.keeper.current();
+		if (current === undefined) return token(one);
+		const config = signPage(current.value, {
+			appId: one.credential.appid,
+			url: page.url,
+			nonceStr: randomBytes(8).toString("hex"),
+			timestamp: Math.floor(clock.now() / 1000),
+		});
+		return { status: 200, content: config };
+	};
+
 	const reload = async (): Promise<ControlAnswer> => {
-		if (stopping.aborted) return isStopping;
+		if (stopping.aborted) return failure(503, stoppingFailure);
 		const done = await within(refreshTimeoutMs, parts.reload());
 		if (done === undefined) return stillWaiting("every account");
 		const { refused, answers } = done;
@@ -112,7 +156,7 @@ export function createAnswers(
 			return failure(422, {
 				code: "config",
 				message: `the old configuration stays: ${refused.message}`,
-				hint: "mend it (wxtokend check), then reload again",
+				hint: "correct it (wxtokend check names the problems), then reload again",
 			});
 		const failed = answers.find(({ outcome }) => outcome === "failed");
 		return failed === undefined
@@ -126,20 +170,50 @@ export function createAnswers(
 		"/v1/reload": { POST: reload },
 		"/v1/accounts": { GET: report },
 		"/v1/accounts/{appid}": {
-			GET: known((_request, one) => ({ status: 200, content: statusNow(one) })),
+			GET: ofAccount((_request, one) => ({
+				status: 200,
+				content: statusNow(one),
+			})),
 		},
-		"/v1/accounts/{appid}/token": { GET: known((_request, one) => token(one)) },
-		"/v1/accounts/{appid}/refresh": { POST: known(refresh) },
+		"/v1/accounts/{appid}/token": {
+			GET: ofAccount((_request, one) => token(one)),
+		},
+		"/v1/accounts/{appid}/refresh": { POST: ofAccount(refresh) },
+		"/v1/accounts/{appid}/jssdk": {
+			POST: ofAccount(({ body }, { credential }) =>
+				sign(body, ticketFile("jsapi", credential.appid)),
+			),
+		},
+		"/v1/credentials": { GET: reportOnAll },
+		"/v1/credentials/{file}": {
+			GET: ofAccount((_request, one) => ({
+				status: 200,
+				content: statusNow(one),
+			})),
+		},
+		"/v1/credentials/{file}/token": {
+			GET: ofAccount((_request, one) => token(one)),
+		},
+		"/v1/credentials/{file}/refresh": { POST: ofAccount(refresh) },
+		"/v1/credentials/{file}/jssdk": {
+			POST: ofAccount(({ body }, { credential }) =>
+				sign(body, credential.file),
+			),
+		},
 	};
 
 	return async (request) => {
-		const { pattern, appid } = patternOf(request.path);
+		const { pattern, appid, file } = patternOf(request.path);
+		// `hasOwn`, because a path may be the name of something that every object has.
 		const methods = Object.hasOwn(routes, pattern)
 			? routes[pattern]
 			: undefined;
 		if (methods === undefined) return unknownPath;
-		const one = appid === undefined ? undefined : parts.managed().get(appid);
+		const { byAppid, byFile } = parts.managed();
+		const one = byFile.get(file ?? "") ?? byAppid.get(appid ?? "");
 		if (appid !== undefined && one === undefined) return unknownAccount(appid);
+		if (file !== undefined && one === undefined) return unknownCredential(file);
+		// Node.js leaves the body out of an answer to HEAD.
 		const method = request.method === "HEAD" ? "GET" : request.method;
 		const route = Object.hasOwn(methods, method) ? methods[method] : undefined;
 		return route === undefined
@@ -148,8 +222,8 @@ export function createAnswers(
 	};
 }
 
-/** A route below an account, which the caller has looked up. */
-function known(
+/** A route below an account, which was looked up before. */
+function ofAccount(
 	route: (
 		request: ControlRequest,
 		one: ManagedCredential,
@@ -161,15 +235,56 @@ function known(
 	};
 }
 
-/** The path with its appid taken out. It is looked up as it stands, never decoded. */
-function patternOf(path: string): {
+/** What a path names: an account by its appid, or a credential by its file. */
+interface RoutePath {
 	readonly pattern: string;
 	readonly appid?: string;
-} {
-	const [, appid, rest] = /^\/v1\/accounts\/([^/]+)(\/.*)?$/.exec(path) ?? [];
-	return appid === undefined
-		? { pattern: path }
-		: { pattern: `/v1/accounts/{appid}${rest ?? ""}`, appid };
+	readonly file?: string;
+}
+
+/** The name in a path is never decoded: appids and file names need no escapes. */
+function patternOf(path: string): RoutePath {
+	const [, list, name = "", rest = ""] =
+		/^\/v1\/(accounts|credentials)\/([^/]+)(\/.*)?$/.exec(path) ?? [];
+	switch (list) {
+		case "accounts":
+			return { pattern: `/v1/accounts/{appid}${rest}`, appid: name };
+		case "credentials":
+			return { pattern: `/v1/credentials/{file}${rest}`, file: name };
+		default:
+			return { pattern: path };
+	}
+}
+
+/** The page that a body wants signed, or what is wrong with it. */
+function pageIn(body: string): { readonly url: string } | ControlAnswer {
+	let content: unknown;
+	try {
+		content = JSON.parse(body);
+	} catch {
+		return badPage("it is not JSON");
+	}
+	const { url } = (content ?? {}) as Record<string, unknown>;
+	if (typeof url !== "string") return badPage("url is not a string");
+	if (!/^https?:\/\/[^/\s]/.test(url))
+		return badPage("url is no http(s) address");
+	return { url };
+}
+
+function badPage(problem: string): ControlAnswer {
+	return failure(400, {
+		code: "bad-body",
+		message: `could not read the request's body: ${problem}`,
+		hint: 'send {"url":"https://…"} with the page\'s full address: location.href.split("#")[0]',
+	});
+}
+
+function noTicket(file: string): ControlAnswer {
+	return failure(404, {
+		code: "no-ticket",
+		message: `could not sign the page: there is no jsapi ticket ${JSON.stringify(file.slice(0, 200))}`,
+		hint: 'set tickets = ["jsapi"] in the account, then reload',
+	});
 }
 
 /** What the body of a refresh asks for, or what is wrong with it. */
@@ -187,19 +302,20 @@ function requestIn(
 		return badBody("it is not a JSON object");
 	const { stale, ...others } = content as Record<string, unknown>;
 	const [other] = Object.keys(others);
-	// A misspelt key would turn a report into a forced refresh.
+	// With a misspelt key the report of a dead token would become a forced refresh.
 	if (other !== undefined)
 		return badBody(
 			`it has the unknown key ${JSON.stringify(other.slice(0, 40))}`,
 		);
 	if (stale !== undefined && typeof stale !== "string")
 		return badBody("stale is not a string");
-	// An app without a token at hand would turn its report into a forced refresh.
+	// An app that has lost its token must not force a refresh with its report.
 	if (stale?.trim() === "") return badBody("stale is empty");
 	// As a file or a pipe hands it over: with the end of the line.
 	return { stale: stale?.trim() };
 }
 
+/** `problem` may name a key, but quotes no value: that may be a token. */
 function badBody(problem: string): ControlAnswer {
 	return failure(400, {
 		code: "bad-body",
@@ -208,45 +324,48 @@ function badBody(problem: string): ControlAnswer {
 	});
 }
 
+/** What became of a refresh, for the client that asked for it. */
 function answerFor(answer: RefreshAnswer): ControlAnswer {
 	if (answer.outcome === "failed") {
 		const { code, message, hint } = answer.error;
 		return failure(statusFor(code), { code, message, hint });
 	}
 	const { outcome, token } = answer;
-	return { status: 200, content: { outcome, ...inFileTerms(token) } };
+	return { status: 200, content: { outcome, ...asInFile(token) } };
 }
 
-/** Under the names that the token file has. */
-function inFileTerms({ value, expiresAt }: Token) {
+/** With the keys and units of the token file. */
+function asInFile({ value, expiresAt }: Token) {
 	return { value, expire: Math.floor(expiresAt / 1000) };
 }
 
-/** The status for a failed refresh: who must act. */
+/** The HTTP status of a failed refresh, by who must act. */
 function statusFor(code: string): number {
-	// The caller, who asks too much.
+	// The client must ask less often.
 	if (/^(budget|force-limit|errcode 450(09|11))$/.test(code)) return 429;
-	// Nobody: it passes.
+	// It passes by itself: the client may ask again.
 	if (/^(stopping|lost|locked)$/.test(code)) return 503;
 	if (/timeout|^ETIMEDOUT$/i.test(code)) return 504;
-	// This server's disk.
+	// The operator must look at the disk of this server.
 	if (
 		/^(refused|EACCES|EBUSY|EDQUOT|EIO|EISDIR|EMFILE|ENFILE|ENOENT|ENOSPC|ENOTDIR|ENOTEMPTY|EPERM|EROFS)$/.test(
 			code,
 		)
 	)
 		return 500;
+	// WeChat refused, or the way to it is broken.
 	return 502;
 }
 
+/** 503 if a file holds no valid token: a load balancer or monitor needs no more. */
 function healthOf(accounts: readonly CredentialStatus[]): ControlAnswer {
-	const ill = accounts.filter(({ valid }) => !valid);
-	if (ill.length === 0)
+	const failing = accounts.filter(({ valid }) => !valid);
+	if (failing.length === 0)
 		return {
 			status: 200,
 			content: { status: "ok", accounts: accounts.length },
 		};
-	const reasons = ill
+	const reasons = failing
 		.slice(0, maxReasons)
 		.map(({ appid, state, file, lastError }) => ({
 			appid,
@@ -254,17 +373,18 @@ function healthOf(accounts: readonly CredentialStatus[]): ControlAnswer {
 			reason: `${file}: ${reasonWords[state]}`,
 			error: lastError,
 		}));
-	const sick: ControlFailure & { readonly reasons: unknown } = {
+	const content: ControlFailure & { readonly reasons: unknown } = {
 		code: "no-valid-token",
-		message: `${ill.length} of ${accounts.length} accounts have no valid token on disk`,
+		message: `${failing.length} of ${accounts.length} accounts have no valid token on disk`,
 		hint:
-			ill[0]?.lastError?.hint ??
-			"the daemon is at it: see GET /v1/accounts, or wxtokend status",
+			failing[0]?.lastError?.hint ??
+			"the daemon is fetching them: see GET /v1/accounts, or wxtokend status",
 		reasons,
 	};
-	return failure(503, sick);
+	return failure(503, content);
 }
 
+/** In the middle of a sentence about the token file. */
 const reasonWords: Readonly<Record<CredentialStatus["state"], string>> = {
 	valid: "holds a valid token",
 	failing: "holds a valid token",
@@ -273,6 +393,7 @@ const reasonWords: Readonly<Record<CredentialStatus["state"], string>> = {
 	unusable: "it is not what was published",
 };
 
+/** As `map`, but it lets sockets and timers have their turn. */
 async function inSlices<T, R>(
 	items: Iterable<T>,
 	make: (item: T) => R,
@@ -286,8 +407,8 @@ async function inSlices<T, R>(
 	return made;
 }
 
-/** One at a time; who asks meanwhile gets its result. */
-function shared<T>(make: () => Promise<T>): () => Promise<T> {
+/** Calls that come while another one runs share its result. */
+function sharedWhileRunning<T>(make: () => Promise<T>): () => Promise<T> {
 	let making: Promise<T> | undefined;
 	return () => {
 		making ??= make().finally(() => {
@@ -297,7 +418,7 @@ function shared<T>(make: () => Promise<T>): () => Promise<T> {
 	};
 }
 
-/** Undefined after `timeoutMs`. */
+/** What the promise gives; undefined after `timeoutMs`, while it goes on. */
 async function within<T>(
 	timeoutMs: number,
 	promise: Promise<T>,
@@ -316,16 +437,10 @@ async function within<T>(
 function stillWaiting(appid: string): ControlAnswer {
 	return failure(504, {
 		code: "still-waiting",
-		message: `could not wait any longer for the refresh of ${appid}: it waits for its cooldown or for another process`,
-		hint: "it is done all the same: read the token file, or GET /v1/accounts says when",
+		message: `could not wait any longer for the refresh of ${appid}: its cooldown or another process still holds it up`,
+		hint: "the refresh goes on: read the token file later; GET /v1/accounts says when it is tried",
 	});
 }
-
-const isStopping = failure(503, {
-	code: "stopping",
-	message: "could not refresh: wxtokend is stopping",
-	hint: "ask again when it is back",
-});
 
 const unknownPath = failure(404, {
 	code: "unknown-path",
@@ -333,6 +448,7 @@ const unknownPath = failure(404, {
 	hint: seeRoutes,
 });
 
+/** Quotes only the beginning of what the client sent. */
 function unknownAccount(appid: string): ControlAnswer {
 	return failure(404, {
 		code: "unknown-account",
@@ -341,13 +457,22 @@ function unknownAccount(appid: string): ControlAnswer {
 	});
 }
 
+function unknownCredential(file: string): ControlAnswer {
+	return failure(404, {
+		code: "unknown-credential",
+		message: `there is no credential with this file: ${JSON.stringify(file.slice(0, 200))}`,
+		hint: "GET /v1/credentials lists them; a new one comes with a reload (SIGHUP)",
+	});
+}
+
+/** HTTP demands the header Allow with a 405. */
 function wrongMethod(allowed: readonly string[]): ControlAnswer {
 	const all = allowed.includes("GET") ? [...allowed, "HEAD"] : allowed;
 	return failure(
 		405,
 		{
 			code: "method-not-allowed",
-			message: "this path does not know the method",
+			message: "this path does not take the method",
 			hint: `use ${allowed.join(" or ")}`,
 		},
 		{ Allow: all.join(", ") },

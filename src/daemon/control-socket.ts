@@ -1,11 +1,11 @@
 /**
- * The control socket as a file: how it comes into its place, and leaves it.
+ * The control socket as a file: how it gets to its path, and is removed.
  *
  * Promised: a socket at the path has its final mode and group from its first
- * instant there, and answers from then on. One that a dead process left is
- * replaced; a living one never is, also when several daemons start at the same
- * moment, because all of this happens under a lock. Anything that is no socket
- * is left alone.
+ * instant there, and answers from then on. The socket of a dead process is replaced.
+ * That of a living process never is, also when several daemons start at the same
+ * moment, because all of this happens under a lock. A file that is no socket is left
+ * alone.
  */
 import fs from "node:fs";
 import type { Server } from "node:net";
@@ -23,21 +23,23 @@ import {
 } from "../store/output-directory.ts";
 import { storeError } from "../store/store-error.ts";
 
-export interface SocketPlace {
+/** Where a control socket is wanted. */
+export interface SocketLocation {
 	/** Absolute. */
 	readonly path: string;
 	/** Undefined leaves the group to the directory, as with token files. */
 	readonly gid: number | undefined;
 }
 
-/** A socket that is ours, as long as this file lies at its path. */
-export interface PlacedSocket {
+/** A socket that this process has opened. Another file at its path is not ours. */
+export interface OpenSocket {
 	readonly path: string;
 	readonly device: number;
 	readonly inode: number;
 }
 
-export interface PlacingParts {
+/** For the lock under which a socket is opened. */
+export interface SocketParts {
 	readonly self: ProcessName;
 	readonly clock: Clock;
 }
@@ -45,34 +47,34 @@ export interface PlacingParts {
 /** `sockaddr_un` has 108 bytes, one of them for the NUL at the end. */
 const maxSocketPathBytes = 107;
 
-/** How many may wait to be accepted; the kernel caps it at `net.core.somaxconn`. */
+/** Clients that may wait to be accepted; the kernel caps it at `net.core.somaxconn`. */
 const backlog = 2048;
 
 /**
- * Makes `server` listen at the place. "taken": a living process has its socket
+ * Makes `server` listen at the location. "taken": a living process has its socket
  * there. Throws `StoreError`; then the server does not listen.
  */
-export async function placeSocket(
+export async function openSocket(
 	server: Server,
-	place: SocketPlace,
-	parts: PlacingParts,
-): Promise<PlacedSocket | "taken"> {
-	refuseUnfitFolder(place.path);
-	const lock = await lockPlace(place.path, parts);
+	location: SocketLocation,
+	parts: SocketParts,
+): Promise<OpenSocket | "taken"> {
+	refuseUnfitFolder(location.path);
+	const lock = await lockSocket(location.path, parts);
 	if (lock === undefined) return "taken";
 	try {
-		if (await isTaken(place.path)) return "taken";
-		sweepPrivateDirectories(dirname(place.path), parts.clock.now());
-		return await listenPrivately(server, place, () => {
-			if (!lock.isHeld()) throw lost(place.path);
+		if (await isTaken(location.path)) return "taken";
+		sweepPrivateDirectories(dirname(location.path), parts.clock.now());
+		return await listenPrivately(server, location, () => {
+			if (!lock.isHeld()) throw lost(location.path);
 		});
 	} finally {
 		await lock.release();
 	}
 }
 
-/** Throws `StoreError` if a socket could not be placed there. */
-export function probePlace(path: string): void {
+/** For `wxtokend check`: throws `StoreError` if no socket could be opened at the path. */
+export function probeSocketPath(path: string): void {
 	refuseUnfitFolder(path);
 	isSocket(path);
 	const hidden = makePrivateDirectory(path);
@@ -83,17 +85,18 @@ export function probePlace(path: string): void {
 	}
 }
 
-/** Whether the socket's file is still the one that we put there. */
-export function isOurs({ path, device, inode }: PlacedSocket): boolean {
+/** Whether the socket's file is still at its path. Cheap: one system call. */
+export function isOurs({ path, device, inode }: OpenSocket): boolean {
 	const found = lstat(path);
 	return found?.dev === device && found.ino === inode;
 }
 
 /**
- * Takes the socket's file away if it is ours. Call it while the server still
- * listens: nobody replaces a socket that answers, so it cannot be another's.
+ * Removes the socket's file if it is ours. Call it while the server still listens: no
+ * other daemon replaces a socket that answers, so between the look and the removal the
+ * file stays ours. Throws `StoreError`.
  */
-export function removeSocket(socket: PlacedSocket): void {
+export function removeSocket(socket: OpenSocket): void {
 	if (!isOurs(socket)) return;
 	try {
 		fs.unlinkSync(socket.path);
@@ -103,13 +106,13 @@ export function removeSocket(socket: PlacedSocket): void {
 	}
 }
 
-/** Who holds this lock opens a socket right now: a matter of milliseconds. */
-const lockPatienceMs = 2_000;
+/** The holder of this lock is opening a socket, which takes milliseconds. */
+const lockTimeoutMs = 2_000;
 const lockStaleMs = 5_000;
 
-async function lockPlace(
+async function lockSocket(
 	path: string,
-	{ self, clock }: PlacingParts,
+	{ self, clock }: SocketParts,
 ): Promise<HeldLock | undefined> {
 	const tryLock = createLock({
 		path: `${path}.lock`,
@@ -119,7 +122,7 @@ async function lockPlace(
 		lastIntent: () => undefined,
 		trusts: createOutputDirectory(dirname(path)).trusts,
 	});
-	const giveUpAt = clock.monotonic() + lockPatienceMs;
+	const giveUpAt = clock.monotonic() + lockTimeoutMs;
 	for (;;) {
 		const lock = await tryLock();
 		if (lock !== undefined || clock.monotonic() >= giveUpAt) return lock;
@@ -145,7 +148,7 @@ async function isTaken(path: string): Promise<boolean> {
 	return isSocket(path) && answers(path);
 }
 
-/** False if nothing is there. Throws `StoreError` if it is none of a keeper's. */
+/** False if nothing is there. Throws `StoreError` if it is not a socket of a keeper. */
 function isSocket(path: string): boolean {
 	const found = lstat(path);
 	if (found === undefined) return false;
@@ -159,7 +162,7 @@ function isSocket(path: string): boolean {
 	);
 }
 
-/** Only a refused connection says that nobody listens any more. */
+/** Whether a process listens there. Only a refused connection shows that none does. */
 function answers(path: string): Promise<boolean> {
 	return new Promise((resolve, reject) => {
 		const connection = connect(path);
@@ -170,7 +173,7 @@ function answers(path: string): Promise<boolean> {
 		connection.once("error", (error) => {
 			const errno = errnoOf(error);
 			if (errno === "ECONNREFUSED" || errno === "ENOENT") resolve(false);
-			// So many wait to be accepted that no more fit: it lives.
+			// Too many clients wait to be accepted, so there is a process that accepts.
 			else if (errno === "EAGAIN") resolve(true);
 			else reject(storeError("look at the control socket", path, error));
 		});
@@ -178,14 +181,15 @@ function answers(path: string): Promise<boolean> {
 }
 
 /**
- * Binding creates the file with rights that only chmod and chown set right. So
- * it happens in a directory that nobody else can enter.
+ * Binding creates the file with a mode and group that must be changed afterwards.
+ * Until then no other user may connect. So it happens in a directory that only this
+ * user can enter, and the file is renamed to its path when it is ready.
  */
 async function listenPrivately(
 	server: Server,
-	{ path, gid }: SocketPlace,
+	{ path, gid }: SocketLocation,
 	mustBeHeld: () => void,
-): Promise<PlacedSocket> {
+): Promise<OpenSocket> {
 	let hidden: string | undefined;
 	try {
 		hidden = makePrivateDirectory(path);
@@ -212,19 +216,19 @@ async function listenPrivately(
 function lost(path: string): StoreError {
 	return new StoreError(
 		"lost",
-		`could not open the control socket ${path}: this process stood still for so long that another one took over`,
-		"nothing to do: it is tried again",
+		`could not open the control socket ${path}: this process was suspended for so long that another one may have taken over`,
+		"nothing to do: the daemon tries again",
 	);
 }
 
-/** Not longer than the default name of the socket, as paths are limited. */
+/** The whole name is shorter than `control.sock`, because a socket's path is limited. */
 const privatePrefix = ".cs";
 
 function refuseLongPath(path: string): void {
 	if (Buffer.byteLength(path) <= maxSocketPathBytes) return;
 	throw new StoreError(
 		"refused",
-		`could not open the control socket: ${path}, where it is made ready, is longer than the ${maxSocketPathBytes} bytes that a Unix socket's path may have`,
+		`could not open the control socket: it is prepared at ${path}, and the path of a Unix socket may have ${maxSocketPathBytes} bytes at most`,
 		"set `directory` or `socket` to a shorter path",
 	);
 }
@@ -239,7 +243,7 @@ function listen(server: Server, path: string): Promise<void> {
 	});
 }
 
-/** Older ones were left by processes that were killed while they opened a socket. */
+/** An older private directory was left by a process that was killed in the middle. */
 const abandonedAfterMs = 60_000;
 
 function sweepPrivateDirectories(directory: string, now: number): void {
@@ -269,8 +273,8 @@ function removePrivateDirectory(hidden: string): void {
 		fs.rmSync(join(hidden, "s"), { force: true });
 		fs.rmdirSync(hidden);
 	} catch {
-		// It holds nothing of worth, and does not stand in the way: it is tried
-		// again the next time that a socket is opened.
+		// It holds nothing that matters and hinders nothing. It is swept when a socket
+		// is opened the next time.
 	}
 }
 

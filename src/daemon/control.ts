@@ -1,183 +1,234 @@
 /**
- * The control socket's life: opened at its place, followed through reloads,
- * looked after at each tick, taken away at the end. Whatever goes wrong with it
- * is a warning: the keepers work without it.
+ * The control socket over the daemon's life: opened at its location, moved by
+ * reloads, checked at each tick, removed at the end. A failure is only a warning,
+ * because the keepers work without the socket.
  */
 import { readFileSync } from "node:fs";
 import type { Server } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { errnoOf, StoreError } from "../core/errors.ts";
 import type { Log } from "../core/ports.ts";
-import { createFace } from "./control-http.ts";
+import { createControlServer } from "./control-http.ts";
 import { type AnswerParts, createAnswers } from "./control-routes.ts";
 import {
 	isOurs,
-	type PlacedSocket,
-	type PlacingParts,
-	placeSocket,
+	type OpenSocket,
+	openSocket,
 	removeSocket,
-	type SocketPlace,
+	type SocketLocation,
+	type SocketParts,
 } from "./control-socket.ts";
 
-export interface ControlParts extends AnswerParts, PlacingParts {
-	readonly log: Log;
-}
-
+/** The control socket of a daemon. */
 export interface Control {
-	/** From now on the socket belongs there; undefined: nowhere. Never throws. */
-	follow(place: SocketPlace | undefined): Promise<void>;
 	/**
-	 * Opens the socket if it is not in its place: it was deleted, or the process
-	 * that had it is gone. Cheap, for each tick.
+	 * Moves the socket there, or closes it (undefined). Resolves when that is done or
+	 * has failed; failures are logged.
 	 */
-	tend(): void;
+	moveTo(location: SocketLocation | undefined): Promise<void>;
 	/**
-	 * Takes the socket away; who is connected still gets an answer. Resolves when
-	 * all have theirs, or shortly after `settled`.
+	 * Opens the socket again if its file was deleted, or if it could not be opened
+	 * before. Cheap, for each tick.
+	 */
+	keepOpen(): void;
+	/**
+	 * Removes the socket. Requests that are connected still get an answer. Resolves
+	 * when all have theirs, or shortly after `settled`.
 	 */
 	stop(settled: Promise<unknown>): Promise<void>;
 }
 
-/** How often a socket that could not be opened is tried again. */
+/** How long a socket that could not be opened is left before the next try. */
 const retryMs = 5_000;
 
-/** For answers on their way to clients, once nothing is under way any more. */
+/** How long answers may be on their way to clients once all refreshes are over. */
 const drainTimeoutMs = 250;
 
-export function createControl(parts: ControlParts): Control {
+/** A server and its file. */
+interface Open {
+	readonly server: Server;
+	readonly socket: OpenSocket;
+}
+
+/** The socket is closed until the first `moveTo`. */
+export function createControl(
+	parts: AnswerParts & SocketParts & { readonly log: Log },
+): Control {
 	const { log, clock } = parts;
 	const answer = createAnswers(parts);
-	let place: SocketPlace | undefined;
-	let open:
-		| { readonly server: Server; readonly socket: PlacedSocket }
-		| undefined;
+	const stopped = new AbortController();
+	const changes = createChangeLog();
+	const inTurn = createQueue((error) => logFailure(error, log, changes));
+	const draining = createDraining();
+	let wanted: SocketLocation | undefined;
+	let open: Open | undefined;
 	let triedAt = Number.NEGATIVE_INFINITY;
-	let lastTold = "";
-	/** Given up, but with connections that still wait for an answer. */
-	const ending = new Map<Server, Promise<void>>();
-	/** Opening and closing happen one after the other. */
-	let turn: Promise<void> = Promise.resolve();
-	let stopped = false;
 
-	const inTurn = (step: () => Promise<void>): Promise<void> => {
-		turn = turn.then(step).catch(tell);
-		return turn;
-	};
+	const isInPlace = () => open !== undefined && isOurs(open.socket);
 
-	const ensure = async (): Promise<void> => {
-		if (place === undefined || stopped || isInPlace()) return;
-		leave();
+	const ensureOpen = async (): Promise<void> => {
+		if (wanted === undefined || stopped.signal.aborted || isInPlace()) return;
+		close();
 		triedAt = clock.monotonic();
-		const server = createFace({
+		const { path } = wanted;
+		const server = createControlServer({
 			answer,
-			connections: affordableConnections(),
-			onBug: (error) =>
-				log.error(
-					{ event: "control.failed", stack: stackOf(error) },
-					"a request could not be answered: this is a bug, please report it",
-				),
+			maxConnections: affordableConnections(),
+			onBug: (error) => logBug(error, log),
 		});
-		const { path } = place;
-		const socket = await placeSocket(server, place, parts);
+		const socket = await openSocket(server, wanted, parts);
 		if (socket === "taken") {
-			tellOnce(`taken ${path}`, () =>
-				log.warn(
-					{
-						event: "control.taken",
-						path,
-						hint: "one daemon for each directory is enough; or give this one another `socket`",
-					},
-					"another daemon has the control socket; this one runs without",
-				),
-			);
+			changes.log(`taken ${path}`, () => logTaken(path, log));
 			return;
 		}
-		// Such as no more files to accept a client with: it concerns that client.
-		server.on("error", (error) =>
-			log.debug(
-				{ event: "control.refused", code: errnoOf(error) },
-				"a client could not be accepted",
-			),
-		);
+		server.on("error", (error) => logRefusedClient(error, log));
 		open = { server, socket };
-		tellOnce(`open ${path}`, () =>
+		changes.log(`open ${path}`, () =>
 			log.info({ event: "control.opened", path }, "the control socket is open"),
 		);
 	};
 
-	const isInPlace = () => open !== undefined && isOurs(open.socket);
-
-	/** Gives up the present socket, if any; its connections live on. */
-	const leave = () => {
-		const left = open;
+	/** Takes no more clients; those that are connected get their answers. */
+	const close = () => {
+		const former = open;
 		open = undefined;
-		if (left === undefined) return;
+		if (former === undefined) return;
 		try {
-			removeSocket(left.socket);
+			removeSocket(former.socket);
 		} finally {
-			ending.set(left.server, closing(left.server));
+			draining.add(former.server);
 		}
 	};
 
-	const closing = (server: Server) =>
-		new Promise<void>((resolve) => {
-			server.close(() => {
-				ending.delete(server);
-				resolve();
-			});
-		});
-
-	const tell = (error: unknown) => {
-		if (!(error instanceof StoreError)) throw error;
-		const { message, code, hint } = error;
-		tellOnce(message, () =>
-			log.warn(
-				{ event: "control.unavailable", code, hint },
-				`${message}; the daemon runs without it`,
-			),
-		);
-	};
-
-	const tellOnce = (what: string, say: () => void) => {
-		if (lastTold !== what) say();
-		lastTold = what;
-	};
-
 	return {
-		follow: (wanted) =>
+		moveTo: (location) =>
 			inTurn(async () => {
-				if (place?.path !== wanted?.path || place?.gid !== wanted?.gid) leave();
-				place = wanted;
-				await ensure();
+				const isSame =
+					wanted?.path === location?.path && wanted?.gid === location?.gid;
+				if (!isSame) close();
+				wanted = location;
+				await ensureOpen();
 			}),
-		tend: () => {
+		keepOpen: () => {
 			const isGone = open !== undefined && !isInPlace();
-			if (isGone) lastTold = "";
+			// Its file was deleted: that it is open again is worth a line.
+			if (isGone) changes.forget();
 			const isTooSoon = clock.monotonic() - triedAt < retryMs;
-			if (stopped || (isTooSoon && !isGone)) return;
+			if (stopped.signal.aborted || (isTooSoon && !isGone)) return;
 			triedAt = clock.monotonic();
-			void inTurn(ensure);
+			void inTurn(ensureOpen);
 		},
 		stop: async (settled) => {
-			stopped = true;
+			stopped.abort();
 			await inTurn(async () => {
-				leave();
+				close();
 				await settled;
-				await Promise.race([
-					Promise.all(ending.values()),
-					sleep(drainTimeoutMs),
-				]);
-				for (const server of ending.keys()) server.closeAllConnections();
+				await draining.end(drainTimeoutMs);
 			});
 		},
 	};
 }
 
-const mostConnections = 2_048;
+/** Logs what is the same as the last time only once. */
+interface ChangeLog {
+	/** Calls `write` unless `what` is the same as in the last call. */
+	log(what: string, write: () => void): void;
+	/** The next call writes in any case. */
+	forget(): void;
+}
+
+function createChangeLog(): ChangeLog {
+	let last = "";
+	return {
+		log: (what, write) => {
+			if (last !== what) write();
+			last = what;
+		},
+		forget: () => {
+			last = "";
+		},
+	};
+}
 
 /**
- * Clients must not use up the files that the process may have open: keepers
- * need some to publish.
+ * Runs steps one after the other: while a socket is being opened, nothing else may
+ * move or close it. After a step that fails the next one runs all the same.
+ */
+function createQueue(
+	onError: (error: unknown) => void,
+): (step: () => Promise<void>) => Promise<void> {
+	let turn: Promise<void> = Promise.resolve();
+	return (step) => {
+		turn = turn.then(step).catch(onError);
+		return turn;
+	};
+}
+
+/** Servers that take no more clients, until their last answer is sent. */
+function createDraining() {
+	const servers = new Map<Server, Promise<void>>();
+	return {
+		add: (server: Server) => {
+			const ended = new Promise<void>((resolve) => {
+				server.close(() => {
+					servers.delete(server);
+					resolve();
+				});
+			});
+			servers.set(server, ended);
+		},
+		/** Waits for the answers, up to `timeoutMs`; then breaks the connections. */
+		end: async (timeoutMs: number) => {
+			await Promise.race([Promise.all(servers.values()), sleep(timeoutMs)]);
+			for (const server of servers.keys()) server.closeAllConnections();
+		},
+	};
+}
+
+/** Logs a `StoreError`, and throws anything else. */
+function logFailure(error: unknown, log: Log, changes: ChangeLog): void {
+	if (!(error instanceof StoreError)) throw error;
+	const { message, code, hint } = error;
+	changes.log(message, () =>
+		log.warn(
+			{ event: "control.unavailable", code, hint },
+			`${message}; the daemon runs without it`,
+		),
+	);
+}
+
+function logTaken(path: string, log: Log): void {
+	log.warn(
+		{
+			event: "control.taken",
+			path,
+			hint: "run one daemon for each directory, or give this one another `socket`",
+		},
+		"another daemon has the control socket; this one runs without",
+	);
+}
+
+/** For example, no file descriptor is left for it. The other clients are served. */
+function logRefusedClient(error: Error, log: Log): void {
+	log.debug(
+		{ event: "control.refused", code: errnoOf(error) },
+		"a client could not be accepted",
+	);
+}
+
+function logBug(error: unknown, log: Log): void {
+	const stack = String(error instanceof Error ? error.stack : error);
+	log.error(
+		{ event: "control.failed", stack },
+		"a request could not be answered: this is a bug, please report it",
+	);
+}
+
+const maxConnections = 2_048;
+
+/**
+ * Half of the files that the process may have open, so that keepers can still open
+ * the files that they publish.
  */
 function affordableConnections(): number {
 	let limit = Number.NaN;
@@ -188,10 +239,6 @@ function affordableConnections(): number {
 		// Not Linux: there Node.js has raised the limit far above this.
 	}
 	return Number.isNaN(limit)
-		? mostConnections
-		: Math.min(mostConnections, Math.max(16, Math.floor(limit / 2)));
-}
-
-function stackOf(error: unknown): string {
-	return String(error instanceof Error ? error.stack : error);
+		? maxConnections
+		: Math.min(maxConnections, Math.max(16, Math.floor(limit / 2)));
 }

@@ -1,5 +1,6 @@
-/** From an entry of the configuration to the credential that is kept. */
+/** From an account of the configuration to the credentials that are kept for it. */
 import type { Account } from "../config/config.ts";
+import { type TicketName, ticketFile } from "../config/lookup.ts";
 import type { Credential, KindName } from "../core/credential.ts";
 
 const kindOf: Readonly<Record<Account["interface"], KindName>> = {
@@ -7,19 +8,54 @@ const kindOf: Readonly<Record<Account["interface"], KindName>> = {
 	stable: "stable_access_token",
 };
 
+const ticketKindOf: Readonly<Record<TicketName, KindName>> = {
+	jsapi: "jsapi_ticket",
+	wx_card: "wx_card_ticket",
+	sdk: "sdk_ticket",
+};
+
 /** The access token of an account. */
 export function credentialOf(account: Account): Credential {
-	const { appid, file, refreshBeforeMs, cooldownMs, budget, timeoutMs } =
-		account;
+	const { appid, file, formats } = account;
 	return {
 		id: file,
 		kind: kindOf[account.interface],
 		appid,
 		file,
+		formats,
 		source: sourceOf(account),
 		needs: nothing,
-		limits: { refreshBeforeMs, cooldownMs, budget, timeoutMs },
+		limits: limitsOf(account),
 	};
+}
+
+/** A ticket of an account, which hangs on its access token. */
+export function ticketOf(account: Account, ticket: TicketName): Credential {
+	const { appid, file: parent, formats } = account;
+	const file = ticketFile(ticket, appid);
+	return {
+		id: file,
+		kind: ticketKindOf[ticket],
+		appid,
+		file,
+		formats,
+		source: sourceOf(account),
+		needs: [parent],
+		limits: limitsOf(account),
+	};
+}
+
+/** All that is kept for an account: its access token, then its tickets. */
+export function credentialsOf(account: Account): readonly Credential[] {
+	return [
+		credentialOf(account),
+		...account.tickets.map((ticket) => ticketOf(account, ticket)),
+	];
+}
+
+function limitsOf(account: Account): Credential["limits"] {
+	const { refreshBeforeMs, cooldownMs, budget, timeoutMs } = account;
+	return { refreshBeforeMs, cooldownMs, budget, timeoutMs };
 }
 
 /**
@@ -32,5 +68,5 @@ function sourceOf({ appid, baseUrls: [first = ""] }: Account): string {
 	return `${appid} from ${server}`;
 }
 
-/** One for all: ten thousand accounts have it. */
+/** One array for all credentials: ten thousand empty ones would take memory. */
 const nothing: readonly string[] = [];

@@ -1,4 +1,7 @@
-/** What is logged of the keepers' events: each fact once, when it changes. */
+/**
+ * What is logged of the keepers' events. A failure that lasts is one line when it
+ * begins, and not one for each attempt; what a person must act on is an error.
+ */
 import type { Clock } from "../core/clock.ts";
 import {
 	type Credential,
@@ -17,56 +20,75 @@ type EventOf<Kind extends KeeperEvent["kind"]> = Extract<
 	{ readonly kind: Kind }
 >;
 
-/** What was said of a credential, and is not to be said again soon. */
-interface Said {
+/** Events that are logged each time that they happen. */
+type PlainEvent = EventOf<
+	| "adopted"
+	| "repaired"
+	| "refreshed"
+	| "shared"
+	| "expired"
+	| "lock-lost"
+	| "probed"
+>;
+
+/** What was logged of a credential, and is not to be logged again soon. */
+interface Logged {
 	/** The code of the last failure; "" after a success. */
 	failure: string;
+	/** When `token.overwritten` was logged, epoch ms. */
 	overwrittenAt: number | undefined;
+	/** When the budget was last exceeded, epoch ms. */
 	exceededAt: number | undefined;
-	/** After `exceededAt`, ms. */
+	/** How long after `exceededAt` that is not logged again. */
 	exceededForMs: number;
 }
 
 const dayMs = 86_400_000;
 
-/** Logs the events of all keepers. Of credentials that work nothing is remembered. */
+/**
+ * Logs the events of all keepers. It remembers only the credentials that something
+ * is wrong with: of ten thousand others there is nothing to remember.
+ */
 export function createEventLog(
 	log: Log,
 	clock: Clock,
 ): (credential: Credential, event: KeeperEvent) => void {
-	const said = new Map<CredentialId, Said>();
+	const loggedOf = new Map<CredentialId, Logged>();
 
-	const saidOf = ({ id }: Credential): Said => {
-		const known = said.get(id);
+	// Made at the first failure, see `forgetFailure` for its end.
+	const rememberedOf = ({ id }: Credential): Logged => {
+		const known = loggedOf.get(id);
 		if (known !== undefined) return known;
-		const blank: Said = {
+		const blank: Logged = {
 			failure: "",
 			overwrittenAt: undefined,
 			exceededAt: undefined,
 			exceededForMs: usualLifetimeMs,
 		};
-		said.set(id, blank);
+		loggedOf.set(id, blank);
 		return blank;
 	};
 
 	const isRecent = (at: number | undefined, ms: number) =>
 		at !== undefined && clock.now() - at < ms;
 
+	// What is said once a day, or once a lifetime, outlives a success in between.
 	const forgetFailure = ({ id }: Credential) => {
-		const known = said.get(id);
+		const known = loggedOf.get(id);
 		if (known === undefined) return;
 		known.failure = "";
 		if (
 			!isRecent(known.exceededAt, known.exceededForMs) &&
 			!isRecent(known.overwrittenAt, dayMs)
 		)
-			said.delete(id);
+			loggedOf.delete(id);
 	};
 
 	const failed = (credential: Credential, event: EventOf<"failed">) => {
-		const known = saidOf(credential);
+		const known = rememberedOf(credential);
 		const { error, isAsked } = event;
-		// One line per change, and per signal; the same again is for level debug.
+		// The same failure again is only for level debug, unless a person asked for
+		// the refresh and waits for its end.
 		const isNews = known.failure !== error.code || isAsked;
 		const level = !isNews
 			? "debug"
@@ -81,8 +103,9 @@ export function createEventLog(
 		credential: Credential,
 		{ until, lifetimeMs }: EventOf<"budget-exceeded">,
 	) => {
-		const known = saidOf(credential);
-		// It may last for days, with successes in between.
+		const known = rememberedOf(credential);
+		// A budget can be exceeded for days, with successful refreshes in between. One
+		// line for each token lifetime is enough.
 		if (!isRecent(known.exceededAt, known.exceededForMs))
 			log.warn(
 				{
@@ -101,7 +124,7 @@ export function createEventLog(
 		credential: Credential,
 		{ deaths }: EventOf<"overwritten">,
 	) => {
-		const known = saidOf(credential);
+		const known = rememberedOf(credential);
 		if (isRecent(known.overwrittenAt, dayMs)) return;
 		known.overwrittenAt = clock.now();
 		log.error(
@@ -115,6 +138,7 @@ export function createEventLog(
 		);
 	};
 
+	// Every kind of event is listed, so that a new one cannot be forgotten.
 	return (credential, event) => {
 		switch (event.kind) {
 			case "repaired":
@@ -140,7 +164,7 @@ export function createEventLog(
 				break;
 			case "asked":
 			case "forced":
-			case "lock-busy": // Of interest to metrics only.
+			case "lock-busy": // Only the metrics need these.
 				break;
 			default:
 				event satisfies never;
@@ -148,91 +172,110 @@ export function createEventLog(
 	};
 }
 
-/** Events that are logged each time. */
-function logPlain(
-	log: Log,
-	credential: Credential,
-	event: EventOf<
-		| "adopted"
-		| "repaired"
-		| "refreshed"
-		| "shared"
-		| "expired"
-		| "lock-lost"
-		| "probed"
-	>,
-): void {
+function logPlain(log: Log, credential: Credential, event: PlainEvent): void {
+	const { level, message, fields } = plainLine(event, credential);
 	const { appid } = credential;
-	const describe = (known: KnownToken) => ({
-		appid,
-		...describeToken(known, credential),
-	});
+	log[level]({ event: eventName(event), appid, ...fields }, message);
+}
+
+/** The name of the log event, which operators and their alerts know. */
+function eventName(event: PlainEvent): string {
 	switch (event.kind) {
 		case "adopted":
-			log.info(
-				{ event: "token.adopted", ...describe(event.current) },
-				"took over the valid token on disk",
-			);
-			break;
+			return "token.adopted";
 		case "repaired":
-			log.warn(
-				{
-					event: "file.repaired",
-					...describe(event.current),
-					found: whatIsWrong(event.found, event.current),
-				},
-				"the token file did not hold the current token; now it does, without a call to WeChat",
-			);
-			break;
-		case "refreshed": {
-			const { current, isSame, reason, replaces, afterFailures } = event;
-			log.info(
-				{
-					event: isSame ? "token.confirmed" : "token.refreshed",
-					appid,
-					reason,
-					...describeToken(current, credential),
-					replaces: isSame ? undefined : replaces,
-					afterFailures,
-				},
-				isSame ? "WeChat still gives the same token" : "a new token is on disk",
-			);
-			break;
-		}
+			return "file.repaired";
+		case "refreshed":
+			return event.isSame ? "token.confirmed" : "token.refreshed";
 		case "shared":
-			log.info(
-				{ event: "refresh.shared", ...describe(event.current) },
-				"another refresh of the same moment answers this one, too",
-			);
-			break;
+			return "refresh.shared";
 		case "expired":
-			log.error(
-				{ event: "token.expired", ...describe(event.current) },
-				"the token has ended, and there is no new one: apps fail until there is",
-			);
-			break;
+			return "token.expired";
 		case "lock-lost":
-			log.warn(
-				{ event: "lock.lost", appid, hint: event.error.hint },
-				event.error.message,
-			);
-			break;
+			return "lock.lost";
 		case "probed":
-			log.info(
-				{
-					event: "token.probed",
-					appid,
-					token: event.current.id,
-					verdict: event.result,
-				},
-				"an app reported the token as refused, so it was tried",
-			);
-			break;
+			return "token.probed";
 		default:
-			event satisfies never;
+			return event satisfies never;
 	}
 }
 
+/** A line of the log, but for the event's name and the appid. */
+interface PlainLine {
+	readonly level: keyof Log;
+	readonly message: string;
+	readonly fields: Readonly<Record<string, unknown>>;
+}
+
+/** Level and words of an event; the fields never hold a token, only its id. */
+function plainLine(event: PlainEvent, credential: Credential): PlainLine {
+	switch (event.kind) {
+		case "adopted":
+			return {
+				level: "info",
+				message: "took over the valid token on disk",
+				fields: describeToken(event.current, credential),
+			};
+		case "repaired":
+			return {
+				level: "warn",
+				message:
+					"the token file did not hold the current token; now it does, without a call to WeChat",
+				fields: {
+					...describeToken(event.current, credential),
+					found: whatIsWrong(event.found, event.current),
+				},
+			};
+		case "refreshed":
+			return refreshedLine(event, credential);
+		case "shared":
+			return {
+				level: "info",
+				message: "another refresh at the same time answers this request, too",
+				fields: describeToken(event.current, credential),
+			};
+		case "expired":
+			return {
+				level: "error",
+				message:
+					"the token has ended, and there is no new one: apps fail until there is",
+				fields: describeToken(event.current, credential),
+			};
+		case "lock-lost": {
+			const { message, hint } = event.error;
+			return { level: "warn", message, fields: { hint } };
+		}
+		case "probed":
+			return {
+				level: "info",
+				message: "an app reported the token as refused, so WeChat was asked",
+				fields: { token: event.current.id, verdict: event.result },
+			};
+		default:
+			return event satisfies never;
+	}
+}
+
+/** `isSame`: the stable interface gives the same token until its last minutes. */
+function refreshedLine(
+	{ current, isSame, reason, replaces, afterFailures }: EventOf<"refreshed">,
+	credential: Credential,
+): PlainLine {
+	return {
+		level: "info",
+		message: isSame
+			? "WeChat still gives the same token"
+			: "a new token is on disk",
+		fields: {
+			reason,
+			...describeToken(current, credential),
+			replaces: isSame ? undefined : replaces,
+			afterFailures,
+		},
+	};
+}
+
+/** What a person needs to find the cause, and when the next attempt is made. */
 function failureFields(
 	credential: Credential,
 	{ error, failure, notBefore, current }: EventOf<"failed">,
@@ -251,7 +294,7 @@ function failureFields(
 	};
 }
 
-/** Instants as dates: they become text only if the line is written. */
+/** Instants as `Date`: most lines are not written, and making their text costs time. */
 function describeToken(known: KnownToken, credential: Credential) {
 	return {
 		token: known.id,
@@ -260,7 +303,7 @@ function describeToken(known: KnownToken, credential: Credential) {
 	};
 }
 
-/** Why the file had to be published again, in words. */
+/** Why the file had to be published again, in words; never a token. */
 function whatIsWrong(found: Reading, { token }: KnownToken): string {
 	switch (found.kind) {
 		case "absent":

@@ -1,3 +1,4 @@
+/** V8's memory: how large it may grow in a burst of work, and giving it back afterwards. */
 import {
 	getHeapSpaceStatistics,
 	getHeapStatistics,
@@ -6,21 +7,24 @@ import {
 import { runInNewContext } from "node:vm";
 
 /**
- * Keeps V8's new space, where objects begin, as small as it is. With a burst of
- * work it would grow to twice 16 MiB; among ten thousand refreshes most of that
- * is in use, and a collection of it stops the program for tens of milliseconds.
+ * Keeps V8's new space, where objects begin, as small as it is. In a burst of work
+ * it would grow to twice 16 MiB; with ten thousand refreshes most of that is in use,
+ * and collecting it stops the program for tens of milliseconds.
  */
 export function keepNewSpace(): void {
 	setFlagsFromString("--semi-space-growth-factor=1");
 }
 
 /**
- * Twice 8 MiB: with twice 4 a burst takes a tenth more of a processor, and with
- * twice 16 a collection takes five milliseconds for nothing.
+ * Twice 8 MiB. With twice 4 MiB a burst takes a tenth more of a processor; with
+ * twice 16 MiB a collection takes five milliseconds and gains nothing.
  */
 const maxNewSpaceBytes = 16 * 1024 * 1024;
 
-/** Lets it grow, if it is small; to be called again soon, or kept. */
+/**
+ * Lets the new space grow, unless it is large enough. V8 would go on doubling it, so
+ * call this again soon, or `keepNewSpace`.
+ */
 export function growNewSpace(): void {
 	const found = getHeapSpaceStatistics().find(
 		({ space_name }) => space_name === "new_space",
@@ -31,22 +35,22 @@ export function growNewSpace(): void {
 }
 
 /**
- * undici's parser is WebAssembly, and good enough as it is compiled at first: the
- * optimizing compiler would take 10 MB for it, which are never given back. Call it
- * before the first request.
+ * Stops V8 from optimizing WebAssembly. undici's parser is WebAssembly, and fast
+ * enough as it is compiled at first; the optimizing compiler would take 10 MB for
+ * it, which are never given back. Call it before the first request.
  */
 export function keepWasmSmall(): void {
 	setFlagsFromString("--liftoff-only");
 }
 
 /**
- * Gives back what a burst of work has left of the heap. By itself V8 would keep
- * it for as long as little happens: a hundred megabytes for a daemon at rest.
- * Takes some tens of milliseconds. True if V8 still keeps far more than it uses:
- * it frees at once, and gives back at some later collection.
+ * Gives back what a burst of work has left of the heap. By itself V8 keeps it as
+ * long as little happens: a hundred megabytes for an idle daemon. Takes some tens of
+ * milliseconds. True if V8 still holds far more than it uses: it has freed the memory
+ * and gives it back at a later collection.
  */
 export function collectGarbage(): boolean {
-	// The only way to ask for it from within.
+	// A program can ask for a collection only by this flag, which is set for a moment.
 	setFlagsFromString("--expose-gc");
 	const collect = runInNewContext("gc") as () => void;
 	setFlagsFromString("--no-expose-gc");

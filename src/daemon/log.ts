@@ -1,5 +1,7 @@
-/** Logs: pino, JSON lines to stderr, written synchronously so that the last words are not lost. */
-
+/**
+ * The log: JSON lines on stderr, made by pino. They are written synchronously, so
+ * that the lines before a crash are not lost.
+ */
 import { type DestinationStream, destination, pino } from "pino";
 import type { LogLevel } from "../core/log-level.ts";
 import type { Log } from "../core/ports.ts";
@@ -7,22 +9,24 @@ import { writesToJournal } from "./journal.ts";
 
 type LogCall = Log["info"];
 
+/** A log whose level a reload can change. */
 export interface AdjustableLog extends Log {
 	readonly fatal: LogCall;
+	/** What is less severe is left out from now on. */
 	setLevel(level: LogLevel): void;
 }
 
-export interface LogOptions {
+interface LogOptions {
 	readonly level: LogLevel;
-	/** A person reads along: plain lines instead of JSON. */
+	/** Plain lines for a person instead of JSON. */
 	readonly forTerminal: boolean;
-	/** Under systemd: `<3>` to `<7>` before each line, which journald takes as priority. */
+	/** `<2>` to `<7>` before each line, which systemd's journal takes as its priority. */
 	readonly forJournal: boolean;
 }
 
 function createLog(options: LogOptions): AdjustableLog {
 	const stderr = destination({ dest: 2, sync: true });
-	// Who listened is gone (a closed pipe): no reason to leave the tokens alone.
+	// stderr may be a pipe whose reader has ended. Tokens are renewed without a log.
 	stderr.on("error", () => {});
 	const output: DestinationStream = {
 		write: (line) => {
@@ -52,7 +56,10 @@ function createLog(options: LogOptions): AdjustableLog {
 	};
 }
 
-/** The last line of defence: whatever looks like a credential in a URL or JSON. */
+/**
+ * The text without what looks like a credential in a URL or in JSON. No line should
+ * hold one: this is the last defence, against mistakes of ours and of libraries.
+ */
 export function withoutSecrets(text: string): string {
 	return text.replace(
 		/\b(access_token|secret|appsecret|corpsecret)(=|\\?":\s*\\?")(?:[^&\s"\\]|\\.)+/gi,
@@ -60,6 +67,7 @@ export function withoutSecrets(text: string): string {
 	);
 }
 
+/** The numbers are those of syslog(3). */
 function priorityOf(line: string): string {
 	switch (/"level":"(\w+)"/.exec(line)?.[1]) {
 		case "fatal":
@@ -75,6 +83,7 @@ function priorityOf(line: string): string {
 	}
 }
 
+/** From pino's JSON line; for a terminal. */
 function plainLine(line: string): string {
 	const { level, time, msg, pid: _, event, ...rest } = JSON.parse(line);
 	const fields = Object.entries(rest)

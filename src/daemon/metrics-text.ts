@@ -1,16 +1,22 @@
 /** Prometheus' text format 0.0.4. */
+
+/** A metric, with the samples of all its labels. */
 export interface Family {
+	/** With the unit at its end, as Prometheus wants it. */
 	readonly name: string;
 	readonly type: "counter" | "gauge";
+	/** One sentence for a person. */
 	readonly help: string;
 }
 
+/** One value of a family. */
 export interface Sample {
+	/** Label → value, of any text; the labels of a sample must be its own. */
 	readonly labels: Readonly<Record<string, string>>;
 	readonly value: number;
 }
 
-/** Empty if there are no samples: a family without any says nothing. */
+/** HELP, TYPE and one line for each sample. Empty without samples: a name alone says nothing. */
 export function renderFamily(
 	{ name, type, help }: Family,
 	samples: readonly Sample[],
@@ -21,6 +27,7 @@ export function renderFamily(
 }
 
 function lineOf(name: string, { labels, value }: Sample): string {
+	// In a label a quote would end the value; in a help text it means nothing.
 	const pairs = Object.entries(labels).map(
 		([label, text]) => `${label}="${escaped(text).replaceAll('"', '\\"')}"`,
 	);

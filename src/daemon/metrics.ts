@@ -2,43 +2,40 @@
  * Metrics in Prometheus' text format 0.0.4: counters of what this process did,
  * and instants from the files, which all daemons of the directory share.
  */
-
 import type { Clock } from "../core/clock.ts";
 import type { Credential } from "../core/credential.ts";
-import { StoreError } from "../core/errors.ts";
-import type { KeeperEvent, Log } from "../core/ports.ts";
+import type { KeeperEvent } from "../core/ports.ts";
 import type { CredentialStatus } from "../core/status.ts";
 import { createYielding } from "../keeper/limiter.ts";
-import type { ManagedCredential } from "../keeper/managed-credential.ts";
-import { publishFile } from "../store/atomic-write.ts";
+import type { ManagedSet } from "./credential-set.ts";
 import { type Family, renderFamily, type Sample } from "./metrics-text.ts";
 
+/** What the metrics are made from. */
 export interface MetricsParts {
+	/** Of wxtokend. */
 	readonly version: string;
 	/** Of the tokens: it tells daemons apart whose metrics are collected together. */
 	readonly directory: () => string;
 	readonly clock: Clock;
-	readonly log: Log;
-	readonly managed: () => ReadonlyMap<string, ManagedCredential>;
+	/** By appid; a reload changes them. */
+	readonly managed: () => ManagedSet;
 }
 
+/** The metrics of a daemon. */
 export interface Metrics {
-	/** Cheap: many accounts may be refreshed at once. */
+	/** Counts an event of a keeper. Cheap: many accounts may be refreshed at once. */
 	count(credential: Credential, event: KeeperEvent): void;
-	/** The exposition, made in slices between which keepers get their turn. */
+	/** How many events were counted: as long as it stays, so do the counters. */
+	counted(): number;
+	/** All metrics as text. With many accounts it yields to the keepers in between. */
 	render(): Promise<string>;
-	/**
-	 * Writes the file for node_exporter's textfile collector, if anything changed
-	 * since the last time; less often than it is called if it takes long.
-	 */
-	write(path: string | undefined): Promise<void>;
 }
 
-/** An account's counters; flat, because ten thousand accounts have them. */
+/** The counters of one account. Flat, because ten thousand accounts have them. */
 interface Counts {
 	fetched: number;
 	failed: number;
-	/** By errcode, or what happened on the way; most accounts have none. */
+	/** Errcode, or the code of what happened on the way → how often. Most accounts have none. */
 	errors?: Map<string, number>;
 	alive: number;
 	dead: number;
@@ -61,67 +58,25 @@ const zero: Counts = {
 	lockBusy: 0,
 };
 
-/** What a gateway makes up as a code must not become series without end. */
+/**
+ * Different codes that are counted for an account. A gateway between us and WeChat
+ * may invent a new code for each answer, and every code is a series of its own.
+ */
 const maxCodes = 40;
 
+/** Rendering yields to the keepers after this time. */
 const sliceMs = 5;
 
-/** Writing the file may take a fiftieth of the time. */
-const restFactor = 50;
-
+/** All counters begin at zero. */
 export function createMetrics(parts: MetricsParts): Metrics {
-	const { clock, log } = parts;
+	const { clock, version } = parts;
 	const startedAt = clock.now();
-	const counted = new Map<string, Counts>();
-	let changed = true;
-	let writtenTo: string | undefined;
-	let lastProblem = "";
-	let writing: Promise<void> | undefined;
-	let restsUntil = 0;
+	const countsOf = new Map<string, Counts>();
+	let counted = 0;
 
-	const count = ({ appid }: Credential, event: KeeperEvent): void => {
-		changed = true;
-		const counts = counted.get(appid) ?? { ...zero };
-		counted.set(appid, counts);
-		switch (event.kind) {
-			case "asked":
-				if (event.outcome === "ok") counts.fetched += 1;
-				else {
-					counts.failed += 1;
-					counts.errors ??= new Map();
-					add(counts.errors, event.outcome.replace(/^errcode /, ""));
-				}
-				break;
-			case "probed":
-				counts[event.result] += 1;
-				break;
-			case "forced":
-				counts.forced += 1;
-				break;
-			case "refreshed":
-			case "repaired":
-				counts.published += 1;
-				break;
-			case "adopted":
-				counts.adopted += 1;
-				break;
-			case "lock-busy":
-				counts.lockBusy += 1;
-				break;
-			case "shared":
-			case "failed":
-			case "lock-lost":
-			case "budget-exceeded":
-			case "overwritten":
-			case "expired": // Of interest to the log only.
-				break;
-			default:
-				event satisfies never;
-		}
-	};
-
+	// The status of every account is read once, before the families: all figures of an
+	// account are of the same moment.
 	const render = async (): Promise<string> => {
-		const { version } = parts;
 		const directory = parts.directory();
 		const lines = [
 			renderFamily(buildInfo, [{ labels: { version, directory }, value: 1 }]),
@@ -131,15 +86,21 @@ export function createMetrics(parts: MetricsParts): Metrics {
 		];
 		const accounts: Seen[] = [];
 		const yielding = createYielding(sliceMs);
-		for (const one of parts.managed().values()) {
+		for (const one of parts.managed().byFile.values()) {
 			const status = one.status(clock.now());
-			accounts.push({ status, counts: counted.get(status.appid) ?? zero });
+			accounts.push({
+				status,
+				counts: countsOf.get(status.credential) ?? zero,
+			});
 			await yielding.yieldIfLong();
 		}
 		for (const { family, samples } of families) {
 			const rows: Sample[] = [];
 			for (const { status, counts } of accounts) {
-				const labels = { appid: status.appid };
+				const labels = {
+					appid: status.appid,
+					credential: status.credential,
+				};
 				for (const sample of samples(status, counts))
 					rows.push({ ...sample, labels: { ...labels, ...sample.labels } });
 				await yielding.yieldIfLong();
@@ -149,46 +110,64 @@ export function createMetrics(parts: MetricsParts): Metrics {
 		return lines.join("");
 	};
 
-	const write = async (path: string): Promise<void> => {
-		changed = false;
-		writtenTo = path;
-		try {
-			const content = await render();
-			await publishFile(path, content, { mode: 0o644, gid: undefined });
-			lastProblem = "";
-		} catch (error) {
-			if (!(error instanceof StoreError)) throw error;
-			// Tried again at the next tick, as if something had changed.
-			changed = true;
-			const { message, code, hint } = error;
-			if (lastProblem !== code)
-				log.warn({ event: "metrics.unwritten", path, code, hint }, message);
-			lastProblem = code;
-		}
-	};
-
 	return {
-		count,
-		render,
-		write: async (path) => {
-			if (path === undefined || (!changed && path === writtenTo)) return;
-			const beganAt = clock.monotonic();
-			if (beganAt < restsUntil) return;
-			writing ??= write(path).finally(() => {
-				writing = undefined;
-				// With ten thousand accounts something changes at each tick.
-				restsUntil = beganAt + restFactor * (clock.monotonic() - beganAt);
-			});
-			await writing;
+		count: ({ id }, event) => {
+			counted += 1;
+			const counts = countsOf.get(id) ?? { ...zero };
+			countsOf.set(id, counts);
+			addEvent(counts, event);
 		},
+		counted: () => counted,
+		render,
 	};
 }
 
-function add(counter: Map<string, number>, key: string): void {
-	const name = counter.has(key) || counter.size < maxCodes ? key : "other";
-	counter.set(name, (counter.get(name) ?? 0) + 1);
+/** Every kind of event is listed, so that a new one cannot be forgotten. */
+function addEvent(counts: Counts, event: KeeperEvent): void {
+	switch (event.kind) {
+		case "asked":
+			if (event.outcome === "ok") counts.fetched += 1;
+			else {
+				counts.failed += 1;
+				counts.errors ??= new Map();
+				addCode(counts.errors, event.outcome.replace(/^errcode /, ""));
+			}
+			break;
+		case "probed":
+			counts[event.result] += 1;
+			break;
+		case "forced":
+			counts.forced += 1;
+			break;
+		case "refreshed":
+		case "repaired":
+			counts.published += 1;
+			break;
+		case "adopted":
+			counts.adopted += 1;
+			break;
+		case "lock-busy":
+			counts.lockBusy += 1;
+			break;
+		case "shared":
+		case "failed":
+		case "lock-lost":
+		case "budget-exceeded":
+		case "overwritten":
+		case "expired": // Only the log needs these.
+			break;
+		default:
+			event satisfies never;
+	}
 }
 
+/** WeChat's codes and Node.js's are few; beyond `maxCodes` they are counted as "other". */
+function addCode(errors: Map<string, number>, code: string): void {
+	const name = errors.has(code) || errors.size < maxCodes ? code : "other";
+	errors.set(name, (errors.get(name) ?? 0) + 1);
+}
+
+/** What the samples of one account are made from. */
 interface Seen {
 	readonly status: CredentialStatus;
 	readonly counts: Counts;
@@ -206,9 +185,14 @@ const started: Family = {
 	help: "When this daemon started, as a Unix timestamp. The counters begin there.",
 };
 
+/** What an account adds to a family: none, one, or one for each value of a label. */
 type Samples = (status: CredentialStatus, counts: Counts) => readonly Sample[];
 
-/** Every family below has the label `appid`. */
+/**
+ * The families with the label `appid`, in the order of the output. Instants and the
+ * budget come from the files, which several daemons may share; counters are those of
+ * this process.
+ */
 const families: readonly {
 	readonly family: Family;
 	readonly samples: Samples;
@@ -340,11 +324,12 @@ const families: readonly {
 	},
 ];
 
+/** The single sample of a family without labels of its own. */
 function one(value: number): readonly Sample[] {
 	return [{ labels: {}, value }];
 }
 
-/** A sample for each value of the label. */
+/** A sample for each value of the label, also for one that is 0: rates need its start. */
 function by(
 	label: string,
 	counts: Readonly<Record<string, number>>,

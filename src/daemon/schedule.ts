@@ -1,59 +1,65 @@
 /**
- * The tick: one timer, which looks at the wall clock.
+ * When to tick: one timer, which looks at the wall clock.
  *
- * node-cron says when the next slot is, and keeps no timer here: its own would
- * stay silent after the clock was set back, and would walk through every missed
- * slot after it was set ahead (a minute per year).
+ * node-cron only says when the next slot is. Its own timer would stay silent after
+ * the clock was set back, and would go through every missed slot after the clock was
+ * set ahead (a minute for each year).
  */
-
 import { cronSlots } from "../config/cron.ts";
 import type { Clock } from "../core/clock.ts";
 
+/** A schedule that runs. */
 export interface Schedule {
 	/** Ticks also at that instant (epoch ms), once. */
 	wakeAt(at: number): void;
+	/** No tick follows. */
 	stop(): void;
 }
 
-/** Somebody who wants to hear that the timer still runs. */
+/** Called between ticks, to show that the timer still runs. */
 export interface Pulse {
 	beat(): void;
-	/** At least so often; Infinity: it does not matter. */
+	/** The longest time between two beats; Infinity: any. */
 	readonly everyMs: number;
 }
 
-/** The timer never sleeps longer, so that a clock step is noticed soon. */
+/** The timer never sleeps longer than this, so that a clock step is noticed soon. */
 const longestSleepMs = 5_000;
 
-/** Calls `tick` at each slot of the expression, and at once after a clock step. */
+/**
+ * Calls `tick` at each slot of the cron expression, and at once after the clock was
+ * set back. The expression must be valid.
+ */
 export function startSchedule(
 	expression: string,
 	tick: () => void,
 	clock: Clock,
 	pulse: Pulse = { beat: () => {}, everyMs: Number.POSITIVE_INFINITY },
 ): Schedule {
-	const mostMs = Math.min(longestSleepMs, pulse.everyMs);
+	const maxSleepMs = Math.min(longestSleepMs, pulse.everyMs);
 	const slotAfterNow = cronSlots(expression);
-	let slot = slotAfterNow();
-	let wakes: readonly number[] = [];
+	/** Epoch ms: the next slot, and instants that were asked for. */
+	const next = { slot: slotAfterNow(), wakes: [] as readonly number[] };
 	let lookedAt = clock.now();
 	let timer: NodeJS.Timeout;
 
 	const arm = () => {
 		clearTimeout(timer);
-		const sleepMs = Math.min(slot, ...wakes) - clock.now();
-		timer = setTimeout(look, Math.max(1, Math.min(sleepMs, mostMs)));
+		const sleepMs = Math.min(next.slot, ...next.wakes) - clock.now();
+		timer = setTimeout(look, Math.max(1, Math.min(sleepMs, maxSleepMs)));
 	};
 
 	const look = () => {
 		const now = clock.now();
 		const setBack = now < lookedAt;
-		const due = now >= slot || wakes.some((at) => now >= at) || setBack;
+		const due =
+			now >= next.slot || next.wakes.some((at) => now >= at) || setBack;
 		lookedAt = now;
 		if (due) {
-			slot = slotAfterNow();
-			// After a step back the old instants say nothing: all is looked at now.
-			wakes = setBack ? [] : wakes.filter((at) => at > now);
+			next.slot = slotAfterNow();
+			// The instants were meant by the old clock. This tick looks at everything, and
+			// keepers that still wait for a cooldown ask for a tick again.
+			next.wakes = setBack ? [] : next.wakes.filter((at) => at > now);
 			tick();
 		}
 		pulse.beat();
@@ -63,10 +69,10 @@ export function startSchedule(
 	arm();
 	return {
 		wakeAt: (at) => {
-			// Ten thousand cooldowns that end together are one look.
+			// Ten thousand cooldowns that end together shall be one tick.
 			const rounded = Math.ceil(at / 50) * 50;
-			if (wakes.includes(rounded)) return;
-			wakes = [...wakes, rounded];
+			if (next.wakes.includes(rounded)) return;
+			next.wakes = [...next.wakes, rounded];
 			arm();
 		},
 		stop: () => clearTimeout(timer),

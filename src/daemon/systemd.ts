@@ -1,46 +1,49 @@
 /**
- * Telling systemd how we are (sd_notify), if it asked to be told.
+ * Tells systemd how the daemon is (sd_notify), if systemd wants to be told.
  *
- * Node.js has no datagram sockets of the Unix kind. So the unit starts the
- * program through systemd/notify-exec, which connects the socket and passes it on
- * as a descriptor: a message is one write of some microseconds, from the main
+ * Node.js has no datagram sockets of the Unix kind. So the unit starts the program
+ * through systemd/notify-exec, which connects the socket and passes it on as a
+ * descriptor: then a message is one write of some microseconds, from the main
  * process itself. Without that launcher each message costs a child process
- * (systemd-notify, some 5 ms) and the unit needs NotifyAccess=all.
+ * (systemd-notify, some 5 ms), and the unit needs NotifyAccess=all.
  */
 import { spawn } from "node:child_process";
 import { writeSync } from "node:fs";
 import { errnoOf } from "../core/errors.ts";
 import type { Log } from "../core/ports.ts";
 
+/** Messages to systemd. Without systemd they do nothing; none of them throws. */
 export interface Notifier {
-	/** Every account was looked at: what is ordered after us may start. A reload is over. */
+	/** The first look is over, or a reload: units that are ordered after us may start. */
 	ready(): void;
 	/**
-	 * A line for `systemctl status`, made only if it will be sent: the same one
-	 * again is not, nor one soon after another, unless it is `urgent`.
+	 * The line for `systemctl status`. `describe` is called only if the line is sent:
+	 * it is left out soon after another one, unless it is `urgent`.
 	 */
 	status(describe: () => string, urgent?: "urgent"): void;
 	/**
-	 * A sign of life for the watchdog; more of them than it needs are not sent.
-	 * Until we are ready it asks for more time instead: a thousand accounts of
-	 * which none answers take longer than any fixed limit.
+	 * A sign of life for the watchdog. It may be called often: what the watchdog does
+	 * not need is not sent. Before `ready` it asks for more time to start instead,
+	 * because a thousand accounts that get no answer take longer than any fixed limit.
 	 */
 	alive(): void;
-	/** How often the watchdog should hear of us; Infinity: there is none. */
+	/** How often `alive` should be called, ms; Infinity: there is no watchdog. */
 	readonly aliveEveryMs: number;
+	/** A reload has begun; `ready` ends it. */
 	reloading(): void;
-	/** `withinMs`: what is under way may take so long. */
+	/** The stop has begun. `withinMs`: how long what is under way may take. */
 	stopping(withinMs: number): void;
 }
 
-/** Looking at ten thousand accounts is not for each tick. */
+/** The line for `systemctl status` needs a look at every account: not at each tick. */
 const statusEveryMs = 10_000;
 
-/** What each sign of life adds to the time for the start; they come every 5 s. */
+/** How much time each sign of life adds to the start; they come every 5 s. */
 const startingMs = 30_000;
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
+/** What systemd wants is in $NOTIFY_SOCKET, $NOTIFY_FD, $WATCHDOG_USEC and $WATCHDOG_PID. */
 export function createNotifier(
 	env: Environment,
 	log: Log,
@@ -49,8 +52,6 @@ export function createNotifier(
 	const send = senderFrom(env, log);
 	const aliveEveryMs = watchdogFrom(env) / 4;
 	let aliveAt = 0;
-	let statusAt = Number.NEGATIVE_INFINITY;
-	let lastStatus = "";
 	let isReady = false;
 	return {
 		aliveEveryMs,
@@ -58,22 +59,12 @@ export function createNotifier(
 			isReady = true;
 			send("READY=1");
 		},
-		status: (describe, urgent) => {
-			const now = monotonic();
-			if (send === notAsked) return;
-			if (urgent === undefined && now - statusAt < statusEveryMs) return;
-			statusAt = now;
-			const line = describe()
-				.replace(/\p{Cc}+/gu, " ")
-				.slice(0, 500);
-			if (line === lastStatus) return;
-			lastStatus = line;
-			send(`STATUS=${line}`);
-		},
+		status: send === sendNothing ? () => {} : createStatusLine(send, monotonic),
 		alive: () => {
 			if (!isReady) return send(`EXTEND_TIMEOUT_USEC=${startingMs * 1_000}`);
 			const now = monotonic();
-			// Not every tick of a short schedule; Infinity is never over.
+			// A short schedule would send at each tick. The comparison is written so that
+			// without a watchdog, where the limit is Infinity, nothing is sent at all.
 			if (!(now - aliveAt > aliveEveryMs / 2)) return;
 			aliveAt = now;
 			send("WATCHDOG=1");
@@ -85,12 +76,32 @@ export function createNotifier(
 	};
 }
 
+function createStatusLine(
+	send: Send,
+	monotonic: () => number,
+): Notifier["status"] {
+	let sentAt = Number.NEGATIVE_INFINITY;
+	let lastLine = "";
+	return (describe, urgent) => {
+		const now = monotonic();
+		if (urgent === undefined && now - sentAt < statusEveryMs) return;
+		sentAt = now;
+		// A line feed would begin another message to systemd.
+		const line = describe()
+			.replace(/\p{Cc}+/gu, " ")
+			.slice(0, 500);
+		if (line === lastLine) return;
+		lastLine = line;
+		send(`STATUS=${line}`);
+	};
+}
+
 type Send = (message: string) => void;
 
-const notAsked: Send = () => {};
+const sendNothing: Send = () => {};
 
 function senderFrom(env: Environment, log: Log): Send {
-	if (!env.NOTIFY_SOCKET) return notAsked;
+	if (!env.NOTIFY_SOCKET) return sendNothing;
 	const descriptor = Number(env.NOTIFY_FD);
 	let isBroken = false;
 	const failed = (error: unknown) => {
@@ -116,11 +127,11 @@ function senderFrom(env: Environment, log: Log): Send {
 	let turn = Promise.resolve();
 	return (message) => {
 		// One after the other: "ready" must not overtake "reloading".
-		turn = turn.then(() => byChild(message)).catch(failed);
+		turn = turn.then(() => sendByChild(message)).catch(failed);
 	};
 }
 
-function byChild(message: string): Promise<void> {
+function sendByChild(message: string): Promise<void> {
 	return new Promise((resolve, reject) => {
 		const child = spawn("systemd-notify", message.split("\n"), {
 			stdio: "ignore",
@@ -132,7 +143,7 @@ function byChild(message: string): Promise<void> {
 	});
 }
 
-/** Within what time systemd wants a sign of life; Infinity if it does not watch this process. */
+/** The time in which systemd wants a sign of life, ms; Infinity if it does not watch this process. */
 function watchdogFrom(env: Environment): number {
 	const pid = env.WATCHDOG_PID;
 	if (pid && Number(pid) !== process.pid) return Number.POSITIVE_INFINITY;

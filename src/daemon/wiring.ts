@@ -1,30 +1,38 @@
-/** From a configuration to the keepers of its credentials: for the daemon, and for commands without one. */
+/**
+ * From a configuration to the keepers of its credentials, for the daemon and for the
+ * commands that do without one. The rooms meet here: a keeper gets its issuer, its
+ * store and the clock handed in.
+ */
 import {
 	type Account,
 	type Config,
 	longestTimeoutMs,
 } from "../config/config.ts";
 import type { Clock } from "../core/clock.ts";
-import type { Credential } from "../core/credential.ts";
+import type { Credential, CredentialId } from "../core/credential.ts";
 import type { KeeperEvent, Log, Store } from "../core/ports.ts";
 import { createAccessTokenIssuer } from "../issuer/access-token.ts";
-import { createHttp } from "../issuer/http.ts";
-import { createLinkMonitor } from "../issuer/link-monitor.ts";
+import { createHttp, type Http } from "../issuer/http.ts";
+import { createLinkMonitor, type LinkMonitor } from "../issuer/link-monitor.ts";
+import { createTicketIssuer, ticketTypes } from "../issuer/ticket.ts";
 import { createLimiter, maxRefreshing } from "../keeper/limiter.ts";
 import {
 	ManagedCredential,
 	type SharedParts,
 } from "../keeper/managed-credential.ts";
+import { livingParents } from "../keeper/reconciler.ts";
+import type { Location } from "../store/atomic-write.ts";
 import type { Contested } from "../store/contest.ts";
 import { createDirectoryStore } from "../store/directory-store.ts";
-import type { Location } from "../store/prepare-directory.ts";
 import { livenessOf, nameThisProcess } from "../store/process-name.ts";
-import { credentialOf } from "./credential-of.ts";
+import { credentialOf, ticketOf } from "./credential-of.ts";
 import { keepWasmSmall } from "./heap.ts";
 
+/** What the keepers of a process are wired from. */
 export interface WiringParts {
-	/** For the timeout of a connection only: accounts come with `manage`. */
+	/** Only for the timeout of a connection. Accounts come with `manage`, also those of a later configuration. */
 	readonly config: Config;
+	/** For the proxy. */
 	readonly env: Readonly<Record<string, string | undefined>>;
 	readonly clock: Clock;
 	readonly log: Log;
@@ -35,18 +43,29 @@ export interface WiringParts {
 	readonly emit: (credential: Credential, event: KeeperEvent) => void;
 	readonly onBug: (error: unknown) => void;
 	readonly keepPausesFor?: readonly string[];
+	/** The keeper of a credential that another one needs. */
+	readonly find: (id: CredentialId) => ManagedCredential | undefined;
 }
 
+/** What all keepers of a process share, and how to make one of them. */
 export interface Wiring extends SharedParts {
 	/** The store of a directory. */
 	storeAt(location: Location): Store;
-	/** The keeper of an account's access token. */
-	manage(account: Account, store: Store): ManagedCredential;
+	/**
+	 * The keepers of an account: of its access token first, then of its tickets. They ask
+	 * WeChat for nothing before `after` has settled: that is the end of the keepers whose
+	 * place they take, whatever file or secret those had.
+	 */
+	manage(
+		account: Account,
+		store: Store,
+		after?: Promise<unknown>,
+	): readonly ManagedCredential[];
 	/** Closes the connections. */
 	close(): Promise<void>;
 }
 
-/** Throws `ConfigError` if the environment names a proxy that is none. */
+/** Throws `ConfigError` if the environment names a proxy with a wrong address. */
 export function createWiring(parts: WiringParts): Wiring {
 	const { config, env, clock, log, stopping } = parts;
 	keepWasmSmall();
@@ -67,6 +86,12 @@ export function createWiring(parts: WiringParts): Wiring {
 		emit: parts.emit,
 		onBug: parts.onBug,
 		...(parts.keepPausesFor && { keepPausesFor: parts.keepPausesFor }),
+		parentsOf: ({ needs }) => livingParents(needs, parts.find, clock.now()),
+		reportParents: (refused) => {
+			for (const [id, value] of refused ?? [])
+				void parts.find(id)?.keeper.report(value).catch(parts.onBug);
+		},
+		findParent: parts.find,
 	};
 	return {
 		...shared,
@@ -77,28 +102,78 @@ export function createWiring(parts: WiringParts): Wiring {
 				clock,
 				random: shared.random,
 				stopping,
-				onContested: (contested) => tellContested(log, contested),
+				onContested: (contested) => logContested(log, contested),
 			}),
-		manage: (account, store) =>
-			new ManagedCredential(
-				credentialOf(account),
-				() =>
-					createAccessTokenIssuer({
-						...account,
-						http,
-						clock,
-						monitor,
-						stopping,
-					}),
-				store,
-				shared,
-			),
+		manage: (account, store, after) =>
+			manageAccount(account, store, shared, {
+				http: after === undefined ? http : sendingAfter(after, http),
+				clock,
+				monitor,
+				stopping,
+			}),
 		close: () => http.close(),
 	};
 }
 
-/** Two keepers that would repair each other's files for ever; told once. */
-function tellContested(
+/** Requests wait until `after` has settled, in whatever way. */
+function sendingAfter(after: Promise<unknown>, http: Http): Pick<Http, "send"> {
+	const settled = after.then(
+		() => {},
+		() => {},
+	);
+	return {
+		send: async (request) => {
+			await settled;
+			return http.send(request);
+		},
+	};
+}
+
+/** What an issuer needs besides its account. */
+export interface IssuerParts {
+	readonly http: Pick<Http, "send">;
+	readonly clock: Clock;
+	readonly monitor: LinkMonitor;
+	/** Once aborted, no further base URL is tried. */
+	readonly stopping: AbortSignal;
+}
+
+/**
+ * The credentials of an account, with their keepers. An issuer is made when its keeper
+ * is: most of ten thousand accounts are idle and need neither.
+ */
+export function manageAccount(
+	account: Account,
+	store: Store,
+	shared: SharedParts,
+	parts: IssuerParts,
+): readonly ManagedCredential[] {
+	const { appid, baseUrls, timeoutMs, file: parent } = account;
+	const token = new ManagedCredential(
+		credentialOf(account),
+		() => createAccessTokenIssuer({ ...account, ...parts }),
+		store,
+		shared,
+	);
+	if (account.tickets.length === 0) return [token];
+	const tickets = account.tickets.map((ticket) => {
+		const { type } = ticketTypes[ticket];
+		return new ManagedCredential(
+			ticketOf(account, ticket),
+			() =>
+				createTicketIssuer({
+					...{ appid, type, parent, baseUrls, timeoutMs },
+					...parts,
+				}),
+			store,
+			shared,
+		);
+	});
+	return [token, ...tickets];
+}
+
+/** Two keepers that would repair each other's files for ever; logged once. */
+function logContested(
 	log: Log,
 	{ path, ours, theirs, isYielded }: Contested,
 ): void {

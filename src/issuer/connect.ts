@@ -1,4 +1,4 @@
-/** Connections to WeChat, perhaps through a proxy's tunnel. */
+/** Connections to WeChat, directly or through the tunnel of a proxy. */
 import { request as httpRequest } from "node:http";
 import type { Socket } from "node:net";
 import type { buildConnector } from "undici";
@@ -6,15 +6,16 @@ import createConnector from "undici/lib/core/connect.js";
 import { connectError, LinkError } from "./link-error.ts";
 import { type ProxyAddress, portOf, type readProxies } from "./proxy.ts";
 
+/** What all connections have in common. */
 export interface ConnectOptions {
-	/** For each of: the connection, the proxy's answer, TLS through the tunnel. */
+	/** For each of three steps: the connection, the proxy's answer, TLS in the tunnel. */
 	readonly timeoutMs: number;
 	readonly proxyFor: ReturnType<typeof readProxies>;
 }
 
 /**
- * What undici calls for each new connection. Every failure is a `LinkError`:
- * after some errors of its own undici would connect again without end.
+ * The function that undici calls for each new connection. Every failure is a
+ * `LinkError`, as after some of its own errors undici would connect again for ever.
  */
 export function connectThrough({
 	timeoutMs,
@@ -22,10 +23,10 @@ export function connectThrough({
 }: ConnectOptions): buildConnector.connector {
 	const dial = createConnector({
 		timeout: timeoutMs,
-		// Whatever NODE_TLS_REJECT_UNAUTHORIZED says: the AppSecret goes along.
+		// In spite of NODE_TLS_REJECT_UNAUTHORIZED, as the request holds the AppSecret.
 		rejectUnauthorized: true,
-		// Node.js gives each address of a name 250 ms, which is too short between
-		// continents, where one of them may lead nowhere.
+		// Node.js tries each address of a name for 250 ms. That is too short between
+		// continents.
 		autoSelectFamilyAttemptTimeout: Math.max(250, timeoutMs / 4),
 	});
 	const connect = (target: buildConnector.Options) =>
@@ -53,7 +54,7 @@ export function connectThrough({
 	};
 }
 
-/** A connection that the proxy passes on to the target. */
+/** A connection to the target through the proxy, by CONNECT. Throws `LinkError`. */
 async function tunnel(
 	connect: (target: buildConnector.Options) => Promise<Socket>,
 	{ protocol, hostname, port, authorization }: ProxyAddress,
@@ -68,6 +69,7 @@ async function tunnel(
 		const isNetwork = kind === "unreachable";
 		throw new LinkError(isNetwork ? "no-proxy" : kind, code, false);
 	}
+	// An IPv6 address needs brackets in CONNECT.
 	const name = target.hostname.includes(":")
 		? `[${target.hostname}]`
 		: target.hostname;
@@ -87,6 +89,7 @@ async function tunnel(
 			link.destroy();
 			reject(error);
 		};
+		// undici has no timer for this answer.
 		const timer = setTimeout(
 			() => fail(new LinkError("no-proxy", "no answer to CONNECT", false)),
 			timeoutMs,
@@ -96,7 +99,7 @@ async function tunnel(
 		);
 		ask.on("connect", ({ statusCode = 0 }) => {
 			if (statusCode < 200 || statusCode > 299)
-				return fail(refusalBy(statusCode));
+				return fail(refusalOf(statusCode));
 			clearTimeout(timer);
 			resolve(link);
 		});
@@ -104,8 +107,9 @@ async function tunnel(
 	});
 }
 
-function refusalBy(status: number): LinkError {
-	// A proxy that could not get through says so by 502, 503 or 504.
+/** The error of a proxy that answered CONNECT with that HTTP status. */
+function refusalOf(status: number): LinkError {
+	// 502, 503 and 504 mean that the proxy could not reach the target.
 	return status >= 500
 		? new LinkError("unreachable", `http ${status} from the proxy`, false)
 		: new LinkError("proxy-refused", `http ${status} to CONNECT`, false);

@@ -1,29 +1,11 @@
 /**
- * What WeChat's answers mean for a keeper: one table from errcode, and one from
- * what can go wrong on the way. Sources: the official pages of the two token
- * endpoints, and what SDKs and operators have seen.
+ * The errcodes of api.weixin.qq.com, and what they mean for the keeper of an access
+ * token. Other hosts use the same numbers for other things, and need a table of their
+ * own. Sources: the official pages of /cgi-bin/token and /cgi-bin/stable_token, WeChat's
+ * list of return codes (全局返回码), and reports of SDKs and operators.
  */
-import type { IssuerErrorKind } from "../core/errors.ts";
 import { forceLimit } from "../core/limits.ts";
-
-export interface Meaning {
-	readonly kind: IssuerErrorKind;
-	/** Instead of `errcode …`. */
-	readonly code?: string;
-	/** A short cause in English, with the official Chinese term where there is one. */
-	readonly meaning: string;
-	/** What a person does about it. */
-	readonly hint: string;
-	/** The least wait before the next attempt; undefined: exponential backoff. */
-	readonly waitMs?: number;
-}
-
-const second = 1_000;
-const minute = 60 * second;
-const hour = 60 * minute;
-
-/** Stands for the address in a hint; WeChat may tell which one it saw. */
-export const thisAddress = "this server's public IP";
+import { hour, type Meaning, minute, thisAddress } from "./meaning.ts";
 
 const needsSecret =
 	"copy the AppSecret again from the console (公众号: 设置与开发 → 基本配置; 小程序: 开发管理 → 开发设置) to where wxtokend has it from; then reload, if that is a file, or restart, if it is a systemd credential or the environment";
@@ -32,7 +14,7 @@ const bug =
 const confirmation =
 	"ask the account's administrator (管理员) to confirm this server's IP in the message that WeChat sent; until then nothing else helps";
 
-/** Any code that is not in the table. */
+/** For each code that is not in the table. */
 const unknownCode: Meaning = {
 	kind: "admin",
 	meaning: "an errcode that wxtokend does not know",
@@ -46,6 +28,7 @@ const errcodes: Readonly<Record<number, Meaning>> = {
 		meaning: "WeChat is busy (系统繁忙)",
 		hint: "nothing to do: it is tried again; the old token stays in use",
 	},
+	// Of a token endpoint. An API answers 40001 for a dead token, see `deadTokenCodes`.
 	40001: {
 		kind: "config",
 		meaning: "the AppSecret is wrong or belongs to another account",
@@ -88,6 +71,7 @@ const errcodes: Readonly<Record<number, Meaning>> = {
 		hint: "unfreeze it in the console (基本配置 → AppSecret → 解冻); that takes effect after 10 minutes",
 		waitMs: 10 * minute,
 	},
+	// 41002 to 47001: the request did not arrive as it was sent.
 	41002: {
 		kind: "config",
 		meaning: "the appid did not arrive at WeChat",
@@ -118,6 +102,7 @@ const errcodes: Readonly<Record<number, Meaning>> = {
 		hint: bug,
 		waitMs: 10 * minute,
 	},
+	// The limit is one of calls per minute, so the next minute is soon enough.
 	45011: {
 		kind: "limited",
 		meaning: "too many calls in this minute (频率限制)",
@@ -130,6 +115,7 @@ const errcodes: Readonly<Record<number, Meaning>> = {
 		hint: 'set interface = "classic": an account for testing (测试号) may lack the stable one; if it is that already, look into its rights in the console (接口权限)',
 		waitMs: 10 * minute,
 	},
+	// 48004 to 50007: a person must act in the console, so one attempt an hour is enough.
 	48004: {
 		kind: "admin",
 		meaning: "the API is banned for this account (接口被封禁)",
@@ -160,6 +146,7 @@ const errcodes: Readonly<Record<number, Meaning>> = {
 		hint: "such an account has component tokens, which wxtokend does not keep: remove it from the configuration",
 		waitMs: hour,
 	},
+	// 89501 to 89507: for some accounts the administrator must confirm each new IP.
 	89501: {
 		kind: "admin",
 		meaning: "the administrator has not confirmed this IP yet (等待管理员确认)",
@@ -204,16 +191,16 @@ const errcodes: Readonly<Record<number, Meaning>> = {
 	},
 };
 
-/** A call whose refusal is to be understood. */
+/** What the meaning of an errcode depends on. */
 export interface RefusedCall {
 	readonly interface: "classic" | "stable";
-	/** With `force_refresh`, which has a quota of its own. */
+	/** Whether it was sent with `force_refresh`, which has a quota of its own. */
 	readonly force: boolean;
-	/** WeChat's clock, epoch ms: its quotas start anew at midnight in Beijing. */
+	/** The time by WeChat's clock, epoch ms: quotas are reset at midnight in Beijing. */
 	readonly at: number;
 }
 
-/** The meaning of an errcode from a token endpoint. */
+/** The meaning of an errcode, other than 0, from one of the two token endpoints. Never throws. */
 export function meaningOf(errcode: number, call: RefusedCall): Meaning {
 	if (errcode === 45009) return call.force ? forcesUsedUp : quotaUsedUp(call);
 	const meaning = errcodes[errcode] ?? unknownCode;
@@ -222,142 +209,18 @@ export function meaningOf(errcode: number, call: RefusedCall): Meaning {
 	return { ...meaning, hint };
 }
 
-/** All codes of the table, for the README's and the tests' sake. */
+/** All codes with a meaning of their own, ascending: the READMEs and the tests list them. */
 export const knownErrcodes: readonly number[] = [
 	...Object.keys(errcodes).map(Number),
 	45009,
 ].sort((a, b) => a - b);
 
-/** Codes with which a business API says that the token it was given is dead. */
+/** The errcodes with which an API of api.weixin.qq.com refuses a dead access token. */
 export const deadTokenCodes: ReadonlySet<number> = new Set([
 	40001, 40014, 42001,
 ]);
 
-export type LinkErrorKind =
-	| "unreachable"
-	| "interrupted"
-	| "timeout"
-	| "no-proxy"
-	| "no-tls"
-	| "certificate"
-	| "intercepted"
-	| "server-error"
-	| "redirect"
-	| "proxy-refused"
-	| "not-found"
-	| "length-required"
-	| "http-status"
-	| "not-http"
-	| "not-json"
-	| "no-token"
-	| "bad-lifetime"
-	| "too-large";
-
-const noToken =
-	"something on the way answers in WeChat's place (a proxy, a captive portal): check base_urls and https_proxy";
-
-/** Everything that can go wrong before WeChat's own words are known. */
-export const linkErrors: Readonly<Record<LinkErrorKind, Meaning>> = {
-	unreachable: {
-		kind: "transient",
-		meaning: "no connection to WeChat",
-		hint: "check network, DNS and firewall: the server must reach the base URL; it is tried again",
-	},
-	interrupted: {
-		kind: "transient",
-		meaning: "the connection broke before the answer was complete",
-		hint: "nothing to do if it passes: it is tried again, as WeChat may have changed the token",
-	},
-	timeout: {
-		kind: "transient",
-		meaning: "no answer in time",
-		hint: "nothing to do if it passes; else check network and firewall, or raise `timeout`",
-	},
-	"no-proxy": {
-		kind: "transient",
-		meaning: "no connection through the proxy",
-		hint: "check https_proxy and that the proxy runs, or go around it (no_proxy)",
-	},
-	"no-tls": {
-		kind: "config",
-		meaning: "the server does not speak TLS as it should",
-		hint: "check base_urls (https, and its port) and that no proxy stands in between",
-		waitMs: minute,
-	},
-	certificate: {
-		kind: "config",
-		meaning: "the server's certificate is not to be trusted",
-		hint: "check the clock, the CA certificates (ca-certificates) and that no proxy opens TLS (NODE_EXTRA_CA_CERTS for your own CA)",
-		waitMs: minute,
-	},
-	intercepted: {
-		kind: "config",
-		meaning: "a self-signed certificate answers for WeChat",
-		hint: "inside 微信云托管 set base_urls to http://api.weixin.qq.com, the only form that works there; elsewhere somebody intercepts TLS",
-		waitMs: minute,
-	},
-	"server-error": {
-		kind: "transient",
-		meaning: "WeChat's gateway reports an error of its own",
-		hint: "nothing to do if it passes: it is tried again",
-	},
-	redirect: {
-		kind: "config",
-		meaning: "the server redirects elsewhere",
-		hint: "redirects are not followed, as they would carry the AppSecret along: correct base_urls",
-		waitMs: 5 * minute,
-	},
-	"proxy-refused": {
-		kind: "config",
-		meaning: "a proxy or gateway refuses the request",
-		hint: "check https_proxy and its rights",
-		waitMs: 5 * minute,
-	},
-	"not-found": {
-		kind: "config",
-		meaning: "the server does not know this path",
-		hint: "correct base_urls: it is the address without /cgi-bin/…",
-		waitMs: 5 * minute,
-	},
-	"length-required": {
-		kind: "config",
-		meaning: "the gateway misses the request's Content-Length",
-		hint: "a proxy on the way re-sends the request in chunks: go around it (no_proxy)",
-		waitMs: 5 * minute,
-	},
-	"http-status": {
-		kind: "garbled",
-		meaning: "an answer with an unexpected HTTP status",
-		hint: noToken,
-	},
-	"not-http": {
-		kind: "garbled",
-		meaning: "the answer is not HTTP",
-		hint: noToken,
-	},
-	"not-json": {
-		kind: "garbled",
-		meaning: "the answer is not a JSON object",
-		hint: noToken,
-	},
-	"no-token": {
-		kind: "garbled",
-		meaning: "the answer holds neither an errcode nor a usable access_token",
-		hint: noToken,
-	},
-	"bad-lifetime": {
-		kind: "garbled",
-		meaning: "the answer's expires_in is not a number of 1 to 86400 seconds",
-		hint: noToken,
-	},
-	"too-large": {
-		kind: "garbled",
-		meaning: "the answer is larger than 64 KiB",
-		hint: noToken,
-	},
-};
-
-/** Calls without force go on as before, so this must not hold them up. */
+/** A short wait, as calls without `force_refresh` still work and must not be delayed. */
 const forcesUsedUp: Meaning = {
 	kind: "limited",
 	code: forceLimit,
@@ -379,7 +242,7 @@ function quotaUsedUp({ interface: wire, at }: RefusedCall): Meaning {
 	};
 }
 
-/** To midnight in Beijing; just after it the quota may only be late. */
+/** Until midnight in Beijing. In the first hour after it the reset may just be late. */
 function untilNextQuota(at: number): number {
 	const inDay = (at + 8 * hour) % (24 * hour);
 	return inDay < hour ? 10 * minute : 24 * hour - inDay;

@@ -1,23 +1,27 @@
 /**
- * Tells the operator about the way to WeChat: a clock that is wrong, a host that
- * does not answer. Once for all accounts, for they share it.
+ * Watches the way to WeChat for the operator: it logs a wrong clock, and a server that
+ * does not answer. All accounts share one monitor, so each change is logged once.
  */
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/ports.ts";
 import { type FailedLink, hostOf } from "./link-error.ts";
 
+/** Is told of each answer by all callers. */
 export interface LinkMonitor {
-	/** What WeChat's clock showed when it answered, epoch ms. */
+	/** WeChat answered, and this was the time by its clock, epoch ms. */
 	serverTime(at: number): void;
-	/** That base URL answered, after those had failed. */
+	/** That base URL answered, after the `failed` ones of the same attempt had not. */
 	answered(baseUrl: string, failed: readonly FailedLink[]): void;
 }
 
+/** A smaller difference does no harm, and answers take some time. */
 const maxSkewMs = 60_000;
 
+/** Logs `clock.skewed`, `link.failed` and `link.restored`, each at a change only. */
 export function createLinkMonitor(clock: Clock, log: Log): LinkMonitor {
 	let isSkewed = false;
-	const detours = new Set<string>();
+	/** Servers that did not answer the last time they were tried. */
+	const failedHosts = new Set<string>();
 
 	return {
 		serverTime: (at) => {
@@ -30,26 +34,26 @@ export function createLinkMonitor(clock: Clock, log: Log): LinkMonitor {
 				{
 					event: "clock.skewed",
 					seconds,
-					hint: "set the clock of this server (NTP): tokens end by it",
+					hint: "set the clock of this server (NTP): the end of each token is compared with it",
 				},
 				`the clock of this server is ${Math.abs(seconds)} s ${seconds > 0 ? "ahead of" : "behind"} WeChat's`,
 			);
 		},
 		answered: (baseUrl, [first]) => {
-			const instead = hostOf(baseUrl);
-			if (detours.delete(instead))
+			const answering = hostOf(baseUrl);
+			if (failedHosts.delete(answering))
 				log.info(
-					{ event: "link.restored", host: instead },
-					`${instead} works again`,
+					{ event: "link.restored", host: answering },
+					`${answering} answers again`,
 				);
 			if (first === undefined) return;
 			const host = hostOf(first.baseUrl);
-			if (detours.has(host)) return;
-			detours.add(host);
+			if (failedHosts.has(host)) return;
+			failedHosts.add(host);
 			const failure = first.error.message;
 			log.warn(
 				{ event: "link.failed", host, failure },
-				`${host} does not work, ${instead} does: each refresh begins with the first and goes on with the other`,
+				`${host} does not answer, but ${answering} does: each refresh tries the first, then the second`,
 			);
 		},
 	};

@@ -1,8 +1,9 @@
-/** The convention of `https_proxy`, `http_proxy` and `no_proxy`. */
+/** The usual environment variables `https_proxy`, `http_proxy` and `no_proxy`. */
 import { ConfigError } from "../core/errors.ts";
 
+/** A proxy, from the URL in the environment. */
 export interface ProxyAddress {
-	/** How to speak to the proxy itself. */
+	/** The protocol between us and the proxy. */
 	readonly protocol: "http:" | "https:";
 	readonly hostname: string;
 	readonly port: string;
@@ -10,20 +11,19 @@ export interface ProxyAddress {
 	readonly authorization: string | undefined;
 }
 
-/** Where a request goes to. */
+/** The server of a request. */
 export interface Destination {
 	readonly protocol: string;
 	/** Without brackets. */
 	readonly hostname: string;
-	/** Empty: the protocol's own. */
+	/** Empty: the default port of the protocol. */
 	readonly port: string;
 }
 
 /**
- * The proxy for each destination, or undefined for none. This machine is never
- * asked for through a proxy, which would find itself there.
- *
- * @throws ConfigError if a variable is not the address of a proxy
+ * The proxy for a destination; undefined: connect directly. Loopback addresses never
+ * go through a proxy, as there they would mean the proxy's own machine. Throws
+ * `ConfigError` if a variable is not the address of a proxy.
  */
 export function readProxies(
 	env: Readonly<Record<string, string | undefined>>,
@@ -59,7 +59,7 @@ function proxyIn(
 		throw new ConfigError("the environment", [{ path: name, message }]);
 	}
 	const { protocol, hostname, port, username, password } = url;
-	const user = `${plain(username)}:${plain(password)}`;
+	const user = `${decoded(username)}:${decoded(password)}`;
 	return {
 		protocol,
 		hostname: unbracketed(hostname),
@@ -71,7 +71,7 @@ function proxyIn(
 	};
 }
 
-/** `*`, `host`, `.host`, `*.host`, each perhaps with `:port`; a host stands for its subdomains too. */
+/** `*`, `host`, `.host` or `*.host`, with or without `:port`. A host includes its subdomains. */
 function exceptionOf(entry: string): (destination: Destination) => boolean {
 	if (entry === "*") return () => true;
 	const [, name = entry, port] =
@@ -86,6 +86,7 @@ function exceptionOf(entry: string): (destination: Destination) => boolean {
 	};
 }
 
+/** The port of a destination, also if it is the default one. */
 export function portOf({ protocol, port }: Destination): string {
 	return port || (protocol === "https:" ? "443" : "80");
 }
@@ -98,8 +99,8 @@ function unbracketed(hostname: string): string {
 	return hostname.replace(/^\[(.*)\]$/, "$1");
 }
 
-/** A part of a URL as it was meant; a stray % stands for itself. */
-function plain(text: string): string {
+/** Decodes a part of a URL; a text with a stray % is taken as it is. */
+function decoded(text: string): string {
 	try {
 		return decodeURIComponent(text);
 	} catch {

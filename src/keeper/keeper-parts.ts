@@ -19,6 +19,8 @@ export interface KeeperParts {
 	readonly slot: Slot;
 	readonly issuer: Issuer;
 	readonly parents: () => Parents;
+	/** WeChat refused these values. Each is renewed, once for all children. */
+	readonly reportParents?: (refused: Parents) => void;
 	readonly clock: Clock;
 	/** 0 to 1. */
 	readonly random: () => number;

@@ -5,7 +5,7 @@
  * It never sleeps and never retries by itself: a failed attempt only moves the time
  * of the next one, and the next tick takes it from there.
  */
-import type { KnownToken } from "../core/credential.ts";
+import { type KnownToken, traitsOf } from "../core/credential.ts";
 import { isIdle } from "../core/decide.ts";
 import { refreshAt } from "../core/limits.ts";
 import type { SharedRecord } from "../core/record.ts";
@@ -94,6 +94,7 @@ export interface Idle {
 
 export function createKeeper(keeperParts: KeeperParts): Keeper {
 	const { credential, clock } = keeperParts;
+	const { canReport } = traitsOf(credential);
 	const settling = new AbortController();
 	const requests = createRequests();
 	const probe = createProbe({
@@ -113,18 +114,22 @@ export function createKeeper(keeperParts: KeeperParts): Keeper {
 	const attempts = createAttempts(parts, refresher);
 	const isBusy = () => attempts.running() !== undefined;
 
-	const request = async (
+	// Not async: requests that join one get the very same promise, so that thousands of
+	// them take no memory while WeChat is silent.
+	const request = (
 		wanted: Pick<RefreshRequest, "reason" | "stale" | "isProved">,
 		requestedAt = clock.now(),
 		isDue?: () => boolean,
 	): Promise<RefreshAnswer> => {
-		if (settling.signal.aborted) return failedBy(stopping);
+		if (settling.signal.aborted) return Promise.resolve(failedBy(stopping));
 		const answered = requests.add({ ...wanted, requestedAt });
 		if (!isBusy()) attempts.serve(isDue?.());
 		return answered;
 	};
 
 	const report = async (stale: string): Promise<RefreshAnswer> => {
+		// No call tells whether such a value is dead: all that can be done is to ask for it.
+		if (!canReport) return request({ reason: "forced" });
 		const id = tokenId(stale);
 		const seen = observer.look();
 		const { current } = seen.plan;
@@ -167,7 +172,11 @@ export function createKeeper(keeperParts: KeeperParts): Keeper {
 			const seen = observer.look();
 			const { publish, fetch, deferred, satisfied } = seen.plan;
 			const isDue = fetch !== undefined;
-			const more = satisfied || isDue || deferred !== undefined;
+			// A publication of the parent brings the next look; only a request is to be answered.
+			const isWaiting =
+				deferred !== undefined &&
+				(deferred.by !== "parent" || requests.pending()?.tried === false);
+			const more = satisfied || isDue || isWaiting;
 			const adopt = observer.isNews(seen);
 			return adopt || publish || more
 				? { adopt, publish, more, fetch: isDue }

@@ -5,7 +5,11 @@
  * would take more memory than what they keep.
  */
 import type { Clock } from "../core/clock.ts";
-import type { Credential, KnownToken } from "../core/credential.ts";
+import type {
+	Credential,
+	CredentialId,
+	KnownToken,
+} from "../core/credential.ts";
 import { lockTimeoutOf } from "../core/limits.ts";
 import { withoutOthersPause } from "../core/own-view.ts";
 import type {
@@ -17,7 +21,12 @@ import type {
 } from "../core/ports.ts";
 import type { ProcessName } from "../core/record.ts";
 import { failedBy, type RefreshAnswer, stopping } from "../core/request.ts";
-import { type CredentialStatus, statusOf } from "../core/status.ts";
+import {
+	type CredentialStatus,
+	type StatusInput,
+	statusOf,
+} from "../core/status.ts";
+import type { Token } from "../core/token.ts";
 import { createKeeper, type Keeper } from "./keeper.ts";
 import type { Parents } from "./keeper-parts.ts";
 import type { Limiter } from "./limiter.ts";
@@ -41,6 +50,9 @@ export interface SharedParts {
 	readonly keepPausesFor?: readonly string[];
 	/** As in `KeeperParts`; by default nothing is needed. */
 	readonly parentsOf?: (credential: Credential) => Parents;
+	readonly reportParents?: (refused: Parents) => void;
+	/** For the status of those that wait for a parent. */
+	readonly findParent?: (id: CredentialId) => ManagedCredential | undefined;
 }
 
 const noParents: Parents = new Map();
@@ -94,6 +106,27 @@ export class ManagedCredential {
 		return this.#active?.keeper;
 	}
 
+	/** The first parent without a living value, and why it has none. */
+	#missingParent(now: number): StatusInput["waitsFor"] {
+		for (const id of this.credential.needs) {
+			const parent = this.#shared.findParent?.(id);
+			if (parent === undefined || parent.living(now) !== undefined) continue;
+			const { lastError } = parent.status(now);
+			return { credential: id, reason: lastError?.message ?? null };
+		}
+		return undefined;
+	}
+
+	/** The newest value known, if it lives; makes no keeper for one that is idle. */
+	living(now: number): Token | undefined {
+		if (this.#active !== undefined) return this.#active.keeper.current();
+		const token = this.#known?.token;
+		const isIdle = !this.isDirty && now < this.idleUntil;
+		return isIdle && token !== undefined && token.expiresAt > now
+			? token
+			: this.keeper.current();
+	}
+
 	status(now: number): CredentialStatus {
 		// A question makes no keeper for one that is idle.
 		const slot = this.#active?.slot ?? this.#openSlot();
@@ -106,6 +139,7 @@ export class ManagedCredential {
 			),
 			reading: slot.read(),
 			kept: this.#active?.keeper.known() ?? this.#known,
+			waitsFor: this.#missingParent(now),
 			now,
 		});
 	}

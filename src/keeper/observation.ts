@@ -4,8 +4,9 @@ import type { KnownToken, Reading } from "../core/credential.ts";
 import { decide, isIdle, type Plan } from "../core/decide.ts";
 import { ownReading, ownRecord, withoutOthersPause } from "../core/own-view.ts";
 import type { Pause, SharedRecord } from "../core/record.ts";
+import { tokenId } from "../core/token.ts";
 import { isOfDisk } from "../core/transition.ts";
-import type { KeeperParts } from "./keeper-parts.ts";
+import type { KeeperParts, Parents } from "./keeper-parts.ts";
 import type { Probe } from "./probe.ts";
 import type { Requests } from "./requests.ts";
 
@@ -29,6 +30,10 @@ interface Knowledge {
 	readonly doubtedSince: number | undefined;
 	/** See `Situation.ignorePauses`. */
 	readonly ignorePauses: boolean;
+	/** WeChat refused the values of the parents that these were, until then (epoch ms). */
+	readonly refusedParents:
+		| { readonly ids: string; readonly until: number; readonly times: number }
+		| undefined;
 	/** `tokenId` of a token that was seen alive, and whose end was not told yet. */
 	readonly aliveId: string | undefined;
 }
@@ -52,6 +57,8 @@ export interface Observer {
 	 * the next keeper to know.
 	 */
 	writable(seen: Observation): SharedRecord;
+	/** WeChat refused the present values of the parents: with these it is not asked for a while. */
+	noteParentsRefused(): void;
 	/** Something is known now: a token, a pause, a doubt. */
 	learn(news: Partial<Knowledge>): void;
 	/** Whether there is nothing to know beyond the token. */
@@ -70,6 +77,7 @@ export function createObserver(
 		doubtedSince: undefined,
 		ignorePauses: parts.known === undefined,
 		aliveId: parts.known?.id,
+		refusedParents: undefined,
 	};
 
 	const isAlive = ({ token }: KnownToken) => token.expiresAt > clock.now();
@@ -79,6 +87,18 @@ export function createObserver(
 		inFlight === undefined ||
 		inFlight.by.instance !== forced?.by ||
 		parts.isDead(inFlight.by);
+
+	const areParentsAlive = (): boolean => {
+		if (credential.needs.length === 0) return true;
+		const parents = parts.parents();
+		if (parents === undefined) return false;
+		const { refusedParents } = knowledge;
+		return (
+			refusedParents === undefined ||
+			clock.now() >= refusedParents.until ||
+			idsOf(parents) !== refusedParents.ids
+		);
+	};
 
 	const planFor = (disk: Reading, record: SharedRecord): Plan => {
 		const { memory, doubtedSince, ignorePauses } = knowledge;
@@ -90,7 +110,7 @@ export function createObserver(
 			instance: self.instance,
 			startedAt: parts.startedAt,
 			credential,
-			parents: parts.parents() === undefined ? "missing" : "alive",
+			parents: areParentsAlive() ? "alive" : "missing",
 			memory,
 			disk,
 			record,
@@ -153,6 +173,15 @@ export function createObserver(
 			knowledge = { ...knowledge, aliveId: undefined };
 			parts.emit({ kind: "expired", current });
 		},
+		noteParentsRefused: () => {
+			const ids = idsOf(parts.parents());
+			const { refusedParents } = knowledge;
+			// The parent may be alive after all: then it is no use to ask again at once.
+			const times =
+				refusedParents?.ids === ids ? Math.min(refusedParents.times + 1, 6) : 0;
+			const until = clock.now() + minuteMs * 2 ** times;
+			knowledge = { ...knowledge, refusedParents: { ids, until, times } };
+		},
 		memory: () => knowledge.memory,
 		record: () => withOwn(forUs(slot.record()), knowledge.ownPause),
 		writable: ({ shared }) => {
@@ -166,6 +195,12 @@ export function createObserver(
 		isPlain: () =>
 			knowledge.ownPause === undefined && knowledge.doubtedSince === undefined,
 	};
+}
+
+const minuteMs = 60_000;
+
+function idsOf(parents: Parents): string {
+	return [...(parents?.values() ?? [])].map(tokenId).join(" ");
 }
 
 /** As `KnownToken.clockOffset`, of now. */

@@ -8,9 +8,10 @@ import type { SharedRecord } from "../core/record.ts";
 export interface Probe {
 	/**
 	 * One probe for all who ask within a second. If the same token is called dead
-	 * again and again, and is not, the result is believed twice as long each time,
-	 * and probes may use a quarter of the budget: an app that reports for ever must
-	 * not use up the renewals, and one that is right must not be told wrong for long.
+	 * again and again, and is not, the result is believed twice as long each time, and
+	 * for a minute at most: an app that is right must be heard within a minute, whatever
+	 * others reported before. At most a quarter of the budget counts probes, so that an
+	 * app that reports for ever does not use up the renewals.
 	 */
 	resultFor(known: KnownToken, record: SharedRecord): Promise<ProbeResult>;
 	/** The same, but if WeChat could not tell more than a second ago, it is asked again. */
@@ -40,6 +41,8 @@ interface Probed {
 	settled: ProbeResult | undefined;
 }
 
+const maxBeliefMs = 60_000;
+
 function isBelieved({ settled, at, repeats }: Probed, now: number): boolean {
 	switch (settled) {
 		case undefined: // It is under way.
@@ -47,7 +50,9 @@ function isBelieved({ settled, at, repeats }: Probed, now: number): boolean {
 			return true;
 		case "alive":
 		case "unsure":
-			return now >= at && now < at + 1_000 * 2 ** repeats;
+			return (
+				now >= at && now < at + Math.min(maxBeliefMs, 1_000 * 2 ** repeats)
+			);
 		default:
 			return settled satisfies never;
 	}
@@ -59,12 +64,20 @@ export function createProbe(parts: ProbeParts): Probe {
 	let last: Probed | undefined;
 	let calls: readonly number[] = [];
 
+	const count = (now: number, lifetimeMs: number) => {
+		const recent = calls.filter((at) => at > now - lifetimeMs && at <= now);
+		calls =
+			recent.length < limits.budget / 4
+				? countCall(recent, now, lifetimeMs)
+				: recent;
+	};
+
 	const begin = (known: KnownToken, repeats: number): Promise<ProbeResult> => {
 		const { id, token } = known;
 		let left = 0;
 		const onCall = () => {
 			// The first one was counted before it left.
-			if (left > 0) calls = countCall(calls, clock.now(), known.lifetimeMs);
+			if (left > 0) count(clock.now(), known.lifetimeMs);
 			left += 1;
 		};
 		const result = parts.issuer.probe(token.value, onCall).then((settled) => {
@@ -88,12 +101,15 @@ export function createProbe(parts: ProbeParts): Probe {
 		const earlier = last?.id === id ? last : undefined;
 		if (earlier !== undefined && isGoodEnough(earlier, now))
 			return earlier.result;
-		const recent = calls.filter((at) => at > now - lifetimeMs);
+		// Beyond the budget one a minute is left: it is no call for a token.
 		const isUsedUp =
-			recent.length >= limits.budget / 4 ||
 			budgetFreeAt(record, limits.budget, lifetimeMs, now) !== undefined;
-		if (isUsedUp) return earlier?.result ?? "unsure";
-		calls = countCall(calls, now, lifetimeMs);
+		const isRecent =
+			earlier !== undefined &&
+			now >= earlier.at &&
+			now < earlier.at + maxBeliefMs;
+		if (isUsedUp && isRecent) return earlier.result;
+		count(now, lifetimeMs);
 		return begin(known, earlier === undefined ? 0 : earlier.repeats + 1);
 	};
 

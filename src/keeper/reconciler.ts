@@ -17,7 +17,7 @@
  * Parents come before their children; a publication of a parent makes them dirty.
  */
 import type { Clock } from "../core/clock.ts";
-import type { CredentialId } from "../core/credential.ts";
+import { type CredentialId, canForce } from "../core/credential.ts";
 import type { Watch } from "../core/ports.ts";
 import type { RefreshAnswer } from "../core/request.ts";
 import type { Need } from "./keeper.ts";
@@ -34,10 +34,10 @@ export interface Reconciler {
 	first(lockTimeoutMs: number): Promise<void>;
 	/** Looks at those that are worth it; resolves when what they need has begun. */
 	tick(): Promise<void>;
-	/** A forced refresh of each credential; of many, each in its turn. */
+	/** A forced refresh of each credential that can be forced; of many, each in its turn. */
 	forceAll(): Promise<readonly RefreshAnswer[]>;
-	/** That credential has another value: those that need it are looked at. */
-	published(id: CredentialId): void;
+	/** That credential has another value: those that need it are looked at. Returns how many. */
+	published(id: CredentialId): number;
 	stop(): void;
 }
 
@@ -63,6 +63,12 @@ const crowd = 16;
 /** Ticks in which each of them is looked at once, whatever was heard of its files. */
 const turns = 256;
 
+/** Signals whose answers are collected at a time. */
+const maxCollecting = 4;
+
+/** How long a chain of credentials that need each other may be. */
+const maxDepth = 4;
+
 /** A scan gives way to sockets and timers after so long. */
 const sliceMs = 10;
 
@@ -77,12 +83,18 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 	const { clock, limiter, repairLimiter, onBug } = parts;
 	const credentials = parentsFirst(parts.credentials);
 	const childrenOf = byParent(credentials);
+	const children = credentials.filter(
+		({ credential }) => credential.needs.length > 0,
+	);
+	const forcible = credentials.filter(({ credential }) => canForce(credential));
 	const watch =
 		credentials.length > maxAtOnce ? watchFiles(parts, credentials) : undefined;
 	const memory = createSpareMemory(parts.heap, clock);
 	/** Hundreds wait, by the last scan or signal. */
 	let isBurst = false;
 	const stopped = new AbortController();
+	/** Answers to signals that are not complete yet. */
+	const collecting: Promise<readonly RefreshAnswer[]>[] = [];
 	/** The first scan; it may give way several times. */
 	let firstScan: Promise<Scanned> | undefined;
 	let isInFirstScan = false;
@@ -192,13 +204,13 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 
 	return {
 		first: async (lockTimeoutMs) => {
-			isInFirstScan = true;
-			firstScan = scan(lockTimeoutMs);
-			const scanned = await firstScan;
-			if (scanned.pending === 0) return;
-			await new Promise<void>((done) => {
-				scanned.whenDone = done;
-			});
+			// A child can be fetched only once its parent is, which makes it dirty.
+			for (let depth = 0; depth < maxDepth; depth += 1) {
+				isInFirstScan = true;
+				firstScan = scan(lockTimeoutMs);
+				await whenDone(await firstScan);
+				if (!children.some(({ isDirty }) => isDirty)) return;
+			}
 		},
 		tick: async () => {
 			// A scan gives way between two slices. A second one that began then would take
@@ -207,20 +219,37 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 		},
 		forceAll: async () => {
 			const answers =
-				credentials.length > maxRefreshing
-					? credentials.map((one) => one.forceInTurn(() => evictInBurst(one)))
-					: credentials.map(({ keeper }) => keeper.force());
+				forcible.length > maxRefreshing
+					? forcible.map((one) => one.forceInTurn(() => evictInBurst(one)))
+					: forcible.map(({ keeper }) => keeper.force());
 			noteBurst();
-			return Promise.all(answers);
+			// While WeChat is silent each of these holds a promise per credential. A caller
+			// beyond the limit waits for the same answers as the one before it.
+			const last = collecting.at(-1);
+			if (last !== undefined && collecting.length >= maxCollecting) return last;
+			const all = Promise.all(answers);
+			collecting.push(all);
+			return all.finally(() => {
+				collecting.splice(collecting.indexOf(all), 1);
+			});
 		},
 		published: (id) => {
-			for (const child of childrenOf.get(id) ?? []) child.isDirty = true;
+			const children = childrenOf.get(id) ?? [];
+			for (const child of children) child.isDirty = true;
+			return children.length;
 		},
 		stop: () => {
 			stopped.abort();
 			watch?.stop();
 		},
 	};
+}
+
+async function whenDone(scanned: Scanned): Promise<void> {
+	if (scanned.pending === 0) return;
+	await new Promise<void>((done) => {
+		scanned.whenDone = done;
+	});
 }
 
 /**
@@ -258,10 +287,11 @@ function watchFiles(
 export function livingParents(
 	needs: readonly CredentialId[],
 	managed: (id: CredentialId) => ManagedCredential | undefined,
+	now: number,
 ): Parents {
 	const values = new Map<CredentialId, string>();
 	for (const id of needs) {
-		const token = managed(id)?.keeper.current();
+		const token = managed(id)?.living(now);
 		if (token === undefined) return undefined;
 		values.set(id, token.value);
 	}

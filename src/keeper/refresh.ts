@@ -5,7 +5,12 @@
  */
 import { type KnownToken, traitsOf } from "../core/credential.ts";
 import { IssuerError, StoreError } from "../core/errors.ts";
-import { forceLimit, hasForeignFetcher, mayForce } from "../core/limits.ts";
+import {
+	forceLimit,
+	hasForeignFetcher,
+	mayForce,
+	refreshAt,
+} from "../core/limits.ts";
 import type { Grant, Lease } from "../core/ports.ts";
 import type { Failure, SharedRecord } from "../core/record.ts";
 import { isForced, type Reason } from "../core/request.ts";
@@ -15,6 +20,7 @@ import {
 	afterRefusal,
 	beginFetch,
 	beginForce,
+	withMoreCalls,
 } from "../core/transition.ts";
 import type { KeeperParts, Outcome } from "./keeper-parts.ts";
 import { type Observation, type Observer, offsetOf } from "./observation.ts";
@@ -238,8 +244,9 @@ async function publish(
 	const { observer, requests, emit } = parts;
 	const { lease, reason, current, failures } = attempt;
 	const now = parts.clock.now();
+	const calls = withMoreCalls(attempt.written.calls, uncounted(attempt), now);
 	const { known, record, isSame } = afterGrant(
-		attempt.written,
+		{ ...attempt.written, calls },
 		grant,
 		{
 			traits: traitsOf(parts.credential),
@@ -267,6 +274,9 @@ async function publish(
 		replaces: current?.id,
 		afterFailures: failures,
 	});
+	// Its times are exact to the second, and a tick may be minutes away.
+	if (known.sighting !== undefined)
+		parts.wakeAt(refreshAt(known, parts.credential));
 	const outcome = isSame && reason === "reported" ? "alive" : "refreshed";
 	requests.succeed({ outcome, token: known.token });
 	return { kind: "refreshed", token: known.token, reason };
@@ -280,8 +290,12 @@ async function refused(
 ): Promise<Outcome> {
 	const { lease, before, written, startedAt } = attempt;
 	parts.emit({ kind: "asked", outcome: error.code });
+	if (error.kind === "parent") return refusedByParent(parts, attempt, error);
 	const { record, pause } = afterRefusal(
-		{ error, before, written, startedAt, self: parts.self },
+		{
+			...{ error, before, written, startedAt, self: parts.self },
+			uncounted: uncounted(attempt),
+		},
 		parts.clock.now(),
 		parts.random,
 	);
@@ -294,6 +308,28 @@ async function refused(
 		throw storeError;
 	}
 	return failed(parts, error, pause.failure, pause.at + pause.waitMs);
+}
+
+/** Calls that left and that the intent does not count; see `withMoreCalls`. */
+function uncounted({ reason, sent, counted }: Attempt): number {
+	return isForced(reason) ? Math.max(0, sent - counted) : 0;
+}
+
+/**
+ * The failure is the parent's, and is told there: this one burns no attempt and has no
+ * pause for it. It is looked at again when the parent has another value.
+ */
+async function refusedByParent(
+	parts: RefreshParts,
+	{ lease, before }: Attempt,
+	error: IssuerError,
+): Promise<Outcome> {
+	const { observer, requests, clock } = parts;
+	await lease.write(before);
+	observer.noteParentsRefused();
+	parts.reportParents?.(parts.parents());
+	requests.fail(error, { isOver: false });
+	return { kind: "deferred", until: clock.now() };
 }
 
 /**

@@ -8,6 +8,9 @@
  * | `GET /sim/requests?since=ID` | the request log after that id, masked; at most 1000 |
  * | `GET /sim/use?access_token=T&for=KIND`, or POST | a business API: accepts a live token (of an account of that kind) |
  * | `POST /sim/foreign-fetch {appid, interface?, force?}` | fetches as another program with this secret |
+ * | `POST /sim/foreign-ticket {appid, type?}` | fetches a ticket as another program: if a new one is due, it gets it first |
+ * | `POST /sim/tickets {appid, ticket, type?}` | makes this the current ticket, first issued now |
+ * | `POST /sim/verify-signature {url, noncestr, timestamp, signature, appid?, type?}` | judges a JS-SDK signature as a phone does: `{"result"}` is `alive`, `dead-ticket` or `invalid` |
  * | `POST /sim/kill {appid}` | ends its tokens at once: uses answer 40001 |
  * | `POST /sim/expire {appid}` | lets its current tokens expire at once: uses answer 42001 |
  * | `POST /sim/accounts {appid, secret, kind?}` | adds an account |
@@ -16,15 +19,18 @@
  * | `POST /sim/faults {"clear":true}` | removes all faults; GET shows them |
  * | `POST /sim/knobs {…}` | changes knobs; GET shows them |
  * | `POST /sim/advance {seconds}` | skips time |
+ *
+ * The `type` of a ticket is `jsapi` (default), `wx_card` or `2`.
  */
-import type { Account, SimulatedAccount } from "./accounts.ts";
+import type { SimulatedAccount } from "./accounts.ts";
 import { checkFault, type Fault, isOutage } from "./faults.ts";
 import { type CompleteRequest, parseBody } from "./http-messages.ts";
 import { changeAccount } from "./operator.ts";
 import type { Platform } from "./platform.ts";
-import { usageAt } from "./quotas.ts";
+import { viewOf } from "./platform-view.ts";
 import { masked, type RequestRecord } from "./request-log.ts";
-import { isLive, type TokenLine } from "./tokens.ts";
+import type { PageSignature } from "./ticket-signature.ts";
+import { isTicketType, type TicketType, ticketTypes } from "./tickets.ts";
 
 /** What the control port reads and changes. A test in the same process can do the same. */
 export interface Controlled {
@@ -88,6 +94,7 @@ function routesOf(controlled: Controlled): Routes {
 	return {
 		...readingRoutes(controlled),
 		...accountRoutes(controlled),
+		...ticketRoutes(controlled),
 		...conditionRoutes(controlled),
 	};
 }
@@ -97,7 +104,7 @@ const maxRequests = 1000;
 
 function readingRoutes({ platform, requests, now }: Controlled): Routes {
 	return {
-		"GET /sim/state": () => stateOf(platform, now()),
+		"GET /sim/state": () => viewOf(platform, now()),
 		"GET /sim/requests": (_fields, { since }) => {
 			const shown =
 				since === undefined
@@ -135,6 +142,27 @@ function accountRoutes({ platform, now }: Controlled): Routes {
 			else changeAccount(platform, appid, fields, now());
 			return {};
 		},
+	};
+}
+
+function ticketRoutes({ platform, now }: Controlled): Routes {
+	return {
+		"POST /sim/foreign-ticket": (fields) => {
+			const appid = textOf(fields, "appid");
+			platform.foreignTicket(appid, ticketTypeOf(fields), now());
+			return {};
+		},
+		"POST /sim/tickets": (fields) => {
+			const [appid, ticket] = [
+				textOf(fields, "appid"),
+				textOf(fields, "ticket"),
+			];
+			platform.putTicket(appid, ticketTypeOf(fields), ticket, now());
+			return {};
+		},
+		"POST /sim/verify-signature": (fields) => ({
+			result: platform.verifySignature(pageSignatureOf(fields), now()),
+		}),
 	};
 }
 
@@ -181,6 +209,27 @@ function newAccount(fields: Fields): SimulatedAccount {
 	};
 }
 
+/** A timestamp may be a JSON number: its digits are signed. */
+function pageSignatureOf(fields: Fields): PageSignature {
+	const { timestamp } = fields;
+	return {
+		url: textOf(fields, "url"),
+		noncestr: textOf(fields, "noncestr"),
+		timestamp: Number.isSafeInteger(timestamp)
+			? String(timestamp)
+			: textOf(fields, "timestamp"),
+		signature: textOf(fields, "signature"),
+		type: ticketTypeOf(fields),
+		...(fields.appid === undefined ? {} : { appid: textOf(fields, "appid") }),
+	};
+}
+
+function ticketTypeOf({ type = "jsapi" }: Fields): TicketType {
+	if (!isTicketType(type))
+		throw new RangeError(`type is one of ${ticketTypes.join(", ")}`);
+	return type;
+}
+
 function textOf(fields: Fields, name: string): string {
 	const value = fields[name];
 	if (typeof value !== "string" || value === "")
@@ -190,85 +239,4 @@ function textOf(fields: Fields, name: string): string {
 
 function failure(status: number, error: string): ControlAnswer {
 	return { status, content: { error } };
-}
-
-/** The content of `GET /sim/state`. */
-function stateOf(platform: Platform, nowMs: number): object {
-	return {
-		now: nowMs,
-		counters: nested(platform.counters),
-		accounts: [...platform.accounts()].map(({ appid }) =>
-			accountState(platform, appid, nowMs),
-		),
-		faults: platform.faults.pending(nowMs),
-		knobs: platform.knobs,
-	};
-}
-
-/** `"token issued" → 3` as `{token: {issued: 3}}`. */
-function nested(
-	counters: ReadonlyMap<string, number>,
-): Record<string, Record<string, number>> {
-	const tree: Record<string, Record<string, number>> = {};
-	for (const [key, count] of counters) {
-		const gap = key.indexOf(" ");
-		const endpoint = key.slice(0, gap);
-		tree[endpoint] = { ...tree[endpoint], [key.slice(gap + 1)]: count };
-	}
-	return tree;
-}
-
-function accountState(
-	platform: Platform,
-	appid: string,
-	nowMs: number,
-): object {
-	const account = platform.account(appid, nowMs);
-	if (account === undefined) return { appid };
-	const { kind, state, secretFrozen, whitelist, ipConfirmation } = account;
-	return {
-		appid,
-		kind,
-		state,
-		frozen: secretFrozen.value,
-		whitelist: whitelist.value.enabled ? whitelist.value.entries : null,
-		ipConfirmation,
-		confirmations: Object.fromEntries(account.confirmations),
-		classic: lineState(account.classic, nowMs),
-		stable: lineState(account.stable, nowMs),
-		usedToday: usedToday(account, platform, nowMs),
-	};
-}
-
-/** The tokens that are alive, the newest first. */
-function lineState(
-	{ issued, current, former }: TokenLine,
-	nowMs: number,
-): object {
-	const live = [current, ...former].filter(
-		(token) => token !== undefined && isLive(token, nowMs),
-	);
-	return {
-		issued,
-		live: live.map((token) => ({
-			begins: `${token?.value.slice(0, 10)}…`,
-			issuedAt: token?.issuedAt,
-			expiresAt: token?.expiresAt,
-			endsAt: token?.endsAt,
-			isCurrent: token === current,
-		})),
-	};
-}
-
-function usedToday(
-	{ counters }: Account,
-	{ knobs }: Platform,
-	nowMs: number,
-): Record<string, number> {
-	return Object.fromEntries(
-		[...counters.keys()].map((quota) => [
-			quota,
-			usageAt(counters, quota, knobs, nowMs).today,
-		]),
-	);
 }

@@ -290,6 +290,7 @@ export function applyFault(
 		case "no-fields":
 			return json("{}");
 		case "empty-token":
+			return json(withEmptyValue(right));
 		case "expires-absent":
 		case "expires-zero":
 		case "expires-negative":
@@ -321,9 +322,8 @@ function page(status: number): FaultyAnswer {
 	};
 }
 
-/** Fields of a token answer that a mode overwrites; undefined removes the field. */
+/** Fields of an answer that a mode overwrites; undefined removes the field. */
 const overwrites = {
-	"empty-token": { access_token: "" },
 	"expires-absent": { expires_in: undefined },
 	"expires-zero": { expires_in: 0 },
 	"expires-negative": { expires_in: -1 },
@@ -335,7 +335,13 @@ function overwrite(body: string, fields: object): string {
 	return JSON.stringify({ ...JSON.parse(body), ...fields });
 }
 
-/** 2 MB of JSON with a token at its end: a client should stop reading before that. */
+/** The token, or else the ticket, becomes empty. */
+function withEmptyValue(body: string): string {
+	const name = "ticket" in JSON.parse(body) ? "ticket" : "access_token";
+	return overwrite(body, { [name]: "" });
+}
+
+/** 2 MB of JSON with values at its end: a client should stop reading before that. */
 function bigBody(): string {
-	return `{"padding":"${"x".repeat(2 * 1024 * 1024)}","access_token":"big","expires_in":7200}`;
+	return `{"padding":"${"x".repeat(2 * 1024 * 1024)}","access_token":"big","ticket":"big","expires_in":7200}`;
 }

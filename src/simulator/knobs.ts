@@ -35,7 +35,7 @@ const knobs = {
 	freezeKillsTokens: flag(),
 	/** U5: whether the stable interface renews without a call when the window opens. */
 	stableRotatesAlone: flag(),
-	/** U6: seconds that a ticket lives after a newer one was issued. */
+	/** U6: seconds that a ticket lives after a newer one was issued, unless `ticketLife` ends it earlier. */
 	formerTicketSeconds: seconds(300),
 	/** U8: errcode for an expired token. 40001: 42001 first, 40001 after `forgetAfterSeconds`. */
 	agedOutCode: oneOf(42001, 40014, 40001),
@@ -59,6 +59,13 @@ const knobs = {
 	earlyForce: oneOf("same", 45011),
 	/** U18: share (0…1) of API calls answered 40001 although the token is alive. */
 	flappingShare: share(),
+	/**
+	 * U20: when a ticket dies that nobody replaces. `fixed`: 7200 s after its first
+	 * issue. `until-replaced`: never; a fetch later than 7200 s replaces it.
+	 * `seeded`: at a random instant 7200 to 14400 s after its first issue, and no
+	 * fetch replaces it before. A change acts on the tickets issued after it.
+	 */
+	ticketLife: oneOf("fixed", "until-replaced", "seeded"),
 
 	/** Seconds between two forced refreshes. Documented: 30. */
 	forceIntervalSeconds: seconds(30),

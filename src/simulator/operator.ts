@@ -15,6 +15,7 @@ import {
 	limitsOf,
 	withChanges,
 } from "./quotas.ts";
+import { fetchTicket, type TicketType, withTicket } from "./tickets.ts";
 import {
 	emptyLine,
 	emptyStableLine,
@@ -43,6 +44,25 @@ export interface Operator {
 		nowMs: number,
 		force?: boolean,
 	): string;
+	/**
+	 * Fetches a ticket as another program would; returns it. If a new ticket is
+	 * due, this other program gets it first.
+	 *
+	 * @throws RangeError for a 小程序, which has no tickets
+	 */
+	foreignTicket(appid: string, type: TicketType, nowMs: number): string;
+	/**
+	 * Puts a known ticket in place of the current one, first issued now: for tests
+	 * of signatures that were computed elsewhere.
+	 *
+	 * @throws RangeError for a 小程序, which has no tickets
+	 */
+	putTicket(
+		appid: string,
+		type: TicketType,
+		value: string,
+		nowMs: number,
+	): void;
 	/** Ends all tokens of the account at once. A use of them gets 40001. */
 	kill(appid: string, nowMs: number): void;
 	/** Lets the current tokens of the account expire at once. A use of them gets 42001. */
@@ -102,6 +122,7 @@ export function createOperator(
 		},
 		foreignFetch: (appid, via, nowMs, force = false) =>
 			fetchAs(state, known(appid, nowMs), via, force, nowMs),
+		...createTicketOperator(state, known),
 		kill: (appid, nowMs) => revokeAll(known(appid, nowMs), nowMs),
 		expire(appid, nowMs) {
 			const { classic, stable } = known(appid, nowMs);
@@ -246,6 +267,37 @@ function fetchAs(
 	return isForced
 		? forceStable(book, stable, knobs, nowMs).value
 		: fetchStable(book, stable, knobs, nowMs).token.value;
+}
+
+/** The actions on tickets. `known` finds an account, or throws. */
+function createTicketOperator(
+	state: PlatformState,
+	known: (appid: string, nowMs: number) => Account,
+): Pick<Operator, "foreignTicket" | "putTicket"> {
+	function withTickets(appid: string, nowMs: number): Account {
+		const account = known(appid, nowMs);
+		if (account.kind === "mini")
+			throw new RangeError("a mini program has no tickets");
+		return account;
+	}
+
+	return {
+		foreignTicket(appid, type, nowMs) {
+			const { tickets, counters } = withTickets(appid, nowMs);
+			// As for tokens: the call counts, but no check of access is made.
+			countCall(counters, "getticket", state.knobs, nowMs);
+			const before = tickets.get(type);
+			const line = fetchTicket(before, state.random, state.knobs, nowMs);
+			tickets.set(type, line);
+			return line.current.value;
+		},
+		putTicket(appid, type, value, nowMs) {
+			const { random, knobs } = state;
+			const { tickets } = withTickets(appid, nowMs);
+			const before = tickets.get(type);
+			tickets.set(type, withTicket(before, value, random, knobs, nowMs));
+		},
+	};
 }
 
 function decideIp(

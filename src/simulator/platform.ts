@@ -33,6 +33,11 @@ import { checkKnobs, defaultKnobs, type Knobs } from "./knobs.ts";
 import { createOperator, type Operator } from "./operator.ts";
 import type { LimitChanges } from "./quotas.ts";
 import { createRandom } from "./random.ts";
+import {
+	type PageSignature,
+	type SignatureVerdict,
+	verifySignature,
+} from "./ticket-signature.ts";
 import { isTicketAlive, type TicketType } from "./tickets.ts";
 import { createTokenBook, isLive } from "./tokens.ts";
 
@@ -73,6 +78,8 @@ export interface Platform extends Operator {
 	): Answer;
 	/** `GET /cgi-bin/get_api_domain_ip` */
 	probe(token: string, nowMs: number): Answer;
+	/** `GET /cgi-bin/ticket/getticket`; `type` may be wrong */
+	ticket(token: string, type: string, nowMs: number): Answer;
 	/** `GET /sim/use` */
 	use(token: string, nowMs: number): Answer;
 
@@ -85,6 +92,12 @@ export interface Platform extends Operator {
 		ticket: string,
 		nowMs: number,
 	): boolean;
+	/**
+	 * Judges the signature of a page as a phone does: no counter and no fault.
+	 *
+	 * @throws RangeError for an unknown appid
+	 */
+	verifySignature(given: PageSignature, nowMs: number): SignatureVerdict;
 }
 
 /** The parameters of a token call, and where the call comes from and goes to. */
@@ -136,6 +149,7 @@ export function createPlatform(options: PlatformOptions): Platform {
 		},
 		isTicketAlive: (appid, type, value, nowMs) =>
 			isTicketAlive(state.accounts.get(appid)?.tickets.get(type), value, nowMs),
+		verifySignature: (given, nowMs) => verifySignature(state, given, nowMs),
 	};
 }
 
@@ -202,7 +216,7 @@ function createAnswering(
 /** The requests that tests in the same process make most. */
 function createRequests(
 	answer: Platform["answer"],
-): Pick<Platform, "classicToken" | "stableToken" | "probe" | "use"> {
+): Pick<Platform, "classicToken" | "stableToken" | "probe" | "ticket" | "use"> {
 	const get = (path: string, query: Readonly<Record<string, string>>) => ({
 		method: "GET",
 		path,
@@ -225,6 +239,8 @@ function createRequests(
 		},
 		probe: (access_token, nowMs) =>
 			answer(get("/cgi-bin/get_api_domain_ip", { access_token }), nowMs),
+		ticket: (access_token, type, nowMs) =>
+			answer(get("/cgi-bin/ticket/getticket", { access_token, type }), nowMs),
 		use: (access_token, nowMs) =>
 			answer(get("/sim/use", { access_token }), nowMs),
 	};

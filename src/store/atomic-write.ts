@@ -1,18 +1,18 @@
 /**
- * Publishing a file: the one primitive that all output goes through.
+ * Publishing a file: all output of the program goes through this one primitive.
  *
- * Promised: at every instant, and after a crash at any instant, `path` holds the
- * old content or the new one, complete, with its final mode and group. The new
- * content is on the medium when the call returns. Whatever lies at `path` (a
- * link, a fifo) is replaced, never followed or written through; a folder there
- * is moved aside. On failure the temporary file is gone (unless even that fails:
- * then it is swept at the next start) and `path` untouched; with one exception:
- * if only the last step fails, the sync of the directory, the new content is in
- * place, but a crash of the machine may bring the old one back.
+ * Promised: at every instant, and after a crash at any instant, `path` holds the old
+ * content or the new one, complete, with its final mode and group. When the call
+ * returns, the new content is on the medium. Whatever lies at `path` (a link, a fifo)
+ * is replaced, and never followed or written through; a folder there is moved aside.
+ * On failure `path` is untouched and the temporary file is removed (if that fails too,
+ * it is removed at the next start). There is one exception: if only the last step
+ * fails, the sync of the directory, the new content is in place, but a crash of the
+ * machine may bring the old one back.
  *
- * Not promised: that somebody else does not rename another file over ours; who
- * shares a path must hold a lock, and pass `stillOurs` to look at it last: no
- * other system call lies between that look and the rename.
+ * Not promised: that no other process renames its file over ours. Processes that share
+ * a path must hold a lock, and pass `mustBeHeld`, which looks at the lock: no other
+ * system call lies between that look and the rename.
  */
 import { randomBytes, randomUUID } from "node:crypto";
 import fs from "node:fs";
@@ -24,6 +24,7 @@ import {
 } from "./output-directory.ts";
 import { storeError } from "./store-error.ts";
 
+/** Mode and group of a file. */
 export interface FileAttributes {
 	/** Permission bits, for example 0o640. */
 	readonly mode: number;
@@ -31,41 +32,49 @@ export interface FileAttributes {
 	readonly gid: number | undefined;
 }
 
-/** Makes a draft of the file, and publishes it. */
+/** Where the files of a configuration are, and with what mode and group. */
+export interface Location extends FileAttributes {
+	readonly directory: OutputDirectory;
+}
+
+/**
+ * Makes a draft of the file, and publishes it: see `Draft.publish`. `directory`: the
+ * one of `path`, if the caller has it. Throws `StoreError`, or what `mustBeHeld` throws.
+ */
 export async function publishFile(
 	path: string,
 	content: string,
 	attributes: FileAttributes,
-	stillOurs?: () => void,
+	mustBeHeld?: () => void,
 	directory?: OutputDirectory,
 ): Promise<fs.Stats> {
 	const draft = draftFile(path, attributes, directory);
-	return draft.publish(content, stillOurs);
+	return draft.publish(content, mustBeHeld);
 }
 
-/** A file that is made, and not in its place yet; whatever fails, it is gone then. */
+/** A file that is made, but not in its place yet. Each method that throws removes it. */
 export interface Draft {
 	/**
-	 * Takes the room that a small content needs: so a full disk shows before there
-	 * is a content. Throws `StoreError`.
+	 * Writes one byte, which takes all the space that a small content needs. So a full
+	 * disk is found before there is a content. Throws `StoreError`.
 	 */
 	reserve(): void;
 	/**
-	 * Throws `StoreError`. Resolves with the file as it was right before its rename,
-	 * which changes its ctime.
+	 * Resolves with the file as it was right before its rename, which changes its ctime.
+	 * Throws `StoreError`.
 	 */
-	publish(content: string, stillOurs?: () => void): Promise<fs.Stats>;
-	/** If it is not to be published. Never throws. */
+	publish(content: string, mustBeHeld?: () => void): Promise<fs.Stats>;
+	/** Removes it, as it is not to be published. Never throws. */
 	discard(): void;
 }
 
-/** Empty, beside `path`, with its final mode and group. Throws `StoreError`. */
+/** An empty draft beside `path`, with its final mode and group. Throws `StoreError`. */
 export function draftFile(
 	path: string,
 	attributes: FileAttributes,
 	directory = createOutputDirectory(dirname(path)),
 ): Draft {
-	// The last twelve digits are random, and made in advance for many.
+	// The last twelve digits are random. Node.js makes UUIDs in advance, which is cheap.
 	const temporary = `${directory.path}/.${basename(path)}.${randomUUID().slice(24)}.tmp`;
 	const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = fs.constants;
 	let verb = "create a file beside";
@@ -86,14 +95,14 @@ export function draftFile(
 		if (isOpen) quietly(close);
 		quietly(() => fs.unlinkSync(temporary));
 	};
-	// The error that counts is the first one.
+	// Only the first error is reported, not one of the removal.
 	const discarded = (error: unknown) => {
 		discard();
 		return error instanceof StoreError ? error : storeError(verb, path, error);
 	};
 
-	// Group and mode come before the content, through the descriptor: the content
-	// is never there with other rights than the final ones.
+	// Group and mode are set before the content is written, and through the descriptor:
+	// so the content never exists with other rights than the final ones.
 	try {
 		setAttributes(file, attributes, (step) => {
 			verb = step;
@@ -106,32 +115,25 @@ export function draftFile(
 		reserve: () => {
 			try {
 				verb = "write";
-				// At its beginning, where the content goes.
+				// At the beginning, where the content will overwrite it.
 				fs.writeSync(file, "\n", 0);
 			} catch (error) {
 				throw discarded(error);
 			}
 		},
-		publish: async (content, stillOurs = () => {}) => {
+		publish: async (content, mustBeHeld = () => {}) => {
 			let found: fs.Stats;
 			try {
 				verb = "write";
-				fs.writeFileSync(file, content);
-				const bytes = Buffer.byteLength(content);
-				found = fs.fstatSync(file);
-				if (found.size !== bytes) {
-					// Somebody had written more into it.
-					fs.ftruncateSync(file, bytes);
-					found = fs.fstatSync(file);
-				}
+				found = writeAll(file, content);
 				// A failed fsync is not repeated: the kernel may have dropped the pages.
 				verb = "sync";
 				await directory.sync(file);
 				verb = "close";
 				close();
-				stillOurs();
+				mustBeHeld();
 				verb = "rename into place";
-				// Not by a worker thread: what we saw of the lock ages while that is busy.
+				// Synchronously: while a worker thread is busy, the look at the lock gets old.
 				replace(temporary, path);
 			} catch (error) {
 				throw discarded(error);
@@ -146,7 +148,22 @@ export function draftFile(
 	};
 }
 
-/** Only what is not so by itself: a sandbox may forbid to change a group. */
+/** Returns the file as it is now. */
+function writeAll(file: number, content: string): fs.Stats {
+	fs.writeFileSync(file, content);
+	const bytes = Buffer.byteLength(content);
+	const found = fs.fstatSync(file);
+	if (found.size === bytes) return found;
+	// Another program had written more than that into the draft.
+	fs.ftruncateSync(file, bytes);
+	return fs.fstatSync(file);
+}
+
+/**
+ * Sets group and mode of an open file, if they differ: a sandbox may forbid chown even
+ * where it would change nothing. `onStep` is told what is tried next, for error texts.
+ * Throws what the system calls throw.
+ */
 export function setAttributes(
 	file: number,
 	{ mode, gid }: FileAttributes,
@@ -157,7 +174,7 @@ export function setAttributes(
 	onStep("set the group of");
 	if (gid !== undefined && made.gid !== gid) fs.fchownSync(file, -1, gid);
 	onStep("set the mode of");
-	// The umask may have taken some of it.
+	// The umask may have removed some bits.
 	if ((made.mode & 0o7777) !== mode) fs.fchmodSync(file, mode);
 }
 
@@ -166,7 +183,7 @@ function replace(temporary: string, path: string): void {
 		fs.renameSync(temporary, path);
 	} catch (error) {
 		if (errnoOf(error) !== "EISDIR") throw error;
-		// Somebody made a folder there. It may hold things: nothing is deleted.
+		// A folder stands there. It may hold something of use, so it is not deleted.
 		fs.renameSync(path, `${path}.set-aside-${randomBytes(4).toString("hex")}`);
 		fs.renameSync(temporary, path);
 	}

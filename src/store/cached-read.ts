@@ -1,13 +1,13 @@
-/** Reading a small file again only if somebody touched it. */
+/** Reading a small file again only if it was touched. */
 import fs from "node:fs";
 import { errnoOf, inWords } from "../core/errors.ts";
 import { whyNotBelieved } from "./found-entry.ts";
 import type { OutputDirectory } from "./output-directory.ts";
 
-/** A file at a look: as long as these are the same, nobody has touched it. */
+/** A file as it was seen. As long as all of this is the same, it was not touched. */
 export interface SeenFile {
 	readonly inode: number;
-	/** Epoch ms, as the other times. With the inode it tells one file of a name from the next. */
+	/** Epoch ms, as the other times. With the inode it tells a file from its successor. */
 	readonly bornAt: number;
 	readonly size: number;
 	/** With the type of the file. */
@@ -15,10 +15,11 @@ export interface SeenFile {
 	readonly uid: number;
 	readonly gid: number;
 	readonly mtimeMs: number;
-	/** Undefined: a rename has changed it since. The next one that is seen is the right one. */
+	/** Undefined: our own rename has changed it since, so the next value is the right one. */
 	readonly ctimeMs: number | undefined;
 }
 
+/** What is remembered of a file. `isRenamed`: it was renamed after it was seen. */
 export function seenIn(
 	{ ino, birthtimeMs, size, mode, uid, gid, mtimeMs, ctimeMs }: fs.Stats,
 	{ isRenamed } = { isRenamed: false },
@@ -35,12 +36,13 @@ export function seenIn(
 	};
 }
 
-/** The same number; a small one of `Stats` would be an object of its own to V8. */
+/** The same number, as a small integer if it is one: V8 stores those without an object. */
 function inPlace(value: number): number {
 	const small = value | 0;
 	return small === value ? small : value;
 }
 
+/** Whether a file is still as it was seen. */
 export function isUntouched(found: fs.Stats, seen: SeenFile): boolean {
 	return (
 		found.ino === seen.inode &&
@@ -54,25 +56,29 @@ export function isUntouched(found: fs.Stats, seen: SeenFile): boolean {
 	);
 }
 
+/** One reading of a file; without stat, text and problem: nothing is there. */
 export interface FileRead {
-	/** As it is; undefined if nothing is there, or nobody could look. */
+	/** Undefined if nothing is there, or the system call failed. */
 	readonly stat: fs.Stats | undefined;
 	readonly text: string | undefined;
 	readonly problem: string | undefined;
-	/** The problem may pass (a disk error, too many open files), and says nothing about the file. */
+	/** The problem is not one of the file and may pass: a disk error, too many open files. */
 	readonly unreadable: boolean;
 	/** The error, if this process has no right to read it. */
 	readonly denied?: unknown;
 }
 
+/** A file as it was seen, and what it was understood as. */
 export interface KnownFile<T> {
 	readonly file: SeenFile;
 	readonly content: T;
 }
 
+/** A file whose last reading is remembered. Its methods never throw. */
 export interface CachedRead<T> {
+	/** One lstat; reads the file only if it was touched. */
 	read(): T;
-	/** What lies there, without reading it. */
+	/** Remembers what was just written there, so that it need not be read. */
 	learn(file: SeenFile, known: T): void;
 	/** The last reading; undefined if nothing was there, or it could not be read. */
 	last(): KnownFile<T> | undefined;
@@ -80,21 +86,23 @@ export interface CachedRead<T> {
 	wasAbsent(): boolean;
 }
 
+/** How the file is read, and what is known of it. */
 export interface CachedReadOptions<T> {
-	/** `before`: what the last reading gave. */
+	/** Understands a reading. `before`: the result of the last one. */
 	readonly interpret: (file: FileRead, before: T | undefined) => T;
 	readonly readFile: () => Partial<FileRead>;
-	/** Of somebody who has read it before. */
+	/** The result of an earlier `CachedRead` of this file. */
 	readonly known?: KnownFile<T> | undefined;
-	/** It is there by all that is known: so it is read without a look whether it is. */
+	/** The file most likely exists: then the first read opens it without an lstat before. */
 	readonly isExpected: boolean;
 }
 
+/** Reads nothing yet. */
 export function cachedRead<T>(
 	path: string,
 	{ interpret, readFile, known, isExpected }: CachedReadOptions<T>,
 ): CachedRead<T> {
-	/** Undefined: it is to be read. */
+	/** Undefined: the file must be read. */
 	let seen: SeenFile | "absent" | undefined = known?.file;
 	let result: T | undefined = known?.content;
 
@@ -147,6 +155,7 @@ export function cachedRead<T>(
 	};
 }
 
+/** The reading of a file that does not exist. */
 export const nothing: FileRead = {
 	stat: undefined,
 	text: undefined,
@@ -155,16 +164,19 @@ export const nothing: FileRead = {
 };
 
 /**
- * A giant is not read. A token file is some 200 bytes, a state some 2 KiB; but 140
- * KiB after the 10,000 calls that the largest `budget` allows.
+ * A larger file is not read. A token file has about 200 bytes. A record file has about
+ * 2 KiB, but 140 KiB after the 10,000 calls that the largest `budget` allows.
  */
 export const maxTokenBytes = 65_536;
-export const maxStateBytes = 1_048_576;
+export const maxRecordFileBytes = 1_048_576;
 
 /** By which a file is believed, or not; see `whyNotBelieved`. */
 export type Believing = Pick<OutputDirectory, "isShared" | "trusts">;
 
-/** Its content, if it is believed; larger ones are not read. */
+/**
+ * Reads a plain file of at most `maxBytes`, if it is believed, and follows no link.
+ * Never throws.
+ */
 export function readSmallFile(
 	path: string,
 	maxBytes: number,
@@ -173,7 +185,7 @@ export function readSmallFile(
 	let file: number;
 	try {
 		const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
-		// Non-blocking, because a fifo would hold up the whole daemon.
+		// Non-blocking, because to open a fifo would block the whole daemon.
 		file = fs.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
 	} catch (error) {
 		const errno = errnoOf(error);
@@ -194,7 +206,7 @@ export function readSmallFile(
 	}
 }
 
-/** The same of a file that was just opened. */
+/** The same of a file that was just opened. Never throws. */
 export function readOpened(
 	file: number,
 	maxBytes: number,

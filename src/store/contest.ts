@@ -5,7 +5,7 @@
  * both attributes the wider ones stay: the keeper with the narrower ones gives in.
  */
 import type { Stats } from "node:fs";
-import type { FileAttributes } from "./atomic-write.ts";
+import type { FileAttributes, Location } from "./atomic-write.ts";
 
 /** What another keeper publishes with, in place of ours. */
 export interface Contested {
@@ -22,13 +22,14 @@ export interface Contested {
 
 type Found = Pick<Stats, "ino" | "birthtimeMs" | "mode" | "gid" | "uid">;
 
+/** Whose attributes a file keeps. */
 export interface Contest {
 	/** This process has published that value, as this file. */
 	published(value: string, file: Found): void;
 	/** That value was found, in the right form, with attributes that are not ours. */
 	found(value: string, file: Found): void;
 	/** Whether the file is to stay as it is, though it is not as configured. */
-	accepts(file: Found): boolean;
+	accepts(file: Pick<Found, "mode" | "gid">): boolean;
 	/** What to publish with. */
 	attributes(): FileAttributes;
 }
@@ -36,7 +37,7 @@ export interface Contest {
 /** So often a repair is undone before it is no chance. */
 const maxUndone = 2;
 
-export function createContest(
+function createContest(
 	path: string,
 	ours: FileAttributes,
 	onContested: (contested: Contested) => void,
@@ -50,7 +51,7 @@ export function createContest(
 
 	const isSame = (one: Found, other: Found | undefined) =>
 		one.ino === other?.ino && one.birthtimeMs === other.birthtimeMs;
-	const modeOf = ({ mode }: Found) => mode & 0o7777;
+	const modeOf = ({ mode }: Pick<Found, "mode">) => mode & 0o7777;
 
 	return {
 		published: (value, file) => {
@@ -80,6 +81,39 @@ export function createContest(
 		// Only the mode: this process need not be a member of that group.
 		attributes: () =>
 			theirs === undefined ? ours : { ...ours, mode: theirs.mode },
+	};
+}
+
+/** Those of a store. There are few, and they outlive a slot. */
+export interface Contests {
+	/** The one of that file, if another keeper was met there. */
+	known(file: string): Contest | undefined;
+	/** Begins one, if there is none. */
+	of(file: string): Contest;
+}
+
+/** `onContested` is called once for each kind of attributes: one of many accounts is enough. */
+export function createContests(
+	{ directory, mode, gid }: Location,
+	onContested: (contested: Contested) => void = () => {},
+): Contests {
+	const contests = new Map<string, Contest>();
+	const reported = new Set<string>();
+	const report = (contested: Contested) => {
+		const { theirs } = contested;
+		const key = `${theirs.mode} ${theirs.gid}`;
+		if (!reported.has(key)) onContested(contested);
+		reported.add(key);
+	};
+	return {
+		known: (file) => contests.get(file),
+		of: (file) => {
+			const path = `${directory.path}/${file}`;
+			const contest =
+				contests.get(file) ?? createContest(path, { mode, gid }, report);
+			contests.set(file, contest);
+			return contest;
+		},
 	};
 }
 

@@ -1,8 +1,12 @@
+/** Changes in a directory, as the kernel reports them. */
 import { type FSWatcher, statSync, watch } from "node:fs";
 import { errnoOf } from "../core/errors.ts";
 import type { Watch } from "../core/ports.ts";
 
-/** Tells the names of files in a directory that were touched, by inotify. */
+/**
+ * Watches a directory by inotify: `onTouched` gets the name of each file that changed.
+ * Watches nothing until `listen` is called.
+ */
 export function watchFiles(
 	directory: string,
 	onTouched: (name: string) => void,
@@ -23,7 +27,7 @@ export function watchFiles(
 			});
 			watcher.on("error", stop);
 		} catch (error) {
-			// Gone, or no watches left on this machine: it is tried again.
+			// The directory is gone, or this machine has no watches left: `listen` tries again.
 			if (errnoOf(error) === undefined) throw error;
 		}
 	};
@@ -43,7 +47,7 @@ export function watchFiles(
 	};
 }
 
-/** The path may lead to another directory by now. */
+/** Tells whether the path still leads to the directory that is watched. */
 function identityOf(directory: string): string {
 	try {
 		const found = statSync(directory, { bigint: true, throwIfNoEntry: false });

@@ -1,48 +1,51 @@
-/** A directory that files are published in: made, fit for it, and synced. */
+/** A directory that files are published in: how it is made, checked and synced. */
 import fs from "node:fs";
 import { dirname } from "node:path";
 import { promisify } from "node:util";
 import { errnoOf, StoreError } from "../core/errors.ts";
 import { storeError } from "./store-error.ts";
 
+/** A directory of published files, with what was last seen of it. */
 export interface OutputDirectory {
 	readonly path: string;
 	/**
-	 * Looks what it is by now, from time to time; whether everybody can swap our
-	 * files, as far as that can be seen.
+	 * Looks at the directory again. True: every user can replace our files there; false
+	 * also if the look fails. Never throws.
 	 */
 	isOpenToAll(): boolean;
 	/**
-	 * Whether strangers may put files there: everybody may write in it (as in /tmp), or
-	 * it is sticky and its group may.
+	 * Whether strangers may make files there: every user may (as in /tmp), or the
+	 * directory is sticky and its group may.
 	 */
 	isShared(): boolean;
 	/**
-	 * Whether a file of that user may be taken for a keeper's: in a shared directory only
-	 * our own ones, root's, and those of its owner, who may replace any file in it. In
-	 * all others whoever may put a file may replace ours as well.
+	 * Whether a file of that user may be one of a keeper. In a shared directory only our
+	 * own files may, those of root, and those of the owner of the directory, who may
+	 * replace any file in it. In all others whoever may make a file may replace ours as
+	 * well.
 	 */
 	trusts(uid: number): boolean;
 	/** Whether this process may replace a file of that user, if it may write there at all. */
 	mayReplace(uid: number): boolean;
-	/** Once it is gone: with the mode that it was seen with. Throws `StoreError`. */
+	/** Makes it again once it is gone, with the mode that it had. Throws `StoreError`. */
 	makeAgain(gid: number | undefined): void;
-	/** fsync of a file in it. */
+	/** fsync of a file in it. Throws what fsync(2) throws. */
 	sync(file: number): void | Promise<void>;
 	/**
-	 * fsync of the directory itself: the names given so far will survive a crash
-	 * of the machine. Those who ask before it begins share it, and on a disk it begins
-	 * when the one under way is over.
+	 * fsync of the directory itself: the renames made so far will survive a crash of the
+	 * machine. Callers share one fsync if they call before it begins; on a disk it begins
+	 * when the one under way has ended. Throws what fsync(2) throws.
 	 */
 	syncNames(): Promise<void>;
 }
 
+/** Looks at nothing yet. */
 export function createOutputDirectory(path: string): OutputDirectory {
-	/** Whether it lies in memory, on the device that was there last. */
+	/** Whether it lies in memory; found out again if the device has changed. */
 	let inMemory: boolean | undefined;
 	let device: number | undefined;
 	let mode: number | undefined;
-	/** Undefined: nobody has looked yet. */
+	/** Undefined until the first look. */
 	let seen: { readonly mode: number; readonly uid: number } | undefined;
 	let running: Promise<void> | undefined;
 	let next: Promise<void> | undefined;
@@ -52,14 +55,14 @@ export function createOutputDirectory(path: string): OutputDirectory {
 		if (found.dev !== device) inMemory = undefined;
 		device = found.dev;
 		seen = { mode: found.mode, uid: found.uid };
-		// Made again, it is not opened to everybody again.
+		// If it is made again, it must not be open to every user again.
 		mode = found.mode & (letsAllReplace(found) ? 0o7775 : 0o7777);
 		return found;
 	};
 
-	// A disk may take its time: that is for a worker thread. In memory it is
-	// nothing, and the way to another thread and back takes longer than all the
-	// rest of the publishing; under /run, that is the usual case.
+	// A disk may be slow, so a worker thread syncs. In memory (as under /run, the usual
+	// case) a sync does nothing, and the way to a thread and back would take longer than
+	// all the rest of the publication.
 	const sync = (file: number) => {
 		inMemory ??= typesInMemory.has(fs.statfsSync(path).type);
 		return inMemory ? fs.fsyncSync(file) : syncByThread(file);
@@ -70,7 +73,7 @@ export function createOutputDirectory(path: string): OutputDirectory {
 			return letsAllReplace(look());
 		} catch (error) {
 			if (!(error instanceof StoreError)) throw error;
-			return false; // Whoever writes next says what is wrong.
+			return false; // The next write fails too, and reports the error.
 		}
 	};
 
@@ -79,15 +82,15 @@ export function createOutputDirectory(path: string): OutputDirectory {
 		return seen;
 	};
 	const isSticky = () => ((known()?.mode ?? 0) & 0o1000) !== 0;
-	// Everybody may write in one that is not sticky: that is told, and files of others
-	// are not believed there either.
+	// A directory where every user may write and that is not sticky is reported. Files of
+	// others are not believed there either.
 	const isShared = () => {
 		const { mode: bits = 0 } = known() ?? {};
 		return (bits & 0o002) !== 0 || (isSticky() && (bits & 0o020) !== 0);
 	};
 
 	const syncNext = async (): Promise<void> => {
-		// The one under way may have begun before our name was there.
+		// The fsync under way may have begun before our rename.
 		await running?.catch(() => {});
 		next = undefined;
 		running = syncNamesIn(path, sync);
@@ -115,10 +118,10 @@ export function createOutputDirectory(path: string): OutputDirectory {
 	};
 }
 
-/** Of the files that this process makes. */
+/** The owner of the files that this process makes; undefined where users have no ids. */
 export const ownUid = process.geteuid?.();
 
-// `fs.fsync` as it is at the call: tests put faults in its place.
+// Looks `fs.fsync` up at each call, as tests replace it.
 const syncByThread = promisify((file: number, done: fs.NoParamCallback) =>
 	fs.fsync(file, done),
 );
@@ -141,10 +144,10 @@ async function syncNamesIn(
 	}
 }
 
-/** What file systems say that keep their directories safe by themselves, or cannot. */
+/** Errors of file systems that sync their directories by themselves, or cannot. */
 const cannotSyncDirectories = new Set(["EINVAL", "ENOTSUP", "EOPNOTSUPP"]);
 
-/** Creates the directory of token files unless it is there. Throws `StoreError`. */
+/** Creates the directory of token files, unless it exists. Throws `StoreError`. */
 export function makeDirectory(
 	directory: string,
 	gid: number | undefined,
@@ -154,7 +157,7 @@ export function makeDirectory(
 		const made = makeFolder(directory, mode);
 		if (made && gid !== undefined) {
 			fs.chownSync(directory, -1, gid);
-			// It has lost the set-group-ID bit with that, if it had one.
+			// chown removes the set-group-ID bit.
 			fs.chmodSync(directory, mode);
 		}
 	} catch (error) {
@@ -163,8 +166,8 @@ export function makeDirectory(
 }
 
 /**
- * Whether it had to be made. Not by mkdir(2) `recursive` of Node.js, which below
- * /proc tries for ever; and a strict umask would keep the readers out.
+ * True if it had to be made. Without the `recursive` of Node.js, which below /proc
+ * tries for ever; and with chmod, as a strict umask would keep the readers out.
  */
 function makeFolder(path: string, mode: number): boolean {
 	const make = () => {
@@ -198,7 +201,7 @@ function lookAt(directory: string): fs.Stats {
 	);
 }
 
-/** Throws `StoreError` unless the directory is one in which nobody can swap our files. */
+/** Throws `StoreError` (refused) if every user can replace the files in the directory. */
 export function refuseUnsafeDirectory(directory: string): void {
 	if (letsAllReplace(lookAt(directory))) {
 		throw new StoreError(
@@ -209,15 +212,15 @@ export function refuseUnsafeDirectory(directory: string): void {
 	}
 }
 
-/** In a sticky one only the owner of a file may replace it. */
+/** In a sticky directory (as /tmp) only the owner of a file may replace it. */
 function letsAllReplace({ mode }: fs.Stats): boolean {
 	return (mode & 0o002) !== 0 && (mode & 0o1000) === 0;
 }
 
 /**
- * The group for files in a directory that is there. If none is configured, root
- * takes that of the directory, as no reader is in root's own.
- * undefined: as the process makes files.
+ * The group (by number) for files in a directory that exists. If none is configured,
+ * root takes the group of the directory, as no reader is in root's own group.
+ * Undefined: the group that files of this process have anyway. Never throws.
  */
 export function groupFor({
 	directory,
@@ -231,10 +234,10 @@ export function groupFor({
 		const gid = fs.statSync(directory, { throwIfNoEntry: false })?.gid;
 		return gid === unmappedGid ? undefined : gid;
 	} catch {
-		// What is wrong with it is told when it is used.
+		// The error is reported when the directory is used.
 		return undefined;
 	}
 }
 
-/** What a container sees of groups that it does not have, and cannot give to anything. */
+/** Stands for a group of the host that a container does not have; chown to it fails. */
 const unmappedGid = 65_534;

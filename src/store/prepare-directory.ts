@@ -1,21 +1,20 @@
-/** The directory that the keepers of a configuration share: fit for tokens, and swept. */
+/** The directory that the keepers of a configuration share: checked, and cleaned of leftovers. */
 import { existsSync, readdirSync } from "node:fs";
 import type { Credential } from "../core/credential.ts";
 import { StoreError } from "../core/errors.ts";
 import type { Log, Slot } from "../core/ports.ts";
-import type { FileAttributes } from "./atomic-write.ts";
-import { isLeftover, sweep } from "./directory-store.ts";
+import type { FileAttributes, Location } from "./atomic-write.ts";
+import { isLeftover, removeLeftovers } from "./leftovers.ts";
 import {
 	createOutputDirectory,
 	groupFor,
 	makeDirectory,
-	type OutputDirectory,
 	refuseUnsafeDirectory,
 } from "./output-directory.ts";
 import { removeSimulation } from "./simulated-directory.ts";
 import { storeError } from "./store-error.ts";
 
-/** The directory of a configuration, as it is wanted. */
+/** The directory that a configuration asks for. */
 export interface WantedDirectory extends FileAttributes {
 	readonly directory: string;
 	/** Its values are the simulator's. */
@@ -24,63 +23,59 @@ export interface WantedDirectory extends FileAttributes {
 	readonly source: string;
 }
 
-/** Where the files of a configuration are, and with what mode and group. */
-export interface Location extends FileAttributes {
-	readonly directory: OutputDirectory;
-}
-
 /**
- * Makes the directory if it is missing, and frees it of a simulation's tokens, which
- * it tells. Throws `StoreError` if it is not fit for tokens, `ConfigError` if a
- * simulation runs there.
+ * Makes the directory if it is missing, and removes the tokens of a simulation from it;
+ * `report` is told of that. Throws `StoreError` if the directory is not fit for tokens,
+ * `ConfigError` if a simulation runs there.
  */
 export function prepareDirectory(
 	wanted: WantedDirectory,
-	tell: (message: string) => void,
+	report: (message: string) => void,
 ): Location {
 	const { directory, mode, gid, isSimulated = false } = wanted;
-	// A file in its place would be told as a failure to make it.
+	// If a file stands in its place, the check below says so; mkdir would not.
 	if (!existsSync(directory)) makeDirectory(directory, gid);
 	refuseUnsafeDirectory(directory);
-	if (!isSimulated) removeSimulation(wanted, tell);
+	if (!isSimulated) removeSimulation(wanted, report);
 	return {
 		directory: createOutputDirectory(directory),
 		mode,
-		// Only of a directory that is there.
+		// Asked last, as the directory must exist.
 		gid: groupFor({ directory, gid }),
 	};
 }
 
 /** A credential whose files may have leftovers beside them. */
-interface Swept {
+interface KeptFile {
 	readonly credential: Credential;
 	readonly path: string;
 	readonly slot: Slot;
 }
 
 /**
- * Removes what dead writers left: temporary files, and locks of dead processes.
- * What cannot be removed is told and stays: no reason not to keep tokens.
+ * Removes what dead writers left: temporary files, locks and break markers. What cannot
+ * be removed stays, and is logged as `sweep.failed`: tokens can be kept all the same.
+ * Rejects only for a bug.
  */
 export async function sweepLeftovers(
 	directory: string,
-	managed: readonly Swept[],
+	managed: readonly KeptFile[],
 	log: Log,
 ): Promise<void> {
-	const orTell = async (sweeping: () => Promise<void>) => {
+	const orLog = async (act: () => Promise<void>) => {
 		try {
-			await sweeping();
+			await act();
 		} catch (error) {
 			if (!(error instanceof StoreError)) throw error;
 			const { message, code, hint } = error;
 			log.warn({ event: "sweep.failed", code, hint }, message);
 		}
 	};
-	await orTell(async () => {
+	await orLog(async () => {
 		const suspects = suspectsIn(directory);
 		if (suspects.length === 0) return;
 		await Promise.all(
-			managed.map((one) => orTell(() => sweepOne(one, suspects))),
+			managed.map((one) => orLog(() => sweepOne(one, suspects))),
 		);
 	});
 }
@@ -96,16 +91,16 @@ function suspectsIn(directory: string): readonly string[] {
 }
 
 async function sweepOne(
-	one: Swept,
+	one: KeptFile,
 	suspects: readonly string[],
 ): Promise<void> {
 	const { file } = one.credential;
 	const leftovers = suspects.filter((name) => isLeftover(name, file));
 	if (leftovers.length === 0) return;
 	const lock = await one.slot.acquire(0);
-	if (lock === undefined) return; // A living process is at work there.
+	if (lock === undefined) return; // A living process is using them.
 	try {
-		sweep(one.path, leftovers);
+		removeLeftovers(one.path, leftovers);
 	} finally {
 		await lock.release();
 	}

@@ -1,22 +1,22 @@
-/** Who a process is, and whether it still lives: for the locks of dead holders. */
+/** The name of a process, and whether that process still lives: for locks of dead holders. */
 import { randomBytes } from "node:crypto";
 import { readFileSync, readlinkSync } from "node:fs";
 import { errnoOf } from "../core/errors.ts";
 import type { ProcessName } from "../core/record.ts";
 
-/** This process. Call once and pass it on. */
+/** Names this process. Call it once and pass the result on: each call gives a new name. */
 export function nameThisProcess(): ProcessName {
 	return {
 		instance: randomBytes(8).toString("hex"),
 		pid: process.pid,
 		startTicks: statOf(process.pid)?.startTicks ?? "",
-		realm: realm(),
+		realm: pidNamespace(),
 	};
 }
 
 /**
- * `unknown`: the name comes from another machine, boot or container, where its
- * pid says nothing here.
+ * Whether the named process still lives, as seen from this one. `unknown`: it belongs to
+ * another machine, boot or container, so its pid means nothing here. Never throws.
  */
 export function livenessOf(
 	name: ProcessName,
@@ -24,7 +24,7 @@ export function livenessOf(
 ): "alive" | "dead" | "unknown" {
 	if (name.instance === self.instance) return "alive";
 	if (name.realm !== self.realm || self.realm === "") return "unknown";
-	// The same pid in the same realm, but not this process: it is gone.
+	// This process has that pid now, so the named one is gone.
 	if (name.pid === self.pid) return "dead";
 	try {
 		process.kill(name.pid, 0);
@@ -33,18 +33,19 @@ export function livenessOf(
 	}
 	const now = statOf(name.pid);
 	if (now === undefined) return "alive";
-	// A zombie holds nothing any more; another start time is another process.
+	// A zombie does nothing any more; with another start time it is another process.
 	return now.state === "Z" || now.startTicks !== name.startTicks
 		? "dead"
 		: "alive";
 }
 
-function realm(): string {
+/** The boot and the pid namespace of this process: what `ProcessName.realm` holds. */
+function pidNamespace(): string {
 	try {
 		const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
 		return `${boot} ${readlinkSync("/proc/self/ns/pid")}`;
 	} catch {
-		return ""; // Not Linux, or no /proc: every other process is unknown.
+		return ""; // Not Linux, or no /proc: then every other process is unknown.
 	}
 }
 

@@ -1,8 +1,8 @@
 /**
- * Adding to the state of an account: a record stands behind the last one, and the
- * last one counts (`decodeRecord`). It costs one write, where another file costs a
- * rename and two syncs; and it begins with the end of the line before, so that a
- * torn one spoils nothing.
+ * Adding records to a record file (`.<file>.state`): each is appended as one line; which
+ * one counts says `decodeRecord`. To append costs one write, whereas a new file costs a
+ * rename and two syncs. A record begins with a line feed, so if the one before it was
+ * torn by a crash, that does not spoil it.
  */
 import fs from "node:fs";
 import { StoreError } from "../core/errors.ts";
@@ -11,46 +11,50 @@ import { type FileAttributes, setAttributes } from "./atomic-write.ts";
 import { type Believing, type FileRead, readOpened } from "./cached-read.ts";
 import { ownUid } from "./output-directory.ts";
 
-/** More is written anew: the kernel writes a page as a whole. */
-const mostBytes = 4_096;
+/** A file that would get larger is written anew: the kernel writes one page as a whole. */
+const maxBytes = 4_096;
 
-/** The records of a state file, which stays open while its lock is held. */
+/** A record file, which stays open while its lock is held. */
 export interface Records {
 	/**
-	 * Adds one. False if the file must be written anew: it is not there, full, not
-	 * as we publish files, or anything went wrong. Throws what `stillOurs` and
-	 * `before` throw: then the record is not to be written.
+	 * Appends one. False: the file must be written anew, because it is missing, full or
+	 * not as we publish files, or because a system call failed. Throws the `StoreError`
+	 * of `mustBeHeld` or `before`: then no record may be written.
 	 */
-	add(state: SharedRecord, options?: AddOptions): Promise<boolean>;
+	add(record: SharedRecord, options?: AddOptions): Promise<boolean>;
 	/**
-	 * Opens and reads the file, and keeps it open for what is added; undefined: this
-	 * process cannot open it for that.
+	 * Opens and reads the file, and keeps it open for adding. Undefined: this process
+	 * cannot open it for adding. Never throws.
 	 */
 	read(maxBytes: number, directory?: Believing): Partial<FileRead> | undefined;
-	/** The file as it is; undefined if nothing was added to it, or nobody can tell. */
+	/** The file as it is; undefined if it is not open, or fstat fails. */
 	look(): fs.Stats | undefined;
+	/** Never throws. */
 	close(): void;
 }
 
+/** The mode and group of the file, and the look at the lock. */
 export interface RecordsOptions extends FileAttributes {
-	/** Looks at the lock, right before a record is written; throws `StoreError`. */
-	readonly stillOurs: () => void;
+	/** Looks at the lock, right before a record is written; throws `StoreError` (lost). */
+	readonly mustBeHeld: () => void;
 }
 
+/** How one record is added. */
 export interface AddOptions {
-	/** The file was not there: it is made, where it lies, as half of it would do no harm. */
+	/** The file does not exist: it is made in its place, as half a first record does no harm. */
 	readonly isNew?: boolean;
-	/** Another one of about its size must fit behind it. */
+	/** Another record of about the same size must fit behind it. */
 	readonly isFollowed?: boolean;
-	/** What must be done before, if the record can be added; throws `StoreError`. */
+	/** Done right before the write, if the record can be added; throws `StoreError`. */
 	readonly before?: () => void;
-	/** Makes the record survive the machine, too. */
+	/** Makes the record survive a crash of the machine. */
 	readonly sync?: (file: number) => void | Promise<void>;
 }
 
+/** Opens nothing yet. */
 export function openRecords(
 	path: string,
-	{ stillOurs, ...attributes }: RecordsOptions,
+	{ mustBeHeld, ...attributes }: RecordsOptions,
 ): Records {
 	let file: number | undefined;
 	let isHalfMade = false;
@@ -58,7 +62,7 @@ export function openRecords(
 	const close = () => {
 		const opened = file;
 		file = undefined;
-		// What was to last was synced.
+		// An error of close does not matter, as what must last was synced before.
 		if (opened !== undefined) orUndefined(() => fs.closeSync(opened));
 	};
 
@@ -71,19 +75,19 @@ export function openRecords(
 		return made;
 	};
 
-	/** The file, if so much can be added to it. */
+	/** The file, if that many bytes can be added to it. */
 	const openFor = (bytes: number): number | undefined => {
 		file ??= fs.openSync(path, flags);
 		const found = fs.fstatSync(file);
-		const fits = found.size + bytes <= mostBytes;
+		const fits = found.size + bytes <= maxBytes;
 		return fits && isOurKind(found, attributes) ? file : undefined;
 	};
 
 	const add = async (
-		state: SharedRecord,
+		content: SharedRecord,
 		{ isNew = false, isFollowed = false, before, sync }: AddOptions,
 	): Promise<boolean> => {
-		const record = `\n${encodeRecord(state)}`;
+		const record = `\n${encodeRecord(content)}`;
 		const bytes = Buffer.byteLength(record);
 		const mustMake = isNew && file === undefined;
 		const found = mustMake
@@ -91,7 +95,7 @@ export function openRecords(
 			: openFor(isFollowed ? 2 * bytes + 256 : bytes);
 		if (!mustMake && found === undefined) return false;
 		before?.();
-		stillOurs();
+		mustBeHeld();
 		const target = found ?? create();
 		fs.writeFileSync(target, record);
 		await sync?.(target);
@@ -113,10 +117,10 @@ export function openRecords(
 			if (opened === undefined) return undefined;
 			return orUndefined(() => fs.fstatSync(opened));
 		},
-		add: async (state, options = {}) => {
+		add: async (record, options = {}) => {
 			let isAdded = false;
 			try {
-				isAdded = await add(state, options);
+				isAdded = await add(record, options);
 			} catch (error) {
 				if (error instanceof StoreError) throw error;
 				if (isHalfMade) orUndefined(() => fs.unlinkSync(path));
@@ -140,7 +144,7 @@ function orUndefined<T>(act: () => T): T | undefined {
 	}
 }
 
-/** As this process publishes files, and by no other name. */
+/** Whether it is as this process publishes files, and has no second name. */
 function isOurKind(found: fs.Stats, { mode, gid }: FileAttributes): boolean {
 	return (
 		found.isFile() &&

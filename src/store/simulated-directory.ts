@@ -1,6 +1,6 @@
 /**
- * A directory that holds tokens of the simulator. A mark lies in it for as long
- * as any may lie there, so that no real daemon ever takes them for WeChat's.
+ * A directory that holds tokens of the simulator. As long as it may hold any, a marker
+ * file `.simulated` lies in it, so that no real daemon takes them for tokens of WeChat.
  */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
@@ -14,14 +14,15 @@ import { createOutputDirectory } from "./output-directory.ts";
 import { livenessOf, nameThisProcess } from "./process-name.ts";
 import { storeError } from "./store-error.ts";
 
-interface Mark {
-	/** The simulating one. */
+/** The content of the marker file. */
+interface Marker {
+	/** The process that simulates. */
 	readonly process: ProcessName;
 	/** Names of token files. */
 	readonly files: readonly string[];
 }
 
-/** A configuration, as far as a simulation is concerned. */
+/** The part of a configuration that a simulation needs. */
 export interface SimulatedConfig {
 	readonly directory: string;
 	/** Its name, for errors. */
@@ -31,13 +32,15 @@ export interface SimulatedConfig {
 		/** The token file's name. */
 		readonly file: string;
 	}[];
+	/** The path of the control socket; undefined: none. */
 	readonly socket: string | undefined;
 }
 
 /**
- * Marks the directory; what an earlier simulation left there is gone then. Throws
- * `ConfigError` if it is the directory of a real server, or in use. `answers`: whether
- * a daemon answers at that control socket.
+ * Marks the directory as simulated, and removes what an earlier simulation left there.
+ * `answers` says whether a daemon answers at that control socket; `now` is epoch ms.
+ * Throws `ConfigError` if a real daemon uses the directory, or another simulation does,
+ * and `StoreError` if the marker cannot be written.
  */
 export async function beginSimulation(
 	config: SimulatedConfig,
@@ -48,39 +51,41 @@ export async function beginSimulation(
 	if (!removeSimulation(config, () => {}))
 		await refuseRealServer(config, answers, now);
 	const files = accounts.map(({ file }) => file);
-	const mark: Mark = { process: nameThisProcess(), files };
+	const marker: Marker = { process: nameThisProcess(), files };
 	await publishFile(
-		markIn(directory),
-		`${JSON.stringify(mark)}\n`,
+		markerIn(directory),
+		`${JSON.stringify(marker)}\n`,
 		// The real daemon may run as another user.
 		{ mode: 0o644, gid: undefined },
 	);
 }
 
 /**
- * Removes what a simulation left in the directory of a real daemon, and tells so; whether there was something. Throws `ConfigError` if it still runs.
+ * Removes what a simulation left in the directory of a real daemon, and reports it. True
+ * if there was something. Throws `ConfigError` if the simulation still runs, `StoreError`
+ * if a file cannot be removed.
  */
 export function removeSimulation(
 	{ directory, source }: Pick<SimulatedConfig, "directory" | "source">,
-	tell: (message: string) => void,
+	report: (message: string) => void,
 ): boolean {
-	const mark = readMark(directory, tell);
-	if (mark === undefined) return false;
-	if (livenessOf(mark.process, nameThisProcess()) === "alive")
+	const marker = readMarker(directory, report);
+	if (marker === undefined) return false;
+	if (livenessOf(marker.process, nameThisProcess()) === "alive")
 		throw new ConfigError(source, [
 			{
 				path: "directory",
-				message: `is ${directory}, where a simulation runs (process ${mark.process.pid}); expected one without, or end it first`,
+				message: `is ${directory}, where a simulation runs (process ${marker.process.pid}); expected one without, or end it first`,
 			},
 		]);
-	removeAll(directory, mark);
-	tell(
-		`removed the tokens of a simulation in ${directory}; WeChat never gave them`,
+	removeAll(directory, marker);
+	report(
+		`removed the tokens of a simulation in ${directory}; WeChat never issued them`,
 	);
 	return true;
 }
 
-/** Simulated tokens would be read by real apps, and the real ones be lost. */
+/** Otherwise real apps would read simulated tokens, and the real tokens would be lost. */
 async function refuseRealServer(
 	config: SimulatedConfig,
 	answers: (socket: string) => Promise<boolean>,
@@ -112,24 +117,24 @@ function isAlive(directory: string, file: string, now: number): boolean {
 	return token !== undefined && token.expiresAt > now;
 }
 
-const markName = ".simulated";
+const markerName = ".simulated";
 
-function markIn(directory: string): string {
-	return join(directory, markName);
+function markerIn(directory: string): string {
+	return join(directory, markerName);
 }
 
 /**
- * Undefined also where nothing can be read, as then no token can either; and if it is
- * not a keeper's, which is told.
+ * Undefined also if the directory cannot be read, as then its tokens cannot be read
+ * either, and if the marker is not of a keeper, which is reported.
  */
-function readMark(
+function readMarker(
 	directory: string,
-	tell: (message: string) => void,
-): Mark | undefined {
-	const path = markIn(directory);
+	report: (message: string) => void,
+): Marker | undefined {
+	const path = markerIn(directory);
 	const { text, problem, unreadable, denied, stat } = fileIn(
 		directory,
-		markName,
+		markerName,
 	);
 	if (denied !== undefined) {
 		const error = whyNotReplaced(
@@ -142,32 +147,34 @@ function readMark(
 	}
 	if (unreadable) throw storeError("read", path, new Error(problem));
 	if (problem !== undefined)
-		tell(`${path} is not taken for the mark of a simulation: it is ${problem}`);
+		report(
+			`${path} is not taken for the mark of a simulation: it is ${problem}`,
+		);
 	if (text === undefined) return undefined;
 	try {
 		const { process, files } = JSON.parse(text);
 		const isName = (name: unknown) =>
 			typeof name === "string" && /^[\w-][\w.-]*$/.test(name);
 		if (typeof process === "object" && Array.isArray(files))
-			return { process: process ?? nobody, files: files.filter(isName) };
+			return { process: process ?? deadProcess, files: files.filter(isName) };
 	} catch {}
-	return { process: nobody, files: [] };
+	return { process: deadProcess, files: [] };
 }
 
-/** Whoever wrote half a mark is gone. */
-const nobody: ProcessName = {
+/** Stands for the writer of a damaged marker: it died while it wrote it. */
+const deadProcess: ProcessName = {
 	instance: "",
 	pid: 0,
 	startTicks: "",
 	realm: "",
 };
 
-function removeAll(directory: string, { files }: Mark): void {
+function removeAll(directory: string, { files }: Marker): void {
 	const paths = files.map((file) => join(directory, file));
 	for (const path of [
 		...paths,
 		...paths.map(recordPathOf),
-		markIn(directory),
+		markerIn(directory),
 	]) {
 		try {
 			rmSync(path, { force: true });

@@ -1,6 +1,10 @@
+/** Errors of the disk, with what an operator can do about them. */
 import { errnoOf, inWords, StoreError } from "../core/errors.ts";
 
-/** A `StoreError` that names operation, path and errno, with what to do. */
+/**
+ * A `StoreError` (io) that says what failed on which path and why, with a hint for the
+ * operator. `operation` completes "could not …"; `cause`: what the system call threw.
+ */
 export function storeError(
 	operation: string,
 	path: string,
@@ -10,7 +14,7 @@ export function storeError(
 	return new StoreError(
 		"io",
 		`could not ${operation} ${path}: ${inWords(errno)}`,
-		hints[errno] ?? "see errno(3) for what the system says",
+		hints[errno] ?? "see errno(3) for the meaning of this error",
 		cause,
 	);
 }
@@ -25,11 +29,11 @@ const hints: Readonly<Record<string, string>> = {
 	EDQUOT: "free some space, or raise the quota",
 	ENOENT: "create the directory, or set another `directory`",
 	ENOTDIR: "set `directory` to a directory",
-	EEXIST: "set another `directory`: something else lies there",
+	EEXIST: "set another `directory`: another file has that path",
 	EFBIG: "raise the limit on file sizes (LimitFSIZE=)",
-	EIO: "look at the kernel log (dmesg), and mind the disk",
+	EIO: "look at the kernel log (dmesg): the disk may be failing",
 	EBUSY:
 		"something is mounted on the file itself: mount the directory instead, a mounted file cannot be replaced",
 	EMFILE: "raise the limit (LimitNOFILE=)",
-	ENFILE: "raise fs.file-max, or end what holds so many open",
+	ENFILE: "raise fs.file-max, or stop the program that has so many files open",
 };

@@ -1,4 +1,4 @@
-/** A reload is asked for often, and seldom finds anything new. */
+/** Loading again: reloads are frequent, but the configuration seldom changes. */
 import {
 	chmodSync,
 	mkdirSync,
@@ -52,26 +52,26 @@ function write(path: string, text: string): void {
 	writeFileSync(path, text, { mode: 0o640 });
 }
 
-describe("the same configuration again is the very same object", () => {
+describe("an unchanged configuration is the same object again", () => {
 	test("if nothing was touched", () => {
 		expect(load()).toBe(first);
 		expect(load()).toBe(first);
 	});
 
-	test("if the files were written anew with the same content", () => {
+	test("if the files were written again with the same content", () => {
 		write(`${file}.new`, toml());
 		renameSync(`${file}.new`, file);
 		expect(load()).toBe(first);
 	});
 });
 
-describe("it is made anew", () => {
+describe("the configuration is made again", () => {
 	test("if its text has changed", () => {
 		write(file, toml('log_level = "debug"'));
 		expect(load().logLevel).toBe("debug");
 	});
 
-	test("if an AppSecret in a file has changed, to one of the same length", () => {
+	test("if an AppSecret in a file has changed to one of the same length", () => {
 		const secret = newSecret();
 		write(secretFile, secret);
 		const [one] = load().accounts;
@@ -84,19 +84,19 @@ describe("it is made anew", () => {
 		expect(load().accounts[1]?.secret).toBe(secret);
 	});
 
-	test("if a credential has come that goes before the one that was found", () => {
+	test("if there is a new credential that has priority over the one that was found", () => {
 		const secret = newSecret();
 		write(join(place, "credentials/wx2"), secret);
 		expect(load().accounts[1]?.secret).toBe(secret);
 	});
 
-	test("if all may read a secret from now on: there is a warning then", () => {
+	test("if all users may read a secret from now on, which adds a warning", () => {
 		chmodSync(secretFile, 0o644);
 		expect(load().warnings.join()).toContain("readable by all users");
 	});
 });
 
-describe("what is wrong is told each time, and not remembered", () => {
+describe("problems are reported at each call, and not remembered", () => {
 	test("a text that is not TOML", () => {
 		write(file, "directory = [");
 		expect(load).toThrow(ConfigError);
@@ -110,7 +110,7 @@ describe("what is wrong is told each time, and not remembered", () => {
 		expect(load).toThrow(ConfigError);
 	});
 
-	test("a secret file that is gone, or something else now", () => {
+	test("a secret file that is gone, a directory or empty", () => {
 		unlinkSync(secretFile);
 		expect(load).toThrow(ConfigError);
 		mkdirSync(secretFile);

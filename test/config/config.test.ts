@@ -42,12 +42,12 @@ describe("a configuration with a mistake is refused with the path of each proble
 		).toEqual(wanted);
 	});
 
-	test("the table holds a case for each rule: more than 60", () => {
+	test("the table has a case for each rule: more than 60", () => {
 		expect(badConfigs.length).toBeGreaterThan(60);
 	});
 });
 
-test("every problem of a file is told in one run, so that it is mended in one go", async () => {
+test("one run reports every problem of a file", async () => {
 	const place = newDirectory();
 	const config = join(place, "config.toml");
 	writeFileSync(
@@ -110,15 +110,15 @@ file = "wx_access_token_wx2"
 	]);
 });
 
-/** An account that nothing is wrong with; it comes last, as it opens a table. */
+/** A correct account. It comes last in a file, because it opens a table. */
 const account = `
 [[account]]
 appid = "wx1"
 secret = "SECRET"
 `;
 
-describe("a configuration that is not there", () => {
-	test("a file that is missing is named, with what to do", async () => {
+describe("a missing configuration", () => {
+	test("a missing file is named, with what to do", async () => {
 		const path = join(newDirectory(), "absent.toml");
 		expect(await problemsOf(["check", "--config", path])).toEqual([
 			[
@@ -143,7 +143,9 @@ describe("a configuration that is not there", () => {
 		expect(await problemsOf(["check", "--config", path])).toEqual([
 			[
 				path,
-				expect.stringContaining("it is a directory (EISDIR); give the file"),
+				expect.stringContaining(
+					"it is a directory (EISDIR); name a file in it",
+				),
 			],
 		]);
 	});
@@ -179,7 +181,7 @@ describe("a configuration that is not there", () => {
 	);
 
 	test.each(["run", "once", "check"])(
-		"%s without any configuration tells all ways to give one",
+		"%s without any configuration names all ways to give one",
 		async (command) => {
 			expect(await problemsOf([command])).toEqual([
 				[
@@ -192,7 +194,7 @@ describe("a configuration that is not there", () => {
 		},
 	);
 
-	test("appid and secret in each other's place are told, and neither is shown", async () => {
+	test("swapped appid and secret are reported, and neither is shown", async () => {
 		const config = join(newDirectory(), "config.toml");
 		const secret = hexSecret();
 		writeFileSync(
@@ -219,7 +221,7 @@ secret_file = "relative"
 		]);
 	});
 
-	test("get, which needs no secret, is refused a broken file all the same", async () => {
+	test("get refuses a broken file, although it needs no secret", async () => {
 		const config = join(newDirectory(), "config.toml");
 		writeFileSync(config, `directory = 1\n[[account]]\nappid = "wx1"`);
 		expect(
@@ -231,7 +233,7 @@ secret_file = "relative"
 describe("one account from the environment: problems name the variables", () => {
 	test.each([
 		[
-			"an appid that is none",
+			"a wrong appid",
 			{ WECHAT_APPID: "wx/1" },
 			[["WECHAT_APPID", "expected 1 to 64"]],
 		],
@@ -276,17 +278,17 @@ describe("one account from the environment: problems name the variables", () => 
 			[["WXTOKEND_DIRECTORY", 'is "tokens"']],
 		],
 		[
-			"a schedule that is none",
+			"a wrong schedule",
 			{ WXTOKEND_SCHEDULE: "often" },
 			[["WXTOKEND_SCHEDULE", 'is "often"']],
 		],
 		[
-			"an interface that is none",
+			"a wrong interface",
 			{ WXTOKEND_INTERFACE: "fast" },
 			[["WXTOKEND_INTERFACE", 'is "fast"']],
 		],
 		[
-			"a URL that is none among others",
+			"a wrong URL among others",
 			{ WXTOKEND_BASE_URL: "https://a, b" },
 			[["WXTOKEND_BASE_URL", 'is "b"']],
 		],
@@ -307,7 +309,7 @@ describe("one account from the environment: problems name the variables", () => 
 	});
 });
 
-describe("what looks wrong, but is right", () => {
+describe("unusual, but right", () => {
 	test.each([
 		[
 			"a byte order mark and line ends of Windows",
@@ -361,32 +363,25 @@ describe("what looks wrong, but is right", () => {
 		["directory = /proc/none/x", "no such file or directory (ENOENT)"],
 		["directory = PLACE/file/x", "not a directory (ENOTDIR)"],
 		["directory = PLACE/file", "it is not a directory"],
-	])(
-		"%s: what cannot be placed is told by check, with 73",
-		async (toml, says) => {
-			const place = newDirectory();
-			const config = join(place, "config.toml");
-			writeFileSync(join(place, "file"), "");
-			const lines = toml
-				.replaceAll("PLACE", place)
-				.replaceAll(/= (.*)/g, '= "$1"');
-			writeFileSync(
-				config,
-				`${lines}${account.replace("SECRET", newSecret())}`,
-				{
-					mode: 0o600,
-				},
-			);
-			const said = await runProgram(["check", "--config", config]);
-			expect(said).toMatchObject({
-				code: 73,
-				stdout: expect.not.stringContaining("can be"),
-			});
-			expect(said.stderr).toContain(says);
-		},
-	);
+	])("%s: check reports what cannot be made, with 73", async (toml, says) => {
+		const place = newDirectory();
+		const config = join(place, "config.toml");
+		writeFileSync(join(place, "file"), "");
+		const lines = toml
+			.replaceAll("PLACE", place)
+			.replaceAll(/= (.*)/g, '= "$1"');
+		writeFileSync(config, `${lines}${account.replace("SECRET", newSecret())}`, {
+			mode: 0o600,
+		});
+		const said = await runProgram(["check", "--config", config]);
+		expect(said).toMatchObject({
+			code: 73,
+			stdout: expect.not.stringContaining("can be"),
+		});
+		expect(said.stderr).toContain(says);
+	});
 
-	test("folders above a new directory can be entered, whatever the umask", async () => {
+	test("directories above a new one can be entered with any umask", async () => {
 		const place = newDirectory();
 		const config = join(place, "config.toml");
 		writeFileSync(
@@ -431,7 +426,7 @@ describe("what looks wrong, but is right", () => {
 		["0 0 12 * * 1", "classic", "10080"],
 		["0 0 1 1 *", "stable", "527040"],
 	])(
-		"a schedule of %s, %s: warned of, if tokens can end between two looks (minutes: %s)",
+		"a schedule of %s, %s: a warning if tokens can end between two ticks (minutes: %s)",
 		async (schedule, wire, says) => {
 			const place = newDirectory();
 			const env = {
@@ -455,7 +450,7 @@ describe("what looks wrong, but is right", () => {
 		["stable", "", undefined],
 		["classic", "cooldown = 5", undefined],
 	])(
-		"%s with %j: what is not taken as it stands is told",
+		"%s with %j: a warning if another value is used",
 		async (wire, toml, says) => {
 			const place = newDirectory();
 			const config = join(place, "config.toml");
@@ -474,7 +469,7 @@ describe("what looks wrong, but is right", () => {
 		},
 	);
 
-	test("a secret file that holds something else than 32 hexadecimal digits is doubted, not refused", async () => {
+	test("a secret that is not 32 hexadecimal digits is a warning, and not refused", async () => {
 		const place = newDirectory();
 		writeFileSync(join(place, "secret"), newSecret(), { mode: 0o600 });
 		const config = join(place, "config.toml");
@@ -489,7 +484,7 @@ describe("what looks wrong, but is right", () => {
 		);
 	});
 
-	test("what is dangerous is told beside what is wrong, so that one run is enough", async () => {
+	test("one run reports warnings and problems", async () => {
 		const place = newDirectory();
 		const config = join(place, "config.toml");
 		writeFileSync(
@@ -515,7 +510,7 @@ cooldown = -1
 		);
 	});
 
-	test("what is dangerous is done, with a warning", async () => {
+	test("a dangerous configuration works, with a warning for each danger", async () => {
 		const place = newDirectory();
 		writeFileSync(join(place, "secret"), hexSecret());
 		chmodSync(join(place, "secret"), 0o644);
@@ -550,7 +545,7 @@ secret = "${newSecret()}"
 	});
 });
 
-describe("what check finds out by writing", () => {
+describe("what check finds by writing", () => {
 	test.each([
 		[
 			"metrics_file in a directory that is not there",
@@ -576,7 +571,7 @@ describe("what check finds out by writing", () => {
 		expect(stderr).not.toContain("    at ");
 	});
 
-	test("metrics_file beside other files is left as it is", async () => {
+	test("check leaves no file beside metrics_file", async () => {
 		const place = newDirectory();
 		const config = join(place, "config.toml");
 		const toml = `directory = "${place}/tokens"\nmetrics_file = "${place}/a.prom"${account}`;
@@ -587,7 +582,7 @@ describe("what check finds out by writing", () => {
 	});
 });
 
-/** As WeChat has them. */
+/** In the form of WeChat's. */
 function hexSecret(): string {
 	return noteSecret(randomBytes(16).toString("hex"));
 }
@@ -599,7 +594,7 @@ function writeSecretFiles(place: string): void {
 	writeFileSync(join(place, "long"), newSecret().padEnd(5_000, "x"));
 }
 
-/** The problems that a command ends with: exit 78, and nothing else is said. */
+/** The problems that a command reports before it ends with 78; it prints nothing else. */
 async function problemsOf(
 	args: readonly string[],
 	options?: SpawnOptions,

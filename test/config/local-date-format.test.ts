@@ -33,7 +33,7 @@ const clockOptions = {
 } as const;
 
 test.each(zones)(
-	"in %s it tells the same as Intl.DateTimeFormat, also around each change of the clocks",
+	"in %s it gives the same parts as Intl.DateTimeFormat, even around each change of the clocks",
 	(zone) => {
 		setTimeZone(zone);
 		const expectSame = comparison();
@@ -48,13 +48,13 @@ test.each(zones)(
 	},
 );
 
-test("a named time zone, which it does not know, is refused", () => {
+test("a named time zone is refused, because it knows only that of the machine", () => {
 	expect(() =>
 		LocalDateFormat("en-US", { ...clockOptions, timeZone: "Asia/Shanghai" }),
 	).toThrow("time zone of this machine");
 });
 
-test("the built program finds its next slots without the real one", async () => {
+test("the built program computes its slots without Intl.DateTimeFormat", async () => {
 	const { file } = writeConfig({
 		url: "http://127.0.0.1:9",
 		top: { schedule: "30 4 * * 1" },
@@ -88,7 +88,7 @@ function comparison(): (date: Date) => void {
 		expect(partsIn(own.clock, date)).toEqual(partsIn(real.clock, date));
 		const { timeZoneName } = partsIn(real.offset, date);
 		expect(partsIn(own.offset, date).timeZoneName).toBe(
-			// Which of the two it is depends on the version of ICU.
+			// It depends on the version of ICU which of the two is used.
 			timeZoneName === "GMT" ? "GMT+0" : timeZoneName,
 		);
 	};
@@ -98,7 +98,7 @@ interface Format {
 	formatToParts(date: Date): readonly { type: string; value: string }[];
 }
 
-/** As node-cron reads them: what stands between the parts does not matter, nor does 24 for 0. */
+/** As node-cron reads them: without the text between the parts, and with 24 as 0. */
 function partsIn(format: Format, date: Date): Readonly<Record<string, string>> {
 	const parts = format
 		.formatToParts(date)
@@ -114,7 +114,7 @@ function offsetAt(at: number): number {
 	return new Date(at).getTimezoneOffset();
 }
 
-/** Node.js follows its own variable at once. */
+/** Node.js notices a change of the variable at once. */
 function setTimeZone(zone: string): void {
 	const before = process.env.TZ;
 	process.env.TZ = zone;

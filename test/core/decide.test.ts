@@ -18,7 +18,6 @@ import {
 } from "../../src/core/limits.ts";
 import { emptyRecord, type SharedRecord } from "../../src/core/record.ts";
 import { tokenId } from "../../src/core/token.ts";
-import { afterFailure, afterSameToken } from "../../src/core/transition.ts";
 
 const seconds = 1_000;
 const hour = 3_600 * seconds;
@@ -30,6 +29,7 @@ const classic: Credential = {
 	kind: "access_token",
 	appid: "wx1",
 	file: "wx_access_token_wx1",
+	formats: [],
 	source: "wx1 from WeChat",
 	needs: [],
 	limits: {
@@ -563,6 +563,89 @@ describe("decide: what is known leads to", () => {
 			},
 			{ fetch: "due" },
 		],
+		[
+			"nothing, while a parent is missing and the token is young",
+			{ ...settled, parents: "missing" },
+			{ fetch: undefined, publish: false, deferred: undefined },
+		],
+		[
+			"no first fetch without a living parent",
+			{ parents: "missing" },
+			{
+				fetch: undefined,
+				deferred: { by: "parent", until: now, reason: "first" },
+			},
+		],
+		[
+			"no fetch that is due without a living parent",
+			{ ...settled, parents: "missing", now: now + 4_800 * seconds },
+			{
+				fetch: undefined,
+				deferred: {
+					by: "parent",
+					until: now + 4_800 * seconds,
+					reason: "due",
+				},
+			},
+		],
+		[
+			"no forced fetch without a living parent",
+			{ ...settled, parents: "missing", request: forced(now) },
+			{
+				fetch: undefined,
+				satisfied: false,
+				deferred: { by: "parent", until: now, reason: "forced" },
+			},
+		],
+		[
+			"the missing parent as the reason, and not a pause that goes on beside it",
+			{
+				...settled,
+				parents: "missing",
+				request: reported(held.id, now),
+				record: {
+					...settled.record,
+					pause: { at: now, waitMs: hour, failure: failure(1) },
+				},
+			},
+			{
+				fetch: undefined,
+				deferred: { by: "parent", until: now, reason: "reported" },
+			},
+		],
+		[
+			"the missing parent as the reason, and not a budget that is used up",
+			{
+				...settled,
+				parents: "missing",
+				request: forced(now),
+				record: { ...settled.record, calls: Array(60).fill(now) },
+			},
+			{ deferred: { by: "parent", until: now, reason: "forced" } },
+		],
+		[
+			"the missing parent as the reason, and not a cooldown: the request is answered at once",
+			{
+				...settled,
+				parents: "missing",
+				request: forced(now),
+				record: {
+					...settled.record,
+					forced: { at: now - 3 * seconds, by: "me" },
+				},
+			},
+			{ deferred: { by: "parent", until: now, reason: "forced" } },
+		],
+		[
+			"publication without a call while a parent is missing, if the file is gone",
+			{ ...settled, parents: "missing", disk: { kind: "absent" } },
+			{ publish: true, fetch: undefined, deferred: undefined },
+		],
+		[
+			"a satisfied request though a parent is missing",
+			{ ...settled, parents: "missing", request: forced(now - 2) },
+			{ satisfied: true, deferred: undefined },
+		],
 	];
 
 	test.each(table)("%s", (_why, situation, plan) => {
@@ -645,49 +728,6 @@ describe("decide: what is known leads to", () => {
 			}),
 			{ numRuns: 5_000 },
 		);
-	});
-});
-
-describe("after failures", () => {
-	test("the pause doubles to a minute, less what chance and a tick add: so a minute after a fault there is a token", () => {
-		const waits = pausesOf(9, () => 1).map(({ waitMs }) => waitMs / seconds);
-		expect(waits.map((wait) => wait / 0.9).map(Math.round)).toEqual([
-			1, 2, 4, 8, 16, 32, 60, 60, 60,
-		]);
-	});
-
-	test("chance makes it up to a fifth shorter, so that not all accounts come at once", () => {
-		const [first, second] = pausesOf(2, () => 0);
-		expect([first?.waitMs, second?.waitMs]).toEqual([800, 1_600]);
-	});
-
-	test("a fixed wait is kept, never cut, and at most a minute longer", () => {
-		const wait = (random: number) =>
-			afterFailure({ ...told, waitMs: hour }, undefined, now, () => random)
-				.waitMs;
-		expect(wait(0)).toBe(hour);
-		expect(wait(1)).toBe(hour + 60 * seconds);
-	});
-
-	test("attempts are counted from the first of the row", () => {
-		const pauses = pausesOf(3, () => 0);
-		expect(
-			pauses.map(({ failure: one }) => [one?.attempts, one?.since]),
-		).toEqual([
-			[1, now],
-			[2, now],
-			[3, now],
-		]);
-	});
-
-	test("the same stable token again: about ten calls in the last 300 s, and at least a second between two", () => {
-		const end = now + 300 * seconds;
-		let calls = 0;
-		for (let time = now; time < end - seconds; calls++)
-			time += afterSameToken(end, time).waitMs;
-		expect(calls).toBeGreaterThan(10);
-		expect(calls).toBeLessThan(60);
-		expect(afterSameToken(now, now).waitMs).toBe(seconds);
 	});
 });
 
@@ -789,21 +829,6 @@ const told = { kind: "transient", code: "timeout", message: "", hint: "" };
 
 function failure(attempts: number) {
 	return { ...told, attempts, since: now };
-}
-
-/** So many failures in a row. */
-function pausesOf(count: number, random: () => number) {
-	const pauses: ReturnType<typeof afterFailure>[] = [];
-	for (let i = 0; i < count; i++)
-		pauses.push(
-			afterFailure(
-				{ ...told, waitMs: undefined },
-				pauses.at(-1),
-				now + i,
-				random,
-			),
-		);
-	return pauses;
 }
 
 function mostPerSecond(times: readonly number[]): number {

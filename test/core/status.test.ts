@@ -16,6 +16,7 @@ const credential: Credential = {
 	kind: "access_token",
 	appid: "wx1",
 	file: "wx_access_token_wx1",
+	formats: [],
 	source: "wx1 from WeChat",
 	needs: [],
 	limits: {
@@ -244,7 +245,7 @@ function linesFor(
 	look: Partial<TableOptions> = {},
 ): readonly string[] {
 	const options = { bars: false, width: 200, colors: false, now, ...look };
-	return tableOf({ source: "files", accounts }, options);
+	return tableOf({ source: "files", accounts, credentials: accounts }, options);
 }
 
 const cellsIn = (line: string | undefined) => line?.split(/ {2,}/) ?? [];

@@ -12,7 +12,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { systemClock } from "../../src/core/clock.ts";
 import {
 	isOurs,
-	placeSocket,
+	openSocket,
 	removeSocket,
 } from "../../src/daemon/control-socket.ts";
 import { nameThisProcess } from "../../src/store/process-name.ts";
@@ -26,40 +26,40 @@ function newServer(): Server {
 	return server;
 }
 
-/** What a killed process leaves: a socket at which nobody listens. */
+/** A socket without a listener, as a killed process leaves it. */
 function leaveDeadSocket(path: string): void {
 	const script = `require("node:net").createServer().listen(process.argv[1], () => process.kill(process.pid, "SIGKILL"))`;
 	spawnSync(process.execPath, ["-e", script, path]);
 	expect(lstatSync(path).isSocket()).toBe(true);
 }
 
-test("of ten that find a dead socket at the same instant, one takes its place and the others see that it lives", async () => {
+test("of ten processes that find a dead socket at the same instant, one opens its own and the others see that it lives", async () => {
 	const path = join(newDirectory(), "control.sock");
 	leaveDeadSocket(path);
-	const placed = await Promise.all(
+	const opened = await Promise.all(
 		Array.from({ length: 10 }, () =>
-			placeSocket(newServer(), { path, gid: undefined }, parts),
+			openSocket(newServer(), { path, gid: undefined }, parts),
 		),
 	);
-	const winners = placed.filter((one) => one !== "taken");
+	const winners = opened.filter((one) => one !== "taken");
 	expect(winners.length).toBe(1);
 	expect(winners.every(isOurs)).toBe(true);
 });
 
-test("the place can be left and taken again, and nothing else stays behind", async () => {
+test("a socket can be removed and opened again, and no other file stays behind", async () => {
 	const directory = newDirectory();
-	const place = { path: join(directory, "control.sock"), gid: undefined };
+	const location = { path: join(directory, "control.sock"), gid: undefined };
 	for (let round = 0; round < 3; round += 1) {
 		const server = newServer();
-		const placed = await placeSocket(server, place, parts);
-		if (placed === "taken") throw new Error("nobody else is there");
-		removeSocket(placed);
+		const opened = await openSocket(server, location, parts);
+		if (opened === "taken") throw new Error("no other process is there");
+		removeSocket(opened);
 		server.close();
 	}
 	expect(readdirSync(directory)).toEqual([]);
 });
 
-test("what a process left that was killed while it opened a socket is swept later, and not while it may still be at it", async () => {
+test("the private directory of a process that was killed while it opened a socket is swept after a minute, not before", async () => {
 	const directory = newDirectory();
 	const [old, young, foreign] = [".csAbc123", ".csXyz789", ".cs-notes"].map(
 		(name) => join(directory, name),
@@ -68,8 +68,8 @@ test("what a process left that was killed while it opened a socket is swept late
 	leaveDeadSocket(join(old, "s"));
 	const longAgo = Date.now() / 1_000 - 120;
 	for (const path of [old, foreign]) utimesSync(path, longAgo, longAgo);
-	const place = { path: join(directory, "control.sock"), gid: undefined };
-	await placeSocket(newServer(), place, parts);
+	const location = { path: join(directory, "control.sock"), gid: undefined };
+	await openSocket(newServer(), location, parts);
 	expect(readdirSync(directory).sort()).toEqual([
 		".cs-notes",
 		".csXyz789",
@@ -77,12 +77,12 @@ test("what a process left that was killed while it opened a socket is swept late
 	]);
 });
 
-test("a place whose path is too long is refused with the limit, and not cut short", async () => {
+test("a path that is too long is refused with the limit, and not cut short", async () => {
 	const directory = join(newDirectory(), "d".repeat(90));
 	mkdirSync(directory);
 	const path = join(directory, "c".repeat(30));
 	await expect(
-		placeSocket(newServer(), { path, gid: undefined }, parts),
+		openSocket(newServer(), { path, gid: undefined }, parts),
 	).rejects.toMatchObject({
 		kind: "refused",
 		message: expect.stringContaining("107"),
@@ -90,12 +90,12 @@ test("a place whose path is too long is refused with the limit, and not cut shor
 	expect(readdirSync(directory)).toEqual([]);
 });
 
-test("a directory in which everybody may replace files takes no socket", async () => {
+test("no socket is opened in a directory in which every user may replace files", async () => {
 	const directory = join(newDirectory(), "open");
 	mkdirSync(directory, { mode: 0o777 });
 	chmodSync(directory, 0o777);
 	const path = join(directory, "control.sock");
 	await expect(
-		placeSocket(newServer(), { path, gid: undefined }, parts),
+		openSocket(newServer(), { path, gid: undefined }, parts),
 	).rejects.toMatchObject({ kind: "refused" });
 });

@@ -12,7 +12,7 @@ test.each([
 	['{"body":"{\\"secret\\":\\"s3cr3t\\"}"}', '{"body":"{\\"secret\\":\\"***"}'],
 	["the secret is not shown", "the secret is not shown"],
 ])(
-	"what looks like a credential in a line of the log is not written: %s",
+	"text that looks like a credential is not written to the log: %s",
 	(line, written) => {
 		expect(withoutSecrets(line)).toBe(written);
 	},

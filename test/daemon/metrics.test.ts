@@ -12,7 +12,7 @@ import { readTokenFile } from "../support/token-file.ts";
 const startTwo = (top: Readonly<Record<string, unknown>> = {}) =>
 	startAll({ count: 2, top, wechat: { cooldown: 0 } });
 
-test("a parser of somebody else reads the figures that the platform's log has", async () => {
+test("an independent parser reads the same figures that the simulator's log has", async () => {
 	const { wechat, config, socket } = await startTwo();
 	const { value } = readTokenFile(config.tokenFile("wx1"));
 	await refreshOver(socket, "wx1", value); // A probe: alive.
@@ -101,7 +101,7 @@ test("what two daemons tell of themselves differs by the directory, so that one 
 	expect(new Set(texts).size).toBe(4);
 });
 
-test("what upstream puts into a label cannot break the exposition", () => {
+test("no text that WeChat puts into a label can break the format", () => {
 	const text = renderFamily(
 		{ name: "wxtokend_x_total", type: "counter", help: "a\\b\nc" },
 		[{ labels: { code: 'q"\\\n}' }, value: 1 }],
@@ -112,7 +112,7 @@ test("what upstream puts into a label cannot break the exposition", () => {
 	]);
 });
 
-test("the file for node_exporter holds the same metrics, readable for all, and follows each refresh", async () => {
+test("the file for node_exporter holds the same metrics, is readable for all, and is written after each refresh", async () => {
 	const file = join(newDirectory(), "wxtokend.prom");
 	const { config, socket } = await startTwo({ metrics_file: file });
 	const holds = (expected: number) => () => {
@@ -134,7 +134,7 @@ test("the file for node_exporter holds the same metrics, readable for all, and f
 	expect(statSync(file).mode & 0o7777).toBe(0o644);
 });
 
-test("a metrics file that cannot be written is one warning, and mended later", async () => {
+test("a metrics file that cannot be written is one warning, and is written when that is possible again", async () => {
 	const place = newDirectory();
 	const gone = join(place, "gone");
 	const file = join(gone, "wxtokend.prom");
@@ -169,7 +169,7 @@ function figureIn(
 	return found?.length === 1 ? Number(found[0]?.value) : undefined;
 }
 
-/** What `promtool check metrics` would find, and a little more. */
+/** What `promtool check metrics` checks, and a little more. */
 function complaintsAbout(text: string): readonly string[] {
 	const complaints: string[] = [];
 	const seen = new Set<string>();

@@ -36,6 +36,9 @@ export interface Reader {
 	readonly sendsStreams?: true;
 }
 
+/** An example that signs with tickets. */
+export type Signer = Pick<Reader, "name" | "needs" | "prepare">;
+
 /** A Debian package, and how to see that it is there. */
 export interface Need {
 	readonly name: string;
@@ -52,7 +55,9 @@ export interface Place {
 }
 
 /** The names of Debian's packages to install. */
-export function missingFor({ needs }: Reader): readonly string[] {
+export function missingFor({
+	needs,
+}: Pick<Reader, "needs">): readonly string[] {
 	return needs.filter((need) => !need.found()).map(({ name }) => name);
 }
 
@@ -252,6 +257,37 @@ export const gluedReaders: readonly Reader[] = [
 	},
 ];
 
+/** What signs pages and cards. Their drivers answer lines in order: see signers.test.ts. */
+export const signers: readonly Signer[] = [
+	{
+		name: "Python",
+		needs: [python],
+		prepare: script("python3", "with_tickets.py"),
+	},
+	{ name: "PHP", needs: [php], prepare: script("php", "tickets.php") },
+	{
+		name: "Node",
+		needs: [],
+		prepare: script(process.execPath, "tickets.mjs"),
+	},
+	{
+		name: "Go",
+		needs: [go],
+		prepare: async () => [await buildGo(), "tickets"],
+	},
+	{ name: "Ruby", needs: [ruby], prepare: script("ruby", "tickets.rb") },
+	{
+		name: "Java",
+		needs: [java],
+		prepare: () => javaCommand("TicketDriver"),
+	},
+	{
+		name: "C#",
+		needs: mono,
+		prepare: async () => ["mono", await buildCsharp(), "tickets"],
+	},
+];
+
 function script(interpreter: string, file: string): Reader["prepare"] {
 	return async () => [interpreter, join(drivers, file)];
 }
@@ -355,8 +391,8 @@ function filesIn(directory: string, ending: string): readonly string[] {
 
 function buildCsharp(): Promise<string> {
 	const sources = [
-		join(drivers, "csharp/Driver.cs"),
-		join(examples, "csharp/Wxtokend.cs"),
+		...filesIn(join(drivers, "csharp"), ".cs"),
+		...filesIn(join(examples, "csharp"), ".cs"),
 	];
 	return build("mcs", sources, (target) =>
 		run("mcs", [

@@ -1,6 +1,6 @@
 /**
- * The wall clock of a running daemon is set, by libfaketime: the monotonic one
- * goes on, as it does in life.
+ * The wall clock of a running daemon is set, by libfaketime. The monotonic clock goes
+ * on, as on a real machine.
  */
 import { existsSync, readdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -23,11 +23,11 @@ const steps = [
 	["two hours back", -2 * hour],
 	["ten years ahead", tenYears],
 	["ten years back", -tenYears],
-	["three hours ahead in its sleep", 3 * hour],
+	["three hours ahead while it is stopped", 3 * hour],
 ] as const;
 
 test.skipIf(library === undefined)(
-	"after the clock was set there is a valid token with the next tick, for one request, there and back again (needs libfaketime)",
+	"after each step of the clock, there and back, the next tick publishes a valid token with one request (needs libfaketime)",
 	() =>
 		inParallel(steps, steps.length, async ([how, seconds]) => {
 			const clock = newClock();
@@ -40,11 +40,11 @@ test.skipIf(library === undefined)(
 			const appids = config.accounts.map(({ appid }) => appid);
 			const daemon = await startDaemon(config.file, { env: clock.env });
 			for (const [index, offset] of [seconds, 0].entries()) {
-				const sleeps = how.includes("sleep");
-				if (sleeps) daemon.kill("SIGSTOP");
+				const isStopped = how.includes("stopped");
+				if (isStopped) daemon.kill("SIGSTOP");
 				clock.set(offset);
 				const steppedAt = performance.now();
-				if (sleeps) daemon.kill("SIGCONT");
+				if (isStopped) daemon.kill("SIGCONT");
 				const areValid = () =>
 					appids.every((appid) => {
 						const { expire } = readTokenFile(config.tokenFile(appid));
@@ -66,7 +66,7 @@ test.skipIf(library === undefined)(
 );
 
 test.skipIf(library === undefined)(
-	"a cooldown or a pause that began before the clock was set back does not last for years (needs libfaketime)",
+	"a cooldown or pause that began before the clock was set back does not last for years (needs libfaketime)",
 	async () => {
 		const clock = newClock();
 		const issuer = await startIssuer({ lifetimeSeconds: lifetime });
@@ -103,7 +103,7 @@ test.skipIf(library === undefined)(
 	},
 );
 
-/** How long it took, for the record. */
+/** How many milliseconds each step took, for the output. */
 const took: number[] = [];
 
 function bad(
@@ -114,7 +114,7 @@ function bad(
 		.map(({ msg }) => msg);
 }
 
-/** Time for the daemon to do what it should not. */
+/** Waits so many ticks, in which the daemon should do nothing. */
 async function ticks(count: number): Promise<void> {
 	const until = performance.now() + count * 1_000;
 	await eventually(() => performance.now() > until, { what: "ticks" });

@@ -1,6 +1,6 @@
 /**
- * The platform issues a token, and its answer never arrives. The token on disk
- * looks valid for an hour, but is dead within 300 s: so nobody may trust it.
+ * WeChat issues a token, but its answer never arrives. The token on disk looks valid for
+ * an hour, but is dead within 300 s. So it must be replaced, and not adopted.
  */
 import type { ServerResponse } from "node:http";
 import { expect, test } from "vitest";
@@ -12,7 +12,7 @@ import { runProgram, startDaemon, startProgram } from "../support/program.ts";
 import { readTokenFile } from "../support/token-file.ts";
 import { inParallel } from "./in-parallel.ts";
 
-/** What becomes of an answer that holds a token. */
+/** What happens to an answer that holds a token. */
 const losses: Readonly<
 	Record<string, (response: ServerResponse, text: string) => void>
 > = {
@@ -35,7 +35,7 @@ const losses: Readonly<
 	garbled: (response, text) => response.end(text.replaceAll('"', "?")),
 };
 
-test("a request whose answer was lost is made anew at the next try, and its token published", () =>
+test("a request whose answer was lost is sent again at the next attempt, and its token is published", () =>
 	inParallel(Object.keys(losses), 6, async (loss) => {
 		const { config, issuer, lose } = await keep();
 		const daemon = await startDaemon(config.file);
@@ -52,7 +52,7 @@ test("a request whose answer was lost is made anew at the next try, and its toke
 		);
 	}));
 
-test("a start after such a loss fetches, and a start after that adopts", () =>
+test("a start after a lost answer fetches a token, and the start after that adopts it", () =>
 	inParallel(Object.keys(losses), 3, async (loss) => {
 		const { config, issuer, lose } = await keep();
 		const daemon = await startDaemon(config.file);
@@ -63,7 +63,7 @@ test("a start after such a loss fetches, and a start after that adopts", () =>
 		});
 		daemon.kill("SIGKILL");
 		await daemon.exited;
-		// One, unless it has tried again before it died.
+		// One request was lost, or two if it tried again before it was killed.
 		const lost = issuer.requests.length;
 		const old = readTokenFile(config.tokenFile("wx1")).value;
 		expect(old).not.toBe(issuer.last());
@@ -76,15 +76,15 @@ test("a start after such a loss fetches, and a start after that adopts", () =>
 		expect(issuer.requests.length).toBe(lost + 1);
 	}));
 
-test("fifty processes that find the lock of a dead one make one request, and all end well", async () => {
-	// Fifty starts at once leave little of the machine for the one request.
-	const { config, issuer, lose, mostInFlight } = await keep(10);
+test("fifty processes that find the lock of a dead process make one request, and all succeed", async () => {
+	// Fifty starts at once are a heavy load, so the request gets a long timeout.
+	const { config, issuer, lose, maxInFlight } = await keep(10);
 	const dying = startProgram(["run", "--config", config.file]);
 	await dying.event("daemon.ready");
 	lose("never sent");
 	dying.kill("SIGHUP");
 	await eventually(() => issuer.requests.length === 2, {
-		what: "the request of the one that dies",
+		what: "the request of the process that is killed",
 	});
 	dying.kill("SIGKILL");
 	await dying.exited;
@@ -94,7 +94,7 @@ test("fifty processes that find the lock of a dead one make one request, and all
 	);
 	for (const { code, stderr } of ends) expect(code, stderr).toBe(0);
 	expect(issuer.requests.length).toBe(3);
-	expect(mostInFlight()).toBe(1);
+	expect(maxInFlight()).toBe(1);
 	expect(readTokenFile(config.tokenFile("wx1")).value).toBe(issuer.last());
 });
 
@@ -102,10 +102,10 @@ async function keep(timeout = 1) {
 	const values: string[] = [];
 	let loss: string | undefined;
 	let inFlight = 0;
-	let most = 0;
+	let max = 0;
 	const twist: Twist = (_, response) => {
 		inFlight += 1;
-		most = Math.max(most, inFlight);
+		max = Math.max(max, inFlight);
 		response.on("close", () => {
 			inFlight -= 1;
 		});
@@ -126,11 +126,11 @@ async function keep(timeout = 1) {
 	return {
 		config,
 		issuer: { requests: issuer.requests, last: () => values.at(-1) },
-		/** The next answer, and no other one. */
+		/** Loses the next answer in that way, and no later one. */
 		lose: (next: string) => {
 			loss = next;
 		},
-		mostInFlight: () => most,
+		maxInFlight: () => max,
 	};
 }
 

@@ -1,6 +1,6 @@
 /**
- * A forced refresh is always answered, whatever befalls the lock: here no tick
- * comes, as with a schedule of once an hour.
+ * A forced refresh is always answered, whatever happens to the lock. In these tests no
+ * tick comes, as with a schedule of once an hour.
  */
 import { readFileSync, utimesSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
@@ -9,19 +9,19 @@ import { decodeToken } from "../../src/core/token.ts";
 import { heldRequests } from "./held-requests.ts";
 import { newScene } from "./keepers.ts";
 
-test("its lock was that of a holder who died in its request: the token that replaces the lost one is the answer", async () => {
+test("a forced refresh that finds the lock of a dead holder with a lost request is answered by the token that replaces the lost one", async () => {
 	const requests = heldRequests();
 	const scene = newScene({ onRequest: requests.arrive });
 	const before = scene.start();
-	requests.letGo();
+	requests.resume();
 	await before.keeper.reconcile();
 	const died = scene.start({ cooldownMs: 10_000 });
 	requests.hold();
 	void died.keeper.force();
 	await requests.arrived();
 
-	requests.letGo({ butThoseHeld: true });
-	// Within the cooldown of the one who died: only the renewal may fetch.
+	requests.resume({ exceptHeld: true });
+	// The cooldown of the dead process still lasts, so only the renewal may fetch.
 	const { keeper } = scene.start({ cooldownMs: 10_000 });
 	const answer = await keeper.force();
 	expect(answer).toMatchObject({
@@ -32,31 +32,31 @@ test("its lock was that of a holder who died in its request: the token that repl
 	expect(scene.issued).toHaveLength(2);
 });
 
-test("the lock was lost while WeChat was asked: the answer is the token that was asked for afterwards", async () => {
+test("a forced refresh that loses the lock while WeChat is asked is answered by the token that is fetched afterwards", async () => {
 	const requests = heldRequests();
 	const scene = newScene({ onRequest: requests.arrive });
-	requests.letGo();
+	requests.resume();
 	const slow = scene.start();
 	await slow.keeper.reconcile();
 	requests.hold();
 	const answer = slow.keeper.force();
 	await requests.arrived();
-	// Its name says that it is gone, so the other one takes the lock over.
-	requests.letGo({ butThoseHeld: true });
+	// By its name the slow process is dead, so the other one takes the lock over.
+	requests.resume({ exceptHeld: true });
 	const other = scene.start();
 	await other.keeper.force();
-	requests.letGo();
+	requests.resume();
 	expect(await answer).toMatchObject({
 		outcome: "refreshed",
 		token: { value: scene.issued.at(-1) },
 	});
 	expect(slow.events.map(({ event }) => event)).toContain("lock.lost");
-	// First token, the other one's, the lost one, the third that settles it.
+	// The first token, that of the other process, the lost one, and one more that certainly lives.
 	expect(scene.issued).toHaveLength(4);
 	expect(tokenIn(scene.path)).toBe(scene.issued.at(-1));
 });
 
-test("a living process holds the lock and keeps it: the answer says so, and the next token counts for it", async () => {
+test("a forced refresh fails if a living process keeps the lock, but the next token is still fetched for it", async () => {
 	const scene = newScene({ lockTimeoutMs: 200 });
 	const { slot } = scene.start();
 	const waiting = scene.start();
@@ -73,7 +73,7 @@ test("a living process holds the lock and keeps it: the answer says so, and the 
 	});
 });
 
-test("another process took the lock for a moment right at the wake-up: the request waits for it, and not for the next tick", async () => {
+test("a forced refresh whose lock is taken for a moment at the wake-up waits for the lock, and not for the next tick", async () => {
 	let ahead = 0;
 	const clock = {
 		now: () => Date.now() + ahead,
@@ -91,9 +91,9 @@ test("another process took the lock for a moment right at the wake-up: the reque
 	ahead = 61_000;
 	const alive = new Date(clock.now());
 	utimesSync(`${scene.path}.lock`, alive, alive);
-	// As the tick does that the wake-up brings.
+	// This is what the tick at the wake-up does.
 	const look = keeper.reconcile();
-	// A look that does not wait for the lock has ended long before that.
+	// If it did not wait for the lock, it would end long before these 100 ms.
 	await Promise.race([look, pause(100)]);
 	await lock?.release();
 	expect(await look).toMatchObject({ kind: "refreshed", reason: "forced" });

@@ -1,14 +1,16 @@
-/** An issuer whose answers wait until a test lets them go. */
+/** An issuer over HTTP that answers each request only when the test says so. */
 import { eventually } from "../support/eventually.ts";
 import { type FakeIssuer, startIssuer } from "../support/issuer.ts";
 
+/** A `FakeIssuer` with requests that the test takes one by one. */
 export interface HeldIssuer extends FakeIssuer {
-	/** The next request that has not been taken yet; `give` answers it. */
+	/** The next request that the test has not taken yet; `give` answers it. */
 	next(): Promise<HeldRequest>;
-	/** Requests that wait for their answer. */
+	/** How many requests have arrived that the test has not taken. */
 	waiting(): number;
 }
 
+/** A request without an answer. */
 export interface HeldRequest {
 	give(): void;
 }

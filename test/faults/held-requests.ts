@@ -1,13 +1,13 @@
-/** Requests of an issuer within this process that wait until a test lets them go. */
+/** Requests to an issuer in this process that can be held by the test. */
 export interface HeldRequests {
-	/** As `SceneWishes.onRequest`. */
+	/** To be given as `SceneOptions.onRequest`. */
 	readonly arrive: () => Promise<void>;
 	/** From now on requests wait. */
 	hold(): void;
 	/** Resolves once a request waits. */
 	arrived(): Promise<void>;
-	/** From now on requests pass; those that wait go on, or with `butThoseHeld` stay. */
-	letGo(options?: { readonly butThoseHeld: boolean }): void;
+	/** From now on requests pass. Those that wait go on too, unless `exceptHeld`. */
+	resume(options?: { readonly exceptHeld: boolean }): void;
 }
 
 export function heldRequests(): HeldRequests {
@@ -31,9 +31,9 @@ export function heldRequests(): HeldRequests {
 				tellArrived = resolve;
 			});
 		},
-		letGo: ({ butThoseHeld } = { butThoseHeld: false }) => {
+		resume: ({ exceptHeld } = { exceptHeld: false }) => {
 			isHolding = false;
-			if (butThoseHeld) return;
+			if (exceptHeld) return;
 			for (const go of held) go();
 			held = [];
 		},

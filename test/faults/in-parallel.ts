@@ -1,6 +1,6 @@
 /**
- * The same test of many cases, a few at a time: most of it is waiting for ticks.
- * A failure names its case.
+ * Runs the same test for many cases, `limit` of them at a time, as each of them mostly
+ * waits for ticks. The message of a failure begins with its case.
  */
 export async function inParallel<Case>(
 	cases: readonly Case[],

@@ -1,7 +1,7 @@
 /**
- * System calls that fail: strace lets them, from the answer of WeChat on, until
- * it is detached. The token on disk stays whole, one line says what failed and
- * why, and when the fault ends the daemon recovers by itself.
+ * System calls that fail: strace makes them fail, from the answer of WeChat on, until it
+ * is detached. The token on disk stays whole, one line of the log says what failed and
+ * why, and the daemon recovers by itself when the fault ends.
  */
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -23,12 +23,12 @@ import { attach, noStrace } from "./strace.ts";
 const isRoot = process.getuid?.() === 0;
 
 test.skipIf(noStrace !== undefined || !isRoot)(
-	"whatever fails while a token is published, the old one stays until the new one is there, one line says so, and the daemon mends it",
+	"while any step of a publication fails, readers keep the old token, one line is logged, and afterwards the new token is published",
 	() => inParallel(failures, 9, whileItFails),
 );
 
 const failures = [
-	// All that is to be opened by then is the directory: the new token is there.
+	// By then only the directory is still to be opened: the new token is in its place.
 	["openat", "EIO", "sync the directory of"],
 	["openat", "EMFILE", "sync the directory of"],
 	["fsync", "EIO", "sync"],
@@ -57,29 +57,33 @@ async function whileItFails([
 	);
 	expect(code).toBe(errno);
 	expect(hint).toMatch(/(\S+ ){3}/);
-	await eventually(() => told(daemon).length >= 3, { what: "more attempts" });
+	await eventually(() => storeFailures(daemon).length >= 3, {
+		what: "more attempts",
+	});
 	if (call === "openat") await tokenOtherThan(JSON.parse(old).value, tokenFile);
 	else expect(readFileSync(tokenFile, "utf8")).toBe(old);
 	expect(statSync(tokenFile).mode & 0o7777).toBe(0o640);
 
 	await strace.detach();
 	const fresh = await tokenOtherThan(JSON.parse(old).value, tokenFile);
-	// It was fetched during the fault, and is not fetched again after it.
+	// The token was fetched during the fault, and is not fetched again after it.
 	expect(fresh.value).toBe(issuer.issued.at(-1)?.value);
 	expect(issuer.requests.length).toBe(2);
 	await nothingLeft(tokenFile);
-	expect(told(daemon).filter(({ level }) => level !== "debug").length).toBe(1);
+	expect(
+		storeFailures(daemon).filter(({ level }) => level !== "debug").length,
+	).toBe(1);
 }
 
 test.skipIf(noStrace !== undefined)(
-	"the disk is full while the token is written: the old one stays, and the new one comes with the next tick",
+	"while the disk is full the old token stays, and the next tick publishes the new one",
 	async () => {
 		const { daemon, issuer, tokenFile, request, old } = await heldRefresh();
 		const seen = watchChanges(tokenFile);
 		await attach(daemon.pid, {
 			expressions: ["inject=write:error=ENOSPC:when=1"],
-			// By its path: the event loop writes too, to wake itself, and libuv aborts
-			// if that fails.
+			// Only for this path: the event loop also calls write, to wake itself, and
+			// libuv aborts if that fails.
 			path: draftOf(tokenFile),
 		});
 		request.give();
@@ -94,7 +98,7 @@ test.skipIf(noStrace !== undefined)(
 );
 
 test.skipIf(noStrace !== undefined)(
-	"no record can be added to the state: it is written anew, and the token comes all the same",
+	"a record file to which nothing can be added is written anew, and the token is published",
 	async () => {
 		const { daemon, tokenFile, request } = await heldRefresh();
 		await attach(daemon.pid, {
@@ -109,11 +113,11 @@ test.skipIf(noStrace !== undefined)(
 		);
 		expect(text, "records").not.toContain("\n");
 		await nothingLeft(tokenFile);
-		expect(told(daemon)).toEqual([]);
+		expect(storeFailures(daemon)).toEqual([]);
 	},
 );
 
-const unready = [
+const failuresBefore = [
 	["mkdir", "EACCES", "lock"],
 	["mkdir", "EROFS", "lock"],
 	["mkdir", "ENOSPC", "lock"],
@@ -129,9 +133,9 @@ const unready = [
 ] as const;
 
 test.skipIf(noStrace !== undefined || !isRoot)(
-	"what a token needs to be published is there before WeChat is asked: if it fails nobody asks, and the refresh comes when the fault ends",
+	"what a publication needs is made before WeChat is asked: while that fails no request is sent, and the refresh follows when the fault ends",
 	() =>
-		inParallel(unready, 6, async ([call, errno, operation]) => {
+		inParallel(failuresBefore, 6, async ([call, errno, operation]) => {
 			const { daemon, issuer, tokenFile, request } = await heldRefresh();
 			request.give();
 			await refreshed(daemon, 2);
@@ -144,7 +148,7 @@ test.skipIf(noStrace !== undefined || !isRoot)(
 			expect(msg).toMatch(
 				new RegExp(`^could not ${operation} .*: .* \\(${errno}\\)$`),
 			);
-			await eventually(() => told(daemon).length >= 3, {
+			await eventually(() => storeFailures(daemon).length >= 3, {
 				what: "more attempts",
 			});
 			expect(issuer.requests.length).toBe(2);
@@ -158,7 +162,7 @@ test.skipIf(noStrace !== undefined || !isRoot)(
 );
 
 test.skipIf(noStrace !== undefined)(
-	"the lock cannot be removed: the token is out all the same, and the next refresh has the lock again",
+	"a lock that cannot be removed does not keep the token from being published, and the next refresh takes the lock again",
 	async () => {
 		const { daemon, issuer, tokenFile, request } = await heldRefresh();
 		const strace = await attach(daemon.pid, {
@@ -183,7 +187,7 @@ async function heldRefresh() {
 		wechat: { cooldown: 0 },
 	});
 	const daemon = startProgram(["run", "--config", file], {
-		// A mode of its own is set only if the umask takes some of it.
+		// With this umask the mode must be set by fchmod.
 		launcher: ["sh", "-c", 'umask 077; exec "$0" "$@"'],
 	});
 	(await issuer.next()).give();
@@ -205,11 +209,11 @@ function draftOf(tokenFile: string): string {
 	return join(directory, name ?? "no draft");
 }
 
-function told(daemon: Running): readonly LogEvent[] {
+function storeFailures(daemon: Running): readonly LogEvent[] {
 	return daemon.events().filter(({ event }) => event === "store.failed");
 }
 
-/** Until that many tokens are out; what the log says of it is enough. */
+/** Waits until the log says that so many tokens were published. */
 async function refreshed(daemon: Running, times: number): Promise<void> {
 	await eventually(
 		() =>
@@ -225,7 +229,7 @@ async function nothingLeft(tokenFile: string): Promise<void> {
 	});
 }
 
-/** Every content that a reader saw, in order. */
+/** Every content that a reader sees, in order. */
 function watchChanges(path: string) {
 	const seen: string[] = [];
 	const timer = setInterval(look, 1);

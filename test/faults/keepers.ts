@@ -1,31 +1,30 @@
 /**
- * Keepers of one account as if in many processes: each with a name, a store and
- * a memory of its own, on one real directory, with an issuer that counts.
+ * Keepers of one credential, as if in many processes: each has a name, a store and a
+ * memory of its own. They share one real directory, and an issuer that records its tokens.
  */
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { type Clock, systemClock } from "../../src/core/clock.ts";
-import type { Credential, Limits } from "../../src/core/credential.ts";
+import type { Limits } from "../../src/core/credential.ts";
 import type { Issuer, Slot } from "../../src/core/ports.ts";
 import type { ProcessName } from "../../src/core/record.ts";
 import { recordPathOf } from "../../src/core/record.ts";
 import { createEventLog } from "../../src/daemon/event-log.ts";
 import { createKeeper, type Keeper } from "../../src/keeper/keeper.ts";
-import { createDirectoryStore } from "../../src/store/directory-store.ts";
-import { createOutputDirectory } from "../../src/store/output-directory.ts";
 import { nameThisProcess } from "../../src/store/process-name.ts";
 import { newDirectory } from "../support/directory.ts";
 import { newToken } from "../support/issuer.ts";
 import { type LogLine, logTo } from "../support/log-to.ts";
+import { accessToken, slotIn } from "../support/slot.ts";
 
 export interface Scene {
 	readonly directory: string;
 	/** The token file. */
 	readonly path: string;
 	readonly statePath: string;
-	/** Values in the order of issue; the last one lives. */
+	/** Values in the order of issue; only the last one is alive. */
 	readonly issued: readonly string[];
-	/** A keeper of a process of its own. */
+	/** A keeper in a process of its own. */
 	start(limits?: Partial<Limits>): StartedKeeper;
 }
 
@@ -34,15 +33,15 @@ export interface StartedKeeper {
 	readonly slot: Slot;
 	/** What it logged, oldest first. */
 	readonly events: readonly LogLine[];
-	/** When it asked to be looked at again, epoch ms. */
+	/** The wake-ups that it asked for, epoch ms. */
 	readonly wakes: readonly number[];
 }
 
-export interface SceneWishes {
+export interface SceneOptions {
 	readonly directory?: string;
 	readonly clock?: Clock;
 	readonly lifetimeMs?: number;
-	/** Of a request; what a lock lasts follows from it. */
+	/** Of a request; after how long a lock is stale follows from it. */
 	readonly timeoutMs?: number;
 	/** How long a forced refresh waits for the lock. */
 	readonly lockTimeoutMs?: number;
@@ -60,7 +59,7 @@ export function newScene({
 	lockTimeoutMs = 15_000,
 	source = "wx1 from WeChat",
 	onRequest = () => {},
-}: SceneWishes = {}): Scene {
+}: SceneOptions = {}): Scene {
 	const path = join(directory, "token");
 	const issued: string[] = [];
 	const issuer: Issuer = {
@@ -82,30 +81,11 @@ export function newScene({
 			const self = nameProcess();
 			const events: LogLine[] = [];
 			const wakes: number[] = [];
-			const credential: Credential = {
-				id: "token",
-				kind: "access_token",
-				appid: "wx1",
-				file: "token",
+			const credential = {
+				...accessToken({ budget: 1_000_000, timeoutMs, ...limits }),
 				source,
-				needs: [],
-				limits: {
-					refreshBeforeMs: 2_400_000,
-					cooldownMs: 0,
-					budget: 1_000_000,
-					timeoutMs,
-					...limits,
-				},
 			};
-			const slot = createDirectoryStore({
-				directory: createOutputDirectory(directory),
-				mode: 0o640,
-				gid: undefined,
-				self,
-				clock,
-				random: Math.random,
-				stopping: new AbortController().signal,
-			}).open(credential);
+			const slot = slotIn(directory, credential, { self, clock });
 			const logEvent = createEventLog(
 				logTo((line) => events.push(line)),
 				clock,
@@ -132,7 +112,7 @@ export function newScene({
 	};
 }
 
-/** Another process than this one, to all who ask; its pid says nothing. */
+/** The name of another process. It has the pid of this one, and so counts as dead. */
 function nameProcess(): ProcessName {
 	return { ...nameThisProcess(), instance: randomBytes(8).toString("hex") };
 }

@@ -1,8 +1,8 @@
 /**
- * SIGKILL at each system call from the answer of WeChat to the unlock. Each
- * start is the recovery from the kill before it.
+ * SIGKILL at each system call from the answer of WeChat to the release of the lock. Each
+ * start is also the recovery from the kill before it.
  *
- * KILL_SWEEP=3 for three kills at each (npm run test:kill).
+ * KILL_SWEEP=3 kills three times at each call (npm run test:kill).
  */
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { dirname } from "node:path";
@@ -21,7 +21,7 @@ import { attach, noStrace, threadsOf } from "./strace.ts";
 const runs = Number(process.env.KILL_SWEEP ?? 1);
 
 test.skipIf(noStrace !== undefined)(
-	"killed at any system call of a publication, readers have the old token or the new one, and the next start recovers",
+	"after a kill at any system call of a publication, readers have the old token or the new one, and the next start recovers",
 	{ timeout: 1_800_000 },
 	async () => {
 		const threads = ["main", "worker"] as const;
@@ -36,7 +36,7 @@ test.skipIf(noStrace !== undefined)(
 				await recovered(chain, daemon);
 				await daemon.stop();
 				expect(calls.length, "calls").toBeGreaterThan(5);
-				// Memory and waiting are not the same each time: some are not reached.
+				// Calls for memory and for waiting differ each time, so some are not reached.
 				expect(kills, "kills").toBeGreaterThan(0.8 * runs * calls.length);
 				report.push(`${thread}: ${calls.length} calls, ${kills} kills`);
 			}),
@@ -51,11 +51,11 @@ type Thread = "main" | "worker";
 
 interface Point {
 	readonly call: string;
-	/** The how manieth of that name since the answer. */
+	/** Counts the calls of that name since the answer, from 1. */
 	readonly nth: number;
 }
 
-/** One directory, and the program that is started there again and again. */
+/** One directory, in which the program is started again and again. */
 interface Chain {
 	readonly issuer: HeldIssuer;
 	readonly config: string;
@@ -72,7 +72,7 @@ async function startChain(): Promise<Chain> {
 	return { issuer, config: file, tokenFile: tokenFile("wx1") };
 }
 
-/** A first token, and what the thread calls at the second one, to the unlock. */
+/** The calls of the thread during the second refresh, up to the release of the lock. */
 async function callsOf(
 	chain: Chain,
 	thread: Thread,
@@ -103,8 +103,8 @@ async function callsOf(
 }
 
 /**
- * Starts, which is the recovery from the kill before, refreshes, and kills at
- * that point. False: it was not reached.
+ * Starts the program, which recovers from the kill before, refreshes, and kills it at
+ * that point. False: the point was not reached.
  */
 async function killAt(
 	chain: Chain,
@@ -136,8 +136,8 @@ function start({ config }: Chain): Running {
 }
 
 /**
- * The next start after a kill: it asks for another token exactly if readers do
- * not have the last one that was issued. That request, if there is one.
+ * Checks the start after a kill: it must ask for another token exactly if readers do not
+ * have the last one that was issued. Returns that request, if there is one.
  */
 async function recovered(
 	{ issuer, tokenFile }: Chain,
@@ -152,7 +152,7 @@ async function recovered(
 	const request = isCurrent ? undefined : await issuer.next();
 	const names = readdirSync(dirname(tokenFile)).sort();
 	const drafts = names.filter((name) => name.endsWith(".tmp"));
-	// At work it has the next file of the token, and nothing of the dead one is left.
+	// During a request there is one draft. No other leftover may remain.
 	expect(drafts.length).toBeLessThanOrEqual(isCurrent ? 0 : 1);
 	expect(names.filter((name) => !drafts.includes(name))).toEqual([
 		".wx_access_token_wx1.state",
@@ -170,7 +170,7 @@ async function forced(
 	return issuer.next();
 }
 
-/** Lets the answer go. True: the program died of it; false: all was done. */
+/** Answers the request. True: the program was killed; false: the refresh was completed. */
 async function finish(
 	{ tokenFile }: Chain,
 	daemon: Running,

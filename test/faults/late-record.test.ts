@@ -1,6 +1,6 @@
 /**
- * A writer is stopped right before it adds a record, for longer than its lock
- * lasts. Another one takes the lock over and publishes. Then the record comes.
+ * A writer is stopped right before it adds a record, until its lock is stale. Another
+ * process takes the lock over and publishes. Then the record of the first is written.
  */
 import fs, { appendFileSync, readFileSync, utimesSync } from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
@@ -11,7 +11,7 @@ import { decodeToken } from "../../src/core/token.ts";
 import { heldRequests } from "./held-requests.ts";
 import { newScene } from "./keepers.ts";
 
-test("the late record does not count: the newer token stays, for the one that wrote it late, too", async () => {
+test("a late record has no effect: the newer token stays, also for the process that wrote the record late", async () => {
 	const requests = heldRequests();
 	let refuses = false;
 	const scene = newScene({
@@ -27,12 +27,12 @@ test("the late record does not count: the newer token stays, for the one that wr
 	await third.keeper.reconcile();
 
 	requests.hold();
-	const record = keptBack();
+	const record = holdIntent();
 	const answer = late.keeper.force();
 	await requests.arrived();
-	requests.letGo({ butThoseHeld: true });
-	// Its lock bears no name, as the record that names it has not come; and it has
-	// shown no heartbeat since the writer was stopped.
+	requests.resume({ exceptHeld: true });
+	// No intent names the holder of the lock, as that record was not written yet. And the
+	// lock had no heartbeat since the writer was stopped.
 	const longAgo = new Date(Date.now() - 60_000);
 	utimesSync(`${scene.path}.lock`, longAgo, longAgo);
 	const other = scene.start();
@@ -44,7 +44,7 @@ test("the late record does not count: the newer token stays, for the one that wr
 	const { published } = decodeRecord(readFileSync(scene.statePath, "utf8"));
 	expect(published?.reason).toBe("forced");
 	refuses = true;
-	requests.letGo();
+	requests.resume();
 	expect(await answer).toMatchObject({
 		outcome: "refreshed",
 		token: { value: newer },
@@ -57,8 +57,8 @@ test("the late record does not count: the newer token stays, for the one that wr
 	expect(late.events.map(({ event }) => event)).not.toContain("file.repaired");
 });
 
-/** The next record of a request is not written; returns what was to be written. */
-function keptBack(): () => string {
+/** Keeps the next intent from being written. Returns what was to be written. */
+function holdIntent(): () => string {
 	let record = "";
 	const write = fs.writeFileSync;
 	vi.spyOn(fs, "writeFileSync").mockImplementation((file, text, ...rest) => {

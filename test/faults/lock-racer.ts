@@ -1,25 +1,27 @@
 /**
- * A process that wants the lock as soon as it is told so, and tells whether it
- * ever held it together with another one. Built by lock-race.test.ts.
+ * A process that tries to get the lock as soon as it gets the order, and reports whether
+ * it ever held it together with another process. Built by lock-race.test.ts.
  */
 import fs from "node:fs";
 import {
-	setImmediate as breathe,
 	setTimeout as pause,
+	setImmediate as yieldOnce,
 } from "node:timers/promises";
 import { systemClock } from "../../src/core/clock.ts";
 import type { ProcessName } from "../../src/core/record.ts";
 import { createLock } from "../../src/store/lock.ts";
 import { nameThisProcess } from "../../src/store/process-name.ts";
 
+/** One round of the race. */
 export interface RaceOrder {
-	/** `<file>.lock`, which lies there. */
+	/** `<file>.lock`, which exists. */
 	readonly path: string;
-	/** Its instance, and who made it. */
+	/** Its instance, and the dead process that made it. */
 	readonly lock: string;
 	readonly by: ProcessName;
 }
 
+/** What one process found in a round. */
 export interface RaceResult {
 	readonly held: boolean;
 	readonly together: boolean;
@@ -43,10 +45,10 @@ async function race({ path, lock, by }: RaceOrder): Promise<RaceResult> {
 		if (fs.existsSync(`${path}.over`)) return { held: false, together: false };
 		const held = await tryLock();
 		if (held === undefined) {
-			await breathe();
+			await yieldOnce();
 			continue;
 		}
-		// Perhaps it was free again already.
+		// The round may be over, and the lock free again.
 		const late = fs.existsSync(`${path}.over`);
 		const together = !isFirst(`${path}.inside`);
 		if (!late) await pause(60);

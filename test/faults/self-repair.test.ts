@@ -1,6 +1,6 @@
 /**
- * Whatever befalls the files: within a tick they are as they were, without a
- * call to WeChat, and nothing that is not ours is written, followed or lost.
+ * After any damage to the files they are restored within a tick, without a call to
+ * WeChat. Files that are not ours are not written, followed or lost.
  */
 import { execFileSync } from "node:child_process";
 import fs from "node:fs";
@@ -21,7 +21,7 @@ const isRoot = process.getuid?.() === 0;
 
 interface Harm {
 	readonly what: string;
-	/** Returns what must be true at the end, if there is more than the token. */
+	/** Returns a further check for the end, besides the one of the token. */
 	readonly act: (tokenFile: string) => (() => void) | undefined;
 	readonly needsRoot?: boolean;
 }
@@ -84,7 +84,7 @@ const harms: readonly Harm[] = [
 			fs.mkdirSync(path);
 			fs.writeFileSync(join(path, "precious"), "mine");
 			return () => {
-				const aside = besides(path).find((name) =>
+				const aside = namesBeside(path).find((name) =>
 					name.includes(".set-aside-"),
 				);
 				expect(
@@ -117,12 +117,12 @@ const harms: readonly Harm[] = [
 		fs.rmSync(recordPathOf(path));
 		fs.mkdirSync(recordPathOf(path));
 	}),
-	harm("deleted, beside an old lock of nobody", (path) => {
+	harm("deleted, beside an old lock without a holder", (path) => {
 		fs.mkdirSync(`${path}.lock`);
 		fs.utimesSync(`${path}.lock`, 1_000_000_000, 1_000_000_000);
 		fs.rmSync(path);
 	}),
-	harm("deleted, beside a young lock of nobody", (path) => {
+	harm("deleted, beside a young lock without a holder", (path) => {
 		fs.mkdirSync(`${path}.lock`);
 		fs.rmSync(path);
 	}),
@@ -133,7 +133,7 @@ const harms: readonly Harm[] = [
 			fs.utimesSync(`${path}.lock`, 1_000_000_000, 1_000_000_000);
 			fs.rmSync(path);
 			return () => {
-				const aside = besides(path).find((name) =>
+				const aside = namesBeside(path).find((name) =>
 					name.includes(".set-aside-"),
 				);
 				expect(fs.readFileSync(join(path, "..", aside ?? ""), "utf8")).toBe(
@@ -155,7 +155,7 @@ const harms: readonly Harm[] = [
 	},
 ];
 
-test("a token file that was tampered with is back at the next tick, and WeChat was not asked", async () => {
+test("a damaged token file is restored at the next tick, without a request", async () => {
 	const chosen = harms.filter(({ needsRoot }) => isRoot || !needsRoot);
 	const { daemon, issuer, config } = await keep(chosen.length);
 	const harmed = chosen.map(({ what, act }, index) => {
@@ -169,7 +169,7 @@ test("a token file that was tampered with is back at the next tick, and WeChat w
 	});
 	expect(issuer.requests.length).toBe(harmed.length);
 
-	// What lies about now does not keep the next daemon from starting.
+	// What the damage left behind does not keep the next daemon from starting.
 	await daemon.stop();
 	await startDaemon(config.file);
 	for (const { path, before, check } of harmed) {
@@ -179,7 +179,7 @@ test("a token file that was tampered with is back at the next tick, and WeChat w
 	expect(issuer.requests.length).toBe(harmed.length);
 });
 
-test("readers have their token back within a tick while WeChat keeps a request waiting, and the new one comes after it", async () => {
+test("a token file that is damaged during a long request is restored within a tick, and the new token follows", async () => {
 	const issuer = await startHeldIssuer();
 	const config = writeConfig({ url: issuer.url });
 	const daemon = startProgram(["run", "--config", config.file]);
@@ -189,17 +189,17 @@ test("readers have their token back within a tick while WeChat keeps a request w
 	const before = lookAt(path);
 	daemon.kill("SIGHUP");
 	const request = await issuer.next();
-	for (const harm of [() => fs.rmSync(path), () => fs.truncateSync(path)]) {
-		harm();
+	for (const damage of [() => fs.rmSync(path), () => fs.truncateSync(path)]) {
+		damage();
 		await eventually(() => fs.existsSync(path) && lookAt(path) === before, {
-			what: "the token of before",
+			what: "the former token",
 		});
 	}
 	expect(issuer.requests.length).toBe(2);
 	request.give();
 	await eventually(() => lookAt(path) !== before, { what: "the new token" });
 	await eventually(
-		() => besides(path).every((name) => !/lock|tmp/.test(name)),
+		() => namesBeside(path).every((name) => !/lock|tmp/.test(name)),
 		{
 			what: "no leftovers",
 		},
@@ -209,7 +209,7 @@ test("readers have their token back within a tick while WeChat keeps a request w
 	).toBe(2);
 });
 
-test("a token that is put back just when the answer comes does not take the place of the new one", async () => {
+test("a repair that is under way when the answer comes does not replace the new token by the old one", async () => {
 	const syncs: (() => void)[] = [];
 	const requests: (() => void)[] = [];
 	let isHolding = false;
@@ -217,7 +217,7 @@ test("a token that is put back just when the answer comes does not take the plac
 		if (isHolding) held.push(go);
 		else go();
 	};
-	// A disk, and one that takes its time.
+	// A slow disk.
 	vi.spyOn(fs, "statfsSync").mockReturnValue({ type: 0xef53 } as never);
 	vi.spyOn(fs, "fsync").mockImplementation(((
 		_file: number,
@@ -234,8 +234,8 @@ test("a token that is put back just when the answer comes does not take the plac
 		void until.then(() => {
 			isOver = true;
 		});
-		// The youngest one, then the oldest: so a repair that is not waited for would
-		// come right after the rename of the new token.
+		// In turn the youngest one and the oldest. So if the refresh did not wait for the
+		// repair, the repair would come right after the rename of the new token.
 		for (let turn = 0; !isOver; turn++) {
 			const sync = turn % 2 === 0 ? syncs.pop() : syncs.shift();
 			sync?.();
@@ -244,21 +244,25 @@ test("a token that is put back just when the answer comes does not take the plac
 	};
 
 	isHolding = true;
-	const wish = keeper.force();
-	await eventually(() => syncs.length === 1, { what: "the mark's sync" });
+	const answer = keeper.force();
+	await eventually(() => syncs.length === 1, {
+		what: "the sync of the intent",
+	});
 	syncs.pop()?.();
 	await eventually(() => requests.length === 1, { what: "a request" });
 	fs.rmSync(scene.path);
-	const mended = keeper.repair();
-	await eventually(() => syncs.length === 1, { what: "the repair's sync" });
+	const repaired = keeper.repair();
+	await eventually(() => syncs.length === 1, {
+		what: "the sync of the repair",
+	});
 	requests.pop()?.();
 	for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
-	await syncAll(Promise.all([wish, mended, keeper.idle()]));
+	await syncAll(Promise.all([answer, repaired, keeper.idle()]));
 	expect(readTokenFile(scene.path).value).toBe(scene.issued.at(-1));
 	expect(scene.issued.length).toBe(2);
 });
 
-test("accounts whose WeChat does not answer hold up nobody else, neither a first token nor a repair", async () => {
+test("accounts whose requests are not answered delay no other account, neither a first token nor a repair", async () => {
 	const hangs = (appid = "") => Number(appid.slice(2)) <= 60;
 	let hanging = 0;
 	const issuer = await startIssuer({
@@ -275,9 +279,9 @@ test("accounts whose WeChat does not answer hold up nobody else, neither a first
 		.filter((appid) => !hangs(appid))
 		.map(config.tokenFile);
 	await eventually(() => healthy.every((path) => fs.existsSync(path)), {
-		what: "the tokens of those that are answered",
+		what: "the tokens of the accounts that are answered",
 	});
-	// None of the others has been given up.
+	// No request of the other accounts has timed out yet.
 	expect(hanging).toBe(60);
 	expect(daemon.events().map(({ event }) => event)).not.toContain(
 		"fetch.failed",
@@ -290,7 +294,7 @@ test("accounts whose WeChat does not answer hold up nobody else, neither a first
 	expect(hanging).toBe(60);
 });
 
-test("a directory that was removed is made again with its files, and one that was made by somebody else is filled", async () => {
+test("a directory that was removed is made again with its files, and an empty one in its place is filled", async () => {
 	const { issuer, config } = await keep(3);
 	const paths = ["wx1", "wx2", "wx3"].map(config.tokenFile);
 	const before = paths.map(lookAt);
@@ -306,7 +310,7 @@ test("a directory that was removed is made again with its files, and one that wa
 	expect(issuer.requests.length).toBe(3);
 });
 
-test("a directory that is opened to everybody is told of, and no reason to let a token die", async () => {
+test("a directory in which every user may write is logged as unsafe, and its tokens are still renewed", async () => {
 	const { daemon, issuer, config } = await keep(1);
 	const path = config.tokenFile("wx1");
 	const before = lookAt(path);
@@ -322,13 +326,13 @@ test("a directory that is opened to everybody is told of, and no reason to let a
 	fs.chmodSync(config.directory, 0o1777);
 	fs.rmSync(path);
 	await eventually(() => fs.existsSync(path), { what: path });
-	const told = daemon
+	const unsafe = daemon
 		.events()
 		.filter(({ event }) => event === "directory.unsafe");
-	expect(told.length).toBe(1);
+	expect(unsafe.length).toBe(1);
 });
 
-test("a directory that is made again is as open to its readers as it was, and not to all writers", async () => {
+test("a directory that is made again is open to its readers as before, but not to every writer", async () => {
 	const { daemon, config } = await keep(1);
 	const path = config.tokenFile("wx1");
 	fs.chmodSync(config.directory, 0o757);
@@ -338,18 +342,18 @@ test("a directory that is made again is as open to its readers as it was, and no
 	expect(fs.statSync(config.directory).mode & 0o7777).toBe(0o755);
 });
 
-test("a refresh that the disk held up for long comes with the first look after it is well", async () => {
-	const { scene, pass } = newSlowScene();
+test("a refresh that a broken disk delayed for long comes with the first look after the disk works again", async () => {
+	const { scene, pass } = newTimedScene();
 	const { keeper, events } = scene.start();
 	await keeper.reconcile();
 	const { restore } = takeDirectoryAway(scene.directory);
 	pass(1_000);
-	const wish = keeper.force();
+	const answer = keeper.force();
 	for (let look = 0; look < 20; look++) {
 		pass(60_000);
 		await keeper.reconcile();
 	}
-	expect(await wish).toMatchObject({ outcome: "failed" });
+	expect(await answer).toMatchObject({ outcome: "failed" });
 	expect(scene.issued.length).toBe(1);
 	expect(events.filter(({ level }) => level === "error").length).toBe(1);
 
@@ -360,12 +364,12 @@ test("a refresh that the disk held up for long comes with the first look after i
 });
 
 test.each([
-	["by itself", "idle", () => {}],
+	["without us", "idle", () => {}],
 	["by us", "repaired", (path: string) => fs.rmSync(path)],
 ])(
-	"a repair that failed is forgotten once the file is back, %s",
+	"a repair that failed is forgotten once the file is restored, %s",
 	async (_whose, kind, harm) => {
-		const { scene, pass } = newSlowScene();
+		const { scene, pass } = newTimedScene();
 		const { keeper } = scene.start();
 		await keeper.reconcile();
 		const { restore } = takeDirectoryAway(scene.directory);
@@ -383,8 +387,8 @@ test.each([
 	},
 );
 
-test("what failed on this disk is not written down as what failed at WeChat, neither with a repair nor with a refresh", async () => {
-	const { scene, pass } = newSlowScene();
+test("a failure of this disk is not written into the shared record, neither with a repair nor with a refresh", async () => {
+	const { scene, pass } = newTimedScene();
 	const { keeper } = scene.start();
 	await keeper.reconcile();
 	const failuresInState = () =>
@@ -410,7 +414,7 @@ test("what failed on this disk is not written down as what failed at WeChat, nei
 });
 
 test.skipIf(!isRoot)(
-	"a full file system, one without inodes, and a read-only one: the old token stays, one line says why, and the refresh comes when it is well",
+	"on a file system that is full, without inodes or read-only the old token stays, one line is logged, and the refresh comes when it works again",
 	async () => {
 		const mounted = mountMemory();
 		const { daemon, issuer, config } = await keep(1, mounted);
@@ -428,7 +432,7 @@ test.skipIf(!isRoot)(
 		] as const;
 		for (const [index, [errno, harm]] of faults.entries()) {
 			const before = lookAt(path);
-			const mend = harm();
+			const restore = harm();
 			daemon.kill("SIGHUP");
 			const lines = () =>
 				daemon
@@ -443,13 +447,13 @@ test.skipIf(!isRoot)(
 			expect(lookAt(path)).toBe(before);
 			expect(issuer.requests.length).toBe(index + 1);
 
-			mend();
+			restore();
 			await eventually(() => lookAt(path) !== before, {
 				what: "another token",
 			});
 			expect(issuer.requests.length).toBe(index + 2);
 			await eventually(
-				() => !besides(path).some((name) => /lock|tmp/.test(name)),
+				() => !namesBeside(path).some((name) => /lock|tmp/.test(name)),
 				{ what: "no leftovers" },
 			);
 		}
@@ -457,7 +461,7 @@ test.skipIf(!isRoot)(
 );
 
 test.skipIf(!isRoot)(
-	"a daemon starts on a read-only file system with a valid token and the leftovers of a dead one, and says what it cannot remove",
+	"a daemon starts on a read-only file system with a valid token and leftovers of a dead daemon, and logs what it cannot remove",
 	async () => {
 		const mounted = mountMemory();
 		const { daemon, issuer, config } = await keep(1, mounted);
@@ -477,8 +481,8 @@ test.skipIf(!isRoot)(
 	},
 );
 
-/** Its time passes only when told to. */
-function newSlowScene() {
+/** A scene whose time passes only when the test says so. */
+function newTimedScene() {
 	let now = Date.now();
 	const scene = newScene({ clock: { now: () => now, monotonic: () => now } });
 	const pass = (ms: number) => {
@@ -487,7 +491,7 @@ function newSlowScene() {
 	return { scene, pass };
 }
 
-/** A file stands in its place, so that it cannot be made again. */
+/** Puts a file in its place, so that it cannot be made again. */
 function takeDirectoryAway(directory: string): { restore(): void } {
 	const away = `${directory}.away`;
 	fs.renameSync(directory, away);
@@ -523,7 +527,7 @@ async function keep(count: number, directory?: string) {
 	return { daemon, issuer, config };
 }
 
-/** All that a reader may care for, as one text. */
+/** All that matters to a reader, as one text. */
 function lookAt(path: string): string {
 	const stat = fs.lstatSync(path, { throwIfNoEntry: false });
 	if (!stat?.isFile()) return "no plain file";
@@ -531,7 +535,7 @@ function lookAt(path: string): string {
 	return `${mode.toString(8)} ${uid}:${gid} ${nlink} ${fs.readFileSync(path, "utf8")}`;
 }
 
-function besides(path: string): readonly string[] {
+function namesBeside(path: string): readonly string[] {
 	const name = path.slice(path.lastIndexOf("/") + 1);
 	return fs
 		.readdirSync(join(path, ".."))
@@ -547,7 +551,7 @@ function alter(
 	return `${JSON.stringify({ ...token, [key]: token[key] + by })}\n`;
 }
 
-/** A foreign file, of which nothing may change. */
+/** A file that is not ours: nothing of it may change. */
 function precious(path: string) {
 	const text = "mine";
 	fs.writeFileSync(path, text, { mode: 0o600 });
@@ -561,7 +565,7 @@ function precious(path: string) {
 	};
 }
 
-/** A tiny file system in memory, gone after the test. */
+/** A tiny file system in memory, unmounted after the test. */
 function mountMemory(): string {
 	const directory = newDirectory();
 	mount("size=64k,nr_inodes=64", directory);
@@ -575,7 +579,7 @@ function mount(options: string, directory: string): void {
 	execFileSync("mount", ["-t", "tmpfs", "-o", options, "tmpfs", directory]);
 }
 
-/** Returns how to take it away. */
+/** Fills the file system. Returns a function that makes space again. */
 function fill(directory: string): () => void {
 	const path = join(directory, "filler");
 	const file = fs.openSync(path, "w");

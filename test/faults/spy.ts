@@ -1,8 +1,9 @@
+/** Functions of node:fs that a test replaces or watches. */
 import fs from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
 import { onTestFinished, vi } from "vitest";
 
-/** Calls `instead` in place of one call to a function of node:fs, for whoever imported it how. */
+/** Calls `instead` in place of that function of node:fs, however a module has imported it. */
 export function insteadOf<
 	Name extends "renameSync" | "rmdirSync" | "mkdirSync",
 >(name: Name, instead: (...args: Parameters<(typeof fs)[Name]>) => void): void {
@@ -10,7 +11,7 @@ export function insteadOf<
 	restoreAfterTest();
 }
 
-/** The next call ends in this error, having done nothing but close, if that is what it does. */
+/** The next call fails with this errno. It does nothing; only a close really closes. */
 export function failOnce(
 	name: "statfsSync" | "fchmodSync" | "writeFileSync" | "fsync" | "closeSync",
 	code: string,
@@ -28,7 +29,7 @@ export function failOnce(
 	restoreAfterTest();
 }
 
-/** Calls `look` at each fsync, in whatever way it is done; it may give the errno to fail with. */
+/** Calls `look` at each fsync, synchronous or not. If it returns an errno, the fsync fails with it. */
 export function watchSyncs(look: (file: number) => string | undefined): void {
 	const sync = fs.fsyncSync;
 	const instead = (file: number) => {

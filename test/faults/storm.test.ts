@@ -1,6 +1,6 @@
 /**
- * Readers in three languages that never pause, while tokens live three seconds,
- * signals rain, and the daemon is killed and started again.
+ * Readers in three languages read without a pause, while tokens live three seconds,
+ * bursts of signals arrive, and the daemon is killed and started again.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
@@ -26,7 +26,7 @@ const wantedReads = 1_000_000;
 const wantedPublications = 2_000;
 
 test.skipIf(missing.length > 0)(
-	"a million reads in Python, PHP and Node.js meet no torn, empty or missing file, and no end that goes back (needs python3, php)",
+	"a million reads in Python, PHP and Node.js find no torn, empty or missing file, and no token that ends before its predecessor (needs python3, php)",
 	{ timeout: 300_000 },
 	async () => {
 		const issuer = await startIssuer({ lifetimeSeconds: 3 });
@@ -48,7 +48,7 @@ test.skipIf(missing.length > 0)(
 			issuer.issued.length >= wantedPublications;
 		for (let round = 0; round < 4 || !isEnough(); round++) {
 			const before = issuer.issued.length;
-			await hupStorm(daemon);
+			await sendBurst(daemon);
 			await eventually(() => issuer.issued.length > before + 100, {
 				what: "a hundred publications",
 			});
@@ -58,7 +58,7 @@ test.skipIf(missing.length > 0)(
 		}
 		writeFileSync(stop, "");
 		await eventually(() => readers.every(({ last }) => last()?.end), {
-			what: "the readers' last words",
+			what: "the last figures of all readers",
 		});
 		console.log(
 			`${sum(readers, "reads")} reads, ${issuer.issued.length} publications`,
@@ -75,7 +75,7 @@ test.skipIf(missing.length > 0)(
 	},
 );
 
-async function hupStorm(daemon: Running): Promise<void> {
+async function sendBurst(daemon: Running): Promise<void> {
 	for (let signal = 0; signal < 200; signal++) {
 		daemon.kill("SIGHUP");
 		if (signal % 20 === 0) await new Promise(setImmediate);

@@ -1,6 +1,6 @@
 /**
- * Faults from the kernel's side: strace attaches to a running program, and from
- * then on kills it at a system call, or lets a call fail, until it is detached.
+ * Faults in system calls: strace attaches to a running program, and from then on kills it
+ * at a call, or makes a call fail, until it is detached.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { readdirSync } from "node:fs";
@@ -12,12 +12,13 @@ export const noStrace: string | undefined =
 		? undefined
 		: "needs strace, and the right to trace";
 
+/** A strace that is attached. */
 export interface Attached {
 	/** What was traced so far. */
 	output(): string;
-	/** The fault ends; the program goes on. Resolves to what was traced. */
+	/** Ends the fault; the program goes on. Resolves with what was traced. */
 	detach(): Promise<string>;
-	/** The program is gone. */
+	/** Resolves with what was traced, once the program has ended. */
 	readonly ended: Promise<string>;
 }
 
@@ -26,20 +27,20 @@ export interface AttachOptions {
 	readonly expressions: readonly string[];
 	/** A thread of the program; undefined: all of them. */
 	readonly thread?: number | undefined;
-	/** Only calls on this file are seen, counted and injected into. */
+	/** Only calls on this file are traced and counted, and may fail. */
 	readonly path?: string;
 }
 
-/** Counters of calls start at zero here. */
+/** Attaches strace to a process. The counters of calls (`when=`) start here. */
 export async function attach(
 	pid: number,
 	{ expressions, thread, path }: AttachOptions,
 ): Promise<Attached> {
-	const whom = thread === undefined ? ["-f", "-p", pid] : ["-p", thread];
+	const target = thread === undefined ? ["-f", "-p", pid] : ["-p", thread];
 	const child = spawn(
 		"strace",
 		[
-			...whom.map(String),
+			...target.map(String),
 			...(path === undefined ? [] : ["-P", path]),
 			...expressions.flatMap((one) => ["-e", one]),
 		],
@@ -70,8 +71,8 @@ export async function attach(
 }
 
 /**
- * The threads of a program that runs with UV_THREADPOOL_SIZE=1 and has written a
- * file: the one of JavaScript, and the youngest, which makes its system calls.
+ * The threads of a program that runs with UV_THREADPOOL_SIZE=1 and has written a file:
+ * the main thread, which runs JavaScript, and the youngest, which makes slow system calls for it.
  */
 export function threadsOf(pid: number): {
 	readonly main: number;

@@ -1,6 +1,6 @@
 /**
- * A writer that is stopped in the midst of a refresh for longer than its lock
- * lasts, while another one goes on, and that then wakes up with an old token.
+ * A writer is stopped during a refresh, until its lock is stale. Meanwhile another one
+ * publishes. Then the first goes on, with an older token.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { expect, onTestFinished, test } from "vitest";
@@ -17,7 +17,7 @@ import { type Attached, attach, noStrace } from "./strace.ts";
 const wantedTries = 100;
 
 test.skipIf(noStrace !== undefined)(
-	`a writer that was stopped between its fetch and its rename leaves no older token over a newer one, in ${wantedTries} tries`,
+	`a writer that was stopped between its fetch and its rename never puts an older token over a newer one, in ${wantedTries} tries`,
 	{ timeout: 300_000 },
 	async () => {
 		const scene = await startScene(48);
@@ -25,8 +25,8 @@ test.skipIf(noStrace !== undefined)(
 		const other = await startDaemon(scene.config.file);
 		const watch = scene.watchOrder();
 		let tries = 0;
-		// Stopped with the answers in its socket, or at the nth fsync of a thread
-		// after them, of some 12: nearly all are of token files.
+		// 0: it is stopped before it reads the answers. Else at the nth of about 12 calls
+		// of fsync that a thread makes afterwards, nearly all of them for token files.
 		for (const nth of [0, 6, 3, 9]) {
 			if (tries >= wantedTries) break;
 			scene.hold();
@@ -45,7 +45,7 @@ test.skipIf(noStrace !== undefined)(
 			await stopped(writer, strace);
 			const caught = scene.appids.filter(scene.isUnpublished);
 			tries += caught.length;
-			// The other one watches the locks until they count as stale, and goes on.
+			// The other process watches the locks until they are stale, and then publishes.
 			await scene.published();
 			writer.kill("SIGCONT");
 			await scene.settled();
@@ -59,7 +59,7 @@ test.skipIf(noStrace !== undefined)(
 );
 
 test.skipIf(noStrace !== undefined)(
-	"stopped after any look at the files, even the last one before the rename, it knows it, and its older token never comes",
+	"a writer that was stopped after any look at its lock, also the last one before the rename, never publishes its older token",
 	{ timeout: 300_000 },
 	() =>
 		inParallel(
@@ -116,12 +116,12 @@ async function startScene(count: number) {
 		appids,
 		isUnpublished,
 		...holding,
-		/** Until readers have the last token of each account. */
+		/** Resolves when readers have the last token of each account. */
 		published: () =>
 			eventually(() => !appids.some(isUnpublished), {
 				what: "the last token of each account",
 			}),
-		/** … and nobody has been at work for a tick, so that nothing comes after it. */
+		/** Resolves when, in addition, no lock was held for a tick: nothing more will come. */
 		settled: async () => {
 			const isQuiet = () =>
 				!appids.some(
@@ -138,7 +138,7 @@ async function startScene(count: number) {
 				{ what: "the last token of each account, and no lock" },
 			);
 		},
-		/** A reader that never pauses. */
+		/** A reader that looks every 2 ms. */
 		watchOrder: () => {
 			const last = new Map<string, number>();
 			const stepsBack: string[] = [];
@@ -158,7 +158,7 @@ async function startScene(count: number) {
 	};
 }
 
-/** Until it is, and nobody traces it any more. */
+/** Resolves when the process is stopped, and not traced any more. */
 async function stopped(
 	{ pid }: Running,
 	strace: Attached | undefined,

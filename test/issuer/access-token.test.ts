@@ -1,4 +1,4 @@
-/** The issuer: what it sends, byte for byte, whom it asks, and what it believes. */
+/** The issuer: what it sends, byte for byte; which base URLs it tries; which answers it believes. */
 import { describe, expect, test } from "vitest";
 import type { IssuerError } from "../../src/core/errors.ts";
 import type { ProbeResult } from "../../src/core/ports.ts";
@@ -14,7 +14,7 @@ import { noteSecret } from "../support/leaks.ts";
 import { logTo } from "../support/log-to.ts";
 import { rawAnswer, startRaw } from "../support/raw-server.ts";
 
-/** All that a URL or JSON would take for its own. */
+/** With every character that has a meaning in URLs or JSON. */
 const secret = noteSecret(`s3cr3t+/&=?#%25 "'<>\\{}|^~\`;:@,[]!$*()`);
 const appid = "wx_1-A";
 const now = Date.UTC(2026, 0, 5, 2);
@@ -27,10 +27,10 @@ type Answer = string | number | LinkError;
 /** An issuer whose network is a list of answers: a body, a status, or a broken link. */
 function scripted(
 	answers: readonly Answer[],
-	wishes: Partial<IssuerOptions> & { readonly date?: number } = {},
+	overrides: Partial<IssuerOptions> & { readonly date?: number } = {},
 ) {
 	const sent: HttpRequest[] = [];
-	const told: string[] = [];
+	const logged: string[] = [];
 	const left = [...answers];
 	const send = async (request: HttpRequest): Promise<HttpAnswer> => {
 		sent.push(request);
@@ -39,7 +39,7 @@ function scripted(
 		if (answer instanceof LinkError) throw answer;
 		return typeof answer === "number"
 			? { status: answer, text: "", serverTime: undefined }
-			: { status: 200, text: answer, serverTime: wishes.date };
+			: { status: 200, text: answer, serverTime: overrides.date };
 	};
 	const issuer = createAccessTokenIssuer({
 		appid,
@@ -51,14 +51,14 @@ function scripted(
 		clock,
 		monitor: createLinkMonitor(
 			clock,
-			logTo(({ message }) => told.push(message)),
+			logTo(({ message }) => logged.push(message)),
 		),
 		stopping: new AbortController().signal,
-		...wishes,
+		...overrides,
 	});
 	return {
 		issuer,
-		told,
+		logged,
 		hosts: () => sent.map(({ baseUrl }) => new URL(baseUrl).host),
 		sent,
 		failure: async (force = false): Promise<IssuerError> =>
@@ -159,7 +159,7 @@ describe("the base URLs", () => {
 		504,
 	];
 
-	test.each(linkFaults)("after %s the next one is asked", async (fault) => {
+	test.each(linkFaults)("after %s the next one is tried", async (fault) => {
 		const { issuer, hosts } = scripted([fault, token]);
 		await expect(issuer.issue({ force: false })).resolves.toEqual({
 			value: "token",
@@ -185,14 +185,14 @@ describe("the base URLs", () => {
 		429,
 		new LinkError("too-large", "over 65536 bytes", true),
 		new LinkError("not-http", "no HTTP", true),
-	])("after %j none is asked: another name would not help", async (answer) => {
+	])("after %j no further one is tried", async (answer) => {
 		const { failure, hosts } = scripted([answer]);
 		await failure();
 		expect(hosts()).toHaveLength(1);
 	});
 
-	test("are asked from the first one in each attempt, so that it is used again as soon as it works", async () => {
-		const { issuer, hosts, told } = scripted([
+	test("are tried from the first one in each attempt, so that it is used again as soon as it works", async () => {
+		const { issuer, hosts, logged } = scripted([
 			...[refused, token],
 			...[lost, token],
 			token,
@@ -203,12 +203,12 @@ describe("the base URLs", () => {
 			await issuer.issue({ force: false });
 		const [a, b] = ["api.weixin.qq.com", "api2.weixin.qq.com"];
 		expect(hosts()).toEqual([a, b, a, b, a, a, a, b]);
-		// Told at each change, and not at each attempt.
-		const detour = `${a} does not work, ${b} does: each refresh begins with the first and goes on with the other`;
-		expect(told).toEqual([detour, `${a} works again`, detour]);
+		// Logged at each change, and not at each attempt.
+		const failed = `${a} does not answer, but ${b} does: each refresh tries the first, then the second`;
+		expect(logged).toEqual([failed, `${a} answers again`, failed]);
 	});
 
-	test("that all fail are all named, and what a person can mend is what is told", async () => {
+	test("are all named when all fail, and the error is that of a wrong configuration if there is one", async () => {
 		const broken = new LinkError(
 			"intercepted",
 			"DEPTH_ZERO_SELF_SIGNED_CERT",
@@ -233,18 +233,18 @@ describe("the base URLs", () => {
 			],
 			[[refused, 404], { kind: "config", code: "http 404" }],
 		] as const) {
-			const { failure, told } = scripted(faults);
+			const { failure, logged } = scripted(faults);
 			const error = await failure();
 			expect(error).toMatchObject(expected);
 			expect(error.mayHaveIssued).toBe(error.sent);
 			expect(error.message).toMatch(
 				/^could not fetch a token for wx_1-A from api\.weixin\.qq\.com: .+ \(.+\); nor from api2\.weixin\.qq\.com: .+ \(.+\)$/,
 			);
-			expect(told).toEqual([]);
+			expect(logged).toEqual([]);
 		}
 	});
 
-	test("a refusal in words does not take back what an earlier, silent one may have issued", async () => {
+	test("that refuse do not undo what an earlier one, whose answer was lost, may have issued", async () => {
 		const busy = '{"errcode":-1,"errmsg":"system error"}';
 		expect(await scripted([busy]).failure()).toMatchObject({
 			mayHaveIssued: false,
@@ -258,31 +258,31 @@ describe("the base URLs", () => {
 		});
 	});
 
-	test("after the signal to stop no further one is tried", async () => {
+	test("are not tried any more after the signal to stop", async () => {
 		const stopping = new AbortController();
 		stopping.abort();
-		const wishes = { stopping: stopping.signal };
-		const fetching = scripted([lost], wishes);
+		const options = { stopping: stopping.signal };
+		const fetching = scripted([lost], options);
 		await fetching.failure();
 		expect(fetching.hosts()).toHaveLength(1);
-		const probing = scripted([lost], wishes);
+		const probing = scripted([lost], options);
 		expect(await probing.issuer.probe("token")).toBe("unsure");
 	});
 
-	test("force_refresh goes to where the call before it was answered, and never arrives twice", async () => {
+	test("get force_refresh only once, and first the one that answered the call before", async () => {
 		const stable = { interface: "stable" } as const;
 		const [a, b] = ["api.weixin.qq.com", "api2.weixin.qq.com"];
 		const answered = scripted([lost, token, token], stable);
 		await answered.issuer.issue({ force: false });
 		await answered.issuer.issue({ force: true });
 		expect(answered.hosts()).toEqual([a, b, b]);
-		// It may have been worked on: WeChat allows one in 30 s.
+		// WeChat may have processed it, and allows one in 30 s.
 		for (const fault of [lost, 502]) {
 			const silent = scripted([fault], stable);
 			expect(await silent.failure(true)).toMatchObject({ mayHaveIssued: true });
 			expect(silent.hosts()).toEqual([a]);
 		}
-		// It has not left: another name may do.
+		// It has not left this machine, so the next base URL may be tried.
 		const unsent = scripted([refused, token], stable);
 		await unsent.issuer.issue({ force: true });
 		expect(unsent.hosts()).toEqual([a, b]);
@@ -307,7 +307,7 @@ describe("a lifetime", () => {
 });
 
 describe("a probe", () => {
-	const verdicts: readonly (readonly [Answer, ProbeResult])[] = [
+	const results: readonly (readonly [Answer, ProbeResult])[] = [
 		['{"ip_list":["1.2.3.4"]}', "alive"],
 		['{"ip_list":[]}', "alive"],
 		['{"errcode":0,"errmsg":"ok"}', "alive"],
@@ -322,7 +322,7 @@ describe("a probe", () => {
 		['{"errcode":45011}', "unsure"],
 		['{"errcode":48001}', "unsure"],
 		['{"errcode":41001}', "unsure"],
-		// No word of WeChat's: a captive portal, another service.
+		// Not from WeChat, but from a captive portal or another service.
 		["{}", "unsure"],
 		['{"status":"ok"}', "unsure"],
 		['{"errcode":null}', "unsure"],
@@ -335,16 +335,16 @@ describe("a probe", () => {
 		[302, "unsure"],
 		[new LinkError("too-large", "over 65536 bytes", true), "unsure"],
 	];
-	test.each(verdicts)(
-		"answered with %j says %s, asked once",
-		async (answer, verdict) => {
+	test.each(results)(
+		"answered with %j gives %s, for one request",
+		async (answer, result) => {
 			const { issuer, hosts } = scripted([answer]);
-			expect(await issuer.probe("token")).toBe(verdict);
+			expect(await issuer.probe("token")).toBe(result);
 			expect(hosts()).toHaveLength(1);
 		},
 	);
 
-	test("asks the next base URL when a link fails, and is unsure when all do", async () => {
+	test("tries the next base URL when a link fails, and is unsure when all fail", async () => {
 		const dead = '{"errcode":40001}';
 		expect(await scripted([lost, dead]).issuer.probe("token")).toBe("dead");
 		expect(await scripted([502, dead]).issuer.probe("token")).toBe("dead");
@@ -369,34 +369,37 @@ describe("a clock that differs from WeChat's", () => {
 		[0, []],
 		[-86_400_000, [aheadBy(86_400)]],
 	])(
-		"by %s ms in its Date leads to the warnings %j",
+		"by %s ms in the Date header leads to the warnings %j",
 		async (offset, warned) => {
-			const { issuer, told } = scripted([token], answerAt(offset));
+			const { issuer, logged } = scripted([token], answerAt(offset));
 			await issuer.issue({ force: false });
-			expect(told).toEqual(warned);
+			expect(logged).toEqual(warned);
 		},
 	);
 
-	test("is told once, not at each answer", async () => {
-		const { issuer, told } = scripted([token, token, token], answerAt(90_000));
+	test("is logged once, not at each answer", async () => {
+		const { issuer, logged } = scripted(
+			[token, token, token],
+			answerAt(90_000),
+		);
 		for (let count = 0; count < 3; count += 1)
 			await issuer.issue({ force: false });
-		expect(told).toEqual([behindBy(90)]);
+		expect(logged).toEqual([behindBy(90)]);
 	});
 
-	test("shows in the rid too, where there is no Date", async () => {
+	test("is also found by the rid, if there is no Date", async () => {
 		const rid = ((now - 120_000) / 1000).toString(16);
-		const { failure, told } = scripted([
+		const { failure, logged } = scripted([
 			`{"errcode":40013,"errmsg":"invalid appid rid: ${rid}-48ab1e18-7b8d2a01"}`,
 		]);
 		expect(await failure()).toMatchObject({ rid: `${rid}-48ab1e18-7b8d2a01` });
-		expect(told).toEqual([aheadBy(120)]);
+		expect(logged).toEqual([aheadBy(120)]);
 	});
 
-	test("is not believed of strangers: a gateway's error page has its own Date", async () => {
-		const { failure, told } = scripted(["<html>"], answerAt(600_000));
+	test("is not read from the Date of a gateway's error page", async () => {
+		const { failure, logged } = scripted(["<html>"], answerAt(600_000));
 		await failure();
-		expect(told).toEqual([]);
+		expect(logged).toEqual([]);
 	});
 
 	test.each([
@@ -405,11 +408,11 @@ describe("a clock that differs from WeChat's", () => {
 		"invalid appid, hints: [ req_id: qZqAlA04072350 ]",
 		"invalid appid rid: 6aac005a",
 		"invalid appid rid: ZZZZZZZZ-01bfdbee-79769285",
-	])("cannot show in %j", async (errmsg) => {
-		const { failure, told } = scripted([
+	])("cannot be found in %j", async (errmsg) => {
+		const { failure, logged } = scripted([
 			JSON.stringify({ errcode: 40013, errmsg }),
 		]);
 		expect((await failure()).rid).toBeUndefined();
-		expect(told).toEqual([]);
+		expect(logged).toEqual([]);
 	});
 });

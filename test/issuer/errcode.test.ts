@@ -2,11 +2,8 @@ import fs, { readFileSync } from "node:fs";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import type { IssuerErrorKind } from "../../src/core/errors.ts";
 import { decodeRecord } from "../../src/core/record.ts";
-import {
-	knownErrcodes,
-	type LinkErrorKind,
-	linkErrors,
-} from "../../src/issuer/errcode.ts";
+import { knownErrcodes } from "../../src/issuer/errcode.ts";
+import { type LinkErrorKind, linkErrors } from "../../src/issuer/link-error.ts";
 import {
 	type Fault,
 	type FaultMode,
@@ -19,7 +16,7 @@ import { freePort } from "../support/free-port.ts";
 import {
 	type Attempt,
 	type Keeping,
-	type KeepingWishes,
+	type KeepingOptions,
 	keepInVirtualTime,
 } from "../support/keeping.ts";
 import { newSecret } from "../support/leaks.ts";
@@ -30,9 +27,9 @@ type Wire = "classic" | "stable";
 
 interface Row {
 	readonly kind: IssuerErrorKind;
-	/** Seconds; undefined: soon, and less soon each time. */
+	/** Seconds; undefined: exponential backoff. */
 	readonly wait?: number;
-	/** What a person is told to do. */
+	/** What the operator is told to do. */
 	readonly hint: RegExp;
 }
 
@@ -46,7 +43,7 @@ const bugRow: Row = {
 	wait: 10 * minute,
 	hint: /base_urls.*rid/,
 };
-const askRow: Row = {
+const confirmRow: Row = {
 	kind: "admin",
 	wait: 5 * minute,
 	hint: /管理员.*confirm/,
@@ -54,7 +51,7 @@ const askRow: Row = {
 const noticeRow: Row = { kind: "admin", wait: hour, hint: /通知中心/ };
 const unknownRow: Row = { kind: "admin", wait: 5 * minute, hint: /全局返回码/ };
 
-/** Errcodes of a fetch. 45009 has its own tests. */
+/** Errcodes of a fetch. 45009 has tests of its own. */
 const rows: Readonly<Record<number, Row>> = {
 	[-1]: { kind: "transient", hint: /tried again/ },
 	40001: secretRow,
@@ -76,11 +73,11 @@ const rows: Readonly<Record<number, Row>> = {
 	50004: noticeRow,
 	50007: noticeRow,
 	61024: { kind: "config", wait: hour, hint: /component tokens/ },
-	89501: askRow,
-	89502: askRow,
-	89503: askRow,
-	89504: askRow,
-	89505: askRow,
+	89501: confirmRow,
+	89502: confirmRow,
+	89503: confirmRow,
+	89504: confirmRow,
+	89505: confirmRow,
 	89506: { kind: "admin", wait: day, hint: /管理员/ },
 	89507: { kind: "admin", wait: hour, hint: /管理员/ },
 	10001: unknownRow,
@@ -89,13 +86,13 @@ const rows: Readonly<Record<number, Row>> = {
 	[-2]: unknownRow,
 };
 
-test("no errcode of the table goes untested", () => {
+test("every errcode of the table is tested here", () => {
 	const tested = [...Object.keys(rows).map(Number), 45009];
 	expect(tested).toEqual(expect.arrayContaining([...knownErrcodes]));
 });
 
 describe.each(["classic", "stable"] as const)("%s:", (wire) => {
-	/** The least jitter for one of them, the most for the other. */
+	/** The least jitter for one interface, the most for the other. */
 	const random = () => (wire === "classic" ? 0 : 0.999);
 
 	test.each(Object.entries(rows))("errcode %s", async (code, row) => {
@@ -116,14 +113,14 @@ describe.each(["classic", "stable"] as const)("%s:", (wire) => {
 		await nextToken(keeping, failed, row);
 	});
 
-	test("45009 waits for midnight in Beijing, by WeChat's clock and not by ours", async () => {
-		const toldOf = wire === "classic" ? /interface = "stable".*清零/ : /清零/;
-		// Our clock is ahead by an hour, or behind by one, or right.
+	test("45009 waits until midnight in Beijing, by WeChat's clock and not by ours", async () => {
+		const hint = wire === "classic" ? /interface = "stable".*清零/ : /清零/;
+		// Our clock is an hour ahead, an hour behind, or right.
 		for (const skewSeconds of [-hour, 0, hour]) {
 			const { keeping, simulator } = await kept(wire);
 			simulator.platform.turn({ clockOffsetSeconds: skewSeconds });
 			await simulator.addFault({ mode: "errcode", errcode: 45009, count: 1 });
-			const failed = await failure(keeping, { kind: "limited", hint: toldOf });
+			const failed = await failure(keeping, { kind: "limited", hint });
 			if (wire === "stable")
 				expect(failed.error.hint).not.toContain("interface");
 			const there = failed.at + skewSeconds * 1000;
@@ -134,7 +131,7 @@ describe.each(["classic", "stable"] as const)("%s:", (wire) => {
 		}
 	});
 
-	test("45009 just after midnight waits ten minutes: the reset may be late, and a day would be long", async () => {
+	test("45009 just after midnight waits ten minutes, as the reset may be late", async () => {
 		const almost =
 			Date.UTC(2026, 0, 5, 16) - dueAfter[wire] * 1000 + minute * 1000;
 		const { keeping, simulator } = await kept(wire, { startAt: almost });
@@ -143,7 +140,7 @@ describe.each(["classic", "stable"] as const)("%s:", (wire) => {
 		await nextToken(keeping, failed, { wait: 10 * minute });
 	});
 
-	test("a failure that repeats waits longer each time, up to less than a minute, and is one line", async () => {
+	test("a failure that repeats waits longer each time, for less than a minute, and is logged once", async () => {
 		const { keeping, simulator } = await kept(wire, { random });
 		await simulator.addFault({ mode: "errcode", errcode: -1 });
 		await keeping.advance(dueAfter[wire]);
@@ -158,7 +155,7 @@ describe.each(["classic", "stable"] as const)("%s:", (wire) => {
 			.map(({ at }, index) => (at - (attempts[index]?.at ?? 0)) / 1000);
 		expect(gaps).toEqual([...gaps].sort((a, b) => a - b));
 		expect(gaps[0]).toBeLessThanOrEqual(2);
-		// With a tick of 5 s and a timeout on top it is still a minute at most.
+		// With a tick of 5 s and a timeout in addition it is at most a minute.
 		expect(gaps.at(-1)).toBeLessThanOrEqual(55);
 		expect(gaps.at(-1)).toBeGreaterThanOrEqual(48);
 		const later = keeping.log
@@ -177,7 +174,7 @@ describe.each(["classic", "stable"] as const)("%s:", (wire) => {
 	});
 });
 
-test("a token that ends while WeChat does not answer is one line more, at its end", async () => {
+test("a token that ends while WeChat does not answer is logged once, at its end", async () => {
 	const { keeping, simulator } = await kept("classic", { random: () => 0.5 });
 	await simulator.addFault({ mode: "errcode", errcode: -1 });
 	await keeping.advance(dueAfter.classic);
@@ -194,7 +191,7 @@ test("a token that ends while WeChat does not answer is one line more, at its en
 	expect(end()).toMatchObject([{ level: "error", appid: "wx1" }]);
 });
 
-test("a signal is answered in the log each time, also if nothing has changed", async () => {
+test("each signal is answered in the log, also if nothing has changed", async () => {
 	const { keeping, simulator } = await kept("classic");
 	await simulator.addFault({ mode: "errcode", errcode: 40164 });
 	const failures = () =>
@@ -208,7 +205,7 @@ test("a signal is answered in the log each time, also if nothing has changed", a
 	}
 });
 
-test("a second signal within the cooldown, after a failure, is kept for its end", async () => {
+test("a second signal within the cooldown, after a failure, is served at the end of the cooldown", async () => {
 	const { keeping, simulator } = await kept("classic");
 	await keeping.advance(dueAfter.classic);
 	await simulator.addFault({ mode: "errcode", errcode: 40164 });
@@ -222,7 +219,7 @@ test("a second signal within the cooldown, after a failure, is kept for its end"
 	expect(await answer).toMatchObject({ outcome: "refreshed" });
 });
 
-test("an early death is one also in the life of a token of 20 s", async () => {
+test("an early death is noticed also for a token of 20 s", async () => {
 	const { keeping, simulator } = await kept("classic", {
 		knobs: { tokenLifetimeSeconds: 20 },
 		cooldownMs: 0,
@@ -241,7 +238,7 @@ test("an early death is one also in the life of a token of 20 s", async () => {
 	expect(named).toHaveLength(1);
 });
 
-test("another interface takes effect at the next refresh, there and back, and the token of the other one lives on", async () => {
+test("a change of the interface takes effect at the next refresh, and the token of the former one lives on", async () => {
 	const { keeping, simulator } = await kept("classic");
 	const endpoints = () => simulator.requests.map(({ endpoint }) => endpoint);
 	for (const [wire, endpoint] of [
@@ -262,7 +259,7 @@ test("another interface takes effect at the next refresh, there and back, and th
 	}
 });
 
-test("the limits of force_refresh hold across restarts: a crash loop cannot use up the day's", async () => {
+test("the limits of force_refresh hold across restarts, so that a crash loop cannot use up the day's 20", async () => {
 	const { keeping, simulator } = await kept("stable");
 	await keeping.advance(1);
 	await keeping.keeper().force();
@@ -282,7 +279,7 @@ test("the limits of force_refresh hold across restarts: a crash loop cannot use 
 	expect(forcesOf(simulator)).toBe(20);
 });
 
-test("a report from an outage is looked into when WeChat answers again: what it calls dead then is forced away, and what lives is not", async () => {
+test("a report during an outage is checked when WeChat answers again: a dead token is replaced by force, a living one is kept", async () => {
 	const { keeping, simulator } = await kept("stable");
 	const reported = async (afterwards?: Fault) => {
 		const repair = await simulator.addFault({ mode: "errcode" });
@@ -308,7 +305,7 @@ test("a report from an outage is looked into when WeChat answers again: what it 
 	expect(forcesOf(simulator)).toBe(1);
 });
 
-test("the day's forced refreshes used up holds up nothing but forced refreshes", async () => {
+test("when the forced refreshes of the day are used up, the renewals go on", async () => {
 	const { keeping, simulator } = await kept("stable");
 	const first = keeping.value();
 	simulator.platform.setLimits("wx1", { force_refresh: { perDay: 0 } });
@@ -327,7 +324,7 @@ test("the day's forced refreshes used up holds up nothing but forced refreshes",
 	expect(keeping.value()).not.toBe(first);
 });
 
-describe("40164 names the IP to be added,", () => {
+describe("the hint of 40164 names the IP to be added,", () => {
 	const addresses: readonly (readonly [string, string | undefined])[] = [
 		[
 			"invalid ip 222.240.168.30 ipv6 ::ffff:222.240.168.30, not in whitelist rid: 67ee3e5f-29ee6d51-62c390eb",
@@ -364,7 +361,7 @@ describe("40164 names the IP to be added,", () => {
 	});
 });
 
-describe("an answer in a strange form:", () => {
+describe("an answer in an unusual form is understood:", () => {
 	const forms: readonly (readonly [string, string])[] = [
 		["an errcode as a string", '{"errcode":"40013","errmsg":"invalid appid"}'],
 		["a byte order mark", '\ufeff{"errcode":40013,"errmsg":"invalid appid"}'],
@@ -388,7 +385,7 @@ describe("an answer in a strange form:", () => {
 		await nextToken(keeping, failed, rows[40013] as Row);
 	});
 
-	test("an errmsg that plays tricks on the log and repeats the secret is made harmless", async () => {
+	test("an errmsg with control characters and the secret is made harmless", async () => {
 		const { keeping, simulator } = await kept("classic");
 		const { secret } = keeping.account;
 		const errmsg = `a\u001b[2J\r\nb\u2028c\u202e ${secret} ${encodeURIComponent(secret)} ${"x".repeat(5_000)}`;
@@ -414,11 +411,11 @@ describe("an answer in a strange form:", () => {
 	);
 });
 
-// --- What never was an answer. ---
+// --- What is not an answer of WeChat. ---
 
-interface TroubleRow extends Row {
+interface LinkErrorRow extends Row {
 	readonly code?: string | RegExp;
-	/** Of an answer that makes no sense: what it held; its code is the trouble. */
+	/** Of an answer that makes no sense: what it held. Its code is the kind of the link error. */
 	readonly detail?: string;
 	readonly sent: boolean;
 }
@@ -434,7 +431,7 @@ const slow = { kind: "config", wait: 5 * minute, sent: false } as const;
 const spoilt: readonly (readonly [
 	string,
 	LinkErrorKind,
-	TroubleRow,
+	LinkErrorRow,
 	(request: RawRequest) => void,
 ])[] = [
 	[
@@ -581,48 +578,33 @@ const spoilt: readonly (readonly [
 		{ ...garbled, detail: "access_token absent" },
 		body("{}"),
 	],
-	[
-		"an empty token",
-		"no-token",
-		{ ...garbled, detail: "access_token not a token" },
-		body('{"access_token":"","expires_in":7200}'),
-	],
-	[
-		"a token that is no text",
-		"no-token",
-		{ ...garbled, detail: "access_token not a token" },
-		body('{"access_token":{"a":1},"expires_in":7200}'),
-	],
-	[
-		"a token with a line break",
-		"no-token",
-		{ ...garbled, detail: "access_token not a token" },
-		body('{"access_token":"a\\nb","expires_in":7200}'),
-	],
-	[
-		"a giant token",
-		"no-token",
-		{ ...garbled, detail: "access_token not a token" },
-		body(`{"access_token":"${"t".repeat(1025)}","expires_in":7200}`),
-	],
-	[
-		"an errcode of null",
-		"no-token",
-		garbled,
-		body('{"errcode":null,"access_token":"t","expires_in":7200}'),
-	],
-	[
-		"an errcode of words",
-		"no-token",
-		garbled,
-		body('{"errcode":"ok","access_token":"t","expires_in":7200}'),
-	],
-	[
-		"an empty errcode",
-		"no-token",
-		garbled,
-		body('{"errcode":"","access_token":"t","expires_in":7200}'),
-	],
+	...[
+		["an empty token", '""'],
+		["a token that is not a string", '{"a":1}'],
+		["a token with a line break", '"a\\nb"'],
+		["a giant token", `"${"t".repeat(1025)}"`],
+	].map(
+		([what, token]) =>
+			[
+				what ?? "",
+				"no-token",
+				{ ...garbled, detail: "access_token not a token" },
+				body(`{"access_token":${token},"expires_in":7200}`),
+			] as const,
+	),
+	...[
+		["an errcode of null", "null"],
+		["an errcode of words", '"ok"'],
+		["an empty errcode", '""'],
+	].map(
+		([what, errcode]) =>
+			[
+				what ?? "",
+				"no-token",
+				{ ...garbled, detail: "errcode is not a number" },
+				body(`{"errcode":${errcode},"access_token":"t","expires_in":7200}`),
+			] as const,
+	),
 	[
 		"no lifetime",
 		"bad-lifetime",
@@ -650,15 +632,15 @@ const spoilt: readonly (readonly [
 	),
 ];
 
-/** A base URL where no request ever arrives. */
-const astray: readonly (readonly [
+/** A base URL that no request reaches. */
+const unreachable: readonly (readonly [
 	string,
 	LinkErrorKind,
-	TroubleRow,
+	LinkErrorRow,
 	() => Promise<string>,
 ])[] = [
 	[
-		"nobody listens",
+		"a closed port",
 		"unreachable",
 		{
 			kind: "transient",
@@ -680,7 +662,7 @@ const astray: readonly (readonly [
 		async () => "http://api.wxtokend.invalid",
 	],
 	[
-		"a connection that never comes about",
+		"a connection that is never established",
 		"unreachable",
 		{
 			kind: "transient",
@@ -728,24 +710,26 @@ const astray: readonly (readonly [
 	],
 ];
 
-test("no trouble of the table goes untested", () => {
-	const tested = new Set([...spoilt, ...astray].map(([, trouble]) => trouble));
+test("every link error of the table is tested here", () => {
+	const tested = new Set(
+		[...spoilt, ...unreachable].map(([, linkError]) => linkError),
+	);
 	// These need a trusted certificate and a proxy: see once.test.ts and http.test.ts.
 	tested.add("certificate").add("no-proxy");
 	expect(Object.keys(linkErrors).sort()).toEqual([...tested].sort());
 });
 
 describe("instead of an answer", () => {
-	test.each(spoilt)("%s", async (_, trouble, row, respond) => {
+	test.each(spoilt)("%s", async (_, linkError, row, respond) => {
 		const { keeping, server } = await keptByRaw({});
 		server.respond = respond;
 		const failed = await failure(keeping, row);
-		expectTrouble(failed, trouble, row);
+		expectLinkError(failed, linkError, row);
 		server.respond = undefined;
 		await nextToken(keeping, failed, row);
 	});
 
-	test.each(astray)("%s", async (_, trouble, row, urlOf) => {
+	test.each(unreachable)("%s", async (_, linkError, row, urlOf) => {
 		const { keeping } = await keptByRaw({
 			timeoutMs: 9_000,
 			connectTimeoutMs: 200,
@@ -753,17 +737,17 @@ describe("instead of an answer", () => {
 		const { baseUrls } = keeping.account;
 		keeping.restart({ baseUrls: [await urlOf()] });
 		const failed = await failure(keeping, row);
-		expectTrouble(failed, trouble, row);
+		expectLinkError(failed, linkError, row);
 		const again = await failure(keeping, row, { isRepeated: true });
 		expectWait(again.at - failed.at, row);
-		// With the right address all is well at once.
+		// With the right address the next attempt succeeds at once.
 		keeping.restart({ baseUrls });
 		expect((await keeping.nextAttempt(0)).kind).toBe("refreshed");
 	});
 });
 
 describe.each(["classic", "stable"] as const)("S45, %s:", (wire) => {
-	/** Bad to look at, and good all the same. */
+	/** Faults that change the form of an answer, but not its meaning. */
 	const believed: readonly FaultMode[] = ["bom", "delay"];
 	test.each(faultModes)("%s", async (mode) => {
 		const { keeping, simulator } = await kept(wire, { timeoutMs: 400 });
@@ -789,7 +773,7 @@ describe.each(["classic", "stable"] as const)("S45, %s:", (wire) => {
 
 // --- The scene. ---
 
-/** Seconds from a token's birth to just before it is due. */
+/** Seconds from the fetch of a token to just before it is due. */
 const dueAfter: Readonly<Record<Wire, number>> = {
 	classic: 4_600,
 	stable: 6_880,
@@ -797,10 +781,10 @@ const dueAfter: Readonly<Record<Wire, number>> = {
 
 async function kept(
 	wire: Wire,
-	given: Partial<KeepingWishes> & { readonly knobs?: Partial<Knobs> } = {},
+	given: Partial<KeepingOptions> & { readonly knobs?: Partial<Knobs> } = {},
 ) {
-	const { knobs = {}, ...wishes } = given;
-	const { startAt = Date.UTC(2026, 0, 5, 2) } = wishes;
+	const { knobs = {}, ...options } = given;
+	const { startAt = Date.UTC(2026, 0, 5, 2) } = options;
 	const account = { appid: "wx1", secret: newSecret() };
 	const simulator = await startWeChat({
 		accounts: [account],
@@ -814,14 +798,14 @@ async function kept(
 		interface: wire,
 		startAt,
 		onAdvance: simulator.advance,
-		...wishes,
+		...options,
 	});
 	expect((await keeping.nextAttempt(0)).kind).toBe("refreshed");
 	return { keeping, simulator };
 }
 
-/** As `kept`, by a server that can do anything. */
-async function keptByRaw(wishes: Partial<KeepingWishes>) {
+/** As `kept`, but with a raw server instead of the simulator. */
+async function keptByRaw(options: Partial<KeepingOptions>) {
 	const server: { respond: ((request: RawRequest) => void) | undefined } = {
 		respond: undefined,
 	};
@@ -834,7 +818,7 @@ async function keptByRaw(wishes: Partial<KeepingWishes>) {
 	const keeping = keepInVirtualTime({
 		baseUrls: [`http://127.0.0.1:${port}`],
 		timeoutMs: 400,
-		...wishes,
+		...options,
 	});
 	expect((await keeping.nextAttempt(0)).kind).toBe("refreshed");
 	return { keeping, server };
@@ -847,7 +831,7 @@ function forcesOf({ requests }: Simulator): number {
 
 type Failed = Extract<Attempt, { kind: "failed" }>;
 
-/** The next attempt, which must fail as the row says, and touch nothing. */
+/** The next attempt, which must fail as the row says, and change no file. */
 async function failure(
 	keeping: Keeping,
 	{ kind, hint }: Row,
@@ -876,7 +860,7 @@ function lastFailure({ log }: Keeping) {
 	return log.findLast(({ event }) => event === "fetch.failed");
 }
 
-/** The next attempt comes neither too early nor too late, and succeeds. */
+/** The next attempt must come neither too early nor too late, and succeed. */
 async function nextToken(
 	keeping: Keeping,
 	{ at }: Failed,
@@ -893,31 +877,31 @@ async function nextToken(
 	expect(keeping.value()).toBe(next.value);
 }
 
-/** Not a second earlier; later by the jitter (at most a minute) and a tick. */
+/** Not a second too early, and too late by at most the jitter (up to a minute) and a tick. */
 function expectWait(
 	waitedMs: number,
 	{ wait }: Pick<Row, "wait">,
 	tickSeconds = 5,
 ): void {
-	const [least, most] =
+	const [min, max] =
 		wait === undefined
 			? [0.75, 1]
 			: [wait, wait + Math.min(0.05 * wait, minute)];
-	expect(waitedMs / 1000).toBeGreaterThanOrEqual(least);
-	expect(waitedMs / 1000).toBeLessThanOrEqual(most + tickSeconds + 1);
+	expect(waitedMs / 1000).toBeGreaterThanOrEqual(min);
+	expect(waitedMs / 1000).toBeLessThanOrEqual(max + tickSeconds + 1);
 }
 
-function expectTrouble(
+function expectLinkError(
 	{ error }: Failed,
-	trouble: LinkErrorKind,
-	{ kind, code, detail = "", sent }: TroubleRow,
+	linkError: LinkErrorKind,
+	{ kind, code, detail = "", sent }: LinkErrorRow,
 ): void {
-	expect(error.message).toContain(linkErrors[trouble].meaning);
+	expect(error.message).toContain(linkErrors[linkError].meaning);
 	expect(error).toMatchObject({ sent, mayHaveIssued: sent });
 	expect(error.message).toContain(detail);
 	if (code !== undefined) expect(error.code).toMatch(code);
-	// Each code is a series of the metrics: what a stranger answers makes none.
-	else if (kind === "garbled") expect(error.code).toBe(trouble);
+	// Each code is a series of the metrics, so a stranger's answer must not make new codes.
+	else if (kind === "garbled") expect(error.code).toBe(linkError);
 }
 
 function status(line: string): (request: RawRequest) => void {
@@ -938,7 +922,7 @@ function body(text: string): (request: RawRequest) => void {
 	};
 }
 
-test("who has nothing to fetch, or may not yet, makes no lock", async () => {
+test("a keeper that has nothing to fetch, or may not fetch yet, makes no lock", async () => {
 	const { keeping, simulator } = await kept("classic");
 	const made = vi.spyOn(fs, "mkdirSync");
 	onTestFinished(() => {

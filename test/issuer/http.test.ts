@@ -19,20 +19,20 @@ import {
 	startRaw,
 } from "../support/raw-server.ts";
 
-/** In every request, so that no error may show it. */
+/** It is in every request, and no error may show it. */
 const secret = "5ecret-0123456789abcdef";
 const path = `/cgi-bin/token?secret=${secret}`;
-const patient = 20_000;
+const longTimeoutMs = 20_000;
 
 function newHttp(env: Record<string, string> = {}, connectTimeoutMs = 10_000) {
 	const http = createHttp({ connectTimeoutMs, env });
 	onTestFinished(() => http.close());
 	const get = (baseUrl: string, more: Partial<HttpRequest> = {}) =>
-		http.send({ baseUrl, path, timeoutMs: patient, ...more });
+		http.send({ baseUrl, path, timeoutMs: longTimeoutMs, ...more });
 	return {
 		...http,
 		get,
-		/** The error, which must be a `LinkError` and give nothing away. */
+		/** The error, which must be a `LinkError` without the secret. */
 		failure: async (baseUrl: string, more: Partial<HttpRequest> = {}) => {
 			const error = await get(baseUrl, more).then(
 				() => undefined,
@@ -61,9 +61,9 @@ const writing =
 
 async function urlOf(
 	onRequest: (request: RawRequest) => void,
-	wishes?: Parameters<typeof startRaw>[1],
+	options?: Parameters<typeof startRaw>[1],
 ) {
-	const raw = await startRaw(onRequest, wishes);
+	const raw = await startRaw(onRequest, options);
 	return { raw, url: `http://127.0.0.1:${raw.port}` };
 }
 
@@ -71,7 +71,7 @@ const body64 = Buffer.alloc(65_536, "x");
 const body64and1 = Buffer.alloc(65_537, "x");
 
 describe("the request", () => {
-	test("goes below a base URL's own path, however it ends", async () => {
+	test("goes below the path of its base URL, with or without slashes at its end", async () => {
 		const { raw, url } = await urlOf(answering({ body: "{}" }));
 		const { get } = newHttp();
 		for (const prefix of ["", "/", "/wechat", "/wechat/", "/a/b//"])
@@ -107,7 +107,7 @@ describe("the answer", () => {
 	const compressed = (encoding: string, body: Buffer) =>
 		rawAnswer({ headers: { "Content-Encoding": encoding }, body });
 
-	test("is the text, and the server's clock", async () => {
+	test("gives the text and the server's time", async () => {
 		const date = "Wed, 23 Aug 2023 09:35:12 GMT";
 		expect(await whole({ body: "{}", headers: { Date: date } })).toEqual({
 			status: 200,
@@ -157,14 +157,14 @@ describe("the answer", () => {
 			const { url } = await urlOf(writing(answer));
 			expect((await newHttp().get(url)).text, way).toBe(text);
 		}
-		// HTTP/1.0: the end of the connection is the end of the answer.
+		// In HTTP/1.0 the answer ends with the connection.
 		const { url } = await urlOf(({ socket }) =>
 			socket.end(`HTTP/1.0 200 OK\r\n\r\n${text}`, "utf8"),
 		);
 		expect((await newHttp().get(url)).text).toBe(text);
 	});
 
-	test("may have 64 KiB, and not a byte more, also after decompression", async () => {
+	test("may have at most 64 KiB, also after decompression", async () => {
 		expect((await whole({ body: body64 })).text).toHaveLength(65_536);
 		const packed = (body: Buffer) => ({
 			body: gzipSync(body),
@@ -181,7 +181,7 @@ describe("the answer", () => {
 		).toMatchObject(big);
 	});
 
-	test("is given up in the middle when it grows too large, for nobody needs to wait for the rest", async () => {
+	test("is broken off as soon as it gets too large", async () => {
 		const { raw, url } = await urlOf(({ socket }) => {
 			socket.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
 			const more = () => {
@@ -200,7 +200,7 @@ describe("the answer", () => {
 		await closed(socket);
 	});
 
-	test("is not believed in an encoding that is broken or unknown", async () => {
+	test("is refused in a broken or unknown encoding", async () => {
 		const kind = "not-json";
 		expect(await refused(compressed("gzip", Buffer.from("{}")))).toMatchObject({
 			kind,
@@ -215,7 +215,7 @@ describe("the answer", () => {
 		});
 	});
 
-	test("is no answer if it is no HTTP, or has giant headers", async () => {
+	test("is refused if it is not HTTP, or has giant headers", async () => {
 		expect(await refused("SSH-2.0-OpenSSH_9.6\r\n\r\n")).toMatchObject({
 			kind: "not-http",
 			sent: true,
@@ -224,7 +224,7 @@ describe("the answer", () => {
 		expect(await refused(head)).toMatchObject({ kind: "too-large" });
 	});
 
-	test("of another status is not read: a gateway's endless error page fails over like a short one", async () => {
+	test("with an error status is not read to its end, however long it is", async () => {
 		const { raw, url } = await urlOf(({ socket }) => {
 			socket.write(
 				"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 9999999\r\n\r\n<ht",
@@ -235,7 +235,7 @@ describe("the answer", () => {
 		await closed(socket);
 	});
 
-	test("that redirects is not followed, as the AppSecret would go along", async () => {
+	test("that redirects is not followed, as the AppSecret would be sent there", async () => {
 		const elsewhere = await startRaw(answering({ body: "{}" }));
 		for (const status of ["301 Moved", "302 Found", "307 Same", "308 Same"]) {
 			const { url } = await urlOf(
@@ -252,7 +252,7 @@ describe("the answer", () => {
 });
 
 describe("a link that fails", () => {
-	test("before anything has left says so: nothing was asked of WeChat", async () => {
+	test("before the request has left gives `sent: false`", async () => {
 		const gone = await startRaw(() => {});
 		const refusing = `http://127.0.0.1:${await freePort()}`;
 		const cutting = await startRaw(() => {}, {
@@ -268,7 +268,7 @@ describe("a link that fails", () => {
 			...unreachable,
 			code: expect.stringMatching(/^(ENOTFOUND|EAI_AGAIN)$/),
 		});
-		// Cut off in the middle of the handshake.
+		// Closed in the middle of the handshake.
 		expect(await failure(`https://127.0.0.1:${cutting.port}`)).toMatchObject({
 			...unreachable,
 			code: "ECONNRESET",
@@ -276,7 +276,7 @@ describe("a link that fails", () => {
 		expect(gone.requests).toEqual([]);
 	});
 
-	test("after that says so: WeChat may have issued a token", async () => {
+	test("after the request has left gives `sent: true`", async () => {
 		const interrupted = { kind: "interrupted", sent: true };
 		const cases: Record<string, (request: RawRequest) => void> = {
 			reset: ({ socket }) => socket.resetAndDestroy(),
@@ -298,12 +298,12 @@ describe("a link that fails", () => {
 		for (const [name, act] of Object.entries(cases)) {
 			const { raw, url } = await urlOf(act);
 			expect(await newHttp().failure(url), name).toMatchObject(interrupted);
-			// Without an answer shortly before, no connection can have gone stale.
+			// Without an answer shortly before, no connection can have become stale.
 			expect(raw.requests, name).toHaveLength(1);
 		}
 	});
 
-	test("by silence ends when the whole request's time is over, in every phase", async () => {
+	test("by silence ends at the timeout of the whole request, in every phase", async () => {
 		const timeoutMs = 150;
 		const { failure } = newHttp();
 		const silent = await urlOf(() => {});
@@ -311,7 +311,7 @@ describe("a link that fails", () => {
 		expect(await failure(silent.url, { timeoutMs })).toMatchObject(late);
 		const dripping = await urlOf(({ socket }) => {
 			socket.write("HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n");
-			// Each byte comes long before any timeout between two of them.
+			// The bytes come so fast that no timeout between two of them could end it.
 			const timer = setInterval(() => socket.write("x"), 10);
 			socket.on("close", () => clearInterval(timer));
 		});
@@ -322,14 +322,14 @@ describe("a link that fails", () => {
 			socket.on("close", () => clearInterval(timer));
 		});
 		expect(await failure(drippingHead.url, { timeoutMs })).toMatchObject(late);
-		// TLS that never comes about: shorter than the time for connections.
+		// TLS is never established; the request's timeout is shorter than the connection's.
 		const mute = await startRaw(() => {}, { onConnection: () => {} });
 		expect(
 			await failure(`https://127.0.0.1:${mute.port}`, { timeoutMs }),
 		).toMatchObject({ kind: "unreachable", code: "timeout", sent: false });
 	});
 
-	test("by silence before the connection is there ends with the connection's own time", async () => {
+	test("by silence before the connection is established ends at the timeout of connections", async () => {
 		const mute = await startRaw(() => {}, { onConnection: () => {} });
 		const { failure } = newHttp({}, 200);
 		expect(await failure(`https://127.0.0.1:${mute.port}`)).toMatchObject({
@@ -339,21 +339,21 @@ describe("a link that fails", () => {
 		});
 	});
 
-	test("and was given up is not used later: the request must not reach WeChat unseen", async () => {
+	test("does not deliver its request later, when it works again", async () => {
 		let accept: (() => void) | undefined;
 		const { key, cert } = aCertificate();
 		const target = await startRaw(answering({ body: "{}" }), {
 			tls: { key, cert },
 		});
-		// A door that lets the bytes through only when it is opened.
-		const door = await startRaw(() => {}, {
+		// It passes the bytes on only when `accept` is called.
+		const gate = await startRaw(() => {}, {
 			onConnection: (socket) => {
 				socket.pause();
 				accept = () => splice(socket, target.port);
 			},
 		});
 		const { failure } = newHttp();
-		await failure(`https://127.0.0.1:${door.port}`, { timeoutMs: 100 });
+		await failure(`https://127.0.0.1:${gate.port}`, { timeoutMs: 100 });
 		accept?.();
 		await pause(100);
 		expect(target.requests).toEqual([]);
@@ -375,7 +375,7 @@ describe("TLS", () => {
 		expect(selfSigned.requests).toEqual([]);
 	});
 
-	test("is verified also where Node.js is told not to", async () => {
+	test("is verified also if NODE_TLS_REJECT_UNAUTHORIZED is 0", async () => {
 		vi.stubEnv("NODE_TLS_REJECT_UNAUTHORIZED", "0");
 		onTestFinished(() => {
 			vi.unstubAllEnvs();
@@ -389,7 +389,7 @@ describe("TLS", () => {
 		expect(selfSigned.requests).toEqual([]);
 	});
 
-	test("where none is spoken is named", async () => {
+	test("that the server does not speak gives no-tls", async () => {
 		const { failure } = newHttp();
 		const plain = await startRaw(() => {}, {
 			onConnection: (socket) =>
@@ -404,7 +404,7 @@ describe("TLS", () => {
 	});
 });
 
-describe("a connection that went stale while it was idle costs no failed request:", () => {
+describe("a connection that became stale while it was idle makes no request fail:", () => {
 	const twice = async (
 		onRequest: (request: RawRequest) => void,
 		more: Partial<HttpRequest> = {},
@@ -412,7 +412,7 @@ describe("a connection that went stale while it was idle costs no failed request
 		const { raw, url } = await urlOf(onRequest);
 		const http = newHttp();
 		await http.get(url);
-		// So that the connection is idle, and used again.
+		// Then the connection is idle, and will be used again.
 		await nextTurn();
 		await nextTurn();
 		return { raw, second: () => http.get(url, more), http, url };
@@ -422,13 +422,13 @@ describe("a connection that went stale while it was idle costs no failed request
 		else socket.resetAndDestroy();
 	};
 
-	test("one that is reset at its second request", async () => {
+	test("when it is reset at its second request", async () => {
 		const { raw, second } = await twice(onceOnly);
 		await expect(second()).resolves.toMatchObject({ text: "{}" });
 		expect(raw.requests.map(({ nth }) => nth)).toEqual([1, 2, 1]);
 	});
 
-	test("one that is closed at its second request", async () => {
+	test("when it is closed at its second request", async () => {
 		const { raw, second } = await twice(({ socket, nth }) => {
 			if (nth === 1) socket.write(rawAnswer({ body: "{}" }));
 			else socket.end();
@@ -437,7 +437,7 @@ describe("a connection that went stale while it was idle costs no failed request
 		expect(raw.connections()).toBe(2);
 	});
 
-	test("but what may be sent only once is not sent again", async () => {
+	test("but a request that may be sent only once is not sent again", async () => {
 		const { raw, second } = await twice(onceOnly, {
 			body: '{"force_refresh":true}',
 			onlyOnce: true,
@@ -449,7 +449,7 @@ describe("a connection that went stale while it was idle costs no failed request
 		expect(raw.requests).toHaveLength(2);
 	});
 
-	test("and nothing is sent a third time", async () => {
+	test("and no request is sent a third time", async () => {
 		let answers = 1;
 		const { raw, http, url } = await twice(({ socket }) => {
 			if (answers > 0) socket.write(rawAnswer({ body: "{}" }));
@@ -460,7 +460,7 @@ describe("a connection that went stale while it was idle costs no failed request
 		expect(raw.requests).toHaveLength(3);
 	});
 
-	test("an answer that breaks off in the middle is not asked for again", async () => {
+	test("but a request whose answer breaks off in the middle is not sent again", async () => {
 		const { raw, http, url } = await twice(({ socket, nth }) => {
 			if (nth === 1) socket.write(rawAnswer({ body: "{}" }));
 			else socket.end("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{");
@@ -469,8 +469,8 @@ describe("a connection that went stale while it was idle costs no failed request
 		expect(raw.requests).toHaveLength(2);
 	});
 
-	test("fetches at any distance around the server's own idle time succeed", async () => {
-		// Closes after a second, and says nothing about it before.
+	test("and requests at any interval near the server's idle timeout succeed", async () => {
+		// The server closes after a second, without announcing it.
 		const { url } = await urlOf(({ socket }) => {
 			socket.write(rawAnswer({ body: "{}" }));
 			const timer = setTimeout(() => socket.destroy(), 1_000);
@@ -491,7 +491,7 @@ describe("a connection that went stale while it was idle costs no failed request
 describe("a proxy", () => {
 	const target = "https://api.weixin.qq.com";
 
-	/** A proxy that leads everything to one port, or answers CONNECT otherwise. */
+	/** A proxy whose answer to CONNECT the test decides. */
 	async function startProxy(
 		answer: (request: RawRequest) => void,
 		tls?: { key: string; cert: string },
@@ -500,7 +500,7 @@ describe("a proxy", () => {
 		return { raw, port: raw.port };
 	}
 
-	test("of https_proxy gets a CONNECT, and what goes through the tunnel is verified TLS", async () => {
+	test("of https_proxy gets a CONNECT, and the TLS in the tunnel is verified", async () => {
 		const wechat = await startRaw(answering({ body: "{}" }), {
 			tls: aCertificate(),
 		});
@@ -531,7 +531,7 @@ describe("a proxy", () => {
 		expect(texts.join("")).not.toContain(secret);
 	});
 
-	test("that refuses, fails, hangs up or keeps silent is told apart, and asked once", async () => {
+	test("that refuses, fails, closes or keeps silent gives an error of its own, and gets one request", async () => {
 		const cases: readonly [
 			(request: RawRequest) => void,
 			Partial<LinkError>,
@@ -560,7 +560,7 @@ describe("a proxy", () => {
 				300,
 			);
 			expect(await failure(target)).toMatchObject({ ...expected, sent: false });
-			// A library that connects again by itself would do so at once, and for ever.
+			// A library that connects again by itself would do so at once.
 			await pause(20);
 			expect(raw.connections()).toBe(1);
 		}
@@ -571,7 +571,7 @@ describe("a proxy", () => {
 		});
 	});
 
-	test("whose own certificate is not to be trusted gets no request", async () => {
+	test("with an untrusted certificate gets no request", async () => {
 		const { raw, port } = await startProxy(() => {}, aCertificate());
 		const { failure } = newHttp({ https_proxy: `https://127.0.0.1:${port}` });
 		expect(await failure(target)).toMatchObject({ kind: "intercepted" });
@@ -588,7 +588,7 @@ describe("a proxy", () => {
 		});
 	});
 
-	test("serves plain http too, and only the protocol it is named for", async () => {
+	test("serves plain http too, and only the protocol of its variable", async () => {
 		const wechat = await startRaw(answering({ body: "{}" }));
 		const { raw, port } = await startProxy(({ socket }) => {
 			socket.write("HTTP/1.1 200 OK\r\n\r\n");
@@ -601,12 +601,12 @@ describe("a proxy", () => {
 		expect(answer.text).toBe("{}");
 		expect(raw.requests[0]?.text).toMatch(/^CONNECT api\.weixin\.qq\.com:80 /);
 		expect(wechat.requests[0]?.text).toContain("host: api.weixin.qq.com\r\n");
-		// An http_proxy is none for https.
+		// An http_proxy is not used for https.
 		await newHttp({ http_proxy: proxy }).failure("https://wxtokend.invalid");
 		expect(raw.requests).toHaveLength(1);
 	});
 
-	test("is gone around for this machine, and for whatever no_proxy names", async () => {
+	test("is not used for this machine and for the names in no_proxy", async () => {
 		const { raw, port } = await startProxy(
 			answering({ status: "403 Forbidden" }),
 		);
@@ -647,7 +647,7 @@ describe("a proxy", () => {
 			);
 	});
 
-	test("that is none is a mistake of the configuration, and its password is not shown", () => {
+	test("with an invalid address is a ConfigError that does not show its password", () => {
 		for (const value of [
 			"socks5://me:passw0rd@proxy:1080",
 			"http://me:passw0rd@",
@@ -689,7 +689,7 @@ test("a thousand requests, good and bad, leave no timer, listener or connection 
 	for (let round = 0; round < 50; round += 1)
 		await Promise.allSettled(
 			Array.from({ length: 20 }, () =>
-				http.send({ baseUrl: url, path, timeoutMs: patient }),
+				http.send({ baseUrl: url, path, timeoutMs: longTimeoutMs }),
 			),
 		);
 	expect(count).toBeGreaterThanOrEqual(1_000);
@@ -714,7 +714,7 @@ function held() {
 
 let made: { readonly key: string; readonly cert: string } | undefined;
 
-/** Self-signed for 127.0.0.1; made once, as it takes a while. */
+/** Self-signed for 127.0.0.1. Made once, as that takes some time. */
 function aCertificate() {
 	made ??= certificate(
 		new Date(Date.now() - 86_400_000),

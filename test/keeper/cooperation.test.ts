@@ -1,10 +1,14 @@
+/** Keepers of one credential in several processes, which share its files. */
 import { rmSync, writeFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { newScene } from "../faults/keepers.ts";
 import { readTokenFile } from "../support/token-file.ts";
 
-/** No two events in the same millisecond: a wish is content with a token of its own one. */
-function ticking() {
+/**
+ * A clock in which no two events have the same millisecond: a token that was fetched in
+ * the millisecond of a request would satisfy it.
+ */
+function everyMillisecondOnce() {
 	let now = Date.now();
 	const next = () => {
 		now += 1;
@@ -13,8 +17,8 @@ function ticking() {
 	return { now: next, monotonic: next };
 }
 
-test("a forced refresh after the state was deleted stays the newest, whatever an older process remembers", async () => {
-	const scene = newScene({ clock: ticking() });
+test("a token that is forced after the record file was deleted stays the newest, also for a process that knows an older one", async () => {
+	const scene = newScene({ clock: everyMillisecondOnce() });
 	const [one, other] = [scene.start(), scene.start()];
 	await one.keeper.reconcile();
 	await one.keeper.force();
@@ -29,16 +33,16 @@ test("a forced refresh after the state was deleted stays the newest, whatever an
 	expect(scene.issued.length).toBe(3);
 });
 
-test("a new process that finds the state garbled publishes what older ones take for the newest", async () => {
-	const scene = newScene({ clock: ticking() });
+test("a new process that finds the record file garbled publishes tokens that older processes take for the newest", async () => {
+	const scene = newScene({ clock: everyMillisecondOnce() });
 	const old = scene.start();
 	await old.keeper.reconcile();
 	for (let time = 0; time < 3; time++) await old.keeper.force();
 
 	writeFileSync(scene.statePath, "{");
-	const young = scene.start();
-	await young.keeper.force();
-	await young.keeper.force();
+	const recent = scene.start();
+	await recent.keeper.force();
+	await recent.keeper.force();
 	await old.keeper.reconcile();
 
 	expect(readTokenFile(scene.path).value).toBe(scene.issued.at(-1));
@@ -46,7 +50,7 @@ test("a new process that finds the state garbled publishes what older ones take 
 	expect(scene.issued.length).toBe(6);
 });
 
-test("a signal that another process's refresh of the same moment answers leaves a line in the log, and one that comes later does not", async () => {
+test("a signal that is satisfied by the refresh of another process logs refresh.shared, and a later signal fetches a token of its own", async () => {
 	let now = Date.now();
 	const scene = newScene({ clock: { now: () => now, monotonic: () => now } });
 	const [one, other] = [scene.start(), scene.start()];

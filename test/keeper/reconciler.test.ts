@@ -1,4 +1,4 @@
-/** Thousands of accounts: nearly all rest, and still nothing that befalls them is overlooked. */
+/** Hundreds of accounts: nearly all are idle and evicted, but each change of their files is noticed. */
 import fs from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test, vi } from "vitest";
@@ -8,7 +8,6 @@ import { encodeToken } from "../../src/core/token.ts";
 import { createLimiter } from "../../src/keeper/limiter.ts";
 import type { ManagedCredential } from "../../src/keeper/managed-credential.ts";
 import { createReconciler } from "../../src/keeper/reconciler.ts";
-import { nameThisProcess } from "../../src/store/process-name.ts";
 import { newDirectoryInMemory } from "../support/directory.ts";
 import { eventually } from "../support/eventually.ts";
 import { type LogLine, logTo } from "../support/log-to.ts";
@@ -20,7 +19,7 @@ const hourMs = 3_600_000;
 /** Accounts with valid tokens on disk, a virtual clock, and an issuer that counts. */
 function newScene(
 	count: number,
-	/** Of whom WeChat answers never, or after the promise. */
+	/** Requests for these accounts are answered never, or after the promise. */
 	hangs: (appid: string) => boolean | Promise<void> = () => false,
 ) {
 	const directory = join(newDirectoryInMemory(), "tokens");
@@ -31,8 +30,8 @@ function newScene(
 	const log = logTo((line) => events.push(line));
 	const bugs: unknown[] = [];
 	let fetches = 0;
-	let mostAwake = 0;
-	// However busy the machine is: no task here is slow.
+	let maxActive = 0;
+	// So long that no task counts as slow, however busy the machine is.
 	const limiter = createLimiter(atATime, 600_000);
 	const repairLimiter = createLimiter(atATime, 600_000);
 	const onBug = (error: unknown) => bugs.push(error);
@@ -43,7 +42,7 @@ function newScene(
 				const wait = hangs(/appid=(\w+)/.exec(path)?.[1] ?? "");
 				await (wait === true ? new Promise(() => {}) : wait);
 				fetches += 1;
-				mostAwake = Math.max(mostAwake, awake().length);
+				maxActive = Math.max(maxActive, active().length);
 				const token = `another-${fetches}`;
 				const text = `{"access_token":"${token}","expires_in":7200}`;
 				return { status: 200, text, serverTime: undefined };
@@ -61,6 +60,8 @@ function newScene(
 			secret: "not a secret at all",
 			file: `wx_access_token_${appid}`,
 			interface: "classic",
+			tickets: [],
+			formats: [],
 			baseUrls: ["http://127.0.0.1:9"],
 			timeoutMs: 10_000,
 			refreshBeforeMs: 2_400_000,
@@ -78,7 +79,7 @@ function newScene(
 			publish(path, `valid-${credential.appid}`);
 	};
 	publishAll();
-	const awake = () =>
+	const active = () =>
 		accounts.filter(({ activeKeeper }) => activeKeeper !== undefined);
 	const reconciler = createReconciler({
 		credentials: accounts,
@@ -104,8 +105,8 @@ function newScene(
 		advance: (ms: number) => {
 			now += ms;
 		},
-		awake,
-		mostAwake: () => mostAwake,
+		active,
+		maxActive: () => maxActive,
 		happened: (event: string) =>
 			events.filter((one) => one.event === event).map(({ appid }) => appid),
 	};
@@ -114,16 +115,16 @@ function newScene(
 const many = 600;
 const atATime = 48;
 
-test("whoever has nothing to do is let go, and knows its token when it is needed again", async () => {
-	const { accounts, reconciler, awake, happened, fetches } = newScene(many);
+test("a keeper that has nothing to do is evicted, and a new one knows its token when it is needed", async () => {
+	const { accounts, reconciler, active, happened, fetches } = newScene(many);
 	await reconciler.first(0);
 	expect(happened("token.adopted")).toHaveLength(many);
-	expect(awake()).toEqual([]);
+	expect(active()).toEqual([]);
 	expect(accounts[7]?.keeper.current()?.value).toBe("valid-wx7");
-	expect(awake()).toHaveLength(1);
+	expect(active()).toHaveLength(1);
 	await reconciler.tick();
-	expect(awake()).toEqual([]);
-	// It was not taken over a second time.
+	expect(active()).toEqual([]);
+	// The token was not adopted a second time.
 	expect(happened("token.adopted")).toHaveLength(many);
 	expect(fetches()).toBe(0);
 });
@@ -144,7 +145,7 @@ test.for<[string, (path: string) => void]>([
 		},
 	],
 ])(
-	"a file of one that rests is mended in the next tick after it was %s",
+	"the file of an evicted keeper is repaired in the next tick after it was %s",
 	async ([what, harm], { skip }) => {
 		skip(/group/.test(what) && !isRoot, "needs root");
 		const { accounts, reconciler, happened, fetches } = newScene(many);
@@ -162,7 +163,7 @@ test.for<[string, (path: string) => void]>([
 	},
 );
 
-test("a request that another process was cut off from is noticed while the account rests", async () => {
+test("the intent of another process, whose answer was lost, is noticed although the keeper was evicted", async () => {
 	const { accounts, reconciler, happened } = newScene(many);
 	await reconciler.first(0);
 	const one = accounts[3] as ManagedCredential;
@@ -190,9 +191,9 @@ test("a request that another process was cut off from is noticed while the accou
 	expect(happened("token.refreshed")).toEqual(["wx3"]);
 });
 
-test("all are renewed when they are due, and when the clock was set back", async () => {
+test("all tokens are renewed when they are due, and when the clock was set back", async () => {
 	const scene = newScene(many);
-	const { accounts, reconciler, advance, awake, happened, fetches } = scene;
+	const { accounts, reconciler, advance, active, happened, fetches } = scene;
 	await reconciler.first(0);
 	advance(hourMs);
 	await reconciler.tick();
@@ -209,57 +210,59 @@ test("all are renewed when they are due, and when the clock was set back", async
 		what: "new tokens in place of those from the future",
 	});
 	expect(fetches()).toBe(2 * many);
-	// While hundreds were at work, nobody listened; now somebody does again.
+	// During the burst inotify was off. Now it is on again.
 	await reconciler.tick();
 	await reconciler.tick();
-	expect(awake()).toEqual([]);
+	expect(active()).toEqual([]);
 	const one = accounts[9] as ManagedCredential;
 	fs.rmSync(one.path);
 	await eventually(() => one.isDirty, { what: "the kernel's message" });
 });
 
-test("who waits in line is not made before its turn, stands there once, and is overtaken by a wish of its own", async () => {
+test("a credential in the queue has no keeper before its turn, stands there once, and is refreshed at once by a request of its own", async () => {
 	const scene = newScene(many);
 	const { accounts, reconciler, advance, happened, fetches, limiter } = scene;
 	await reconciler.first(0);
 	advance(1.34 * hourMs);
 	await reconciler.tick();
-	const inLine = limiter.load();
-	expect(inLine).toBeGreaterThan(many / 2);
+	const queued = limiter.load();
+	expect(queued).toBeGreaterThan(many / 2);
 	await reconciler.tick();
-	expect(limiter.load()).toBeLessThanOrEqual(inLine);
+	expect(limiter.load()).toBeLessThanOrEqual(queued);
 	const last = accounts[many - 1] as ManagedCredential;
 	const answer = await last.keeper.force();
 	expect(answer.outcome).toBe("refreshed");
 	expect(happened("token.refreshed").length).toBeLessThan(many / 2);
-	await eventually(() => limiter.load() === 0, { what: "the end of the line" });
+	await eventually(() => limiter.load() === 0, {
+		what: "the end of the queue",
+	});
 	expect(fetches()).toBe(many);
 	expect(new Set(happened("token.refreshed")).size).toBe(many);
-	expect(scene.mostAwake()).toBeLessThan(2 * atATime);
+	expect(scene.maxActive()).toBeLessThan(2 * atATime);
 });
 
-test("signals in a row put each account in line once", async () => {
-	const { reconciler, fetches, limiter, awake, mostAwake } = newScene(many);
+test("two signals in a row enqueue each account once", async () => {
+	const { reconciler, fetches, limiter, active, maxActive } = newScene(many);
 	await reconciler.first(0);
-	expect(awake()).toEqual([]);
+	expect(active()).toEqual([]);
 	const answers = Promise.all([reconciler.forceAll(), reconciler.forceAll()]);
 	expect(limiter.load()).toBe(many);
-	expect(awake()).toEqual([]);
+	expect(active()).toEqual([]);
 	for (const answer of (await answers).flat())
 		expect(answer.outcome).toBe("refreshed");
 	expect(fetches()).toBe(many);
-	// While so many are in line, each is let go again when it is done.
-	expect(mostAwake()).toBeLessThan(many);
+	// While so many are queued, each keeper is evicted as soon as it is done.
+	expect(maxActive()).toBeLessThan(many);
 });
 
-test("amid hundreds that wait in line, a file that is gone, emptied or replaced is back in the next tick", async () => {
+test("while hundreds are queued, a file that is deleted, emptied or replaced is restored in the next tick", async () => {
 	const { accounts, reconciler, advance, limiter, fetches } = newScene(many);
 	await reconciler.first(0);
 	let go = () => {};
 	const gone = new Promise<void>((resolve) => {
 		go = resolve;
 	});
-	const crowd = Array.from({ length: 400 }, () => limiter.pass(() => gone));
+	const queued = Array.from({ length: 400 }, () => limiter.pass(() => gone));
 	await reconciler.tick();
 	advance(1_000);
 	const [one, two, three] = accounts.slice(5) as [
@@ -281,10 +284,10 @@ test("amid hundreds that wait in line, a file that is gone, emptied or replaced 
 	expect(limiter.load()).toBeGreaterThan(256);
 	expect(fetches()).toBe(0);
 	go();
-	await Promise.all(crowd);
+	await Promise.all(queued);
 });
 
-test("the first round is over when what it began is done, whatever a tick begins meanwhile", async () => {
+test("the first scan ends when all that it began is done, and does not wait for what a tick begins", async () => {
 	const hangs = (appid: string) => Number(appid.slice(2)) === 1;
 	const { accounts, reconciler, advance, fetches } = newScene(3, hangs);
 	fs.rmSync(accounts[0]?.path ?? "");
@@ -296,7 +299,7 @@ test("the first round is over when what it began is done, whatever a tick begins
 	expect(accounts[1]?.activeKeeper?.isBusy()).toBe(true);
 });
 
-test("the first round waits for every account, though a tick comes while it gives way", async () => {
+test("the first scan waits for every account, also if a tick comes while it yields", async () => {
 	let answer = () => {};
 	const answered = new Promise<void>((resolve) => {
 		answer = resolve;
@@ -306,7 +309,7 @@ test("the first round waits for every account, though a tick comes while it give
 		(appid) => appid !== "wx0" && answered,
 	);
 	for (const { path } of accounts) fs.rmSync(path);
-	// The first account takes a whole slice, as on a machine that is busy.
+	// The first account takes so long that the scan yields, as on a busy machine.
 	let now = 0;
 	const slow = vi.spyOn(performance, "now").mockImplementation(() => {
 		now += 20;
@@ -320,7 +323,7 @@ test("the first round waits for every account, though a tick comes while it give
 	const tick = reconciler.tick();
 	const [one] = accounts;
 	await eventually(() => fetches() === 1 && one?.isQueued === false, {
-		what: "the end of the only account whose WeChat answers",
+		what: "the end of the only account that gets an answer",
 	});
 	expect(isOver).toBe(false);
 	answer();
@@ -329,14 +332,14 @@ test("the first round waits for every account, though a tick comes while it give
 	expect(fetches()).toBe(40);
 });
 
-test("signals in a row take no turn for each of those whose WeChat does not answer", async () => {
+test("signals in a row enqueue an account that waits for its answer only once", async () => {
 	const [count, hanging] = [60, 10];
 	const hangs = (appid: string) => Number(appid.slice(2)) < hanging;
 	const { reconciler, accounts, advance, fetches, limiter } = newScene(
 		count,
 		hangs,
 	);
-	const atWork = () =>
+	const busy = () =>
 		accounts.filter(({ activeKeeper }) => activeKeeper?.isBusy()).length;
 	await reconciler.first(0);
 	let turns = 0;
@@ -351,14 +354,14 @@ test("signals in a row take no turn for each of those whose WeChat does not answ
 		advance(11_000);
 		void reconciler.forceAll();
 		const wanted = signal * (count - hanging);
-		await eventually(() => fetches() === wanted && atWork() === hanging, {
+		await eventually(() => fetches() === wanted && busy() === hanging, {
 			what: "the others",
 		});
 	}
 	expect(turns).toBe(count + 4 * (count - hanging));
 });
 
-test("who is let go by a new configuration, or at the end, refreshes nothing when its turn comes", async () => {
+test("an account that was settled, by a reload or at the end, refreshes nothing when its turn comes", async () => {
 	const { accounts, reconciler, fetches } = newScene(many);
 	await reconciler.first(0);
 	const answers = reconciler.forceAll();
@@ -371,7 +374,7 @@ test("who is let go by a new configuration, or at the end, refreshes nothing whe
 	expect(fetches()).toBe(0);
 });
 
-test("once stopped, reconciler look at nobody any more", async () => {
+test("a stopped reconciler begins nothing any more", async () => {
 	const { reconciler, advance, fetches, limiter } = newScene(many);
 	await reconciler.first(0);
 	advance(1.34 * hourMs);
@@ -379,7 +382,9 @@ test("once stopped, reconciler look at nobody any more", async () => {
 	reconciler.stop();
 	const begun = fetches();
 	expect(begun).toBeLessThan(many / 2);
-	await eventually(() => limiter.load() === 0, { what: "the end of the line" });
+	await eventually(() => limiter.load() === 0, {
+		what: "the end of the queue",
+	});
 	expect(fetches()).toBeLessThanOrEqual(begun + atATime);
 });
 
@@ -399,17 +404,17 @@ test("a directory that was removed, or replaced by another one, is noticed in th
 	await reconciler.tick();
 	await eventually(
 		() => fs.existsSync(join(directory, "wx_access_token_wx5")),
-		{ what: "the one that is missing in the other directory" },
+		{ what: "the file that was missing in the other directory" },
 	);
 });
 
-test("where no messages come, each file is looked at in its turn all the same", async () => {
+test("a change that inotify did not report is found, as each file is checked in its turn", async () => {
 	const { accounts, reconciler, happened } = newScene(many);
 	await reconciler.first(0);
 	const one = accounts[11] as ManagedCredential;
 	fs.rmSync(one.path);
 	await eventually(() => one.isDirty, { what: "the kernel's message" });
-	// As if it had been lost.
+	// As if the message had been lost.
 	one.isDirty = false;
 	for (let ticks = 0; ticks < 256; ticks += 1) await reconciler.tick();
 	await eventually(() => happened("file.repaired").includes("wx11"), {
@@ -417,10 +422,10 @@ test("where no messages come, each file is looked at in its turn all the same", 
 	});
 });
 
-test("a few accounts are all looked at in each tick, and nobody is let go", async () => {
-	const { accounts, reconciler, happened, awake } = newScene(3);
+test("a few accounts are all checked in each tick, and no keeper is evicted", async () => {
+	const { accounts, reconciler, happened, active } = newScene(3);
 	await reconciler.first(0);
-	expect(awake()).toHaveLength(3);
+	expect(active()).toHaveLength(3);
 	const one = accounts[1] as ManagedCredential;
 	fs.rmSync(one.path);
 	await reconciler.tick();

@@ -1,17 +1,19 @@
-/** Virtual time: it jumps from what happens to what happens next. Epoch ms. */
+/** Virtual time (epoch ms), which jumps from each event to the next one. */
 export interface Agenda {
 	now(): number;
+	/** Runs `run` at that instant, or now if that is in the past. */
 	at(instant: number, run: () => void): void;
-	/** What runs now has woken a promise. */
-	stir(): void;
+	/** To be called by an event that settles a promise: what follows from it happens first. */
+	awaitPromises(): void;
+	/** Runs all events up to `endAt`. */
 	run(endAt: number): Promise<void>;
 }
 
-/** A binary heap of what happens when; equal instants in the order of their making. */
+/** A binary heap of events; those of the same instant run in the order of their creation. */
 export function createAgenda(start: number): Agenda {
 	let now = start;
 	let made = 0;
-	let stirred = false;
+	let mustAwait = false;
 	const heap: { at: number; order: number; run: () => void }[] = [];
 	const before = (one: number, other: number) => {
 		const a = heap[one];
@@ -39,8 +41,8 @@ export function createAgenda(start: number): Agenda {
 	};
 	return {
 		now: () => now,
-		stir: () => {
-			stirred = true;
+		awaitPromises: () => {
+			mustAwait = true;
 		},
 		at: (instant, run) => {
 			made += 1;
@@ -59,13 +61,23 @@ export function createAgenda(start: number): Agenda {
 				next = pop()
 			) {
 				now = next.at;
-				stirred = false;
+				mustAwait = false;
 				next.run();
 				// Everything that follows from it, promise by promise, happens now: what
 				// nextTick calls runs when no promise is left to be continued. A turn of the
 				// event loop would do as well, and takes longer.
-				if (stirred) await new Promise<void>(process.nextTick);
+				if (mustAwait) await new Promise<void>(process.nextTick);
 			}
 		},
 	};
+}
+
+/** Resolves after so many virtual milliseconds. */
+export function pauseOf(agenda: Agenda, ms: number): Promise<void> {
+	return new Promise((resolve) => {
+		agenda.at(agenda.now() + ms, () => {
+			agenda.awaitPromises();
+			resolve();
+		});
+	});
 }

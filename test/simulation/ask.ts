@@ -1,8 +1,9 @@
+/** Requests to the simulated platform, without a network. */
 import type { HttpRequest } from "../../src/issuer/http.ts";
 import type { Answer } from "../../src/simulator/http-messages.ts";
 import type { Platform } from "../../src/simulator/platform.ts";
 
-/** What the platform answers to a request of ours, without a network in between. */
+/** The platform's answer to a request of the issuer. */
 export function ask(
 	platform: Platform,
 	{ baseUrl, path, body }: HttpRequest,
@@ -21,7 +22,7 @@ export function ask(
 	);
 }
 
-/** Whether it tries a token, and asks for none. */
+/** Whether the request probes a token, and asks for none. */
 export function isProbe({ path }: HttpRequest): boolean {
 	return path.startsWith("/cgi-bin/get_api_domain_ip");
 }

@@ -1,5 +1,4 @@
-/** The disk of a simulated machine: a store as core/ports.ts promises it, and no more. */
-
+/** The disk of a simulated machine: a store that promises what core/ports.ts says, and no more. */
 import type { Reading } from "../../src/core/credential.ts";
 import { StoreError } from "../../src/core/errors.ts";
 import type { Lease, Slot } from "../../src/core/ports.ts";
@@ -12,53 +11,55 @@ import { decodeToken, encodeToken, type Token } from "../../src/core/token.ts";
 import type { Agenda } from "./agenda.ts";
 import { lastResult } from "./last-result.ts";
 
-/** A process, as far as a lock is concerned. */
+/** The part of a process that a lock depends on. */
 export interface Writer {
 	readonly alive: boolean;
-	/** It has been suspended since it took the lock. */
+	/** It was suspended after it took the lock. */
 	tainted: boolean;
 }
 
-/** Something outside happens for a process, after a while, unless it dies first. */
-export type Effect<Who> = <T>(
-	who: Who,
+/** Does something outside of a process, after some milliseconds, unless the process dies before. */
+export type Effect<P> = <T>(
+	process: P,
 	name: string,
 	act: () => T,
 	latencyMs?: number,
 ) => Promise<T>;
 
-export interface DiskParts<Who> {
+export interface DiskParts<P> {
 	readonly agenda: Agenda;
-	readonly effect: Effect<Who>;
-	readonly canRun: (who: Who) => boolean;
-	/** `before`: what stood there, if it was a token. */
+	readonly effect: Effect<P>;
+	readonly canRun: (process: P) => boolean;
+	/** `before`: the token that was replaced. */
 	readonly onPublication: (
-		who: Who,
+		process: P,
 		token: Token,
 		before: Token | undefined,
 	) => void;
 }
 
-export interface Disk<Who> {
-	/** The content of the token file; undefined: there is none. */
+/** The files of one credential, and their lock. */
+export interface Disk<P> {
+	/** The content of the token file; undefined: the file does not exist. */
 	token: string | undefined;
+	/** Until then writes fail; epoch ms. */
 	fullUntil: number;
-	/** What an app reads; undefined: no token. */
+	/** What an app reads; undefined: no valid content. */
 	readToken(): Token | undefined;
-	slotOf(who: Who): Slot;
+	slotOf(process: P): Slot;
 }
 
-/** A lock whose holder has given no sign of life for so long is taken over. */
+/** A lock that had no heartbeat for so long is taken over. */
 export const staleMs = 22_000;
 
-export function createDisk<Who extends Writer>({
+export function createDisk<P extends Writer>({
 	agenda,
 	effect,
 	canRun,
 	onPublication,
-}: DiskParts<Who>): Disk<Who> {
+}: DiskParts<P>): Disk<P> {
 	let state: string | undefined;
-	let lock: { owner: Who; instance: number; sign: number } | undefined;
+	let lock: { owner: P; instance: number; heartbeatAt: number } | undefined;
 	let instances = 0;
 
 	const reading = lastResult(() => disk.token, readingOf);
@@ -76,36 +77,36 @@ export function createDisk<Who extends Writer>({
 			throw new StoreError("io", "could not write: ENOSPC", "free some space");
 	};
 
-	/** Its holder is gone, or gave no sign of life for `staleMs`. */
+	/** Its holder is dead, or the lock had no heartbeat for `staleMs`. */
 	const isAbandoned = (held: NonNullable<typeof lock>) => {
 		if (canRun(held.owner)) {
-			held.sign = agenda.now();
+			held.heartbeatAt = agenda.now();
 			return false;
 		}
-		return !held.owner.alive || agenda.now() - held.sign > staleMs;
+		return !held.owner.alive || agenda.now() - held.heartbeatAt > staleMs;
 	};
 
-	const take = (who: Who) => {
+	const take = (process: P) => {
 		if (lock !== undefined && !isAbandoned(lock)) return undefined;
 		instances += 1;
-		lock = { owner: who, instance: instances, sign: agenda.now() };
-		who.tainted = false;
+		lock = { owner: process, instance: instances, heartbeatAt: agenda.now() };
+		process.tainted = false;
 		return lock;
 	};
 
-	const leaseOf = (who: Who, instance: number): Lease => {
+	const leaseOf = (process: P, instance: number): Lease => {
 		const isHeld = () => lock?.instance === instance;
 		const mustHold = () => {
 			if (!isHeld()) throw new StoreError("lost", "lost", "");
 		};
 		const write = async (name: string, act: () => void) => {
-			await effect(who, `${name}: temporary file`, mustFit);
-			await effect(who, `${name}: rename`, () => {
+			await effect(process, `${name}: temporary file`, mustFit);
+			await effect(process, `${name}: rename`, () => {
 				mustFit();
 				mustHold();
 				act();
 			});
-			await effect(who, `${name}: after`, mustHold);
+			await effect(process, `${name}: after`, mustHold);
 		};
 		const writeRecord = (content: SharedRecord) =>
 			write("write", () => {
@@ -119,31 +120,31 @@ export function createDisk<Who extends Writer>({
 				await write("publish", () => {
 					const before = readToken();
 					disk.token = encodeToken(token);
-					onPublication(who, token, before);
+					onPublication(process, token, before);
 				});
 			},
 			release: () =>
-				effect(who, "unlock", () => {
+				effect(process, "unlock", () => {
 					if (isHeld()) lock = undefined;
 				}),
 		};
 	};
 
-	const disk: Disk<Who> = {
+	const disk: Disk<P> = {
 		token: undefined,
 		fullUntil: 0,
 		readToken,
-		slotOf: (who) => ({
+		slotOf: (process) => ({
 			read: reading,
 			record,
 			snapshot: () => ({}),
 			acquire: async (timeoutMs) => {
 				const giveUpAt = agenda.now() + timeoutMs;
 				for (;;) {
-					const taken = await effect(who, "lock", () => take(who));
-					if (taken !== undefined) return leaseOf(who, taken.instance);
+					const taken = await effect(process, "lock", () => take(process));
+					if (taken !== undefined) return leaseOf(process, taken.instance);
 					if (agenda.now() >= giveUpAt) return undefined;
-					await effect(who, "wait for the lock", () => {}, 50);
+					await effect(process, "wait for the lock", () => {}, 50);
 				}
 			},
 		}),

@@ -1,4 +1,7 @@
-/** `convert` of the input, made anew only if that has changed: most looks find what the last one found. */
+/**
+ * `convert` of the input, which is called again only if the input has changed: most reads
+ * find what the last one found.
+ */
 export function lastResult<T>(
 	input: () => string | undefined,
 	convert: (text: string | undefined) => T,

@@ -45,7 +45,7 @@ export function testRandomHistories(part: number): void {
 
 const where = {
 	at: fc.double({ min: 0, max: 0.8, noNaN: true }),
-	who: fc.nat(4),
+	daemon: fc.nat(4),
 };
 const kind = <const K extends string>(name: K) => fc.constant(name);
 const event: fc.Arbitrary<SimulatedEvent> = fc.oneof(
@@ -72,7 +72,7 @@ const event: fc.Arbitrary<SimulatedEvent> = fc.oneof(
 	}),
 	fc.record({
 		...where,
-		kind: kind("hup-storm"),
+		kind: kind("hup-burst"),
 		seconds: fc.integer({ min: 1, max: 1500 }),
 	}),
 	fc.record({

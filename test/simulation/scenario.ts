@@ -1,29 +1,33 @@
-/** What befalls a simulated machine, and when. */
+/** The faults of a simulated machine, and when they happen. */
 
+/** One run of the simulation; the same scenario gives the same history. */
 export interface Scenario {
 	readonly seed: number;
 	readonly interface: "classic" | "stable";
 	readonly daemons: number;
 	/** Calls per lifetime; default 60. */
 	readonly budget?: number;
-	/** Times the token's lifetime. */
+	/** The length of the scenario, in lifetimes of a token. */
 	readonly lifetimes: number;
 	readonly events: readonly SimulatedEvent[];
 }
 
-/** `at`: share of the scenario's length, 0 to 1; `who`: index of a daemon. */
-export type SimulatedEvent = { readonly at: number; readonly who: number } & (
+/** `at`: share of the scenario's length, 0 to 1; `daemon`: its index. */
+export type SimulatedEvent = {
+	readonly at: number;
+	readonly daemon: number;
+} & (
 	| { readonly kind: "kill" | "hup" | "hup-all" | "foreign-fetch" }
-	| { readonly kind: "hup-storm"; readonly seconds: number }
-	/** A forced refresh whose answer is lost, and death some seconds later. */
+	| { readonly kind: "hup-burst"; readonly seconds: number }
+	/** A forced refresh whose answer is lost, and a kill some seconds later. */
 	| { readonly kind: "hup-lost-kill"; readonly seconds: number }
-	/** A forced refresh in the middle of a token's life, cut off at its n-th effect. */
+	/** A forced refresh, and the death of the process at the n-th effect of it. */
 	| {
 			readonly kind: "hup-and-die";
 			readonly effect: number;
 			readonly acted: boolean;
 	  }
-	/** Dies at its n-th effect from now on, before or after the effect acts. */
+	/** The process dies at its n-th effect from now on: after it if `acted`, else before it. */
 	| {
 			readonly kind: "die-at";
 			readonly effect: number;
@@ -48,5 +52,5 @@ export type SimulatedEvent = { readonly at: number; readonly who: number } & (
 	| { readonly kind: "disk-full"; readonly seconds: number }
 );
 
-/** `lost`: the platform does the work, and the answer never arrives. */
+/** `lost`: the platform processes the request, but the answer never arrives. */
 export type FaultMode = "refused" | "lost" | "unsent" | "busy" | "gateway";

@@ -1,72 +1,32 @@
 /**
- * One daemon with one account in virtual time, for days: the real keeper and
- * issuer, the simulator's platform, a link to each host name, and an app that
- * reads the file for every call and reports a token that is refused.
+ * One daemon with one account, for days of virtual time: the real keeper and issuer, the
+ * platform of the simulator, and a link to each host name. An app reads the file before
+ * each of its calls, and reports a token that is refused.
  */
-
 import type {
 	Credential,
 	KnownToken,
 	Limits,
 } from "../../src/core/credential.ts";
-import type { Lease, Slot } from "../../src/core/ports.ts";
 import type { ProcessName, SharedRecord } from "../../src/core/record.ts";
-import { decodeRecord, encodeRecord } from "../../src/core/record.ts";
-import { decodeToken, encodeToken } from "../../src/core/token.ts";
 import { createEventLog } from "../../src/daemon/event-log.ts";
 import { createAccessTokenIssuer } from "../../src/issuer/access-token.ts";
-import type { HttpAnswer, HttpRequest } from "../../src/issuer/http.ts";
-import { LinkError } from "../../src/issuer/link-error.ts";
 import { createKeeper, type Keeper } from "../../src/keeper/keeper.ts";
 import type { SimulatedAccount } from "../../src/simulator/accounts.ts";
 import type { Knobs } from "../../src/simulator/knobs.ts";
 import { createPlatform, type Platform } from "../../src/simulator/platform.ts";
 import { createRandom } from "../../src/simulator/random.ts";
 import { type LogLine, logTo } from "../support/log-to.ts";
+import { accessToken } from "../support/slot.ts";
 import { createAgenda } from "./agenda.ts";
-import { ask, isProbe } from "./ask.ts";
-import { lastResult } from "./last-result.ts";
+import { createWeekDisk } from "./week-disk.ts";
+import {
+	type BrokenLink,
+	type Call,
+	createWeekNetwork,
+} from "./week-network.ts";
 
-/** What is wrong with the way to a host. */
-export interface BrokenLink {
-	readonly error: () => LinkError;
-	/** Until the caller knows. */
-	readonly takesMs: number;
-	/** WeChat has done the work all the same; only the answer is lost. */
-	readonly isProcessed: boolean;
-}
-
-const broken = (
-	kind: LinkError["kind"],
-	code: string,
-	sent: boolean,
-	takesMs = 50,
-): BrokenLink => ({
-	error: () => new LinkError(kind, code, sent),
-	takesMs,
-	isProcessed: false,
-});
-
-/** As http.ts tells them. */
-export const brokenLinks = {
-	refused: broken("unreachable", "ECONNREFUSED", false),
-	"no such name": broken("unreachable", "EAI_AGAIN", false, 5_000),
-	blackhole: broken("unreachable", "UND_ERR_CONNECT_TIMEOUT", false, 5_000),
-	reset: broken("interrupted", "ECONNRESET", true),
-	hang: broken("timeout", "timeout", true, 10_000),
-	"bad certificate": broken("certificate", "CERT_HAS_EXPIRED", false),
-	"self-signed": broken("intercepted", "DEPTH_ZERO_SELF_SIGNED_CERT", false),
-	"502": broken("server-error", "http 502", true),
-	"502 after the work": {
-		...broken("server-error", "http 502", true),
-		isProcessed: true,
-	},
-	"hang after the work": {
-		...broken("timeout", "timeout", true, 10_000),
-		isProcessed: true,
-	},
-} as const satisfies Readonly<Record<string, BrokenLink>>;
-
+/** What is played. */
 export interface Plan {
 	readonly interface: "classic" | "stable";
 	readonly days: number;
@@ -79,55 +39,49 @@ export interface Plan {
 	/** How often the app calls; default 30 s. */
 	readonly callEverySeconds?: number;
 	readonly baseUrls?: readonly string[];
-	/** What happens when, in seconds from the start. */
+	/** Faults, and what people do. */
 	readonly events?: readonly Incident[];
 }
 
+/** Something that happens in between. */
 export interface Incident {
+	/** Seconds from the start. */
 	readonly at: number;
 	readonly act: (world: World) => void;
-	/** For so many seconds from `at + deadFrom` on a dead token is nobody's fault. */
+	/** For so many seconds from `at + deadFrom` on a dead token is no violation. */
 	readonly deadFor?: number;
 	readonly deadFrom?: number;
 }
 
+/** What an incident can change or read. */
 export interface World {
 	readonly platform: Platform;
 	readonly account: { readonly appid: string; secret: string };
 	now(): number;
-	/** `undefined`: well again. */
+	/** Breaks the link to a host; `undefined` restores it. */
 	link(host: string, state: BrokenLink | undefined): void;
 	/** A new process, or a reload after `account.secret` was changed. */
 	restart(): void;
 	/** A SIGHUP. */
 	force(): void;
-	/** An app says that this token was refused. */
+	/** An app reports that this token was refused. */
 	report(value: string): void;
-	/** In so many seconds from now. */
+	/** Runs `act` in so many seconds. */
 	later(seconds: number, act: () => void): void;
-	/** The token that a reader finds now. */
+	/** The value that a reader finds now. */
 	value(): string | undefined;
 }
 
-/** A request that reached WeChat, or tried to. */
-export interface Call {
-	readonly at: number;
-	readonly host: string;
-	readonly isProbe: boolean;
-	readonly isForce: boolean;
-	/** Of the platform; undefined if the link broke before. */
-	readonly outcome: string | undefined;
-}
-
+/** What happened. */
 export interface Story {
 	readonly calls: readonly Call[];
-	/** Requests for a token, one for all base URLs of an attempt. */
+	/** When a token was asked for (seconds); one for all base URLs of an attempt. */
 	readonly attempts: readonly number[];
-	/** When a new token was put on disk. */
+	/** When a new token was published (seconds). */
 	readonly publications: readonly number[];
-	/** From when to when (seconds) the file held a token that WeChat refuses, excused or not. */
+	/** From when to when (seconds) the file held a token that WeChat refuses. */
 	readonly deadSpans: readonly (readonly [number, number])[];
-	/** Those that no incident excuses. */
+	/** Those of them that no incident excuses. */
 	readonly violations: readonly (readonly [number, number])[];
 	/** The app's calls, and how many of them were refused for a dead token. */
 	readonly appCalls: number;
@@ -138,9 +92,10 @@ export interface Story {
 }
 
 const startAt = Date.UTC(2026, 0, 4, 16); // Midnight in Beijing.
-/** A token dies at WeChat some milliseconds before its successor is on disk. */
-const onItsWayMs = 1_000;
+/** A token may be dead at WeChat for some milliseconds before its successor is on disk. */
+const publishingMs = 1_000;
 
+/** Plays it, and returns what happened. Throws what the keeper throws: a bug. */
 export async function live(plan: Plan): Promise<Story> {
 	const { next: random } = createRandom(plan.seed ?? 1);
 	const agenda = createAgenda(startAt);
@@ -152,138 +107,38 @@ export async function live(plan: Plan): Promise<Story> {
 	});
 	const endAt = startAt + plan.days * 86_400_000;
 	const tickMs = (plan.tickSeconds ?? 5) * 1000;
-	const links = new Map<string, BrokenLink>();
-	const disk: { token: string | undefined; state: string | undefined } = {
-		token: undefined,
-		state: undefined,
-	};
-	const calls: Call[] = [];
 	const attempts: number[] = [];
-	const publications: number[] = [];
-	const deadSpans: [number, number][] = [];
 	const log: Story["log"][number][] = [];
-	let deadSince: number | undefined;
 	let appCalls = 0;
 	let refusedCalls = 0;
 	let keeper: Keeper;
 	let bug: unknown;
 
-	const later = (ms: number) =>
-		new Promise<void>((resolve) => {
-			agenda.at(agenda.now() + ms, () => {
-				agenda.stir();
-				resolve();
-			});
-		});
 	const onBug = (error: unknown) => {
 		bug ??= error;
 	};
-	const tokenOnDisk = lastResult(
-		() => disk.token,
-		(text) => (text === undefined ? undefined : decodeToken(text)),
-	);
-	const recall = lastResult(
-		() => disk.state,
-		(text) => decodeRecord(text ?? ""),
-	);
+	const disk = createWeekDisk(agenda, ({ value, expiresAt }) => {
+		const now = agenda.now();
+		return platform.isAlive(account.appid, value, now) && expiresAt > now;
+	});
+	const network = createWeekNetwork({
+		agenda,
+		platform,
+		random,
+		noteLife: disk.noteLife,
+	});
 
-	/** What a reader holds from here on, or until here. */
-	const watch = () => {
-		const token = tokenOnDisk();
-		if (token === undefined) return;
-		const isGood =
-			platform.isAlive(account.appid, token.value, agenda.now()) &&
-			token.expiresAt > agenda.now();
-		if (isGood && deadSince !== undefined) {
-			deadSpans.push([deadSince, agenda.now()]);
-			deadSince = undefined;
-		}
-		if (!isGood) deadSince ??= agenda.now();
-	};
-
-	const slot: Slot = {
-		read: () => {
-			const token = tokenOnDisk();
-			return token === undefined
-				? { kind: "absent" }
-				: { kind: "token", token, exact: true };
-		},
-		record: recall,
-		snapshot: () => ({}),
-		acquire: async (): Promise<Lease> => {
-			await later(1);
-			return {
-				id: "1",
-				write: async (state) => {
-					await later(5);
-					disk.state = encodeRecord(state);
-				},
-				publish: async (token, record) => {
-					await later(5);
-					if (record !== undefined) disk.state = encodeRecord(record);
-					await later(5);
-					watch();
-					if (tokenOnDisk()?.value !== token.value)
-						publications.push(agenda.now());
-					disk.token = encodeToken(token);
-					watch();
-				},
-				release: () => later(1),
-			};
-		},
-	};
-
-	const send = async (request: HttpRequest): Promise<HttpAnswer> => {
-		const { host } = new URL(request.baseUrl);
-		const isForce = request.body?.includes('"force_refresh":true') ?? false;
-		const note = (outcome: string | undefined) =>
-			calls.push({
-				at: agenda.now(),
-				host,
-				isProbe: isProbe(request),
-				isForce,
-				outcome,
-			});
-		const link = links.get(host);
-		await later(10 + 40 * random());
-		if (link !== undefined && !link.isProcessed) {
-			note(undefined);
-			await later(link.takesMs);
-			throw link.error();
-		}
-		const said = ask(platform, request, agenda.now());
-		note(said.outcome);
-		watch();
-		await later(link?.takesMs ?? 10 + 40 * random());
-		if (link !== undefined) throw link.error();
-		return {
-			status: said.status,
-			text: said.body,
-			serverTime: Date.parse(said.headers.Date ?? ""),
-		};
-	};
-
-	// A keeper is made at nearly each tick. What all of them have in common is made
-	// once, or the week would take twice as long.
+	// A keeper is made at nearly every tick. What all of them share is made once, or a
+	// week would take twice as long.
 	const clock = { now: agenda.now, monotonic: agenda.now };
-	const http = { send };
+	const http = { send: network.send };
 	const monitor = { serverTime: () => {}, answered: () => {} };
 	const stopping = new AbortController().signal;
 	const baseUrls = plan.baseUrls ?? ["https://api.weixin.qq.com"];
 	const credential: Credential = {
-		id: "token",
+		...accessToken({ cooldownMs: 10_000, ...plan.rules }),
 		kind: plan.interface === "stable" ? "stable_access_token" : "access_token",
 		appid: account.appid,
-		file: "token",
-		source: "wx1 from WeChat",
-		needs: [],
-		limits: {
-			refreshBeforeMs: 2_400_000,
-			cooldownMs: 10_000,
-			budget: 60,
-			timeoutMs: 10_000,
-			...plan.rules,
-		},
 	};
 	const noParents = new Map();
 	const logEvent = createEventLog(
@@ -318,7 +173,7 @@ export async function live(plan: Plan): Promise<Story> {
 		keeper = createKeeper({
 			known,
 			credential,
-			slot,
+			slot: disk.slot,
 			parents: () => noParents,
 			issuer: {
 				probe: issuer.probe,
@@ -341,23 +196,23 @@ export async function live(plan: Plan): Promise<Story> {
 
 	const look = () => {
 		if (!keeper.needs()) {
-			const rest = keeper.idle();
-			// As with thousands of accounts: let go, and made again for the next look.
-			if (rest !== undefined) restart(rest.known);
+			const idle = keeper.idle();
+			// As with thousands of accounts: an idle keeper is evicted, and made again.
+			if (idle !== undefined) restart(idle.known);
 			return;
 		}
-		agenda.stir();
+		agenda.awaitPromises();
 		void keeper.reconcile().catch(onBug);
 	};
 	const tick = () => {
-		watch();
+		disk.noteLife();
 		look();
 		if (agenda.now() < endAt) agenda.at(agenda.now() + tickMs, tick);
 	};
 	const call = () => {
 		if (agenda.now() < endAt)
 			agenda.at(agenda.now() + (plan.callEverySeconds ?? 30) * 1000, call);
-		const token = tokenOnDisk();
+		const token = disk.token();
 		if (token === undefined) return;
 		appCalls += 1;
 		const { body } = platform.use(token.value, agenda.now());
@@ -365,7 +220,7 @@ export async function live(plan: Plan): Promise<Story> {
 		if (![40001, 40014, 42001].includes(errcode)) return;
 		if (!platform.isAlive(account.appid, token.value, agenda.now()))
 			refusedCalls += 1;
-		agenda.stir();
+		agenda.awaitPromises();
 		void keeper.report(token.value).catch(onBug);
 	};
 	const world: World = {
@@ -373,19 +228,19 @@ export async function live(plan: Plan): Promise<Story> {
 		account,
 		now: agenda.now,
 		link: (host, state) => {
-			if (state === undefined) links.delete(host);
-			else links.set(host, state);
+			if (state === undefined) network.links.delete(host);
+			else network.links.set(host, state);
 		},
 		restart: () => restart(),
 		force: () => void keeper.force().catch(onBug),
 		report: (value) => void keeper.report(value).catch(onBug),
 		later: (seconds, act) =>
 			agenda.at(agenda.now() + seconds * 1000, () => {
-				agenda.stir();
+				agenda.awaitPromises();
 				act();
-				watch();
+				disk.noteLife();
 			}),
-		value: () => tokenOnDisk()?.value,
+		value: () => disk.token()?.value,
 	};
 
 	restart();
@@ -395,27 +250,31 @@ export async function live(plan: Plan): Promise<Story> {
 		world.later(at, () => act(world));
 	await agenda.run(endAt);
 	if (bug !== undefined) throw bug;
-	if (deadSince !== undefined) deadSpans.push([deadSince, endAt]);
-	const spans = deadSpans
-		.filter(([from, to]) => to - from > onItsWayMs)
+	const deadSpans = disk
+		.deadSpansUntil(endAt)
+		.filter(([from, to]) => to - from > publishingMs)
 		.map(([from, to]) => [secondsAt(from), secondsAt(to)] as const);
 	return {
-		calls,
+		calls: network.calls,
 		attempts: attempts.map(secondsAt),
-		publications: publications.map(secondsAt),
-		deadSpans: spans,
-		violations: spans.filter(
-			([from, to]) =>
-				!(plan.events ?? []).some(({ at, deadFrom = 0, deadFor = 0 }) => {
-					const excusedFrom = at + deadFrom;
-					return from >= excusedFrom && to <= excusedFrom + deadFor;
-				}),
-		),
+		publications: disk.publications.map(secondsAt),
+		deadSpans,
+		violations: deadSpans.filter((span) => !isExcused(span, plan)),
 		appCalls,
 		refusedCalls,
 		log,
-		state: recall(),
+		state: disk.slot.record(),
 	};
+}
+
+function isExcused(
+	[from, to]: readonly [number, number],
+	{ events = [] }: Plan,
+): boolean {
+	return events.some(({ at, deadFrom = 0, deadFor = 0 }) => {
+		const excusedFrom = at + deadFrom;
+		return from >= excusedFrom && to <= excusedFrom + deadFor;
+	});
 }
 
 function secondsAt(at: number): number {

@@ -7,7 +7,7 @@ import {
 } from "../../src/simulator/server.ts";
 import { startWeChat } from "../support/wechat.ts";
 import { call } from "./call.ts";
-import { at, mp } from "./scene.ts";
+import { at, mini, mp, sample } from "./scene.ts";
 
 /** A simulator whose clock stands still, with functions that control it over HTTP. */
 async function controlled(options: Partial<SimulatorOptions> = {}) {
@@ -77,6 +77,51 @@ describe("the control port", () => {
 		expect(platform.isAlive(appid, access_token, now())).toBe(true);
 		await order("/sim/foreign-fetch", { ...foreign, force: true });
 		expect(platform.isAlive(appid, access_token, now())).toBe(false);
+	});
+
+	test("tickets and foreign-ticket: put one in place, and fetch the next one first", async () => {
+		const { order, ask, platform, now, url } = await controlled();
+		const jsapi = () => platform.account(appid, now())?.tickets.get("jsapi");
+		await order("/sim/tickets", { appid, ticket: "a-known-ticket" });
+		await order("/sim/foreign-ticket", { appid });
+		expect(jsapi()?.current.value).toBe("a-known-ticket");
+		await order("/sim/foreign-ticket", { appid, type: "2" });
+		await order("/sim/advance", { seconds: 7200 });
+		await order("/sim/foreign-ticket", { appid });
+		const { current } = jsapi() ?? expect.unreachable();
+		expect(current).toMatchObject({ issuedAt: at(7200), endsAt: at(14_400) });
+		const begins = `${current.value.slice(0, 10)}…`;
+		expect((await ask("/sim/state")).content.accounts).toMatchObject([
+			{
+				tickets: {
+					jsapi: [{ begins, issuedAt: at(7200), endsAt: at(14_400) }],
+					2: [],
+				},
+				usedToday: { getticket: 3 },
+			},
+		]);
+		const { body } = await call(`${url}/sim/state`);
+		expect(body).not.toContain(current.value);
+	});
+
+	test("S57: verify-signature: alive, dead-ticket or invalid", async () => {
+		const { order } = await controlled({ accounts: [mp, mini] });
+		await order("/sim/tickets", { appid, ticket: sample.ticket });
+		const judge = async (fields: object) => {
+			const given = { ...sample.page, ...fields };
+			return (await order("/sim/verify-signature", given)).content;
+		};
+		expect(await judge({})).toEqual({ result: "alive" });
+		expect(await judge({ timestamp: 1414587457 })).toEqual({ result: "alive" });
+		expect(await judge({ appid, type: "jsapi" })).toEqual({ result: "alive" });
+		for (const fields of [
+			{ url: "http://mp.weixin.qq.com/" },
+			{ type: "wx_card" },
+			{ appid: mini.appid },
+		])
+			expect(await judge(fields)).toEqual({ result: "invalid" });
+		await order("/sim/advance", { seconds: 7200 });
+		expect(await judge({})).toEqual({ result: "dead-ticket" });
 	});
 
 	test("faults: adds them, shows what is left of them, and removes them", async () => {
@@ -191,6 +236,15 @@ describe("the control port", () => {
 		["/sim/knobs", { agedOutCode: 1 }, 400, "42001 or 40014 or 40001"],
 		["/sim/advance", { seconds: -1 }, 400, "not below 0"],
 		["/sim/foreign-fetch", { appid, interface: "x" }, 400, "classic or stable"],
+		["/sim/foreign-ticket", { appid, type: "x" }, 400, "jsapi, wx_card, 2"],
+		["/sim/tickets", { appid }, 400, "ticket is missing"],
+		["/sim/verify-signature", { url: "x" }, 400, "noncestr is missing"],
+		[
+			"/sim/verify-signature",
+			{ ...sample.page, appid: "wxnobody" },
+			400,
+			'there is no account "wxnobody"',
+		],
 		["/sim/accounts", { appid: "wxnew" }, 400, "secret is missing"],
 		["/sim/accounts", { appid, state: "x" }, 400, 'by "state"'],
 		["/sim/accounts", { appid, whitelist: ["x"] }, 400, "whitelist entry"],

@@ -21,6 +21,18 @@ export const sandbox = {
 	kind: "test",
 } as const satisfies SimulatedAccount;
 
+/** The ticket of WeChat's documentation, and a page that is signed with it. */
+export const sample = {
+	ticket:
+		"sM4AOVdWfPE4DxkXGEs8VMCPGGVi4C3VM0P37wVUCFvkVAy_90u5h9nbSlYy3-Sl-HhTdfl2fzFy1AOcHKP7qg",
+	page: {
+		url: "http://mp.weixin.qq.com",
+		noncestr: "Wm3WZYTPz0wzccnW",
+		timestamp: "1414587457",
+		signature: "f4d90daf4b3bca3078ab155816175ba34c443a7b",
+	},
+};
+
 /** A platform with one account of each kind, and short functions that call it. */
 export function scene(options: Partial<PlatformOptions> = {}) {
 	const platform = createPlatform({

@@ -14,7 +14,7 @@ function modeOf(path: string): string {
 	return (fs.lstatSync(path).mode & 0o7777).toString(8);
 }
 
-test("the new content has its mode, whatever the umask, and nothing is left beside it", async () => {
+test("a published file has its mode in spite of the umask, and nothing is left beside it", async () => {
 	const directory = newDirectory();
 	const path = join(directory, "token");
 	const umask = process.umask(0o077);
@@ -40,7 +40,7 @@ test("a reader that has the old file open reads the old content to its end", asy
 	expect(fs.readFileSync(path, "utf8")).toBe("new\n");
 });
 
-test("a link is replaced, and its target not written through", async () => {
+test("a link is replaced, and its target is not written", async () => {
 	const directory = newDirectory();
 	const target = join(newDirectory(), "precious");
 	fs.writeFileSync(target, "mine");
@@ -55,7 +55,7 @@ test("a link is replaced, and its target not written through", async () => {
 	expect(modeOf(target)).not.toBe("640");
 });
 
-test("a folder in the file's place is moved aside with all that is in it", async () => {
+test("a folder in the file's place is moved aside with its content", async () => {
 	const directory = newDirectory();
 	const path = join(directory, "token");
 	fs.mkdirSync(path);
@@ -70,7 +70,7 @@ test("a folder in the file's place is moved aside with all that is in it", async
 	).toBe("mine");
 });
 
-test("what somebody wrote into the draft is not published", async () => {
+test("content that another program wrote into the draft is not published", async () => {
 	const directory = newDirectory();
 	const path = join(directory, "token");
 	const draft = await draftFile(path, attributes);
@@ -81,7 +81,7 @@ test("what somebody wrote into the draft is not published", async () => {
 	expect(fs.readFileSync(path, "utf8")).toBe("new\n");
 });
 
-test("nothing is renamed into place once the lock is lost", async () => {
+test("nothing is renamed into place after the lock was lost", async () => {
 	const directory = newDirectory();
 	const path = join(directory, "token");
 	await publishFile(path, "theirs\n", attributes);
@@ -96,7 +96,7 @@ test("nothing is renamed into place once the lock is lost", async () => {
 	expect(fs.readdirSync(directory)).toEqual(["token"]);
 });
 
-test("the lock is looked at last: no system call lies between the look and the rename", async () => {
+test("the look at the lock comes last: no system call lies between it and the rename", async () => {
 	const path = join(newDirectory(), "token");
 	const order: string[] = [];
 	const rename = fs.renameSync;
@@ -117,7 +117,7 @@ test.each([
 	["fsync", "sync"],
 	["closeSync", "close"],
 ] as const)(
-	"an error of %s takes the temporary file away and is told as one",
+	"an error of %s removes the temporary file and is thrown as a StoreError",
 	async (name, verb) => {
 		const directory = newDirectory();
 		const path = join(directory, "token");
@@ -148,7 +148,7 @@ test("an error before the temporary file is open leaves neither file nor descrip
 	expect(fs.readdirSync("/proc/self/fd").length).toBe(open);
 });
 
-test("a failed sync is told, and not the close that fails after it", async () => {
+test("a failed sync is thrown, and not the close that fails after it", async () => {
 	const path = join(newDirectory(), "token");
 	failOnce("fsync", "EIO");
 	failOnce("closeSync", "ENOSPC");
@@ -177,7 +177,7 @@ test.each(["/dev/shm", tmpdir()].filter((medium) => fs.existsSync(medium)))(
 	},
 );
 
-test("a file system that cannot sync directories is no failure, a disk error is one", async () => {
+test("a file system that cannot sync directories is no error, but a disk error is", async () => {
 	const directory = newDirectory();
 	const path = join(directory, "token");
 	let code = "EINVAL";
@@ -190,7 +190,7 @@ test("a file system that cannot sync directories is no failure, a disk error is 
 	expect(fs.readFileSync(path, "utf8")).toBe("newer\n");
 });
 
-test("a missing directory is said to be missing", async () => {
+test("a missing directory is reported with a hint", async () => {
 	const path = join(newDirectory(), "gone", "token");
 	await expect(publishFile(path, "new\n", attributes)).rejects.toMatchObject({
 		code: "ENOENT",
@@ -198,7 +198,7 @@ test("a missing directory is said to be missing", async () => {
 	});
 });
 
-test("a directory in which everybody may write is refused, unless it is sticky", async () => {
+test("a directory in which every user may write is refused, unless it is sticky", async () => {
 	const directory = newDirectory();
 	fs.chmodSync(directory, 0o777);
 	expect(() => refuseUnsafeDirectory(directory)).toThrow(

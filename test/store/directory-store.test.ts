@@ -3,81 +3,53 @@ import fs from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { systemClock } from "../../src/core/clock.ts";
-import type { Credential } from "../../src/core/credential.ts";
 import type { Remembered } from "../../src/core/ports.ts";
 import { emptyRecord, recordPathOf } from "../../src/core/record.ts";
-import {
-	createDirectoryStore,
-	type DirectoryStoreOptions,
-	isLeftover,
-	sweep,
-} from "../../src/store/directory-store.ts";
+import type { DirectoryStoreOptions } from "../../src/store/directory-store.ts";
+import { isLeftover, removeLeftovers } from "../../src/store/leftovers.ts";
 import { createOutputDirectory } from "../../src/store/output-directory.ts";
-import { nameThisProcess } from "../../src/store/process-name.ts";
 import { insteadOf, watchSyncs } from "../faults/spy.ts";
 import { newDirectory } from "../support/directory.ts";
+import { accessToken, slotIn } from "../support/slot.ts";
 
 const token = { value: "a-token", expiresAt: 2_000_000_000_000 };
 const text = '{"value":"a-token","expire":2000000000}\n';
-const credential: Credential = {
-	id: "token",
-	kind: "access_token",
-	appid: "wx1",
-	file: "token",
-	source: "wx1 from WeChat",
-	needs: [],
-	limits: {
-		refreshBeforeMs: 2_400_000,
-		cooldownMs: 0,
-		budget: 60,
-		timeoutMs: 1_500,
-	},
-};
+const credential = accessToken({ timeoutMs: 1_500 });
 const isRoot = process.getuid?.() === 0;
 
 function newStore(
-	wishes: Partial<DirectoryStoreOptions> = {},
+	overrides: Partial<DirectoryStoreOptions> = {},
 	remembered?: Remembered,
 ) {
-	const options = {
-		directory: createOutputDirectory(newDirectory()),
-		mode: 0o640,
-		gid: undefined,
-		self: nameThisProcess(),
-		clock: systemClock,
-		random: Math.random,
-		stopping: new AbortController().signal,
-		...wishes,
-	};
-	const path = join(options.directory.path, credential.file);
+	const directory = overrides.directory?.path ?? newDirectory();
 	return {
-		path,
-		store: createDirectoryStore(options).open(credential, remembered),
+		path: join(directory, credential.file),
+		store: slotIn(directory, credential, overrides, remembered),
 	};
 }
 
-/** As another process has it. */
+/** A store as in another process. */
 function newStoreAt(path: string) {
 	const directory = createOutputDirectory(dirname(path));
 	return newStore({ directory }).store;
 }
 
-/** Nobody has read it since. */
-async function justPublished(wishes: Partial<DirectoryStoreOptions> = {}) {
-	const made = newStore(wishes);
+/** A published token that was not read since. */
+async function justPublished(overrides: Partial<DirectoryStoreOptions> = {}) {
+	const made = newStore(overrides);
 	const lock = await made.store.acquire(0);
 	await lock?.publish(token);
 	await lock?.release();
 	return made;
 }
 
-async function published(wishes: Partial<DirectoryStoreOptions> = {}) {
-	const made = await justPublished(wishes);
+async function published(overrides: Partial<DirectoryStoreOptions> = {}) {
+	const made = await justPublished(overrides);
 	expect(made.store.read()).toEqual({ kind: "token", token, exact: true });
 	return made;
 }
 
-test("what is published is one line of JSON, and read as what was published", async () => {
+test("a published token file is one line of JSON, and is read as the token that was published", async () => {
 	const { path } = await published();
 	expect(fs.readFileSync(path, "utf8")).toBe(text);
 });
@@ -167,7 +139,7 @@ test.each([
 		{ kind: "token", exact: false, token },
 	],
 ] as const)(
-	"a file that was %s is seen as what it is",
+	"a token file that was %s is read as what it is now",
 	async (_, tamper, seen) => {
 		for (const { path, store } of [await published(), await justPublished()]) {
 			tamper(path);
@@ -176,7 +148,7 @@ test.each([
 	},
 );
 
-test("what this store published itself is not read again", async () => {
+test("a token that this store has published is not read again from disk", async () => {
 	const { store } = await justPublished();
 	const open = vi.spyOn(fs, "openSync");
 	onTestFinished(() => {
@@ -188,7 +160,7 @@ test("what this store published itself is not read again", async () => {
 });
 
 test.skipIf(!isRoot)(
-	"a file that was given away is not exact any more, one that another keeper published as another user is",
+	"a file whose owner was changed is not exact any more, but a file that another keeper published as another user is",
 	async () => {
 		const { path, store } = await published();
 		fs.chownSync(path, 4_000, -1);
@@ -204,7 +176,7 @@ test.skipIf(!isRoot)(
 );
 
 test.skipIf(!isRoot)(
-	"a configured group is checked whoever wrote the file",
+	"a configured group is checked also in a file that another process wrote",
 	async () => {
 		const { path, store } = await published({ gid: 4_000 });
 		expect(fs.statSync(path).gid).toBe(4_000);
@@ -214,7 +186,7 @@ test.skipIf(!isRoot)(
 	},
 );
 
-test("a state that cannot be read for a moment is not taken for an empty one", async () => {
+test("a record file that cannot be read for a moment keeps its last record", async () => {
 	const directory = createOutputDirectory(newDirectory());
 	const { store } = newStore({ directory });
 	const lock = await newStore({ directory }).store.acquire(0);
@@ -234,7 +206,7 @@ test("a state that cannot be read for a moment is not taken for an empty one", a
 	await lock?.release();
 });
 
-test("the state of an account with the largest budget is read to its end", async () => {
+test("the record file of an account with the largest budget is read to its end", async () => {
 	const directory = createOutputDirectory(newDirectory());
 	const { store } = newStore({ directory });
 	const lock = await store.acquire(0);
@@ -263,7 +235,7 @@ test("a token file that cannot be read for a moment is read again at the next lo
 	expect(store.read()).toEqual({ kind: "token", token, exact: true });
 });
 
-test("a directory that was removed is made again, open to the group in spite of a strict umask", async () => {
+test("a directory that was removed is made again, readable for the group in spite of a strict umask", async () => {
 	const directory = join(newDirectory(), "tokens");
 	const umask = process.umask(0o077);
 	onTestFinished(() => {
@@ -284,8 +256,8 @@ test("a directory that was removed is made again, open to the group in spite of 
 	await again?.release();
 });
 
-/** As another process does that found the holder's lock stale; it takes a while. */
-function rob(clock: { aheadMs: number }, path: string) {
+/** Takes the lock over as another process does that found it stale; 50 ms pass. */
+function takeOver(clock: { aheadMs: number }, path: string) {
 	fs.rmdirSync(`${path}.lock`);
 	fs.mkdirSync(`${path}.lock`);
 	clock.aheadMs += 50;
@@ -301,34 +273,34 @@ function clockThatIsSetAhead() {
 }
 
 test.skipIf(!isRoot)(
-	"where everybody may put files, as in /tmp, a stranger's are not taken for a keeper's; elsewhere who may write is trusted",
+	"files of another user are ignored in a directory like /tmp, where every user may make files, and trusted elsewhere",
 	async () => {
 		const { path } = await published();
 		const lock = await newStoreAt(path).acquire(0);
 		await lock?.write({ ...emptyRecord, generation: 7 });
 		await lock?.release();
 		for (const one of [path, recordPathOf(path)]) fs.chownSync(one, 65_534, -1);
-		const trusting = newStoreAt(path);
-		expect(trusting.read()).toMatchObject({ kind: "token", token });
-		expect(trusting.record().generation).toBe(7);
+		const elsewhere = newStoreAt(path);
+		expect(elsewhere.read()).toMatchObject({ kind: "token", token });
+		expect(elsewhere.record().generation).toBe(7);
 
 		fs.chmodSync(dirname(path), 0o1777);
-		const wary = newStoreAt(path);
-		expect(wary.read()).toEqual({
+		const openToAll = newStoreAt(path);
+		expect(openToAll.read()).toEqual({
 			kind: "unusable",
 			problem: "put there by another user",
 		});
-		expect(wary.record()).toBe(emptyRecord);
+		expect(openToAll.record()).toBe(emptyRecord);
 		for (const one of [path, recordPathOf(path)]) fs.chownSync(one, 0, -1);
 		expect(newStoreAt(path).read()).toMatchObject({ kind: "token", token });
 	},
 );
 
-test("once the lock is lost nothing is written, not even the state", async () => {
+test("after the lock was lost nothing is written, not even a record", async () => {
 	const clock = clockThatIsSetAhead();
 	const { path, store } = await published({ clock });
 	const lock = await store.acquire(0);
-	rob(clock, path);
+	takeOver(clock, path);
 
 	await expect(lock?.write(emptyRecord)).rejects.toMatchObject({
 		kind: "lost",
@@ -342,13 +314,13 @@ test("once the lock is lost nothing is written, not even the state", async () =>
 	expect(fs.existsSync(recordPathOf(path))).toBe(false);
 });
 
-test("a lock that is lost in the instant of the rename is told, so that nobody takes the token for the newest", async () => {
+test("a lock that is lost in the instant of the rename makes publish throw `lost`, so that the caller does not take its token for the newest", async () => {
 	const clock = clockThatIsSetAhead();
 	const { path, store } = await published({ clock });
 	const lock = await store.acquire(0);
 	const rename = fs.renameSync;
 	insteadOf("renameSync", (from, to) => {
-		rob(clock, path);
+		takeOver(clock, path);
 		rename(from, to);
 	});
 	await expect(
@@ -358,7 +330,7 @@ test("a lock that is lost in the instant of the rename is told, so that nobody t
 	});
 });
 
-test("marks and vouchers are records of the same file, and with a mark the token's next file is there", async () => {
+test("intents and publications are recorded in the same file, and an intent makes the draft of the next token file", async () => {
 	const { path, store } = newStore();
 	const inode = () => fs.statSync(recordPathOf(path)).ino;
 	const drafts = () =>
@@ -386,7 +358,7 @@ test("marks and vouchers are records of the same file, and with a mark the token
 	expect(newStoreAt(path).record().generation).toBe(3);
 });
 
-test("a mark survives a crash of the machine, with the name of its file if that is new; a passing one need not", async () => {
+test("a durable intent is synced, with the directory if its file is new; an intent that need not be durable is not synced", async () => {
 	const { path, store } = newStore();
 	const synced: string[] = [];
 	watchSyncs((file) => {
@@ -412,7 +384,7 @@ test("a mark survives a crash of the machine, with the name of its file if that 
 	await again?.release();
 });
 
-test("a request that brought nothing leaves no draft", async () => {
+test("a lease that ends without a publication leaves no draft", async () => {
 	const { path, store } = newStore();
 	const names = () => fs.readdirSync(join(path, "..")).sort();
 	const first = await store.acquire(0);
@@ -427,7 +399,7 @@ test("a request that brought nothing leaves no draft", async () => {
 	expect(names()).toEqual(before);
 });
 
-test("the voucher comes before its token, also when there is no state to add it to", async () => {
+test("the record of a publication is written before its token, also when the record file does not exist", async () => {
 	const { path, store } = newStore();
 	const lock = await store.acquire(0);
 	const rename = fs.renameSync;
@@ -444,7 +416,7 @@ test("the voucher comes before its token, also when there is no state to add it 
 	await lock?.release();
 });
 
-test("the sweep takes what dead writers left, and nothing that only looks like it", () => {
+test("the removal of leftovers takes what dead writers left, and nothing that only has a similar name", () => {
 	const directory = newDirectory();
 	const put = (name: string) => fs.writeFileSync(join(directory, name), "");
 	const ours = [
@@ -453,7 +425,7 @@ test("the sweep takes what dead writers left, and nothing that only looks like i
 		"token.lock.a1-b2.break",
 	];
 	const others = [
-		// A temporary file of the account whose file is `token.b`, and foreign ones.
+		// A temporary file of the credential whose file is `token.b`, and foreign files.
 		".token.b.0123456789ab.tmp",
 		".token.notes.tmp",
 		"token.0123456789ab.tmp",
@@ -466,28 +438,28 @@ test("the sweep takes what dead writers left, and nothing that only looks like i
 	const folder = ".token.fedcba987654.tmp";
 	fs.mkdirSync(join(directory, folder));
 	put(`${folder}/precious`);
-	const right = "token.lock.c3-d4.break";
-	fs.mkdirSync(join(directory, right));
-	put(`${right}/precious`);
+	const marker = "token.lock.c3-d4.break";
+	fs.mkdirSync(join(directory, marker));
+	put(`${marker}/precious`);
 	const file = "token.lock.e5-f6.break";
 	put(file);
 
 	const names = fs
 		.readdirSync(directory)
 		.filter((name) => isLeftover(name, "token"));
-	expect(names.sort()).toEqual([...ours, folder, right, file].sort());
-	sweep(join(directory, "token"), names);
+	expect(names.sort()).toEqual([...ours, folder, marker, file].sort());
+	removeLeftovers(join(directory, "token"), names);
 	expect(fs.readdirSync(directory).sort()).toEqual(
-		[...others, folder, right, file].sort(),
+		[...others, folder, marker, file].sort(),
 	);
 	expect(fs.existsSync(join(directory, folder, "precious"))).toBe(true);
 });
 
-test("who takes over the lock of a dead writer removes what it left half done, and nothing else", async () => {
+test("a process that takes over the lock of a dead writer removes the temporary files of that writer, and nothing else", async () => {
 	const { path, store } = await published();
 	const folder = dirname(path);
 	fs.mkdirSync(`${path}.lock`);
-	// Without a sign of life for an hour.
+	// The last heartbeat was an hour ago.
 	fs.utimesSync(`${path}.lock`, new Date(0), new Date(Date.now() - 3_600_000));
 	const half = [".token.0123456789ab.tmp", "..token.state.0123456789ab.tmp"];
 	const foreign = [".other.0123456789ab.tmp", ".token.notes"];
@@ -502,10 +474,10 @@ test("who takes over the lock of a dead writer removes what it left half done, a
 	await lock?.release();
 });
 
-test("a temporary file is always one that the sweep knows", async () => {
+test("each temporary file has a name that the removal of leftovers knows", async () => {
 	const { path, store } = newStore();
 	const made: string[] = [];
-	// A state that nothing can be added to.
+	// A record file to which nothing can be added.
 	fs.writeFileSync(recordPathOf(path), "", { mode: 0o600 });
 	const lock = await store.acquire(0);
 	const rename = fs.renameSync;
@@ -520,7 +492,7 @@ test("a temporary file is always one that the sweep knows", async () => {
 	expect(made.every((name) => isLeftover(name, basename(path)))).toBe(true);
 });
 
-test("a later store of a file that nobody touched takes it as it was seen, and any other as it is", async () => {
+test("a later store does not read a file again that was not touched since its snapshot, but reads one that was", async () => {
 	const { path, store } = await published();
 	const file = store.snapshot(token);
 	expect(file).toBeDefined();
@@ -538,14 +510,14 @@ test("a later store of a file that nobody touched takes it as it was seen, and a
 	expect(later().read()).toMatchObject({ token: { value: "b-token" } });
 });
 
-test("who has read the file as it is not as it should be does not pass it on", async () => {
+test("a file that is not as it should be gives no snapshot", async () => {
 	const { path, store } = await published();
 	fs.chmodSync(path, 0o600);
 	expect(store.read()).toEqual({ kind: "token", token, exact: false });
 	expect(store.snapshot(token)).toBeUndefined();
 });
 
-test("a state that is gone, against all that is known, is none, and is made anew", async () => {
+test("a record file that was removed unexpectedly is read as empty, and made anew", async () => {
 	const { path, store } = await published();
 	const file = store.snapshot(token);
 	fs.rmSync(recordPathOf(path), { force: true });
@@ -561,7 +533,7 @@ test("a state that is gone, against all that is known, is none, and is made anew
 	expect(newStoreAt(path).record().generation).toBe(7);
 });
 
-test("under the lock the state is opened once, to be read and to be added to", async () => {
+test("under the lock the record file is opened once, for reading and for adding", async () => {
 	const { path } = await published();
 	const first = newStoreAt(path);
 	const made = await first.acquire(0);

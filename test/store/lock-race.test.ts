@@ -13,12 +13,12 @@ import { projectRoot } from "../support/program.ts";
 const racers = 12;
 const rounds = 40;
 
-test("processes that find a dead holder's lock at the same instant never hold it together", {
+test("processes that find the lock of a dead holder at the same instant never hold it together", {
 	timeout: 120_000,
 }, async () => {
 	const directory = newDirectory();
 	const children = await startRacers(join(directory, "racer.cjs"));
-	const by = await aDeadProcess();
+	const by = await nameOfDeadProcess();
 	for (let round = 1; round <= rounds; round++) {
 		const path = join(directory, `${round}.lock`);
 		fs.mkdirSync(path);
@@ -64,7 +64,7 @@ async function order(
 	return result;
 }
 
-async function aDeadProcess(): Promise<ProcessName> {
+async function nameOfDeadProcess(): Promise<ProcessName> {
 	const child = spawn("true");
 	await once(child, "exit");
 	const { realm } = nameThisProcess();

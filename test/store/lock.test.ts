@@ -10,11 +10,11 @@ import { newDirectory } from "../support/directory.ts";
 import { eventually } from "../support/eventually.ts";
 
 const staleMs = 5_000;
-/** For how long a look at the own lock counts: far less than a breaker waits. */
+/** For how long a look at our own lock counts: far less than a breaker waits. */
 const lookCountsMs = 10;
 const self = nameThisProcess();
 
-/** A clock that goes only when told. */
+/** A clock that moves only when the test moves it. */
 function newClock(): Clock & {
 	pass(ms: number): void;
 	step(ms: number): void;
@@ -34,7 +34,7 @@ function newClock(): Clock & {
 	};
 }
 
-function lockIn(directory: string, wishes: Partial<LockOptions> = {}) {
+function lockIn(directory: string, overrides: Partial<LockOptions> = {}) {
 	const path = join(directory, "token.lock");
 	const tryLock = createLock({
 		path,
@@ -42,12 +42,12 @@ function lockIn(directory: string, wishes: Partial<LockOptions> = {}) {
 		self,
 		clock: newClock(),
 		lastIntent: () => undefined,
-		...wishes,
+		...overrides,
 	});
 	return { path, tryLock };
 }
 
-/** A process that has come and gone, or lives until the test ends. */
+/** The name of a process that is gone, or lives until the test ends. */
 async function nameOf(script: string, alive: boolean): Promise<ProcessName> {
 	const child = spawn("sh", ["-c", script], { stdio: "ignore" });
 	onTestFinished(() => {
@@ -60,13 +60,13 @@ async function nameOf(script: string, alive: boolean): Promise<ProcessName> {
 	return { instance: `of ${pid}`, pid, startTicks, realm: self.realm };
 }
 
-function markBy(by: ProcessName, path: string): () => Intent {
+function intentBy(by: ProcessName, path: string): () => Intent {
 	const { ino, birthtimeNs } = fs.lstatSync(path, { bigint: true });
 	const lock = `${ino.toString(36)}-${birthtimeNs.toString(36)}`;
 	return () => ({ replaces: "", at: 0, by, lock });
 }
 
-test("a lock is held by one, and free again after its release", async () => {
+test("a lock is held by one process at a time, and is free after its release", async () => {
 	const directory = newDirectory();
 	const one = lockIn(directory);
 	const other = lockIn(directory);
@@ -80,10 +80,10 @@ test("a lock is held by one, and free again after its release", async () => {
 	expect((await other.tryLock())?.isHeld()).toBe(true);
 });
 
-test("the lock of a process that is gone is broken at once", async () => {
+test("the lock of a dead process is broken at once", async () => {
 	const { path } = lockIn(newDirectory());
 	fs.mkdirSync(path);
-	const lastIntent = markBy(await nameOf("exit", false), path);
+	const lastIntent = intentBy(await nameOf("exit", false), path);
 	const { tryLock } = lockIn(join(path, ".."), { lastIntent });
 
 	const held = await tryLock();
@@ -92,14 +92,14 @@ test("the lock of a process that is gone is broken at once", async () => {
 	expect(fs.readdirSync(join(path, ".."))).toEqual([]);
 });
 
-test("a holder that lives keeps its lock until it was watched for staleMs without a sign of life", async () => {
+test("a living holder keeps its lock until it was watched for staleMs without a heartbeat", async () => {
 	const { path } = lockIn(newDirectory());
 	fs.mkdirSync(path);
 	const clock = newClock();
-	const lastIntent = markBy(await nameOf("sleep 60", true), path);
+	const lastIntent = intentBy(await nameOf("sleep 60", true), path);
 	const { tryLock } = lockIn(join(path, ".."), { lastIntent, clock });
 
-	// A suspend or a step of the clock is no proof of death.
+	// A suspend or a step of the clock does not prove that the holder is dead.
 	clock.step(10 * 365 * 86_400_000);
 	expect(await tryLock()).toBeUndefined();
 	clock.pass(staleMs - 1);
@@ -114,7 +114,7 @@ test("a holder that lives keeps its lock until it was watched for staleMs withou
 	expect((await tryLock())?.isHeld()).toBe(true);
 });
 
-test("a pid that another process has got by now does not keep a dead holder's lock", async () => {
+test("a process that reuses the pid of a dead holder does not keep its lock alive", async () => {
 	const living = await nameOf("sleep 60", true);
 	expect(livenessOf(living, self)).toBe("alive");
 	expect(livenessOf({ ...living, startTicks: "1" }, self)).toBe("dead");
@@ -122,7 +122,7 @@ test("a pid that another process has got by now does not keep a dead holder's lo
 	expect(livenessOf({ ...self, instance: "before us" }, self)).toBe("dead");
 });
 
-test("a lock that nobody knows is kept while it is young, and broken when it is old", async () => {
+test("a lock of an unknown holder is kept while it is young, and broken when it is old", async () => {
 	const directory = newDirectory();
 	const clock = newClock();
 	const { path, tryLock } = lockIn(directory, { clock });
@@ -134,7 +134,7 @@ test("a lock that nobody knows is kept while it is young, and broken when it is 
 	expect((await tryLock())?.isHeld()).toBe(true);
 });
 
-test("a holder that has not said who it is by then has 5 s, and one that cannot be looked at all of staleMs", async () => {
+test("a lock without a named holder is broken after 5 s, and one whose holder cannot be checked after staleMs", async () => {
 	const ages = [4_000, 6_000, 23_000] as const;
 	for (const [isNamed, broken] of [
 		[false, [false, true, true]],
@@ -142,13 +142,13 @@ test("a holder that has not said who it is by then has 5 s, and one that cannot 
 	] as const) {
 		const { path } = lockIn(newDirectory());
 		fs.mkdirSync(path);
-		const stranger = { ...self, instance: "afar", realm: "elsewhere" };
+		const uncheckable = { ...self, instance: "afar", realm: "elsewhere" };
 		for (const [index, ageMs] of ages.entries()) {
 			const at = (Date.now() - ageMs) / 1_000;
 			fs.utimesSync(path, at, at);
 			const { tryLock } = lockIn(join(path, ".."), {
 				staleMs: 22_000,
-				...(isNamed ? { lastIntent: markBy(stranger, path) } : {}),
+				...(isNamed ? { lastIntent: intentBy(uncheckable, path) } : {}),
 			});
 			const held = await tryLock();
 			expect(held !== undefined, `${isNamed} ${ageMs}`).toBe(broken[index]);
@@ -219,7 +219,7 @@ test("a link in the lock's place is moved aside, and what it points to stays", a
 	expect(fs.existsSync(elsewhere)).toBe(true);
 });
 
-test("a holder that was robbed knows it, and takes nothing away from the robber", async () => {
+test("a holder whose lock was taken over learns it, and its release leaves the other lock alone", async () => {
 	const directory = newDirectory();
 	const clock = newClock();
 	const { path, tryLock } = lockIn(directory, { clock });
@@ -242,7 +242,7 @@ test.each([
 	const held = await tryLock();
 	fs.rmdirSync(path);
 	fs.mkdirSync(path);
-	// It counts for some milliseconds, in which a breaker still waits.
+	// The look still counts for some milliseconds, during which a breaker waits.
 	clock.pass(lookCountsMs - 1);
 	expect(held?.isHeld()).toBe(true);
 	clock.pass(ms);
@@ -250,7 +250,7 @@ test.each([
 	expect(held?.isHeld()).toBe(false);
 });
 
-test("a holder is robbed also where an inode has no birth time and its number is used again", async () => {
+test("a takeover is noticed also where an inode has no birth time and its number is used again", async () => {
 	const directory = newDirectory();
 	const clock = newClock();
 	const { path, tryLock } = lockIn(directory, { clock });
@@ -272,14 +272,14 @@ test("a holder is robbed also where an inode has no birth time and its number is
 	expect(held?.isHeld()).toBe(false);
 });
 
-test("who was stopped between making the lock and looking at it does not take another's for its own", async () => {
+test("a process that was stopped between making the lock and looking at it does not take another's lock for its own", async () => {
 	const directory = newDirectory();
 	const clock = newClock();
 	const { path, tryLock } = lockIn(directory, { clock });
 	const mkdir = fs.mkdirSync;
 	vi.spyOn(fs, "mkdirSync").mockImplementationOnce(((made: string) => {
 		mkdir(made);
-		// Meanwhile the others found it stale, broke it, and one of them made its own.
+		// Meanwhile other processes found it stale and broke it, and one made its own.
 		clock.pass(staleMs / 2 + 1);
 		fs.rmdirSync(made);
 		mkdir(made);
@@ -292,7 +292,7 @@ test("who was stopped between making the lock and looking at it does not take an
 	expect(fs.existsSync(path)).toBe(true);
 });
 
-test("a lock that could not be removed does not end the program, and is taken again as soon as it can be", async () => {
+test("a lock that could not be removed throws nothing, and is taken again as soon as possible", async () => {
 	const directory = newDirectory();
 	const { path, tryLock } = lockIn(directory);
 	const held = await tryLock();
@@ -308,16 +308,16 @@ test("a lock that could not be removed does not end the program, and is taken ag
 	expect((await tryLock())?.isHeld()).toBe(true);
 });
 
-test("the right to break a lock, left by a breaker that was killed, does not jam it for ever", async () => {
+test("a break marker that a killed process left does not block the lock for ever", async () => {
 	for (const age of [-3600, 3600]) {
 		const directory = newDirectory();
 		const { path } = lockIn(directory);
 		fs.mkdirSync(path);
-		const lastIntent = markBy(await nameOf("exit", false), path);
-		const right = `${path}.${lastIntent().lock}.break`;
-		fs.mkdirSync(right);
+		const lastIntent = intentBy(await nameOf("exit", false), path);
+		const marker = `${path}.${lastIntent().lock}.break`;
+		fs.mkdirSync(marker);
 		const then = Date.now() / 1000 + age;
-		fs.utimesSync(right, then, then);
+		fs.utimesSync(marker, then, then);
 		const { tryLock } = lockIn(directory, { lastIntent });
 
 		expect(await tryLock()).toBeUndefined();
@@ -325,11 +325,11 @@ test("the right to break a lock, left by a breaker that was killed, does not jam
 	}
 });
 
-test("a fresh right to break is another's: nobody breaks the lock meanwhile", async () => {
+test("a fresh break marker belongs to another process: the lock is not broken meanwhile", async () => {
 	const directory = newDirectory();
 	const { path } = lockIn(directory);
 	fs.mkdirSync(path);
-	const lastIntent = markBy(await nameOf("exit", false), path);
+	const lastIntent = intentBy(await nameOf("exit", false), path);
 	fs.mkdirSync(`${path}.${lastIntent().lock}.break`);
 	const { tryLock } = lockIn(directory, { lastIntent });
 
@@ -338,19 +338,19 @@ test("a fresh right to break is another's: nobody breaks the lock meanwhile", as
 	expect(fs.existsSync(path)).toBe(true);
 });
 
-test("a held lock gives signs of life, so that the watchers of a long request do not break it", async () => {
+test("a held lock gives heartbeats, so that waiting processes do not break it during a long request", async () => {
 	const { path, tryLock } = lockIn(newDirectory(), { staleMs: 2_000 });
 	const held = await tryLock();
 	const first = fs.lstatSync(path).mtimeMs;
 	await eventually(() => fs.lstatSync(path).mtimeMs !== first, {
-		what: "a sign of life",
+		what: "a heartbeat",
 	});
 	expect(held?.isHeld()).toBe(true);
 	await held?.release();
 	expect(fs.existsSync(path)).toBe(false);
 });
 
-test("a sign of life that fails for a moment is tried again: the lock is still ours", async () => {
+test("a heartbeat that fails once is tried again, and the lock is kept", async () => {
 	const { path, tryLock } = lockIn(newDirectory(), { staleMs: 2_000 });
 	const held = await tryLock();
 	const first = fs.lstatSync(path).mtimeMs;
@@ -361,7 +361,7 @@ test("a sign of life that fails for a moment is tried again: the lock is still o
 		vi.restoreAllMocks();
 	});
 	await eventually(() => fs.lstatSync(path).mtimeMs !== first, {
-		what: "a sign of life after the one that failed",
+		what: "a heartbeat after the one that failed",
 	});
 	expect(touch.mock.calls.length).toBeGreaterThan(1);
 	expect(held?.isHeld()).toBe(true);

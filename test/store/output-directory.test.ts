@@ -4,7 +4,7 @@ import { createOutputDirectory } from "../../src/store/output-directory.ts";
 import { systemError } from "../faults/spy.ts";
 import { newDirectory } from "../support/directory.ts";
 
-/** As on a disk, with each fsync ended by hand. */
+/** A disk on which each fsync ends when the test ends it. */
 function onSlowDisk() {
 	const waiting: ((error: unknown) => void)[] = [];
 	vi.spyOn(fs, "statfsSync").mockReturnValue({ type: 0xef53 } as never);
@@ -28,13 +28,13 @@ function onSlowDisk() {
 
 const nextTurn = () => new Promise(setImmediate);
 
-test("those who ask before the directory's sync begins share it; who asks later shares the next one", async () => {
+test("calls before a sync of the directory begins share it, and later calls share the next one", async () => {
 	const disk = onSlowDisk();
 	const directory = createOutputDirectory(newDirectory());
 	const done: string[] = [];
-	const ask = async (who: string) => {
+	const ask = async (name: string) => {
 		await directory.syncNames();
-		done.push(who);
+		done.push(name);
 	};
 	const all = ["first", "second"].map(ask);
 	await nextTurn();
@@ -58,7 +58,7 @@ test("those who ask before the directory's sync begins share it; who asks later 
 	await disk.end();
 });
 
-test("a sync that fails is told to those who shared it, and to nobody after", async () => {
+test("a sync that fails rejects the calls that shared it, and no later call", async () => {
 	const disk = onSlowDisk();
 	const directory = createOutputDirectory(newDirectory());
 	const ask = () =>
@@ -79,7 +79,7 @@ test("a sync that fails is told to those who shared it, and to nobody after", as
 	expect(await again).toBe("synced");
 });
 
-test("another directory in the same place is asked anew whether it lies in memory", async () => {
+test("a directory that was replaced is checked again for whether it lies in memory", async () => {
 	const path = newDirectory();
 	const types = vi.spyOn(fs, "statfsSync");
 	onTestFinished(() => {

@@ -16,19 +16,19 @@ import {
 import { failOnce } from "../faults/spy.ts";
 import { newDirectory } from "../support/directory.ts";
 
-/** As the holder of a lock does who adds nothing else; how the file lies then. */
+/** Adds one record under a lock of its own. Returns the file as it is then; undefined: not added. */
 async function addRecord(
 	path: string,
-	state: SharedRecord,
+	record: SharedRecord,
 	{
 		gid,
-		stillOurs = () => {},
+		mustBeHeld = () => {},
 		...options
 	}: AddOptions & Partial<RecordsOptions> = {},
 ): Promise<fs.Stats | undefined> {
-	const records = openRecords(path, { mode: 0o640, gid, stillOurs });
+	const records = openRecords(path, { mode: 0o640, gid, mustBeHeld });
 	try {
-		const isAdded = await records.add(state, options);
+		const isAdded = await records.add(record, options);
 		const stat = records.look();
 		expect(stat !== undefined).toBe(isAdded);
 		return stat;
@@ -46,8 +46,8 @@ function fenced(fence: number, generation: number): SharedRecord {
 	return { fence, ...numbered(generation) };
 }
 
-function stateFile(text = encodeRecord(numbered(1))): string {
-	const path = join(newDirectory(), "state");
+function recordFile(text = encodeRecord(numbered(1))): string {
+	const path = join(newDirectory(), "records");
 	fs.writeFileSync(path, text);
 	fs.chmodSync(path, 0o640);
 	return path;
@@ -63,7 +63,10 @@ test.each([
 	["before half a record", `${encodeRecord(numbered(7))}\n{"generation":8,"ca`],
 	["between halves", `{"gen\n${encodeRecord(numbered(7))}\n{"generat`],
 	["before zeros of a crash", `${encodeRecord(numbered(7))}\n\0\0\0\0\0`],
-	["before what is no state", `${encodeRecord(numbered(7))}\n{"generation":8}`],
+	[
+		"before another kind of JSON",
+		`${encodeRecord(numbered(7))}\n{"generation":8}`,
+	],
 ])("the last whole record counts: %s", (_, text) => {
 	expect(decodeRecord(text)).toEqual(numbered(7));
 });
@@ -83,14 +86,14 @@ test.each([
 });
 
 test.each(["", "\n", "\n\n\n", "null", "{}", "[]\n{", "not a state\n"])(
-	"without a record it is the empty one: %j",
+	"text without a whole record is read as the empty record: %j",
 	(text) => {
 		expect(decodeRecord(text)).toBe(emptyRecord);
 	},
 );
 
-test("a record is added behind the others, and the file is the same one", async () => {
-	const path = stateFile();
+test("a record is appended, and the file keeps its inode", async () => {
+	const path = recordFile();
 	const { ino } = fs.statSync(path);
 	const stat = await addRecord(path, numbered(2));
 	expect(stat).toEqual(fs.lstatSync(path));
@@ -98,12 +101,12 @@ test("a record is added behind the others, and the file is the same one", async 
 	expect(generationIn(path)).toBe(2);
 });
 
-test("the file stays open between two records of a holder, and what became of it meanwhile is seen", async () => {
-	const path = stateFile();
+test("the file stays open between two records of a holder, and nothing is added once it was replaced", async () => {
+	const path = recordFile();
 	const records = openRecords(path, {
 		mode: 0o640,
 		gid: undefined,
-		stillOurs: () => {},
+		mustBeHeld: () => {},
 	});
 	expect(await records.add(numbered(2))).toBe(true);
 	expect(await records.add(numbered(3))).toBe(true);
@@ -118,24 +121,24 @@ test("the file stays open between two records of a holder, and what became of it
 	records.close();
 });
 
-test("a state that was not there is made as we publish files, in its place", async () => {
-	const path = join(newDirectory(), "state");
+test("a record file that did not exist is made in its place, with the mode of published files", async () => {
+	const path = join(newDirectory(), "records");
 	const stat = await addRecord(path, numbered(2), { isNew: true });
 	expect(generationIn(path)).toBe(2);
 	expect(Number(stat?.mode ?? 0n) & 0o7777).toBe(0o640);
-	// Somebody was faster: nothing is written into what he made.
+	// Another process was faster: nothing is written into its file.
 	expect(await addRecord(path, numbered(3), { isNew: true })).toBeUndefined();
 	expect(generationIn(path)).toBe(2);
 });
 
-test("a record behind a torn one is read all the same", async () => {
-	const path = stateFile(`${encodeRecord(numbered(1))}\n{"generat`);
+test("a record after a torn one can be read", async () => {
+	const path = recordFile(`${encodeRecord(numbered(1))}\n{"generat`);
 	await addRecord(path, numbered(2));
 	expect(generationIn(path)).toBe(2);
 });
 
-test("a file grows to a page, and not beyond", async () => {
-	const path = stateFile();
+test("a record file grows to the size of a page, and not beyond", async () => {
+	const path = recordFile();
 	let generation = 1;
 	while (await addRecord(path, numbered(generation + 1))) generation += 1;
 	expect(generationIn(path)).toBe(generation);
@@ -144,8 +147,8 @@ test("a file grows to a page, and not beyond", async () => {
 	expect(size).toBeGreaterThan(4_000);
 });
 
-test("a record that another one must follow leaves room for that", async () => {
-	const path = stateFile();
+test("a record that another record must follow leaves space for it", async () => {
+	const path = recordFile();
 	const followed = { isFollowed: true };
 	let generation = 1;
 	while (await addRecord(path, numbered(generation + 1), followed))
@@ -155,8 +158,8 @@ test("a record that another one must follow leaves room for that", async () => {
 	expect(generationIn(path)).toBe(99);
 });
 
-test("a record that is to survive the machine is synced behind its write, and one whose sync fails does not count", async () => {
-	const path = stateFile();
+test("a durable record is synced after its write, and is not added if the sync fails", async () => {
+	const path = recordFile();
 	const sizes: number[] = [];
 	const sync = (file: number) => {
 		sizes.push(fs.fstatSync(file).size);
@@ -175,7 +178,7 @@ test("a record that is to survive the machine is synced behind its write, and on
 test.each<readonly [string, (path: string) => void]>([
 	["is gone", (path) => fs.unlinkSync(path)],
 	["is open to all", (path) => fs.chmodSync(path, 0o666)],
-	["has another name, too", (path) => fs.linkSync(path, `${path}.twin`)],
+	["has a second name", (path) => fs.linkSync(path, `${path}.twin`)],
 	[
 		"is a link",
 		(path) => {
@@ -191,7 +194,7 @@ test.each<readonly [string, (path: string) => void]>([
 		},
 	],
 ])("nothing is added to a file that %s", async (_, alter) => {
-	const path = stateFile();
+	const path = recordFile();
 	alter(path);
 	expect(await addRecord(path, numbered(2))).toBeUndefined();
 	const left = fs.readdirSync(join(path, ".."), { withFileTypes: true });
@@ -200,14 +203,14 @@ test.each<readonly [string, (path: string) => void]>([
 });
 
 test("nothing is added to a file of another group", async () => {
-	const path = stateFile();
+	const path = recordFile();
 	const other = { gid: fs.statSync(path).gid + 1 };
 	expect(await addRecord(path, numbered(2), other)).toBeUndefined();
 	expect(generationIn(path)).toBe(1);
 });
 
-test("what goes wrong is no failure yet: the file is to be written anew", async () => {
-	const path = stateFile();
+test("a system call that fails is not thrown: the caller must write the file anew", async () => {
+	const path = recordFile();
 	const open = fs.readdirSync("/proc/self/fd").length;
 	failOnce("writeFileSync", "ENOSPC");
 	expect(await addRecord(path, numbered(2))).toBeUndefined();
@@ -215,8 +218,8 @@ test("what goes wrong is no failure yet: the file is to be written anew", async 
 	expect(fs.readdirSync("/proc/self/fd").length).toBe(open);
 });
 
-test("of a state that could not be made nothing is left", async () => {
-	const path = join(newDirectory(), "state");
+test("a record file that could not be made leaves nothing behind", async () => {
+	const path = join(newDirectory(), "records");
 	failOnce("writeFileSync", "ENOSPC");
 	expect(await addRecord(path, numbered(2), { isNew: true })).toBeUndefined();
 	expect(fs.readdirSync(join(path, ".."))).toEqual([]);
@@ -230,12 +233,12 @@ test("of a state that could not be made nothing is left", async () => {
 	expect(fs.readdirSync(join(path, ".."))).toEqual([]);
 });
 
-test("who has lost the lock adds nothing", async () => {
-	const path = stateFile();
+test("a writer that has lost the lock adds nothing", async () => {
+	const path = recordFile();
 	const lost = new StoreError("lost", "lost", "nothing to do");
-	const stillOurs = () => {
+	const mustBeHeld = () => {
 		throw lost;
 	};
-	await expect(addRecord(path, numbered(2), { stillOurs })).rejects.toBe(lost);
+	await expect(addRecord(path, numbered(2), { mustBeHeld })).rejects.toBe(lost);
 	expect(generationIn(path)).toBe(1);
 });

@@ -10,7 +10,7 @@ import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { systemClock } from "../../src/core/clock.ts";
 import type { Credential } from "../../src/core/credential.ts";
 import { emptyRecord, recordPathOf } from "../../src/core/record.ts";
-import { placeSocket } from "../../src/daemon/control-socket.ts";
+import { openSocket } from "../../src/daemon/control-socket.ts";
 import { createDirectoryStore } from "../../src/store/directory-store.ts";
 import { createOutputDirectory } from "../../src/store/output-directory.ts";
 import { nameThisProcess } from "../../src/store/process-name.ts";
@@ -31,6 +31,7 @@ const credential: Credential = {
 	file: "token",
 	source: "wx1 from WeChat",
 	needs: [],
+	formats: [],
 	limits: {
 		refreshBeforeMs: 2_400_000,
 		cooldownMs: 0,
@@ -178,7 +179,7 @@ describe.skipIf(!isRoot).each([0o1777, 0o1770])(
 			const place = { path, gid: undefined };
 			const parts = { self: nameThisProcess(), clock: systemClock };
 			await expect(
-				placeSocket(createServer(), place, parts),
+				openSocket(createServer(), place, parts),
 			).rejects.toMatchObject({
 				kind: "refused",
 				message: expect.stringContaining("put there by another user"),
@@ -195,7 +196,7 @@ describe.skipIf(!isRoot).each([0o1777, 0o1770])(
 			const server = createServer();
 			onTestFinished(() => void server.close());
 			const place = { path: join(directory, "control.sock"), gid: undefined };
-			await placeSocket(server, place, {
+			await openSocket(server, place, {
 				self: nameThisProcess(),
 				clock: systemClock,
 			});

@@ -17,14 +17,14 @@ export function newAccounts(count = 1): readonly TestAccount[] {
 	}));
 }
 
-/** What is left out has the default of the tests, or of the program. */
-export interface ConfigWishes {
+/** What is left out has the default of the tests, else of the program. */
+export interface ConfigOptions {
 	/** Of the issuer. */
 	readonly url: string;
-	/** Of the token files; default: a new one, beside the configuration. */
+	/** For the token files; default: a new one beside the configuration. */
 	readonly directory?: string;
 	readonly accounts?: readonly TestAccount[];
-	/** Top-level keys. The default ticks each second and logs all there is. */
+	/** Top-level keys. By default it ticks each second and logs at level trace. */
 	readonly top?: Readonly<Record<string, unknown>>;
 	/** Keys of `[wechat]`. */
 	readonly wechat?: Readonly<Record<string, unknown>>;
@@ -46,7 +46,7 @@ export function writeConfig({
 	accounts = newAccounts(),
 	top = {},
 	wechat = {},
-}: ConfigWishes): TestConfig {
+}: ConfigOptions): TestConfig {
 	const place = newDirectory();
 	const directory = given ?? join(place, "tokens");
 	const file = join(place, "config.toml");

@@ -1,22 +1,22 @@
 import { setTimeout as pause } from "node:timers/promises";
 
-export interface Patience {
+export interface WaitOptions {
 	/** What is waited for, in words: it stands in the error. */
 	readonly what: string;
-	/** When to give up; a loaded machine needs patience. */
+	/** When to give up. Long by default, for a busy machine. */
 	readonly withinMs?: number;
 	readonly everyMs?: number;
 }
 
 /**
- * Looks again and again until `look` finds something: anything but undefined,
- * null or false. What it throws ends the wait.
+ * Calls `look` again and again until it returns something else than undefined, null
+ * or false. An error that it throws ends the wait.
  *
  * @throws an error that names `what` when the bound is reached
  */
 export async function eventually<T>(
 	look: () => T | Promise<T>,
-	{ what, withinMs = 120_000, everyMs = 20 }: Patience,
+	{ what, withinMs = 120_000, everyMs = 20 }: WaitOptions,
 ): Promise<Exclude<T, undefined | null | false>> {
 	const giveUpAt = performance.now() + withinMs;
 	for (;;) {
@@ -24,7 +24,7 @@ export async function eventually<T>(
 		if (found !== undefined && found !== null && found !== false)
 			return found as Exclude<T, undefined | null | false>;
 		if (performance.now() > giveUpAt)
-			throw new Error(`waited ${withinMs} ms in vain for ${what}`);
+			throw new Error(`waited ${withinMs} ms for ${what}, which did not come`);
 		await pause(everyMs);
 	}
 }

@@ -1,6 +1,6 @@
 /**
- * An issuer that has nothing to do with the simulator: twenty lines that speak
- * `GET /cgi-bin/token`, count, and can be told to answer anything else.
+ * An issuer that shares no code with the simulator: it answers `GET /cgi-bin/token`,
+ * counts the requests, and a test can make it give any other answer.
  */
 import { randomBytes } from "node:crypto";
 import {
@@ -25,7 +25,7 @@ export interface IssuedHere {
 	readonly issuedAt: number;
 }
 
-/** Takes the answer into its own hands; `give` answers as usual. */
+/** Answers in place of the issuer; `give` gives the usual answer. */
 export type Twist = (
 	request: IssuerRequest,
 	response: ServerResponse,
@@ -38,13 +38,13 @@ export interface FakeIssuer {
 	readonly requests: readonly IssuerRequest[];
 	/** Every token that was given away, oldest first. */
 	readonly issued: readonly IssuedHere[];
-	/** From now on; undefined: as usual. */
+	/** Answers by `twist` from now on; undefined: as usual. */
 	twist(twist: Twist | undefined): void;
 	/** Requests for that account. */
 	countOf(appid: string): number;
 }
 
-export interface IssuerWishes {
+export interface IssuerOptions {
 	/** `expires_in` of what it issues. */
 	readonly lifetimeSeconds?: number;
 	readonly twist?: Twist;
@@ -54,7 +54,7 @@ export interface IssuerWishes {
 export async function startIssuer({
 	lifetimeSeconds = 7200,
 	twist: firstTwist,
-}: IssuerWishes = {}): Promise<FakeIssuer> {
+}: IssuerOptions = {}): Promise<FakeIssuer> {
 	const requests: IssuerRequest[] = [];
 	const issued: IssuedHere[] = [];
 	let twist = firstTwist;
@@ -95,7 +95,7 @@ export async function startIssuer({
 	};
 }
 
-/** As WeChat's look: 136 characters, new each time. */
+/** In the form of WeChat's: 136 characters, new at each call. */
 export function newToken(): string {
 	return `${randomBytes(68).toString("hex")}`;
 }

@@ -1,7 +1,7 @@
 /**
- * One account as the daemon keeps it, in virtual time: the real keeper, issuer,
- * HTTP client and token file. Only the clock and the schedule's ticks are the
- * test's, so that a wait of a day takes no time.
+ * One account as the daemon keeps it, in virtual time: the real keeper, issuer, HTTP
+ * client and token file. The test replaces only the clock and the ticks of the
+ * schedule, so that a wait of a day takes no time.
  */
 import { readFileSync, statSync } from "node:fs";
 import { setImmediate as turnOfTheLoop } from "node:timers/promises";
@@ -19,13 +19,13 @@ import { leaksIn, newSecret } from "./leaks.ts";
 import { type LogLine, logTo } from "./log-to.ts";
 import { keepAsOneProcess } from "./managed.ts";
 
-export interface KeepingWishes extends Partial<Account> {
+export interface KeepingOptions extends Partial<Account> {
 	readonly baseUrls: readonly string[];
 	/** Epoch ms; default 10:00 on a Monday in Beijing. */
 	readonly startAt?: number;
-	/** Told of each step, so that a simulator's clock goes along. */
+	/** Called at each step of the clock, to advance that of a simulator. */
 	readonly onAdvance?: (seconds: number) => Promise<void>;
-	/** For backoffs and jitter; default: the most there is. */
+	/** For backoffs and jitter; by default the longest there are. */
 	readonly random?: () => number;
 	readonly env?: Readonly<Record<string, string>>;
 	readonly connectTimeoutMs?: number;
@@ -48,7 +48,7 @@ export interface Keeping {
 	/** The keeper of the present configuration. */
 	readonly keeper: () => Keeper;
 	readonly path: string;
-	/** All there is, oldest first, of every level. */
+	/** All lines, oldest first, of every level. */
 	readonly log: readonly LogLine[];
 	now(): number;
 	advance(seconds: number): Promise<void>;
@@ -62,7 +62,7 @@ export interface Keeping {
 	file(): string;
 	/** The token in the file. */
 	value(): string;
-	/** What the keepers remember, as it lies on disk. */
+	/** The shared record, as it is on disk. */
 	state(): string;
 	/** Another keeper takes over, as after a reload or a restart. */
 	restart(changes?: Partial<Account>): void;
@@ -71,8 +71,8 @@ export interface Keeping {
 }
 
 /** Closed after the test, which fails if the keeper had a bug. */
-export function keepInVirtualTime(wishes: KeepingWishes): Keeping {
-	const { startAt = Date.UTC(2026, 0, 5, 2), env = {}, ...given } = wishes;
+export function keepInVirtualTime(options: KeepingOptions): Keeping {
+	const { startAt = Date.UTC(2026, 0, 5, 2), env = {}, ...given } = options;
 	const { onAdvance, random = () => 0.999, connectTimeoutMs, ...rest } = given;
 	const http = createHttp({
 		connectTimeoutMs: connectTimeoutMs ?? 5_000,
@@ -107,21 +107,23 @@ export function keepInVirtualTime(wishes: KeepingWishes): Keeping {
 		secret: newSecret(),
 		file: "wx_access_token_wx1",
 		interface: "classic",
+		tickets: [],
+		formats: [],
 		timeoutMs: 10_000,
 		refreshBeforeMs: 2_400_000,
 		cooldownMs: 10_000,
 		budget: 60,
 		...rest,
 	};
-	let kept = keep(account);
-	const { path } = kept;
+	let managed = keep(account);
+	const { path } = managed;
 	const read = () => readFileSync(path, "utf8");
 
 	const keeping: Keeping = {
 		get account() {
 			return account;
 		},
-		keeper: () => kept.keeper,
+		keeper: () => managed.keeper,
 		path,
 		log: lines,
 		now: () => now,
@@ -130,9 +132,11 @@ export function keepInVirtualTime(wishes: KeepingWishes): Keeping {
 			await onAdvance?.(seconds);
 		},
 		tick: async () => {
-			const need = kept.keeper.needs();
-			if (need?.adopt) kept.keeper.adopt();
-			return need?.publish || need?.more ? kept.keeper.reconcile() : undefined;
+			const need = managed.keeper.needs();
+			if (need?.adopt) managed.keeper.adopt();
+			return need?.publish || need?.more
+				? managed.keeper.reconcile()
+				: undefined;
 		},
 		answer: async (request) => {
 			let answered: RefreshAnswer | undefined;
@@ -140,10 +144,10 @@ export function keepInVirtualTime(wishes: KeepingWishes): Keeping {
 				answered = answer;
 			});
 			for (;;) {
-				await kept.keeper.whenIdle();
+				await managed.keeper.whenIdle();
 				await turnOfTheLoop();
 				if (answered !== undefined) return answered;
-				if (kept.keeper.isBusy()) continue;
+				if (managed.keeper.isBusy()) continue;
 				const at = wakes.filter((wake) => wake > now).sort()[0];
 				if (at === undefined)
 					throw new Error("it was not answered, and asked for no wake-up");
@@ -172,7 +176,7 @@ export function keepInVirtualTime(wishes: KeepingWishes): Keeping {
 		state: () => readFileSync(recordPathOf(path), "utf8"),
 		restart: (changes = {}) => {
 			account = { ...account, ...changes };
-			kept = keep(account);
+			managed = keep(account);
 		},
 		leaks: () => leaksIn(JSON.stringify(lines) + keeping.state(), false),
 	};

@@ -1,7 +1,7 @@
 /**
- * Secrets and tokens that must never be seen. Whatever a test makes up as a
- * secret, and whatever token an issuer gives, is told here; the output of every
- * program that a test starts is searched for all of them.
+ * Secrets and tokens that must never be seen. Every secret that a test makes, and every
+ * token that an issuer gives, is noted here. The output of every program that a test
+ * starts is searched for all of them.
  */
 import { randomBytes } from "node:crypto";
 
@@ -16,13 +16,13 @@ export function newSecret(): string {
 	return noteSecret(`s3/+&=%${randomBytes(13).toString("hex").slice(0, 25)}`);
 }
 
-/** From now on no output may show it. */
+/** No output may show it from now on. */
 export function noteSecret(secret: string): string {
 	secrets.add(secret);
 	return secret;
 }
 
-/** From now on only `get` may print it. */
+/** Only `get` may print it from now on. */
 export function noteToken(token: string): string {
 	tokens.add(token);
 	return token;
@@ -76,7 +76,7 @@ function spellingsOf(value: string): readonly string[] {
 		JSON.stringify(value).slice(1, -1),
 		Buffer.from(value).toString("base64"),
 		Buffer.from(value).toString("hex"),
-		// Whatever became of the rest: so much of it is too much.
+		// A long part of it would be a leak, too.
 		...longWordsIn(value),
 	];
 }

@@ -8,6 +8,7 @@ import { createEventLog } from "../../src/daemon/event-log.ts";
 import { createAccessTokenIssuer } from "../../src/issuer/access-token.ts";
 import type { Http } from "../../src/issuer/http.ts";
 import type { LinkMonitor } from "../../src/issuer/link-monitor.ts";
+import type { Parents } from "../../src/keeper/keeper-parts.ts";
 import { createLimiter, type Limiter } from "../../src/keeper/limiter.ts";
 import {
 	ManagedCredential,
@@ -17,6 +18,7 @@ import { createDirectoryStore } from "../../src/store/directory-store.ts";
 import { createOutputDirectory } from "../../src/store/output-directory.ts";
 import { livenessOf, nameThisProcess } from "../../src/store/process-name.ts";
 
+/** What the test decides; the rest is as in the daemon. */
 export interface ManagedParts {
 	readonly directory: string;
 	readonly http: Pick<Http, "send">;
@@ -29,9 +31,15 @@ export interface ManagedParts {
 	readonly wakeAt?: (at: number) => void;
 	readonly emit?: (credential: Credential, event: KeeperEvent) => void;
 	readonly onBug: (error: unknown) => void;
+	/** In place of the access token that `daemon/credential-of.ts` makes of an account. */
+	readonly credentialOf?: (account: Account) => Credential;
+	/** As in `SharedParts`. */
+	readonly parentsOf?: (credential: Credential) => Parents;
+	/** In place of the directory store, or around it. */
+	readonly storeOf?: (store: Store) => Store;
 }
 
-/** As one process: a store, a name and a log for all accounts that it keeps. */
+/** Keeps accounts as one process does: with one store, one name and one log for all of them. */
 export function keepAsOneProcess(parts: ManagedParts): {
 	readonly store: Store;
 	readonly manage: (account: Account) => ManagedCredential;
@@ -54,8 +62,11 @@ export function keepAsOneProcess(parts: ManagedParts): {
 			parts.emit?.(credential, event);
 		},
 		onBug: parts.onBug,
+		...(parts.parentsOf && { parentsOf: parts.parentsOf }),
 	};
-	const store = createDirectoryStore({
+	const credentialFor = parts.credentialOf ?? credentialOf;
+	const { storeOf = (store: Store) => store } = parts;
+	const directoryStore = createDirectoryStore({
 		directory: createOutputDirectory(directory),
 		mode: 0o640,
 		gid: undefined,
@@ -64,11 +75,12 @@ export function keepAsOneProcess(parts: ManagedParts): {
 		random,
 		stopping,
 	});
+	const store = storeOf(directoryStore);
 	return {
 		store,
 		manage: (account) =>
 			new ManagedCredential(
-				credentialOf(account),
+				credentialFor(account),
 				() =>
 					createAccessTokenIssuer({
 						...account,

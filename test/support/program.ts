@@ -1,5 +1,5 @@
 /**
- * The built program as its users start it. Whatever a test starts here is
+ * The built program as its users start it. Every process that a test starts here is
  * killed when the test ends, and its output is searched for secrets and tokens.
  */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
@@ -11,7 +11,7 @@ import { leaksIn } from "./leaks.ts";
 
 export const projectRoot = fileURLToPath(new URL("../..", import.meta.url));
 
-/** `dist/wxtokend.cjs`; built first, if a source is younger. */
+/** `dist/wxtokend.cjs`; it is built first if a source is newer. */
 export const programPath = join(projectRoot, "dist/wxtokend.cjs");
 
 buildIfStale();
@@ -48,7 +48,7 @@ export interface Finished extends Exit {
 export interface Running {
 	readonly pid: number;
 	readonly child: ChildProcess;
-	/** What it wrote so far. */
+	/** Its output so far. */
 	stdout(): string;
 	stderr(): string;
 	/** The log so far; lines that are no JSON are left out. */
@@ -176,7 +176,7 @@ function watch(child: ChildProcess, what: string): Running {
 				}
 			};
 			const timer = setTimeout(
-				() => fail(`waited ${withinMs} ms in vain for ${sought}`),
+				() => fail(`waited ${withinMs} ms for ${sought}, which did not come`),
 				withinMs,
 			);
 			waiting.add(wake);
@@ -238,7 +238,7 @@ function eventsIn(log: () => string): () => readonly LogEvent[] {
 	};
 }
 
-/** Whatever else a test checks: nothing that it started gave a secret away. */
+/** Fails the test if the output of a process holds a secret or a token. */
 function refuseLeaks([command]: readonly string[], running: Running): void {
 	// `get` prints the token, and `simulate` the account that it made up.
 	const printsTokens = command === "get";
@@ -250,7 +250,7 @@ function refuseLeaks([command]: readonly string[], running: Running): void {
 		);
 }
 
-/** Nothing of the tester's own environment may decide a test. */
+/** Without the rest of the tester's environment, which must not change the result of a test. */
 function environment(
 	given: Readonly<Record<string, string>> | undefined,
 ): NodeJS.ProcessEnv {

@@ -25,7 +25,7 @@ export interface RawServer {
 	connections(): number;
 }
 
-export interface RawWishes {
+export interface RawOptions {
 	readonly address?: string;
 	readonly tls?: { readonly key: string; readonly cert: string };
 	/** Instead of waiting for requests. */
@@ -35,7 +35,7 @@ export interface RawWishes {
 /** Closed after the test, with all its connections. */
 export async function startRaw(
 	onRequest: (request: RawRequest) => void,
-	{ address = "127.0.0.1", tls, onConnection }: RawWishes = {},
+	{ address = "127.0.0.1", tls, onConnection }: RawOptions = {},
 ): Promise<RawServer> {
 	const requests: RawRequest[] = [];
 	const sockets = new Set<Socket>();

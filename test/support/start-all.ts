@@ -1,6 +1,6 @@
 import type { Simulator } from "../../src/simulator/server.ts";
 import {
-	type ConfigWishes,
+	type ConfigOptions,
 	newAccounts,
 	type TestConfig,
 	writeConfig,
@@ -9,7 +9,7 @@ import { type Running, startDaemon } from "./program.ts";
 import { socketIn } from "./socket.ts";
 import { startWeChat } from "./wechat.ts";
 
-export interface AllWishes extends Pick<ConfigWishes, "top" | "wechat"> {
+export interface AllOptions extends Pick<ConfigOptions, "top" | "wechat"> {
 	/** Of accounts; default 1. */
 	readonly count?: number;
 }
@@ -25,11 +25,11 @@ export interface All {
 /** The simulator, a configuration of accounts that it knows, and a daemon that keeps them. */
 export async function startAll({
 	count,
-	...wishes
-}: AllWishes = {}): Promise<All> {
+	...options
+}: AllOptions = {}): Promise<All> {
 	const accounts = newAccounts(count);
 	const wechat = await startWeChat({ accounts });
-	const config = writeConfig({ ...wishes, accounts, url: wechat.url });
+	const config = writeConfig({ ...options, accounts, url: wechat.url });
 	const daemon = await startDaemon(config.file);
 	return { wechat, config, daemon, socket: socketIn(config.directory) };
 }

@@ -24,7 +24,7 @@ export function readTokenFile(path: string): SeenToken {
 export function writeTokenFile(path: string, token: SeenToken): void {
 	mkdirSync(dirname(path), { recursive: true, mode: 0o750 });
 	writeFileSync(path, `${JSON.stringify(token)}\n`, { mode: 0o640 });
-	// Whatever the umask of the test.
+	// The umask of the test may have removed bits.
 	chmodSync(path, 0o640);
 }
 
@@ -32,7 +32,7 @@ export function hasFile(path: string): boolean {
 	return statSync(path, { throwIfNoEntry: false }) !== undefined;
 }
 
-/** The first token that is there, and another one than `than` (a value). */
+/** Waits until the file holds a token with another value than `than`. */
 export function tokenOtherThan(
 	than: string,
 	path: string,

@@ -1,3 +1,4 @@
+/** `wxtokend check`: is the configuration right, and can its directory be written? */
 import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { unlink } from "node:fs/promises";
@@ -5,62 +6,76 @@ import { dirname, join } from "node:path";
 import { loadConfig } from "../../config/config.ts";
 import { exitCode, inWords, StoreError } from "../../core/errors.ts";
 import { recordNameOf } from "../../core/record.ts";
-import { probePlace } from "../../daemon/control-socket.ts";
+import { probeSocketPath } from "../../daemon/control-socket.ts";
+import { credentialsOf } from "../../daemon/credential-of.ts";
+import type { ManagedCredential } from "../../keeper/managed-credential.ts";
 import { type FileAttributes, publishFile } from "../../store/atomic-write.ts";
+import { phpCopyOf } from "../../store/copies.ts";
+import { lockPathOf } from "../../store/lock.ts";
 import { refuseMountedFiles } from "../../store/mounted-file.ts";
 import { prepareDirectory } from "../../store/prepare-directory.ts";
 import type { CommandLine } from "../command-line.ts";
 import { tellPerson } from "../explain.ts";
 import { codeWithoutRefresh, withKeepers } from "./once.ts";
 
+/**
+ * Reports on stdout; returns the exit code. Throws `ConfigError` and `StoreError`. Its
+ * writes leave nothing behind but a new directory, so it can run beside a daemon.
+ */
 export async function check(line: CommandLine): Promise<number> {
 	const { env } = process;
 	const config = loadConfig({ file: line.value("config"), env, secrets: true });
-	for (const warning of config.warnings)
-		process.stderr.write(`wxtokend: warning: ${warning}\n`);
+	for (const warning of config.warnings) tellPerson(`warning: ${warning}`);
 	const { source, accounts, directory, socket, metricsFile } = config;
 	const isNew = !existsSync(directory);
+	// From here on nothing but the disk is tried, in the same way as the daemon does.
 	const location = prepareDirectory(config, tellPerson);
-	// Perhaps it is misspelt, and nobody wanted one there.
+	// The name may be misspelt, so a directory that is made must be reported.
 	if (isNew) process.stdout.write(`created ${directory}\n`);
 	refuseMountedFiles(
 		directory,
-		accounts.flatMap(({ file }) => [file, recordNameOf(file), `${file}.lock`]),
+		accounts
+			.flatMap(credentialsOf)
+			.flatMap(({ file, formats }) => [
+				...[file, recordNameOf(file), lockPathOf(file)],
+				...formats.map(() => phpCopyOf(file)),
+			]),
 	);
 	await probe(directory, location);
-	if (socket !== undefined) probePlace(socket);
+	if (socket !== undefined) probeSocketPath(socket);
 	if (metricsFile !== undefined) await probeMetrics(metricsFile);
 	const count =
 		accounts.length === 1 ? "1 account" : `${accounts.length} accounts`;
 	process.stdout.write(`${source}: ${count}; ${directory} can be written\n`);
 	if (!line.has("online")) return exitCode.done;
-	return withKeepers(
-		config,
-		env,
-		{ isTold: true },
-		async ({ credential, keeper }) => {
-			const answer = await keeper.verify();
-			if (answer.outcome === "failed") {
-				const { message, hint } = answer.error;
-				const code = codeWithoutRefresh(keeper);
-				const left =
-					code === exitCode.temporary
-						? " (the token on disk is still valid)"
-						: "";
-				process.stdout.write(
-					`${credential.appid}: ${message}; ${hint}${left}\n`,
-				);
-				return code;
-			}
-			process.stdout.write(
-				`${credential.appid}: WeChat gave a token, and it is published\n`,
-			);
-			return exitCode.done;
-		},
-	);
+	return withKeepers(config, env, { isTold: true }, checkOnline);
 }
 
-/** Not only permissions: a full disk or a wrong group shows at a real write. */
+/** Fetches a token of the account, and says how that went. */
+async function checkOnline({
+	credential,
+	keeper,
+}: ManagedCredential): Promise<number> {
+	const { appid } = credential;
+	const answer = await keeper.verify();
+	if (answer.outcome !== "failed") {
+		process.stdout.write(
+			`${appid}: WeChat gave a token, and it is published\n`,
+		);
+		return exitCode.done;
+	}
+	const { message, hint } = answer.error;
+	const code = codeWithoutRefresh(keeper);
+	const left =
+		code === exitCode.temporary ? " (the token on disk is still valid)" : "";
+	process.stdout.write(`${appid}: ${message}; ${hint}${left}\n`);
+	return code;
+}
+
+/**
+ * Writes and removes a file. Permissions alone do not tell: a full disk or a wrong
+ * group shows only at a real write.
+ */
 async function probe(
 	directory: string,
 	attributes: FileAttributes,
@@ -71,6 +86,7 @@ async function probe(
 	await unlink(path);
 }
 
+/** Beside the metrics file, which is left as it is. */
 async function probeMetrics(path: string): Promise<void> {
 	try {
 		await probe(dirname(path), { mode: 0o644, gid: undefined });

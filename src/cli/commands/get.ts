@@ -1,3 +1,4 @@
+/** `wxtokend get`: prints a token from its file. It loads little, because scripts call it in loops. */
 import { existsSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -5,66 +6,66 @@ import {
 	findToken,
 	guessedToken,
 	readersHint,
-	type TokenPlace,
+	type TokenLocation,
+	ticketFile,
 } from "../../config/lookup.ts";
-import {
-	ConfigError,
-	errnoOf,
-	exitCode,
-	inWords,
-	UsageError,
-} from "../../core/errors.ts";
+import { ConfigError, errnoOf, exitCode, inWords } from "../../core/errors.ts";
 import { recordPathOf } from "../../core/record.ts";
 import { decodeToken } from "../../core/token.ts";
 import { maxTokenBytes, readSmallFile } from "../../store/cached-read.ts";
 import type { CommandLine } from "../command-line.ts";
-import { tell } from "../explain.ts";
+import { tellPerson, unknownAccount } from "../explain.ts";
 
+/** How often the file is read while `--wait` waits. */
 const pollMs = 100;
 
-/** Loads next to nothing: it stands in shell scripts, perhaps in loops. */
+/** Prints the token on stdout; returns the exit code. Throws `ConfigError` and `UsageError`. */
 export async function get(line: CommandLine): Promise<number> {
 	const [appid = ""] = line.operands;
 	const file = line.value("config");
 	const { env } = process;
-	const place: FoundPlace =
+	const location: FoundLocation =
 		findToken(appid, file, env) ?? (await configuredOrGuessed(appid, file));
 	const waitMs = (line.number("wait") ?? 0) * 1000;
-	const leastMs = (line.number("min-valid") ?? 0) * 1000;
+	const minValidMs = (line.number("min-valid") ?? 0) * 1000;
 	const giveUpAt = nowMs() + waitMs;
+	// Polling a small file costs little. A watch could miss the rename on some file
+	// systems, and would have to be loaded.
 	for (;;) {
-		const found = await readToken(appid, file, place.path, leastMs);
+		const found = await readToken(location.path, file, minValidMs);
 		if (found.value !== undefined) {
-			if (place.wrong !== undefined)
-				tell(`wxtokend: warning: ${place.wrong.message}\n`);
+			if (location.wrong !== undefined)
+				tellPerson(`warning: ${location.wrong.message}`);
 			print(`${found.value}\n`);
 			return exitCode.done;
 		}
-		if (place.wrong !== undefined) throw place.wrong;
+		// Without a token, what is wrong with the configuration is the better answer.
+		if (location.wrong !== undefined) throw location.wrong;
 		if (nowMs() >= giveUpAt) {
-			await complain(appid, place, found.problem);
+			await complain(appid, location, found.problem);
 			return waitMs > 0 ? exitCode.temporary : exitCode.noToken;
 		}
 		await sleep(Math.min(pollMs, giveUpAt - nowMs()));
 	}
 }
 
-/** Of the monotonic clock. `performance` would be loaded first, which takes longer than all of this. */
+/** The monotonic clock, ms. `performance` would have to be loaded, which takes longer than all of this. */
 function nowMs(): number {
 	const [seconds, nanoseconds] = process.hrtime();
 	return seconds * 1_000 + nanoseconds / 1e6;
 }
 
-interface FoundPlace extends TokenPlace {
-	/** The configuration does not tell the place, because this is wrong with it. */
+/** Where the file is, and what is wrong with the configuration. */
+interface FoundLocation extends TokenLocation {
+	/** What is wrong with the configuration; then the path is the default one. */
 	readonly wrong?: ConfigError;
 }
 
-/** The daemon may run by a configuration from before somebody broke it. */
+/** With a wrong configuration the default path is tried: the daemon may still use the one from before. */
 async function configuredOrGuessed(
 	appid: string,
 	file: string | undefined,
-): Promise<FoundPlace> {
+): Promise<FoundLocation> {
 	try {
 		return await configured(appid, file);
 	} catch (error) {
@@ -77,7 +78,7 @@ async function configuredOrGuessed(
 async function configured(
 	appid: string,
 	file: string | undefined,
-): Promise<TokenPlace> {
+): Promise<TokenLocation> {
 	const { loadConfig } = await import("../../config/config.ts");
 	const { env } = process;
 	const { directory, accounts, source } = loadConfig({
@@ -87,19 +88,24 @@ async function configured(
 	});
 	const account = accounts.find((known) => known.appid === appid);
 	if (account !== undefined) return { path: join(directory, account.file) };
-	throw new UsageError(
-		`there is no account ${JSON.stringify(appid)} in ${source}`,
-		`accounts: ${accounts.map((known) => known.appid).join(", ")}`,
+	const isFile = accounts.some(
+		({ file, tickets, appid: owner }) =>
+			file === appid ||
+			tickets.some((ticket) => ticketFile(ticket, owner) === appid),
 	);
+	if (isFile) return { path: join(directory, appid) };
+	throw unknownAccount(appid, { accounts, source });
 }
 
+/** Says why there is no token. Throws `ConfigError` if there is no configuration at all. */
 async function complain(
 	appid: string,
-	{ path, guessed }: TokenPlace,
+	{ path, guessed }: TokenLocation,
 	problem: string,
 ): Promise<void> {
 	const { WXTOKEND_DIRECTORY } = process.env;
-	// With nothing to go by at all, what is missing is a configuration.
+	// Without a file and without variables the path says nothing: a configuration is
+	// missing, and loading it throws an error that says so.
 	if (guessed?.message.includes("ENOENT") && !WXTOKEND_DIRECTORY)
 		await configured(appid, undefined);
 	const why =
@@ -109,16 +115,14 @@ async function complain(
 	const hint = problem.includes("EACCES")
 		? readersHint(path)
 		: "is the daemon running? see wxtokend status";
-	tell(
-		`wxtokend: could not get a token for ${appid}: ${problem}${why}; ${hint}\n`,
-	);
+	tellPerson(`could not get a token for ${appid}: ${problem}${why}; ${hint}`);
 }
 
+/** A token that lives for more than `minValidMs`, or why there is none. */
 async function readToken(
-	appid: string,
-	config: string | undefined,
 	path: string,
-	leastMs: number,
+	config: string | undefined,
+	minValidMs: number,
 ): Promise<{ readonly value?: string; readonly problem: string }> {
 	const { text, problem } = readSmallFile(path, maxTokenBytes);
 	if (text === undefined) {
@@ -134,26 +138,27 @@ async function readToken(
 	// To compare it loads more; without a record there is nothing to compare.
 	if (existsSync(recordPathOf(path))) {
 		const { trusted } = await import("../distrust.ts");
-		const judged = await trusted({ appid, path, config, token });
+		const judged = await trusted({ path, config, token });
 		if ("why" in judged)
 			return { problem: `${path} is not to be trusted: it is ${judged.why}` };
 		token = judged.token;
 	}
 	const leftMs = token.expiresAt - Date.now();
-	if (leftMs > leastMs) return { value: token.value, problem: "" };
+	if (leftMs > minValidMs) return { value: token.value, problem: "" };
 	return {
 		problem: `the token in ${path} ${leftMs <= 0 ? "has ended" : `lives for another ${Math.floor(leftMs / 1000)} s only`}`,
 	};
 }
 
-/** Past `process.stdout`, whose making takes as long as all the rest. */
+/** Writes without `process.stdout`, whose first use takes as long as all the rest. */
 function print(text: string): void {
 	try {
 		writeSync(1, text);
 	} catch (error) {
-		if (errnoOf(error) === "EPIPE") return; // Nobody wants it any more.
+		if (errnoOf(error) === "EPIPE") return; // The reader has closed the pipe.
 		if (errnoOf(error) !== "EAGAIN") throw error;
-		process.stdout.on("error", () => {}); // It may be closed meanwhile.
+		// The pipe is full. The stream waits for its reader, which may close it.
+		process.stdout.on("error", () => {});
 		process.stdout.write(text);
 	}
 }

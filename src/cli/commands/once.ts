@@ -1,6 +1,7 @@
+/** `wxtokend once`: one pass over the accounts without a daemon. */
 import { type Config, loadConfig } from "../../config/config.ts";
 import { systemClock } from "../../core/clock.ts";
-import { exitCode, StoreError, UsageError } from "../../core/errors.ts";
+import { exitCode, StoreError } from "../../core/errors.ts";
 import { createEventLog } from "../../daemon/event-log.ts";
 import { openLog } from "../../daemon/log.ts";
 import { createWiring } from "../../daemon/wiring.ts";
@@ -11,17 +12,21 @@ import {
 	sweepLeftovers,
 } from "../../store/prepare-directory.ts";
 import type { CommandLine } from "../command-line.ts";
-import { explain, tellPerson } from "../explain.ts";
+import { explain, tellPerson, unknownAccount, worstCode } from "../explain.ts";
 
+/**
+ * Refreshes what is due, prints a line for each new token, and returns the exit code.
+ * Throws `ConfigError`, `StoreError` and `UsageError`.
+ */
 export async function once(line: CommandLine): Promise<number> {
 	const { env } = process;
 	const all = loadConfig({ file: line.value("config"), env, secrets: true });
-	// A timer shall not knock each minute where WeChat asked for rest, or where a
-	// person has yet to act; who names the account may have done so.
+	// A cron job shall not call WeChat each minute while WeChat demands a pause, or until
+	// a person has acted. A person who names the account may have acted.
 	const keepPausesFor = line.operands.length === 0 ? ["limited", "admin"] : [];
 	const config = chosen(all, line.operands);
 	return withKeepers(config, env, { keepPausesFor }, async (one) => {
-		// A living process at work may take as long as its request does.
+		// A process that holds the lock may be in the middle of its request.
 		const { timeoutMs } = one.credential.limits;
 		const lockTimeoutMs = 2 * timeoutMs + 5_000;
 		let outcome = await one.keeper.reconcile(lockTimeoutMs);
@@ -30,24 +35,26 @@ export async function once(line: CommandLine): Promise<number> {
 		if (outcome.kind === "refreshed") {
 			const until = new Date(outcome.token.expiresAt).toISOString();
 			process.stdout.write(
-				`${one.credential.appid}: a new token, valid until ${until}\n`,
+				`${nameOf(one)}: a new ${isToken(one) ? "token" : "ticket"}, valid until ${until}\n`,
 			);
 		}
-		if (outcome.kind === "deferred") tellWhy(one, outcome.until);
+		if (outcome.kind === "deferred") tellDeferred(one, outcome.until);
 		return codeFor(outcome, one);
 	});
 }
 
+/** How the keepers of a command differ from those of the daemon. */
 export interface KeepersOptions {
 	/** As in `KeeperParts`. */
 	readonly keepPausesFor?: readonly string[];
-	/** Whatever the log would say is said already, or by `act`. */
+	/** The command itself tells all that the log would: nothing is logged. */
 	readonly isTold?: boolean;
 }
 
 /**
- * Does something with the keeper of each account, without a daemon; returns the
- * worst of the exit codes.
+ * Calls `act` with each account, without a daemon, for as many at a time as a daemon
+ * refreshes; returns the worst of the exit codes. Throws `ConfigError` and `StoreError`
+ * if the directory cannot be used.
  */
 export async function withKeepers(
 	config: Config,
@@ -55,7 +62,7 @@ export async function withKeepers(
 	{ keepPausesFor = [], isTold = false }: KeepersOptions,
 	act: (one: ManagedCredential) => Promise<number>,
 ): Promise<number> {
-	// Where nothing went wrong and nothing was due, cron shall have nothing to mail.
+	// cron mails what a job writes, so a job without failures shall write nothing.
 	const level = config.logLevel === "info" ? "warn" : config.logLevel;
 	const log = openLog(isTold ? "silent" : level, env);
 	// Cron would mail the same ones at each run: they are for a person, and for check.
@@ -73,25 +80,41 @@ export async function withKeepers(
 		wakeAt: () => {},
 		emit: logEvent,
 		keepPausesFor,
+		find: (id) => byFile.get(id),
 		onBug: (error: unknown) => process.exit(explain(error)),
 	});
 	const store = wiring.storeAt(location);
-	const managed = config.accounts.map((account) =>
+	const managed = config.accounts.flatMap((account) =>
 		wiring.manage(account, store),
 	);
+	const byFile = new Map(managed.map((one) => [one.credential.file, one]));
 	await sweepLeftovers(config.directory, managed, log);
 	try {
-		return worst(
-			await Promise.all(
-				managed.map((one) => wiring.limiter.pass(() => act(one))),
-			),
-		);
+		const inTurns = (some: readonly ManagedCredential[]) =>
+			Promise.all(some.map((one) => wiring.limiter.pass(() => act(one))));
+		// A ticket hangs on its token, so the tokens come first.
+		const codes = await inTurns(managed.filter(isToken));
+		return worstCode([
+			...codes,
+			...(await inTurns(managed.filter((one) => !isToken(one)))),
+		]);
 	} finally {
 		await wiring.close();
 	}
 }
 
-function tellWhy(
+function isToken({ credential }: ManagedCredential): boolean {
+	return credential.needs.length === 0;
+}
+
+/** The appid of an access token, and the file of any other credential. */
+export function nameOf(one: ManagedCredential): string {
+	const { appid, file } = one.credential;
+	return isToken(one) ? appid : file;
+}
+
+/** Says why a due token was not fetched: the exit code alone would be a riddle. */
+function tellDeferred(
 	{ credential, keeper }: ManagedCredential,
 	until: number,
 ): void {
@@ -99,25 +122,23 @@ function tellWhy(
 	const cause =
 		keeper.record().pause?.failure?.message ?? "its calls are used up";
 	const at = new Date(until).toISOString();
-	process.stderr.write(
-		`wxtokend: ${appid} is not tried before ${at}: ${cause}; "wxtokend once ${appid}" tries at once\n`,
+	tellPerson(
+		`${appid} is not tried before ${at}: ${cause}; "wxtokend once ${appid}" tries at once`,
 	);
 }
 
+/** The configuration with the accounts that are named, each one once; without names, all. */
 function chosen(config: Config, appids: readonly string[]): Config {
 	if (appids.length === 0) return config;
 	const accounts = appids.map((appid) => {
 		const account = config.accounts.find((known) => known.appid === appid);
 		if (account !== undefined) return account;
-		throw new UsageError(
-			`there is no account ${JSON.stringify(appid)} in ${config.source}`,
-			`accounts: ${config.accounts.map((known) => known.appid).join(", ")}`,
-		);
+		throw unknownAccount(appid, config);
 	});
 	return { ...config, accounts: [...new Set(accounts)] };
 }
 
-/** The lock went to another process in the middle: the refresh starts over. */
+/** Another process took the lock during the refresh, which must begin again. */
 function isLost(outcome: Outcome): boolean {
 	return (
 		outcome.kind === "failed" &&
@@ -126,6 +147,7 @@ function isLost(outcome: Outcome): boolean {
 	);
 }
 
+/** Zero as well if nothing was due. */
 function codeFor(outcome: Outcome, { keeper }: ManagedCredential): number {
 	switch (outcome.kind) {
 		case "idle":
@@ -145,15 +167,9 @@ function codeFor(outcome: Outcome, { keeper }: ManagedCredential): number {
 	return codeWithoutRefresh(keeper);
 }
 
-/** It failed: what matters is whether readers still have a token. */
+/** The exit code after a failure: it depends on whether readers still have a token. */
 export function codeWithoutRefresh(
 	keeper: ManagedCredential["keeper"],
 ): number {
 	return keeper.current() === undefined ? exitCode.noToken : exitCode.temporary;
-}
-
-/** Of several accounts, what most needs a person. */
-function worst(codes: readonly number[]): number {
-	const order = [exitCode.cannotWrite, exitCode.noToken, exitCode.temporary];
-	return order.find((code) => codes.includes(code)) ?? exitCode.done;
 }

@@ -1,29 +1,36 @@
+/** `wxtokend refresh`: asks the daemon for new tokens, and tells what came of it. */
 import { join } from "node:path";
-import { guessedDirectory } from "../../config/lookup.ts";
+import { guessedDirectory, isPublishedFile } from "../../config/lookup.ts";
 import { exitCode, UsageError } from "../../core/errors.ts";
 import type { StatusReport } from "../../core/status.ts";
 import type { CommandLine } from "../command-line.ts";
 import {
+	type ControlLocation,
 	type ControlReply,
 	ControlUnreachable,
 	callControl,
+	findControl,
 } from "../control-client.ts";
-import { type ControlPlace, findControl } from "../control-place.ts";
+import { tellPerson, worstCode } from "../explain.ts";
 import { reportFromFiles } from "../status-files.ts";
 
-/** More than the daemon itself waits for a refresh. */
-const patienceMs = 150_000;
-/** Accounts asked for at a time. */
-const atATime = 32;
+/** More than the daemon itself waits for a refresh, so that its answer arrives. */
+const timeoutMs = 150_000;
 
+/** Accounts that are refreshed at a time: connections to the daemon are limited. */
+const maxAtOnce = 32;
+
+/** Prints a line for each account; returns the exit code. Throws `ConfigError` and `UsageError`. */
 export async function refresh(line: CommandLine): Promise<number> {
+	// systemd sets $MAINPID for ExecReload=, and a user does not.
 	const mainPid = Number(process.env.MAINPID);
 	if (line.has("reload") && mainPid > 0) return reloadMain(mainPid, line);
 	if (line.has("reload")) mustBeAboutAll(line);
-	const place = findControl(line.value("config"), process.env);
-	for (const appid of line.operands) mustBeAppid(appid);
+	const location = findControl(line.value("config"), process.env);
+	for (const appid of line.operands) mustBeName(appid);
+	// stdin is read before the daemon is called: a wrong command line must cost nothing.
 	const stale = await staleToken(line.value("stale"));
-	const { socket } = place;
+	const { socket } = location;
 	if (socket === undefined)
 		throw new UsageError(
 			"the control socket is turned off in the configuration",
@@ -31,8 +38,9 @@ export async function refresh(line: CommandLine): Promise<number> {
 		);
 	try {
 		if (line.has("reload")) return await reload(socket);
-		if (place.wrong !== undefined)
-			process.stderr.write(`wxtokend: warning: ${place.wrong.message}\n`);
+		// The daemon works by its old configuration, but the next start would fail.
+		if (location.wrong !== undefined)
+			tellPerson(`warning: ${location.wrong.message}`);
 		const appids =
 			line.operands.length > 0
 				? [...new Set(line.operands)]
@@ -45,21 +53,20 @@ export async function refresh(line: CommandLine): Promise<number> {
 		const codes = await inTurns(appids, (appid) =>
 			refreshOne(socket, appid, stale),
 		);
-		return worst(codes);
+		return worstCode(codes);
 	} catch (error) {
 		if (!(error instanceof ControlUnreachable)) throw error;
-		process.stderr.write(
-			`wxtokend: could not refresh: ${error.message}; ${error.hint}\n`,
-		);
-		if (place.wrong !== undefined) throw place.wrong;
-		return withoutDaemon(place, line.operands);
+		tellPerson(`could not refresh: ${error.message}; ${error.hint}`);
+		// A wrong configuration is the most likely reason why no daemon runs.
+		if (location.wrong !== undefined) throw location.wrong;
+		return withoutDaemon(location, line.operands);
 	}
 }
 
 /**
- * As the unit's ExecReload=. The configuration on disk is perhaps newer than the
- * one that the daemon runs by, or broken: it must hear of it all the same. So
- * the usual socket is tried as well, and without any the process is signalled.
+ * Runs as ExecReload= of the systemd unit. The configuration on disk may name another
+ * socket than the running daemon has, or be wrong. So the socket in the usual place is
+ * tried as well, and if none answers, the process gets a signal.
  */
 async function reloadMain(mainPid: number, line: CommandLine): Promise<number> {
 	mustBeAboutAll(line);
@@ -73,12 +80,13 @@ async function reloadMain(mainPid: number, line: CommandLine): Promise<number> {
 		}
 	}
 	process.kill(mainPid, "SIGHUP");
-	process.stderr.write(
-		"wxtokend: sent SIGHUP, as no control socket answers; the refresh is not waited for\n",
+	tellPerson(
+		"sent SIGHUP, as no control socket answers; the refresh is not waited for",
 	);
 	return exitCode.done;
 }
 
+/** Throws `UsageError` if the command line names an account or a token. */
 function mustBeAboutAll(line: CommandLine): void {
 	if (line.operands.length > 0 || line.value("stale") !== undefined)
 		throw new UsageError(
@@ -87,11 +95,12 @@ function mustBeAboutAll(line: CommandLine): void {
 		);
 }
 
+/** Returns the exit code. Throws `ControlUnreachable`. */
 async function reload(socket: string): Promise<number> {
 	const reply = await callControl(socket, {
 		method: "POST",
 		path: "/v1/reload",
-		timeoutMs: patienceMs,
+		timeoutMs,
 	});
 	if (reply.status === 200) {
 		process.stdout.write("reloaded; every account has a new token\n");
@@ -99,24 +108,25 @@ async function reload(socket: string): Promise<number> {
 	}
 	const code = failureIn(reply, "could not reload");
 	if (code === "config") return exitCode.configuration;
+	// The refresh of an account failed. Health shows whether all still have a token.
 	const { status } = await callControl(socket, {
 		method: "GET",
 		path: "/healthz",
-		timeoutMs: patienceMs,
+		timeoutMs,
 	});
 	return status === 200 ? exitCode.temporary : exitCode.noToken;
 }
 
-/** Says on stderr what failed; returns its code. */
+/** Tells on stderr what failed, in the daemon's words; returns the code of the failure. */
 function failureIn(reply: ControlReply, what: string): string | undefined {
 	const { code, message, hint } = (reply.content ?? {}) as Failure;
-	process.stderr.write(
-		`wxtokend: ${message ?? `${what}: the daemon answers ${reply.status}`}${hint === undefined ? "" : `; ${hint}`}\n`,
+	tellPerson(
+		`${message ?? `${what}: the daemon answers ${reply.status}`}${hint === undefined ? "" : `; ${hint}`}`,
 	);
 	return code;
 }
 
-/** From the command line, or from stdin for `-`: arguments can be seen by every user. */
+/** From the command line, or for `-` from stdin: every user can see arguments. */
 async function staleToken(
 	given: string | undefined,
 ): Promise<string | undefined> {
@@ -125,6 +135,7 @@ async function staleToken(
 	let size = 0;
 	for await (const chunk of process.stdin) {
 		size += chunk.length;
+		// A file that was redirected by mistake may be large.
 		if (size > 4_096)
 			throw new UsageError("there is no token on stdin", "it is too long");
 		chunks.push(chunk);
@@ -137,25 +148,28 @@ async function staleToken(
 	);
 }
 
-function mustBeAppid(appid: string): void {
-	if (/^[A-Za-z0-9_-]{1,64}$/.test(appid)) return;
+/** Throws `UsageError`. An appid becomes a part of a path, so it is checked before. */
+function mustBeName(name: string): void {
+	if (isPublishedFile(name) || /^[A-Za-z0-9_-]{1,64}$/.test(name)) return;
 	throw new UsageError(
-		`${JSON.stringify(appid)} is no appid`,
+		`${JSON.stringify(name)} is neither an appid nor the name of a published file`,
 		"1 to 64 of A–Z a–z 0–9 _ -",
 	);
 }
 
+/** From the daemon, which may have other accounts than the configuration on disk. */
 async function allAppids(socket: string): Promise<readonly string[]> {
 	const { status, content } = await callControl(socket, {
 		method: "GET",
 		path: "/v1/accounts",
-		timeoutMs: patienceMs,
+		timeoutMs,
 	});
 	if (status !== 200)
 		throw new ControlUnreachable(socket, `it answers ${status}`);
 	return (content as StatusReport).accounts.map(({ appid }) => appid);
 }
 
+/** Returns the exit code. Throws `ControlUnreachable`. */
 async function refreshOne(
 	socket: string,
 	appid: string,
@@ -163,8 +177,8 @@ async function refreshOne(
 ): Promise<number> {
 	const reply = await callControl(socket, {
 		method: "POST",
-		path: `/v1/accounts/${appid}/refresh`,
-		timeoutMs: patienceMs,
+		path: `${pathOf(appid)}/refresh`,
+		timeoutMs,
 		...(stale === undefined ? {} : { content: { stale } }),
 	});
 	if (reply.status === 200) {
@@ -178,12 +192,14 @@ async function refreshOne(
 		: exitCode.noToken;
 }
 
+/** The JSON of an answer to a request that failed. */
 interface Failure {
 	readonly code?: string;
 	readonly message?: string;
 	readonly hint?: string;
 }
 
+/** What the outcome means for the person, and what to do next. */
 function successIn({ content }: ControlReply): string {
 	const { outcome, expire } = content as {
 		readonly outcome: "refreshed" | "already-fresh" | "alive";
@@ -196,24 +212,25 @@ function successIn({ content }: ControlReply): string {
 		case "already-fresh":
 			return `already fresh: the token on disk is another one than the reported one, and lives ${until}; read the file again`;
 		case "alive":
-			return `alive: WeChat accepts the reported token ${until}, so nothing was fetched; look for another cause, such as an API that this kind of account may not call`;
+			return `alive: WeChat still accepts the reported token, which lives ${until}, so nothing was fetched; look for another cause, such as an API that this kind of account may not call`;
 		default:
 			return outcome satisfies never;
 	}
 }
 
+/** Whether apps still have a valid token after a failed refresh. */
 async function hasToken(socket: string, appid: string): Promise<boolean> {
 	const { content } = await callControl(socket, {
 		method: "GET",
-		path: `/v1/accounts/${appid}`,
-		timeoutMs: patienceMs,
+		path: pathOf(appid),
+		timeoutMs,
 	});
 	return (content as { readonly valid?: boolean } | undefined)?.valid === true;
 }
 
-/** Nothing was refreshed; do the tokens on disk still live? */
+/** The exit code when no daemon answers: it depends on the tokens on disk. */
 function withoutDaemon(
-	{ config }: ControlPlace,
+	{ config }: ControlLocation,
 	operands: readonly string[],
 ): number {
 	if (config === undefined) return exitCode.noToken;
@@ -225,20 +242,22 @@ function withoutDaemon(
 		: exitCode.noToken;
 }
 
+/** As `Promise.all` over `work`, but for a limited number of items at a time. */
 async function inTurns<T, R>(
 	items: readonly T[],
 	work: (item: T) => Promise<R>,
 ): Promise<readonly R[]> {
 	const done: R[] = [];
-	for (let start = 0; start < items.length; start += atATime)
+	for (let start = 0; start < items.length; start += maxAtOnce)
 		done.push(
-			...(await Promise.all(items.slice(start, start + atATime).map(work))),
+			...(await Promise.all(items.slice(start, start + maxAtOnce).map(work))),
 		);
 	return done;
 }
 
-/** Of several accounts, what most needs a person. */
-function worst(codes: readonly number[]): number {
-	const order = [exitCode.usage, exitCode.noToken, exitCode.temporary];
-	return order.find((code) => codes.includes(code)) ?? exitCode.done;
+/** The route of an account, or of another credential by its file. */
+function pathOf(name: string): string {
+	return isPublishedFile(name)
+		? `/v1/credentials/${name}`
+		: `/v1/accounts/${name}`;
 }

@@ -1,3 +1,4 @@
+/** `wxtokend run`: the daemon, with WeChat or with the embedded simulator. */
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -22,13 +23,17 @@ import { explain, tellPerson } from "../explain.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
+/**
+ * Runs until SIGTERM or SIGINT; returns the exit code. Throws `ConfigError` and
+ * `StoreError` at the start.
+ */
 export async function run(
 	line: CommandLine,
 	signals: SignalInbox,
 ): Promise<number> {
 	keepNewSpace();
-	// What runs once in 80 minutes never gets warm: it is compiled when it is first
-	// called. That takes a tenth off each refresh, for 0.6 MB.
+	// A refresh happens once in 80 minutes, too seldom for V8 to compile its code. With
+	// this flag the first call compiles it: a refresh takes a tenth less time, for 0.6 MB.
 	setFlagsFromString("--always-sparkplug");
 	const { env } = process;
 	const file = line.value("config");
@@ -37,6 +42,7 @@ export async function run(
 	return runWith(read, env, signals);
 }
 
+/** `read` is called now, and at each reload. */
 function runWith(
 	read: () => Config,
 	env: Environment,
@@ -55,8 +61,8 @@ function runWith(
 }
 
 /**
- * The embedded simulator knows the accounts of the configuration, or one of its
- * own; whatever base URLs are configured, WeChat is not called.
+ * The embedded simulator knows the accounts of the configuration, or one that is made
+ * up. Configured base URLs are replaced, so WeChat is never called.
  */
 async function runSimulated(
 	file: string | undefined,
@@ -64,65 +70,48 @@ async function runSimulated(
 	signals: SignalInbox,
 ): Promise<number> {
 	const given = file ?? (env.WXTOKEND_CONFIG || undefined);
+	// Without a directory of the user, the tokens lie in one that is removed at the end.
 	const directory = env.WXTOKEND_DIRECTORY || env.RUNTIME_DIRECTORY;
-	if (given || directory) return keepSimulated(given, directory, env, signals);
-	const passing = mkdtempSync(join(tmpdir(), "wxtokend-"));
+	if (given || directory) return runSimulator(given, directory, env, signals);
+	const temporary = mkdtempSync(join(tmpdir(), "wxtokend-"));
 	try {
-		return await keepSimulated(given, passing, env, signals);
+		return await runSimulator(given, temporary, env, signals);
 	} finally {
-		// Nobody knew of it but for this run.
-		rmSync(passing, { recursive: true, force: true });
-		process.stderr.write(`wxtokend: removed ${passing}\n`);
+		// It was made for this run, so no app uses it afterwards.
+		rmSync(temporary, { recursive: true, force: true });
+		tellPerson(`removed ${temporary}`);
 	}
 }
 
-async function keepSimulated(
+async function runSimulator(
 	given: string | undefined,
 	directory: string | undefined,
 	env: Environment,
 	signals: SignalInbox,
 ): Promise<number> {
 	const { startSimulator } = await import("../../simulator/server.ts");
-	const settings = given
-		? env
-		: {
-				...env,
-				WXTOKEND_CONFIG: undefined,
-				WECHAT_APPID: env.WECHAT_APPID || "wx0123456789abcdef",
-				WECHAT_SECRET: env.WECHAT_SECRET || randomBytes(16).toString("hex"),
-				WECHAT_SECRET_FILE: undefined,
-				WXTOKEND_DIRECTORY: directory,
-			};
-	const source =
-		given || env.WECHAT_APPID ? undefined : "none (an account is made up)";
+	const settings = given ? env : simulatedEnvironment(env, directory);
+	const isMadeUp = !given && !env.WECHAT_APPID;
 	const first = loadSimulated(given, settings);
 	prepareDirectory(first, tellPerson);
+	// Marks the directory, so that simulated tokens are never taken for WeChat's, even
+	// if this process is killed.
 	await beginSimulation(first, daemonAnswers, systemClock.now());
 	const simulator = await startSimulator({ accounts: first.accounts });
-	process.stderr.write(
-		`wxtokend: simulating WeChat at ${simulator.url}; tokens in ${first.directory}\n`,
+	tellPerson(
+		`simulating WeChat at ${simulator.url}; tokens in ${first.directory}`,
 	);
+	// The simulator keeps its address and accounts over reloads.
 	const read = () => {
 		const config = loadSimulated(given, settings);
-		const known = first.accounts.map(({ file }) => file);
-		if (
-			config.directory !== first.directory ||
-			config.accounts.some(({ file }) => !known.includes(file))
-		)
-			throw new ConfigError(config.source, [
-				{
-					path: "directory, account",
-					message:
-						"are others, but a simulation keeps those that it began with; end it, and start it anew",
-				},
-			]);
+		refuseOtherFiles(config, first);
 		const accounts = config.accounts.map((account) => ({
 			...account,
 			baseUrls: [simulator.url],
 		}));
 		return {
 			...config,
-			source: source ?? config.source,
+			source: isMadeUp ? "none (an account is made up)" : config.source,
 			accounts,
 			warnings: [],
 		};
@@ -134,6 +123,41 @@ async function keepSimulated(
 	}
 }
 
+/** The environment with an account for the simulator, and without other configurations. */
+function simulatedEnvironment(
+	env: Environment,
+	directory: string | undefined,
+): Environment {
+	return {
+		...env,
+		WXTOKEND_CONFIG: undefined,
+		WECHAT_APPID: env.WECHAT_APPID || "wx0123456789abcdef",
+		WECHAT_SECRET: env.WECHAT_SECRET || randomBytes(16).toString("hex"),
+		WECHAT_SECRET_FILE: undefined,
+		WXTOKEND_DIRECTORY: directory,
+	};
+}
+
+/**
+ * Throws `ConfigError` if a reload would write other files than the simulation began
+ * with: at its end only those are removed, and a simulated token must not stay behind.
+ */
+function refuseOtherFiles(config: Config, first: Config): void {
+	const known = first.accounts.map(({ file }) => file);
+	const isSame =
+		config.directory === first.directory &&
+		config.accounts.every(({ file }) => known.includes(file));
+	if (isSame) return;
+	throw new ConfigError(config.source, [
+		{
+			path: "directory, account",
+			message:
+				"differ from those that the simulation began with, which cannot change while it runs; stop it, and start it again",
+		},
+	]);
+}
+
+/** Throws `ConfigError`. */
 function loadSimulated(file: string | undefined, env: Environment): Config {
 	const config = loadConfig({
 		file,

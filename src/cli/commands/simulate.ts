@@ -1,25 +1,24 @@
+/** `wxtokend simulate`: the WeChat simulator as a server of its own. */
 import { randomBytes } from "node:crypto";
-
 import { errnoOf, exitCode, inWords, UsageError } from "../../core/errors.ts";
 import type { SimulatedAccount } from "../../simulator/accounts.ts";
 import { apiHosts } from "../../simulator/hosts.ts";
 import { lineOf } from "../../simulator/request-log.ts";
-
 import {
 	type Simulator,
 	type SimulatorOptions,
 	startSimulator,
 } from "../../simulator/server.ts";
 import type { CommandLine } from "../command-line.ts";
+import { tellPerson } from "../explain.ts";
 
 /**
- * Runs the simulator until SIGINT or SIGTERM. Addresses and examples go to
- * stdout, one line per request to stderr.
- *
- * @returns the exit code
+ * Runs the simulator until SIGINT or SIGTERM; returns the exit code. Addresses and
+ * examples go to stdout, a line for each request to stderr. Throws `UsageError`.
  */
 export async function simulate(line: CommandLine): Promise<number> {
 	const options = optionsFrom(line);
+	// Before the server starts, so that an early signal closes it in order.
 	const stopped = stopSignal();
 	try {
 		const simulator = await startSimulator(options);
@@ -28,19 +27,21 @@ export async function simulate(line: CommandLine): Promise<number> {
 		await simulator.close();
 		return exitCode.done;
 	} catch (error) {
+		// Anything but a system error is a bug.
 		const code = errnoOf(error);
 		if (code === undefined) throw error;
-		process.stderr.write(
-			`wxtokend: could not start the simulator on port ${options.port}: ${inWords(code)}; ${
-				code === "EADDRINUSE"
-					? "another program has this port: choose one with --port N, or --port 0 for any"
-					: "choose another port with --port N"
-			}\n`,
+		const hint =
+			code === "EADDRINUSE"
+				? "another program has this port: choose one with --port N, or --port 0 for any"
+				: "choose another port with --port N";
+		tellPerson(
+			`could not start the simulator on port ${options.port}: ${inWords(code)}; ${hint}`,
 		);
 		return exitCode.noToken;
 	}
 }
 
+/** Throws `UsageError` for a number that is out of its bounds. */
 function optionsFrom(line: CommandLine): SimulatorOptions {
 	const port = line.number("port", 0, 65_535) ?? 8090;
 	if (!Number.isInteger(port))
@@ -48,6 +49,7 @@ function optionsFrom(line: CommandLine): SimulatorOptions {
 			`--port is ${port}; expected a whole number`,
 			"give a port, or 0 for any free one",
 		);
+	// Options that were not given are left out: the simulator has its own defaults.
 	const lifetime = line.number("token-lifetime", 1, 86_400);
 	const overlap = line.number("overlap", 0, 86_400);
 	const seed = line.number("seed", 0, 2 ** 32 - 1);
@@ -70,6 +72,7 @@ function optionsFrom(line: CommandLine): SimulatorOptions {
 	};
 }
 
+/** From `APPID:SECRET`. No message quotes a pair, which holds the secret. */
 function accountsOf(pairs: readonly string[]): readonly SimulatedAccount[] {
 	if (pairs.length === 0)
 		return [
@@ -89,6 +92,7 @@ function accountsOf(pairs: readonly string[]): readonly SimulatedAccount[] {
 			);
 		return { appid, secret };
 	});
+	// It would be unclear which of the two secrets is right.
 	const twice = accounts.find(
 		({ appid }, index) =>
 			accounts.findIndex((other) => other.appid === appid) !== index,
@@ -101,12 +105,13 @@ function accountsOf(pairs: readonly string[]): readonly SimulatedAccount[] {
 	return accounts;
 }
 
+/** Host → port: the other API hosts on the ports after `port`; 0: any free ones. */
 function nextPorts(port: number): Readonly<Record<string, number>> {
-	const most = 65_536 - apiHosts.length;
-	if (port > most)
+	const maxPort = 65_536 - apiHosts.length;
+	if (port > maxPort)
 		throw new UsageError(
 			`--hosts needs ${apiHosts.length} ports, from --port ${port} on`,
-			`give a port up to ${most}`,
+			`give a port up to ${maxPort}`,
 		);
 	return Object.fromEntries(
 		apiHosts
@@ -115,6 +120,7 @@ function nextPorts(port: number): Readonly<Record<string, number>> {
 	);
 }
 
+/** Resolves at the first SIGINT or SIGTERM; a second one ends the process as by default. */
 function stopSignal(): Promise<void> {
 	return new Promise((resolve) => {
 		function stop(): void {
@@ -127,6 +133,7 @@ function stopSignal(): Promise<void> {
 	});
 }
 
+/** A configuration and commands that can be copied. */
 function welcome(
 	{ url, hosts }: Simulator,
 	accounts: readonly SimulatedAccount[],

@@ -1,54 +1,66 @@
+/** `wxtokend status`: the state of every account, from the daemon or from the files. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { systemClock } from "../../core/clock.ts";
 import { ConfigError, exitCode } from "../../core/errors.ts";
-import type { StatusReport } from "../../core/status.ts";
+import { reportOf, type StatusReport } from "../../core/status.ts";
 import type { CommandLine } from "../command-line.ts";
-import { ControlUnreachable, callControl } from "../control-client.ts";
-import { type ControlPlace, findControl } from "../control-place.ts";
+import {
+	type ControlLocation,
+	ControlUnreachable,
+	callControl,
+	findControl,
+} from "../control-client.ts";
+import { tellPerson } from "../explain.ts";
 import { reportFromFiles } from "../status-files.ts";
 import { tableOf, wrapped } from "../status-table.ts";
 
-/** A daemon answers in milliseconds; one that stands still is not waited for. */
-const patienceMs = 5_000;
+/** A daemon answers in milliseconds. After this time it is taken for one that hangs. */
+const timeoutMs = 5_000;
+
+/** How often `--watch` looks. */
 const everyMs = 1_000;
 
+/** Prints the report on stdout; returns the exit code. Throws `ConfigError`. */
 export async function status(line: CommandLine): Promise<number> {
-	const place = findControl(line.value("config"), process.env);
+	const location = findControl(line.value("config"), process.env);
 	const print = line.has("json") ? printJson : printTable;
-	if (line.has("watch")) return watch(place, print);
-	const seen = await look(place);
+	if (line.has("watch")) return watch(location, print);
+	const seen = await look(location);
 	tell(seen.note);
 	print(seen.report);
 	return codeFor(seen.report);
 }
 
+/** A report, and where it comes from. */
 interface Seen {
 	readonly report: StatusReport;
-	/** Why the daemon did not say it. */
+	/** Why it does not come from the daemon, or how the configuration is wrong. */
 	readonly note?: string;
 }
 
+/** On stderr, so that stdout holds the report and nothing else. */
 function tell(note: string | undefined): void {
-	if (note !== undefined) process.stderr.write(`wxtokend: ${note}\n`);
+	if (note !== undefined) tellPerson(note);
 }
 
 /**
- * From the daemon, else from the files. Throws what is wrong with the
- * configuration if both are out of reach.
+ * From the daemon, or if none answers from the files. Without a configuration the files
+ * cannot be found: then it throws the `ConfigError`.
  */
-async function look(place: ControlPlace): Promise<Seen> {
-	const { socket, config, hidden, wrong } = place;
+async function look(location: ControlLocation): Promise<Seen> {
+	const { socket, config, hidden, wrong } = location;
+	// Why the report does not come from the daemon: this, unless the daemon was asked.
 	let note = "the control socket is turned off";
 	try {
 		if (socket !== undefined) {
-			const call = { method: "GET", path: "/v1/accounts" } as const;
-			const reply = await callControl(socket, {
-				...call,
-				timeoutMs: patienceMs,
-			});
+			const call = { method: "GET", path: "/v1/credentials" } as const;
+			const reply = await callControl(socket, { ...call, timeoutMs });
 			if (reply.status === 200)
 				return {
-					report: reply.content as StatusReport,
+					report: reportOf(
+						"daemon",
+						(reply.content as Pick<StatusReport, "credentials">).credentials,
+					),
 					...(wrong === undefined
 						? {}
 						: { note: `${wrong.message}; this is from the daemon` }),
@@ -70,24 +82,25 @@ async function look(place: ControlPlace): Promise<Seen> {
 		new ConfigError("", [
 			{
 				path: hidden?.path ?? "",
-				message: `${hidden?.message}; without the daemon it tells which accounts there are: give one that this user may read with --config ("wxtokend get APPID" needs none)`,
+				message: `${hidden?.message}; no daemon answers, so it is needed to know the accounts: name one that this user may read with --config ("wxtokend get APPID" needs none)`,
 			},
 		])
 	);
 }
 
-/** Looks each second until SIGINT or SIGTERM. */
+/** Prints a report each second until SIGINT or SIGTERM; a note only when it changes. */
 async function watch(
-	place: ControlPlace,
+	location: ControlLocation,
 	print: (report: StatusReport) => void,
 ): Promise<number> {
 	const stop = new AbortController();
 	for (const signal of ["SIGINT", "SIGTERM"] as const)
 		process.once(signal, () => stop.abort());
+	// A pipe or a dumb terminal gets line after line.
 	const redraws = isScreen() && print === printTable;
 	let lastNote: string | undefined;
 	while (!stop.signal.aborted) {
-		const { report, note } = await look(place);
+		const { report, note } = await look(location);
 		if (redraws) redraw(report, note);
 		else print(report);
 		if (!redraws && note !== lastNote) tell(note);
@@ -105,6 +118,7 @@ function printTable(report: StatusReport): void {
 	process.stdout.write(`${linesOf(report).join("\n")}\n`);
 }
 
+/** The table for this terminal, or for a pipe: then of any width and without colours. */
 function linesOf(report: StatusReport): readonly string[] {
 	const bars = isScreen();
 	const colors = bars && !process.env.NO_COLOR;
@@ -113,12 +127,12 @@ function linesOf(report: StatusReport): readonly string[] {
 	return tableOf(report, { bars, colors, width, now: systemClock.now() });
 }
 
-/** A terminal that can more than print line after line. */
+/** Whether stdout is a terminal that can move its cursor. */
 function isScreen(): boolean {
 	return process.stdout.isTTY === true && process.env.TERM !== "dumb";
 }
 
-/** Over what stands there, so that nothing flickers; as much as fits. */
+/** Writes over the former report instead of clearing it, which would flicker; as much as fits. */
 function redraw(report: StatusReport, note: string | undefined): void {
 	const rows = process.stdout.rows || 24; // Some terminals say 0.
 	const remark =
@@ -135,6 +149,7 @@ function redraw(report: StatusReport, note: string | undefined): void {
 	process.stdout.write(`\u001b[H${shown.join(toEnd)}${toEnd}\u001b[J`);
 }
 
+/** For scripts: whether apps have valid tokens, not whether the last refresh failed. */
 function codeFor({ accounts }: StatusReport): number {
 	return accounts.every(({ valid }) => valid)
 		? exitCode.done

@@ -1,14 +1,21 @@
 using System;
 using System.Collections.Generic;
+using System.Linq;
 using System.Threading.Tasks;
 
 /// <summary>Answers each line "ID METHOD PATH" on stdin with "ID TAB answer TAB JSON" or "ID TAB error TAB TEXT".</summary>
 static class Driver
 {
-    static void Main()
+    static void Main(string[] arguments)
     {
         var appid = Environment.GetEnvironmentVariable("WECHAT_APPID");
-        var wechat = new Wxtokend(appid, Environment.GetEnvironmentVariable("WXTOKEND_DIRECTORY"));
+        var directory = Environment.GetEnvironmentVariable("WXTOKEND_DIRECTORY");
+        if (arguments.Contains("tickets"))
+        {
+            TicketDriver.Run(appid, directory);
+            return;
+        }
+        var wechat = new Wxtokend(appid, directory);
         wechat.Api = Environment.GetEnvironmentVariable("WECHAT_API");
         System.Net.ServicePointManager.DefaultConnectionLimit = 100;
         var running = new List<Task>();

@@ -1,0 +1,95 @@
+/**
+ * What works in a configuration, but should not stay so: sentences for the operator,
+ * which `check` prints and the daemon logs.
+ */
+import { longestGapMs } from "./cron.ts";
+import { type ConfigContent, show } from "./shape.ts";
+
+/** What is looked at. */
+export interface Doubtful {
+	/** A valid cron expression. */
+	readonly schedule: string;
+	/** Permission bits of token files. */
+	readonly mode: number;
+	readonly accounts: readonly DoubtfulAccount[];
+}
+
+interface DoubtfulAccount {
+	readonly interface: "classic" | "stable";
+	readonly baseUrls: readonly string[];
+	readonly refreshBeforeMs: number;
+}
+
+/** All of them. `content`: the file, to quote what stands there. */
+export function findWarnings(
+	{ schedule, mode, accounts }: Doubtful,
+	content: ConfigContent,
+): readonly string[] {
+	return [
+		...plainHttpWarnings(accounts),
+		...scheduleWarnings(schedule, accounts),
+		...cooldownWarnings(content),
+		...((mode & 0o004) === 0
+			? []
+			: [
+					`mode = "${content.mode}": every user of this machine can read the tokens; "0640" with a group is enough`,
+				]),
+	];
+}
+
+function plainHttpWarnings(
+	accounts: readonly DoubtfulAccount[],
+): readonly string[] {
+	const urls = new Set(accounts.flatMap(({ baseUrls }) => baseUrls));
+	return [...urls]
+		.filter((url) => {
+			const { protocol, hostname } = new URL(url);
+			const loopback = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/;
+			return protocol === "http:" && !loopback.test(hostname);
+		})
+		.map(
+			(url) =>
+				`base URL ${url} is not encrypted: the AppSecret can be read on the way (only right inside 微信云托管)`,
+		);
+}
+
+/**
+ * WeChat takes two forced refreshes of a stable token 30 s apart, so the program
+ * raises a smaller `cooldown`. Only one account is named: mostly all share the value.
+ */
+function cooldownWarnings({
+	wechat,
+	account,
+}: ConfigContent): readonly string[] {
+	const raised = account
+		.map((entry) => ({ ...wechat, ...entry }))
+		.filter((of) => of.interface === "stable" && (of.cooldown ?? 31) < 31);
+	const [first, ...others] = raised;
+	if (first === undefined) return [];
+	const more = others.length === 0 ? "" : ` and ${others.length} more`;
+	return [
+		`cooldown = ${first.cooldown} (account ${first.appid}${more}) is taken as 31, because WeChat forces a new token with interface = "stable" only once in 30 s`,
+	];
+}
+
+/**
+ * A token that becomes due just after a tick waits for the next one, and must live
+ * until then. WeChat gives a new stable token only in the last 300 s, of which a
+ * request needs some.
+ */
+function scheduleWarnings(
+	schedule: string,
+	accounts: readonly DoubtfulAccount[],
+): readonly string[] {
+	const gapMs = longestGapMs(schedule);
+	const marginMs = Math.min(
+		...accounts.map(({ refreshBeforeMs, interface: wire }) =>
+			wire === "stable" ? Math.min(refreshBeforeMs, 270_000) : refreshBeforeMs,
+		),
+	);
+	return gapMs === undefined || gapMs <= marginMs
+		? []
+		: [
+				`schedule = ${show(schedule)} lets up to ${Math.round(gapMs / 60_000)} minutes pass between two looks, and a token has ${Math.round(marginMs / 60_000)} minutes left when it becomes due: it can end before it is renewed; "*/5 * * * * *" looks every 5 s, which costs next to nothing`,
+			];
+}

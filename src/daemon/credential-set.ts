@@ -1,0 +1,283 @@
+/**
+ * The credentials of the current configuration, and what happens to them when a
+ * new configuration is read: a credential whose entry has not changed keeps its
+ * keeper, any other one gets a new keeper, and keepers that are not needed any
+ * more finish what they do.
+ */
+import { isDeepStrictEqual } from "node:util";
+import { type Config, longestTimeoutMs } from "../config/config.ts";
+import { ticketFile } from "../config/lookup.ts";
+import { ConfigError, StoreError } from "../core/errors.ts";
+import type { Log, Store } from "../core/ports.ts";
+import type { ProcessName } from "../core/record.ts";
+import type { RefreshAnswer } from "../core/request.ts";
+import { createLimiter, maxRefreshing } from "../keeper/limiter.ts";
+import type { ManagedCredential } from "../keeper/managed-credential.ts";
+import { createReconciler, type Reconciler } from "../keeper/reconciler.ts";
+import type { Location } from "../store/atomic-write.ts";
+import {
+	prepareDirectory,
+	sweepLeftovers,
+} from "../store/prepare-directory.ts";
+import { collectGarbage, growNewSpace, keepNewSpace } from "./heap.ts";
+import { createWiring, type Wiring, type WiringParts } from "./wiring.ts";
+
+/** The keepers of a configuration. */
+export interface ManagedSet {
+	/** Each one behind all that it needs, by the name of its file. */
+	readonly byFile: ReadonlyMap<string, ManagedCredential>;
+	/** The access tokens by appid. */
+	readonly byAppid: ReadonlyMap<string, ManagedCredential>;
+}
+
+/** The credentials of the current configuration. */
+export interface CredentialSet {
+	/** This process, as lock files and records name it. */
+	readonly self: ProcessName;
+	config(): Config;
+	/** The directory of the token files, with their mode and group. */
+	location(): Location;
+	managed(): ManagedSet;
+	/** The line that `systemctl status` shows. */
+	summary(): string;
+	/** Removes what killed writers left in the directory; failures are logged. */
+	sweep(): Promise<void>;
+	/** The first look at every credential; resolves when what was due is done. */
+	first(): Promise<void>;
+	/** Looks at the credentials that need it; resolves when what they need has begun. */
+	tick(): Promise<void>;
+	/** A forced refresh of every credential: one answer for each of them. */
+	forceAll(): Promise<readonly RefreshAnswer[]>;
+	/**
+	 * Manages the credentials of another configuration from now on. False if the
+	 * daemon has begun to stop: then nothing changes. Throws `StoreError` if the new
+	 * directory is not fit for tokens, `ConfigError` if a simulation uses it.
+	 */
+	replace(wanted: Config): boolean;
+	/** Starts no more refreshes on its own; those under way go on. */
+	stop(): void;
+	/** Accepts no more requests; resolves when no refresh is under way. */
+	settle(): Promise<void>;
+	/** Closes the connections to WeChat. Call it last. */
+	close(): Promise<void>;
+}
+
+/** A configuration in use. */
+interface Current {
+	readonly config: Config;
+	readonly location: Location;
+	readonly managed: ManagedSet;
+	readonly reconciler: Reconciler;
+}
+
+/**
+ * Prepares the directory and makes the keepers of `parts.config`, the first
+ * configuration; nothing is fetched yet. Throws `StoreError` if the directory is not
+ * fit for tokens, `ConfigError` if a simulation uses it or the environment names a
+ * proxy with a wrong address.
+ */
+export function createCredentialSet(
+	parts: Omit<WiringParts, "find">,
+): CredentialSet {
+	const { clock, log, onBug, stopping } = parts;
+	const wiring = createWiring({
+		...parts,
+		find: (id) => current.managed.byFile.get(id),
+		emit: (credential, event) => {
+			parts.emit(credential, event);
+			if (event.kind === "refreshed" || event.kind === "adopted") {
+				if (current.reconciler.published(credential.id) > 0)
+					parts.wakeAt(clock.now());
+			}
+		},
+	});
+	const repairLimiter = createLimiter(maxRefreshing);
+
+	const prepare = (config: Config) =>
+		prepareDirectory(config, (message) =>
+			log.warn({ event: "simulation.removed" }, message),
+		);
+
+	const use = (
+		config: Config,
+		location: Location,
+		former: Current | undefined,
+	): Current => {
+		const store = wiring.storeAt(location);
+		const managed = manageAll(config, wiring, store, former);
+		const reconciler = createReconciler({
+			credentials: [...managed.byFile.values()],
+			watch: store.watch,
+			clock,
+			limiter: wiring.limiter,
+			repairLimiter,
+			heap: {
+				grow: growNewSpace,
+				keep: keepNewSpace,
+				collect: collectGarbage,
+			},
+			onBug,
+		});
+		return { config, location, managed, reconciler };
+	};
+
+	let current = use(parts.config, prepare(parts.config), undefined);
+
+	const replace = (wanted: Config) => {
+		const location = prepare(wanted);
+		if (stopping.aborted) return false;
+		const former = current;
+		former.reconciler.stop();
+		current = use(wanted, location, former);
+		// A keeper that is replaced must not fetch any more. One that is fetching
+		// publishes its token first: its successor waits for the lock.
+		for (const [file, one] of former.managed.byFile)
+			if (current.managed.byFile.get(file) !== one)
+				void one.settle().catch(onBug);
+		return true;
+	};
+
+	return {
+		self: wiring.self,
+		config: () => current.config,
+		location: () => current.location,
+		managed: () => current.managed,
+		summary: () => summaryOf(current.managed, clock.now()),
+		sweep: () =>
+			sweepLeftovers(
+				current.config.directory,
+				[...current.managed.byFile.values()],
+				log,
+			),
+		// At start another process may be fetching the same token. Waiting for its
+		// lock is cheaper than a second fetch.
+		first: () => current.reconciler.first(longestTimeoutMs(current.config)),
+		tick: () => current.reconciler.tick(),
+		forceAll: () => current.reconciler.forceAll(),
+		replace,
+		stop: () => current.reconciler.stop(),
+		settle: async () => {
+			await Promise.all(
+				[...current.managed.byFile.values()].map((one) => one.settle()),
+			);
+		},
+		close: () => wiring.close(),
+	};
+}
+
+/** Takes over the keepers of the former configuration where nothing changed for them. */
+function manageAll(
+	config: Config,
+	wiring: Wiring,
+	store: Store,
+	former: Current | undefined,
+): ManagedSet {
+	const entries = new Map(
+		former?.config.accounts.map((account) => [account.appid, account]),
+	);
+	const hasSameFiles =
+		former !== undefined && haveSameFiles(former.config, config);
+	const byFile = new Map<string, ManagedCredential>();
+	const byAppid = new Map<string, ManagedCredential>();
+	for (const account of config.accounts) {
+		const { appid, tickets } = account;
+		const token = former?.managed.byAppid.get(appid);
+		const isSame =
+			hasSameFiles && isDeepStrictEqual(entries.get(appid), account);
+		const all =
+			token !== undefined && isSame
+				? [
+						token,
+						...tickets.flatMap(
+							(ticket) =>
+								former?.managed.byFile.get(ticketFile(ticket, appid)) ?? [],
+						),
+					]
+				: wiring.manage(account, store, former && settled(former, appid));
+		for (const one of all) byFile.set(one.credential.file, one);
+		const [first] = all;
+		if (first !== undefined) byAppid.set(appid, first);
+	}
+	return { byFile, byAppid };
+}
+
+/**
+ * The end of the keepers that an account had. There must never be two requests for one
+ * account under way: the token of the one that is answered last would be the living one.
+ */
+async function settled({ managed }: Current, appid: string): Promise<void> {
+	const replaced = [...managed.byFile.values()].filter(
+		({ credential }) => credential.appid === appid,
+	);
+	await Promise.all(replaced.map((one) => one.settle()));
+}
+
+function haveSameFiles(one: Config, other: Config): boolean {
+	return (
+		one.directory === other.directory &&
+		one.mode === other.mode &&
+		one.gid === other.gid
+	);
+}
+
+/**
+ * How many tokens are fresh, and the first failure if there is one. A keeper that
+ * is idle has a fresh token, so its files are not read: there may be ten thousand.
+ */
+function summaryOf({ byFile }: ManagedSet, now: number): string {
+	let fresh = 0;
+	let firstFailure = "";
+	for (const one of byFile.values()) {
+		if (now < one.idleUntil) {
+			fresh += 1;
+			continue;
+		}
+		const { appid, valid, lastError } = one.status(now);
+		if (valid) fresh += 1;
+		if (firstFailure !== "" || (valid && lastError === null)) continue;
+		firstFailure = `; ${appid}: ${lastError?.message ?? "no live token yet"}`;
+	}
+	return `${fresh} of ${byFile.size} tokens fresh${firstFailure}`;
+}
+
+/**
+ * Reads the configuration again and uses it. Undefined: it is in use, or the daemon
+ * stops. An error: the new configuration is refused, which is logged, and the old
+ * one stays. `onReplaced` is called if anything in it has changed.
+ */
+export function reloadConfig(
+	credentials: CredentialSet,
+	read: () => Config,
+	log: Log,
+	onReplaced: () => void,
+): ConfigError | StoreError | undefined {
+	try {
+		const wanted = read();
+		// SIGHUP is mostly sent to get new tokens. Then the configuration is the same,
+		// and the refresh must not wait until everything is built again.
+		if (isDeepStrictEqual(wanted, credentials.config()))
+			logWarnings(wanted, log);
+		else if (credentials.replace(wanted)) onReplaced();
+		return undefined;
+	} catch (error) {
+		if (!(error instanceof ConfigError || error instanceof StoreError))
+			throw error;
+		log.error(
+			{ event: "config.refused", ...problemsIn(error) },
+			`the old configuration stays: ${error.message}`,
+		);
+		return error;
+	}
+}
+
+/** Logs what works in a configuration but should not stay so. */
+export function logWarnings({ warnings }: Config, log: Log): void {
+	for (const warning of warnings)
+		log.warn({ event: "config.doubtful" }, warning);
+}
+
+function problemsIn(error: ConfigError | StoreError) {
+	return error instanceof ConfigError
+		? { problems: error.problems }
+		: { code: error.code, hint: error.hint };
+}

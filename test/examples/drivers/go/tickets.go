@@ -1,0 +1,41 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"example.com/wxtokend"
+)
+
+// Answers each line on stdin, in order: see signers.test.ts.
+func signLines(reader *wxtokend.Reader) {
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		answer, err := sign(reader, strings.Split(lines.Text(), "\t"))
+		if err != nil {
+			answer = "error " + err.Error()
+		}
+		fmt.Println(answer)
+	}
+}
+
+func sign(reader *wxtokend.Reader, words []string) (string, error) {
+	switch words[0] {
+	case "page":
+		seconds, err := strconv.ParseInt(words[3], 10, 64)
+		if err != nil {
+			return "", err
+		}
+		page, err := reader.SignPage(words[1], words[2], time.Unix(seconds, 0))
+		return fmt.Sprint(page.AppID, " ", page.Timestamp, " ", page.NonceStr, " ", page.Signature), err
+	case "card":
+		cardExt := map[string]string{"timestamp": words[2], "nonce_str": words[3], "code": words[4]}
+		err := reader.SignCard(words[1], cardExt)
+		return cardExt["signature"], err
+	default:
+		return wxtokend.Signature(words[1:]...), nil
+	}
+}
