@@ -105,7 +105,7 @@ describe("once", () => {
 		);
 		expect(code).toBe(69);
 		expect(stderr).toContain(
-			"the server's certificate is not to be trusted (CERT_HAS_EXPIRED)",
+			"the server's certificate cannot be trusted (CERT_HAS_EXPIRED)",
 		);
 		expect(stderr).toContain("check the clock");
 		expect(server.requests).toEqual([]);

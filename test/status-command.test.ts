@@ -26,7 +26,10 @@ test("status --json prints what the socket answers", async () => {
 	expect(said).toMatchObject({ code: 0, stderr: "" });
 	const [one, other] = [
 		JSON.parse(said.stdout),
-		(await callSocket(socket, "/v1/accounts")).json(),
+		{
+			...(await callSocket(socket, "/v1/accounts")).json(),
+			...(await callSocket(socket, "/v1/credentials")).json(),
+		},
 	].map((report) => JSON.stringify(withoutSeconds(report)));
 	expect(one).toBe(other);
 	expect(JSON.parse(said.stdout).accounts.length).toBe(2);
@@ -271,7 +274,7 @@ test("a report without a token is wrong usage, and does not force a refresh", as
 });
 
 test.for([
-	[["refresh", "../etc/passwd"], "is no appid"],
+	[["refresh", "../etc/passwd"], "is neither an appid nor"],
 	[["refresh", "wx7"], 'no account with this appid: "wx7"'],
 	[["refresh", "--stale", "70_a"], "one account"],
 	[["refresh", "--now"], "--now"],
@@ -290,9 +293,11 @@ test.for([
 
 /** The seconds may differ between two reports. */
 function withoutSeconds(report: Record<string, unknown>) {
-	const accounts = report.accounts as readonly Record<string, unknown>[];
+	const cut = (list: unknown) =>
+		(list as readonly object[]).map((one) => ({ ...one, secondsLeft: 0 }));
 	return {
 		...report,
-		accounts: accounts.map((account) => ({ ...account, secondsLeft: 0 })),
+		accounts: cut(report.accounts),
+		credentials: cut(report.credentials),
 	};
 }

@@ -44,7 +44,7 @@ beforeAll(() => {
 	if (!isRoot) console.warn("only root can be several users: skipped");
 });
 
-function storeIn(path: string) {
+function storeIn(path: string, wanted = credential) {
 	const directory = createOutputDirectory(path);
 	return createDirectoryStore({
 		directory,
@@ -54,7 +54,7 @@ function storeIn(path: string) {
 		clock: systemClock,
 		random: Math.random,
 		stopping: new AbortController().signal,
-	}).open(credential);
+	}).open(wanted);
 }
 
 function sharedDirectory(mode: number): string {
@@ -121,6 +121,33 @@ describe.skipIf(!isRoot).each([0o1777, 0o1770])(
 				await lease?.write({ ...emptyRecord, generation: 3 });
 				await lease?.release();
 				expect(storeIn(directory).record().generation).toBe(3);
+				expect(fs.lstatSync(path).isFile()).toBe(true);
+			},
+		);
+
+		test.each(Object.entries(plants))(
+			"as a copy for PHP of a ticket %s is not believed, and replaced",
+			async (_what, plant) => {
+				const directory = sharedDirectory(mode);
+				const ticket: Credential = {
+					...credential,
+					kind: "jsapi_ticket",
+					formats: ["php"],
+				};
+				const path = join(directory, "token.php");
+				const holder = storeIn(directory, ticket);
+				const first = await holder.acquire(0);
+				await first?.publish(token, emptyRecord);
+				await first?.release();
+				const content = fs.readFileSync(path, "utf8");
+				fs.rmSync(path);
+				plant(path, content);
+				const store = storeIn(directory, ticket);
+				expect(store.read()).toEqual({ kind: "token", token, exact: false });
+				const lease = await store.acquire(0);
+				await lease?.publish(token, emptyRecord);
+				await lease?.release();
+				expect(store.read()).toEqual({ kind: "token", token, exact: true });
 				expect(fs.lstatSync(path).isFile()).toBe(true);
 			},
 		);
