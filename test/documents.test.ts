@@ -80,7 +80,13 @@ describe.each(readmes)("%s", (name) => {
 			options.map(({ flag }) => `--${flag}`),
 		);
 		// The demo's own, and those of other programs in examples.
-		const others = ["--help", "--seconds", "--unix-socket", "--ignore-scripts"];
+		const others = [
+			"--help",
+			"--seconds",
+			"--unix-socket",
+			"--ignore-scripts",
+			"--use-openssl-ca",
+		];
 		const named = found(text, /(?<![\w-])--[a-z][a-z-]*/g);
 		expect(named.filter((flag) => !others.includes(flag))).toEqual(
 			[...new Set(options)].sort(),
@@ -271,3 +277,32 @@ test.each(["docs/trust.md", "docs/trust.zh-CN.md"])(
 			expect(read("src/store/found-entry.ts")).toContain(`function ${name}(`);
 	},
 );
+
+describe.each(["SECURITY.md", "SECURITY.zh-CN.md"])("%s", (name) => {
+	const text = read(name);
+	const rows = text.split("\n").filter((row) => row.startsWith("| "));
+
+	test("names only tests that there are", () => {
+		const named = found(text, /\btest\/[\w./-]+\.(ts|sh)\b/g);
+		expect(named.length).toBeGreaterThan(5);
+		expect(named.filter((file) => !exists(file))).toEqual([]);
+	});
+
+	test("names a test in each row that says closed", () => {
+		const closed = rows.filter((row) => /\| (closed|已封堵) \|/.test(row));
+		expect(closed.length).toBeGreaterThan(8);
+		const simulated = /run --simulate/;
+		expect(
+			closed.filter((row) => !row.includes("`test/") && !simulated.test(row)),
+		).toEqual([]);
+	});
+
+	test("has as many rows as in the other language", () => {
+		const other = read(
+			name === "SECURITY.md" ? "SECURITY.zh-CN.md" : "SECURITY.md",
+		);
+		expect(rows).toHaveLength(
+			other.split("\n").filter((row) => row.startsWith("| ")).length,
+		);
+	});
+});

@@ -30,7 +30,7 @@ test("the packed program installs into an empty prefix, and every command answer
 	expect(names).toContain("dist/wxtokend.8");
 	expect(names).toContain("LICENSE");
 	const allowed =
-		/^(dist\/|examples\/|systemd\/|docs\/|README|LICENSE|CHANGELOG|package\.json)/;
+		/^(dist\/|examples\/|systemd\/|docs\/|README|SECURITY|LICENSE|CHANGELOG|package\.json)/;
 	expect(names.filter((name) => !allowed.test(name))).toEqual([]);
 	expect(
 		names.filter((name) => /node_modules|\.tmp$|\.test\./.test(name)),

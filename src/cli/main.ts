@@ -3,6 +3,7 @@ import manifest from "../../package.json" with { type: "json" };
 import { errnoOf, exitCode, UsageError } from "../core/errors.ts";
 import type { SignalInbox } from "../daemon/signals.ts";
 import { type CommandLine, parseCommandLine } from "./command-line.ts";
+import { refuseDebugOutput } from "./debug-output.ts";
 import { explain } from "./explain.ts";
 import { type CommandName, commands, helpFor, overview } from "./usage.ts";
 
@@ -94,6 +95,7 @@ async function perform(
 	line: CommandLine,
 	signals: SignalInbox | undefined,
 ): Promise<number> {
+	if (name !== "get" && name !== "status") refuseDebugOutput(process.env);
 	switch (name) {
 		case "run":
 			if (signals === undefined) throw new Error("signals are not caught");

@@ -14,6 +14,7 @@ import type { KeeperEvent, Log, Store } from "../core/ports.ts";
 import { createAccessTokenIssuer } from "../issuer/access-token.ts";
 import { createHttp, type Http } from "../issuer/http.ts";
 import { createLinkMonitor, type LinkMonitor } from "../issuer/link-monitor.ts";
+import { proxyWarnings } from "../issuer/proxy.ts";
 import { createTicketIssuer, ticketTypes } from "../issuer/ticket.ts";
 import { createLimiter, maxRefreshing } from "../keeper/limiter.ts";
 import {
@@ -73,6 +74,8 @@ export function createWiring(parts: WiringParts): Wiring {
 		connectTimeoutMs: longestTimeoutMs(config) / 2,
 		env,
 	});
+	for (const warning of proxyWarnings(env))
+		log.warn({ event: "config.doubtful" }, warning);
 	const monitor = createLinkMonitor(clock, log);
 	const self = nameThisProcess();
 	const shared: SharedParts = {

@@ -167,6 +167,8 @@ function startingAt(
 function failsOver(kind: LinkErrorKind): boolean {
 	switch (kind) {
 		case "unreachable":
+		case "unasked":
+		case "no-memory":
 		case "interrupted":
 		case "timeout":
 		case "no-proxy":

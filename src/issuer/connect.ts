@@ -1,10 +1,17 @@
-/** Connections to WeChat, directly or through the tunnel of a proxy. */
+/** Connections to WeChat, directly or through a proxy. */
 import { request as httpRequest } from "node:http";
 import type { Socket } from "node:net";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { buildConnector } from "undici";
 import createConnector from "undici/lib/core/connect.js";
+import { errnoOf } from "../core/errors.ts";
 import { connectError, LinkError } from "./link-error.ts";
-import { type ProxyAddress, portOf, type readProxies } from "./proxy.ts";
+import {
+	type Destination,
+	type ProxyAddress,
+	portOf,
+	type readProxies,
+} from "./proxy.ts";
 
 /** What all connections have in common. */
 export interface ConnectOptions {
@@ -13,14 +20,15 @@ export interface ConnectOptions {
 	readonly proxyFor: ReturnType<typeof readProxies>;
 }
 
-/**
- * The function that undici calls for each new connection. Every failure is a
- * `LinkError`, as after some of its own errors undici would connect again for ever.
- */
-export function connectThrough({
-	timeoutMs,
-	proxyFor,
-}: ConnectOptions): buildConnector.connector {
+/** A new connection for one request over plain http. */
+export interface PlainConnection {
+	readonly socket: Socket;
+	/** The proxy at the other end, which reads the request itself; undefined: the server. */
+	readonly proxy: ProxyAddress | undefined;
+}
+
+/** Both ways to connect have the same timeouts, the same proxies and the same errors. */
+export function createConnections({ timeoutMs, proxyFor }: ConnectOptions) {
 	const dial = createConnector({
 		timeout: timeoutMs,
 		// In spite of NODE_TLS_REJECT_UNAUTHORIZED, as the request holds the AppSecret.
@@ -37,38 +45,87 @@ export function connectThrough({
 			});
 		});
 
-	const reach = async (target: buildConnector.Options): Promise<Socket> => {
+	const reachByTls = async (
+		target: buildConnector.Options,
+	): Promise<Socket> => {
 		const proxy = proxyFor(target);
 		if (proxy === undefined) return connect(target);
-		const socket = await tunnel(connect, proxy, target, timeoutMs);
-		return target.protocol === "https:"
-			? connect({ ...target, httpSocket: socket })
-			: socket;
+		const link = await reachProxy(connect, proxy);
+		await openTunnel(link, proxy, target, timeoutMs);
+		return connect({ ...target, httpSocket: link });
 	};
 
-	return (target, callback) => {
-		reach(target).then(
-			(socket) => callback(null, socket),
-			(error) => callback(connectError(error), null),
-		);
+	return {
+		/**
+		 * The function that undici calls for each new connection of an https server. Every
+		 * failure is a `LinkError`, as after some of its own errors undici would connect
+		 * again for ever.
+		 */
+		connector: ((target, callback) => {
+			reachByTls(target).then(
+				(socket) => callback(null, socket),
+				(error) => callback(connectError(error), null),
+			);
+		}) satisfies buildConnector.connector,
+
+		/**
+		 * A connection for plain http, on which nothing has been said yet. It is handed to
+		 * its proxy without CONNECT, which many proxies allow for port 443 only. Throws
+		 * `LinkError`.
+		 */
+		connectPlain: async (target: Destination): Promise<PlainConnection> => {
+			const proxy = proxyFor(target);
+			try {
+				const { hostname } = target;
+				const port = portOf(target);
+				const socket =
+					proxy === undefined
+						? await connect({ ...target, port, host: hostname })
+						: await reachProxy(connect, proxy);
+				await refuseSpeech(socket);
+				return { socket, proxy };
+			} catch (error) {
+				throw connectError(error);
+			}
+		},
 	};
 }
 
-/** A connection to the target through the proxy, by CONNECT. Throws `LinkError`. */
-async function tunnel(
+/** The server spoke first. Perhaps it is an answer to another request. Throws `LinkError`. */
+async function refuseSpeech(socket: Socket): Promise<void> {
+	// After two turns of the event loop, what has arrived has been read.
+	await nextTurn();
+	await nextTurn();
+	const isUnasked = socket.readableLength > 0;
+	if (!isUnasked && !socket.readableEnded && !socket.destroyed) return;
+	socket.destroy();
+	throw isUnasked
+		? new LinkError("unasked", "before the request", false)
+		: new LinkError("unreachable", "closed", false);
+}
+
+/** A connection to the proxy itself. Throws `LinkError`. */
+async function reachProxy(
 	connect: (target: buildConnector.Options) => Promise<Socket>,
-	{ protocol, hostname, port, authorization }: ProxyAddress,
+	{ protocol, hostname, port }: ProxyAddress,
+): Promise<Socket> {
+	try {
+		return await connect({ protocol, hostname, host: hostname, port });
+	} catch (error) {
+		const failure = connectError(error);
+		const isNetwork =
+			failure instanceof LinkError && failure.kind === "unreachable";
+		throw isNetwork ? new LinkError("no-proxy", failure.code, false) : failure;
+	}
+}
+
+/** Makes the proxy pass on to the target what goes over that connection. Throws `LinkError`. */
+async function openTunnel(
+	link: Socket,
+	{ authorization }: ProxyAddress,
 	target: buildConnector.Options,
 	timeoutMs: number,
-): Promise<Socket> {
-	let link: Socket;
-	try {
-		link = await connect({ protocol, hostname, host: hostname, port });
-	} catch (error) {
-		const { kind, code } = connectError(error);
-		const isNetwork = kind === "unreachable";
-		throw new LinkError(isNetwork ? "no-proxy" : kind, code, false);
-	}
+): Promise<void> {
 	// An IPv6 address needs brackets in CONNECT.
 	const name = target.hostname.includes(":")
 		? `[${target.hostname}]`
@@ -94,14 +151,17 @@ async function tunnel(
 			() => fail(new LinkError("no-proxy", "no answer to CONNECT", false)),
 			timeoutMs,
 		);
-		ask.on("error", (error) =>
-			fail(new LinkError("no-proxy", connectError(error).code, false)),
-		);
-		ask.on("connect", ({ statusCode = 0 }) => {
+		ask.on("error", (error) => {
+			const code = errnoOf(error) ?? error.name;
+			fail(new LinkError("no-proxy", code, false));
+		});
+		ask.on("connect", ({ statusCode = 0 }, _, rest) => {
 			if (statusCode < 200 || statusCode > 299)
 				return fail(refusalOf(statusCode));
+			if (rest.length > 0)
+				return fail(new LinkError("unasked", "in the tunnel", false));
 			clearTimeout(timer);
-			resolve(link);
+			resolve();
 		});
 		ask.end();
 	});

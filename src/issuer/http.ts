@@ -1,13 +1,18 @@
 /** One HTTP request to WeChat, with limits on everything. */
-import type { IncomingHttpHeaders } from "node:http";
+import {
+	request as httpRequest,
+	type IncomingHttpHeaders,
+	type IncomingMessage,
+} from "node:http";
+import type { Socket } from "node:net";
 import { setImmediate as yieldOnce } from "node:timers/promises";
 import { brotliDecompressSync, gunzipSync, inflateSync } from "node:zlib";
 import type { Dispatcher, Pool as PoolOfOrigin } from "undici";
 import Pool from "undici/lib/dispatcher/pool.js";
 import { errnoOf } from "../core/errors.ts";
-import { connectThrough } from "./connect.ts";
+import { createConnections, type PlainConnection } from "./connect.ts";
 import { exchangeError, LinkError } from "./link-error.ts";
-import { readProxies } from "./proxy.ts";
+import { type Destination, destinationOf, readProxies } from "./proxy.ts";
 
 /** One request; `send` may try it twice, see `createHttp`. */
 export interface HttpRequest {
@@ -45,17 +50,24 @@ export interface HttpOptions {
 }
 
 /**
- * The connections that all accounts share. Redirects are never followed. A connection
- * may have become stale while it was idle. If it breaks before the first byte of the
- * answer, the request is sent once more, on a new connection, unless it is `onlyOnce`.
- * Throws `ConfigError` if the environment names something else than a proxy.
+ * Requests over https share connections for a second: between us and the server nobody
+ * can put an answer into them, and a new handshake would cost ten times as much. Over
+ * plain http each request has a connection of its own: a proxy that sends an answer
+ * twice would otherwise give one account the token of another.
+ *
+ * Redirects are never followed. A shared connection may have become stale while it was
+ * idle. If it breaks before the first byte of the answer, the request is sent once more,
+ * on a new connection, unless it is `onlyOnce`. Throws `ConfigError` if the environment
+ * names something else than a proxy.
  */
 export function createHttp({ connectTimeoutMs, env }: HttpOptions) {
+	const connections = createConnections({
+		timeoutMs: connectTimeoutMs,
+		proxyFor: readProxies(env),
+	});
+	const open = new Set<Socket>();
 	const options = {
-		connect: connectThrough({
-			timeoutMs: connectTimeoutMs,
-			proxyFor: readProxies(env),
-		}),
+		connect: connections.connector,
 		// An account sends about one request in an hour, and no server keeps a connection
 		// open for so long. One second is enough for many accounts that are due together.
 		keepAliveTimeout: keepAliveMs,
@@ -70,13 +82,15 @@ export function createHttp({ connectTimeoutMs, env }: HttpOptions) {
 	const routeTo = (baseUrl: string): Route => {
 		const known = routes.get(baseUrl);
 		if (known !== undefined) return known;
-		const { origin, pathname } = new URL(baseUrl);
+		const url = new URL(baseUrl);
 		const route: Route = {
-			origin,
-			prefix: pathname.replace(/\/+$/, ""),
+			origin: url.origin,
+			server: destinationOf(url),
+			prefix: url.pathname.replace(/\/+$/, ""),
 			// undici's Agent would drop a pool with its last connection, and make it again
 			// for each refresh.
-			pool: new Pool(origin, options),
+			pool:
+				url.protocol === "https:" ? new Pool(url.origin, options) : undefined,
 			freshPool: undefined,
 			answeredAt: Number.NEGATIVE_INFINITY,
 		};
@@ -84,11 +98,31 @@ export function createHttp({ connectTimeoutMs, env }: HttpOptions) {
 		return route;
 	};
 
+	/** A connection that comes too late is closed. */
+	const connectWithin = (server: Destination, deadline: Deadline) =>
+		new Promise<PlainConnection>((resolve, reject) => {
+			deadline.onOver = () => reject(expired(false));
+			connections.connectPlain(server).then((connection) => {
+				if (deadline.isOver) connection.socket.destroy();
+				else resolve(connection);
+			}, reject);
+		});
+
 	const exchangeWithin = async (
 		request: HttpRequest,
 		deadline: Deadline,
 	): Promise<Received> => {
 		const route = routeTo(request.baseUrl);
+		if (route.pool === undefined) {
+			const connection = await connectWithin(route.server, deadline);
+			open.add(connection.socket);
+			try {
+				return await exchangePlain(connection, route, request, deadline);
+			} finally {
+				connection.socket.destroy();
+				open.delete(connection.socket);
+			}
+		}
 		const idleMs = performance.now() - route.answeredAt;
 		const progress: Progress = { sent: false, answered: false };
 		try {
@@ -126,8 +160,9 @@ export function createHttp({ connectTimeoutMs, env }: HttpOptions) {
 			}
 		},
 		close: async () => {
+			for (const socket of open) socket.destroy();
 			const pools = [...routes.values()].map(({ pool, freshPool }) => [
-				pool.destroy(),
+				pool?.destroy(),
 				freshPool?.destroy(),
 			]);
 			await Promise.all(pools.flat());
@@ -157,9 +192,11 @@ function createSharedTurn(): () => Promise<void> {
 /** What is kept of a base URL between requests. */
 interface Route {
 	readonly origin: string;
+	readonly server: Destination;
 	/** The path of a gateway, which comes before WeChat's path. */
 	readonly prefix: string;
-	readonly pool: PoolOfOrigin;
+	/** Shared connections; undefined for plain http. */
+	readonly pool: PoolOfOrigin | undefined;
 	/** Uses each of its connections only once. */
 	freshPool: PoolOfOrigin | undefined;
 	/** When it answered last, by the monotonic clock. */
@@ -173,13 +210,18 @@ interface Received {
 	readonly body: Buffer;
 }
 
-/** The end of a request's time. It is one for both tries, of which one is under way at a time. */
+/** The end of a request's time, for all of its steps; only one of them is under way. */
 interface Deadline {
 	isOver: boolean;
 	onOver: () => void;
 }
 
-const headers = { accept: "application/json", "user-agent": "wxtokend" };
+const headers = {
+	accept: "application/json",
+	// A cache on the way would answer with a token that has been replaced.
+	"cache-control": "no-cache",
+	"user-agent": "wxtokend",
+};
 const headersOfJson = { ...headers, "content-type": "application/json" };
 
 /** How far a request has come. A second try leaves both true. */
@@ -215,7 +257,7 @@ function exchange(
 			connection?.abort(new Error("broken off"));
 		};
 		// This also ends a wait for a connection, which undici has no limit for here.
-		deadline.onOver = () => breakOff(() => reject(expired(progress)));
+		deadline.onOver = () => breakOff(() => reject(expired(progress.sent)));
 		dispatcher.dispatch(options, {
 			onRequestStart: (controller) => {
 				connection = controller;
@@ -244,7 +286,59 @@ function exchange(
 	});
 }
 
-function expired({ sent }: Progress): LinkError {
+/** The same over plain http, by Node.js, which skips an unasked "100 Continue". */
+function exchangePlain(
+	{ socket, proxy }: PlainConnection,
+	{ origin, prefix }: Route,
+	{ path, body, onSent }: HttpRequest,
+	deadline: Deadline,
+): Promise<Received> {
+	const target = proxy === undefined ? "" : origin;
+	return new Promise<Received>((resolve, reject) => {
+		deadline.onOver = () => reject(expired(true));
+		const request = httpRequest({
+			path: target + prefix + path,
+			method: body === undefined ? "GET" : "POST",
+			headers: {
+				host: new URL(origin).host,
+				connection: "close",
+				...(body === undefined
+					? headers
+					: { ...headersOfJson, "content-length": Buffer.byteLength(body) }),
+				...(proxy?.authorization && {
+					"proxy-authorization": proxy.authorization,
+				}),
+			},
+			createConnection: () => socket,
+		});
+		let answer: IncomingMessage | undefined;
+		request.on("response", (response) => {
+			answer = response;
+			const { statusCode: status = 0, headers } = response;
+			if (status >= 300)
+				return resolve({ status, headers, body: Buffer.alloc(0) });
+			let size = 0;
+			const chunks: Buffer[] = [];
+			response.on("data", (chunk: Buffer) => {
+				size += chunk.length;
+				if (size > maxBodyBytes) reject(tooLarge());
+				else chunks.push(chunk);
+			});
+			response.on("end", () =>
+				resolve({ status, headers, body: Buffer.concat(chunks) }),
+			);
+			response.on("error", (error) => reject(exchangeError(error, true)));
+		});
+		request.on("error", (error) => {
+			// What follows a complete answer does not concern us.
+			if (answer?.complete !== true) reject(exchangeError(error, true));
+		});
+		onSent?.();
+		request.end(body);
+	});
+}
+
+function expired(sent: boolean): LinkError {
 	return new LinkError(sent ? "timeout" : "unreachable", "timeout", sent);
 }
 

@@ -1,4 +1,5 @@
 /** Why no answer of WeChat could be read: errors of the way there, or of the answer's form. */
+import { AssertionError } from "node:assert";
 import { errnoOf } from "../core/errors.ts";
 import { type Meaning, minute } from "./meaning.ts";
 
@@ -6,6 +7,8 @@ import { type Meaning, minute } from "./meaning.ts";
 export type LinkErrorKind =
 	// No connection, so nothing of the request has left.
 	| "unreachable"
+	| "unasked"
+	| "no-memory"
 	| "no-proxy"
 	| "no-tls"
 	| "certificate"
@@ -36,6 +39,19 @@ export const linkErrors: Readonly<Record<LinkErrorKind, Meaning>> = {
 		kind: "transient",
 		meaning: "no connection to WeChat",
 		hint: "check network, DNS and firewall: the server must reach the base URL; it is tried again",
+	},
+	// A proxy that mixes up two answers would give one account the token of another.
+	unasked: {
+		kind: "transient",
+		meaning: "the server spoke before it was asked",
+		hint: "nothing of that was used, and it is tried again; if it stays, a proxy or load balancer on the way mixes up answers: go around it (no_proxy), or have it repaired",
+	},
+	// undici's parser is WebAssembly, for which V8 reserves 10 GB of addresses.
+	"no-memory": {
+		kind: "config",
+		meaning: "Node.js got no memory for WebAssembly, and no request has left",
+		hint: "a limit on addresses is set (`ulimit -v`, LimitAS=): raise it, or set NODE_OPTIONS=--disable-wasm-trap-handler and restart",
+		waitMs: minute,
 	},
 	interrupted: {
 		kind: "transient",
@@ -69,7 +85,7 @@ export const linkErrors: Readonly<Record<LinkErrorKind, Meaning>> = {
 	intercepted: {
 		kind: "config",
 		meaning: "a self-signed certificate answers for WeChat",
-		hint: "inside 微信云托管 set base_urls to http://api.weixin.qq.com, the only form that works there; elsewhere another program intercepts TLS",
+		hint: "where your company opens TLS, have Node.js trust its CA: set NODE_EXTRA_CA_CERTS=/path/to/ca.pem and restart; inside 微信云托管 set base_urls to http://api.weixin.qq.com, the only form that works there; elsewhere another program intercepts TLS",
 		waitMs: minute,
 	},
 	"server-error": {
@@ -179,9 +195,12 @@ export function hostOf(baseUrl: string): string {
 	return new URL(baseUrl).host;
 }
 
-/** The error of a connection that failed, or could not be trusted: the request has not left. */
-export function connectError(error: unknown): LinkError {
-	if (error instanceof LinkError) return error;
+/**
+ * The error of a connection that failed, or could not be trusted: the request has not
+ * left. An error that no link can cause is returned as it is.
+ */
+export function connectError(error: unknown): LinkError | Fault {
+	if (error instanceof LinkError || isFault(error)) return error;
 	const code = codeOf(error);
 	if (/^(DEPTH_ZERO_)?SELF_SIGNED_CERT/.test(code))
 		return new LinkError("intercepted", code, false);
@@ -191,17 +210,50 @@ export function connectError(error: unknown): LinkError {
 	return new LinkError("unreachable", code, false);
 }
 
-/** The error of a request on an open connection. `sent`: the request had left. */
-export function exchangeError(error: unknown, sent: boolean): LinkError {
+/**
+ * The error of a request on an open connection. `sent`: the request had left. An error
+ * that no link can cause is returned as it is.
+ */
+export function exchangeError(
+	error: unknown,
+	sent: boolean,
+): LinkError | Fault {
 	if (error instanceof LinkError) return error;
+	if (error instanceof RangeError && /WebAssembly/.test(error.message))
+		return new LinkError("no-memory", "WebAssembly", false);
+	if (isFault(error)) return error;
 	const code = codeOf(error);
 	if (/HEADERS?_OVERFLOW/.test(code))
 		return new LinkError("too-large", "its headers", sent);
 	if (/^(HPE_|HTTPParserError)/.test(code))
 		return new LinkError("not-http", "no HTTP", sent);
-	// undici gives this code to a connection that the other side has closed.
-	const isClosed = code === "UND_ERR_SOCKET";
-	return new LinkError("interrupted", isClosed ? "closed" : code, sent);
+	return new LinkError(
+		"interrupted",
+		isEnd(error, code) ? "closed" : code,
+		sent,
+	);
+}
+
+/** An error of a class that the network never causes: a bug, of ours or of Node.js. */
+export type Fault = TypeError | RangeError | ReferenceError | AssertionError;
+
+/** An operator who is told "the connection broke" looks for the fault in the network. */
+function isFault(error: unknown): error is Fault {
+	return (
+		error instanceof TypeError ||
+		error instanceof RangeError ||
+		error instanceof ReferenceError ||
+		error instanceof AssertionError
+	);
+}
+
+/**
+ * The other side has closed. undici has a code of its own for it; Node.js says
+ * ECONNRESET, but no system call has failed.
+ */
+function isEnd(error: unknown, code: string): boolean {
+	const isReset = error instanceof Error && "syscall" in error;
+	return code === "UND_ERR_SOCKET" || (code === "ECONNRESET" && !isReset);
 }
 
 /** The codes that Node.js has for OpenSSL's errors of a certificate. */

@@ -20,6 +20,11 @@ export interface Destination {
 	readonly port: string;
 }
 
+/** The server that a URL names. */
+export function destinationOf({ protocol, hostname, port }: URL): Destination {
+	return { protocol, hostname: unbracketed(hostname), port };
+}
+
 /**
  * The proxy for a destination; undefined: connect directly. Loopback addresses never
  * go through a proxy, as there they would mean the proxy's own machine. Throws
@@ -32,7 +37,7 @@ export function readProxies(
 		"https:": proxyIn(env, "https_proxy"),
 		"http:": proxyIn(env, "http_proxy"),
 	};
-	const exceptions = (env.no_proxy || env.NO_PROXY || "")
+	const exceptions = (variableIn(env, "no_proxy")?.text ?? "")
 		.split(/[\s,]+/)
 		.filter((entry) => entry !== "")
 		.map(exceptionOf);
@@ -44,15 +49,63 @@ export function readProxies(
 	};
 }
 
+/** What is doubtful about these variables, and what is done about it; for the operator. */
+export function proxyWarnings(
+	env: Readonly<Record<string, string | undefined>>,
+): readonly string[] {
+	const quoted = ["https_proxy", "http_proxy", "no_proxy"]
+		.map((name) => variableIn(env, name))
+		.filter((value) => value?.isQuoted)
+		.map(
+			(value) =>
+				`${value?.name} in the environment: its value stands in quotes; it is used without them`,
+		);
+	const all = variableIn(env, "all_proxy");
+	const others = ["https_proxy", "http_proxy"];
+	return all !== undefined && others.every((name) => !variableIn(env, name))
+		? [
+				...quoted,
+				`${all.name} in the environment is not used, and no https_proxy is set; WeChat is called without a proxy; set https_proxy=http://host:port`,
+			]
+		: quoted;
+}
+
+interface Variable {
+	/** As it is spelled in the environment. */
+	readonly name: string;
+	/** Not empty. */
+	readonly text: string;
+	/** In the environment; `text` is without them. */
+	readonly isQuoted: boolean;
+}
+
+/** `https_proxy` in either spelling. `docker run --env-file`, for one, leaves quotes in a value. */
+function variableIn(
+	env: Readonly<Record<string, string | undefined>>,
+	lower: string,
+): Variable | undefined {
+	const name = env[lower] ? lower : lower.toUpperCase();
+	const value = env[name]?.trim() ?? "";
+	const inside = /^["'“‘](.*)["'”’]$/s.exec(value)?.[1];
+	const text = (inside ?? value).trim();
+	return text === ""
+		? undefined
+		: { name, text, isQuoted: inside !== undefined };
+}
+
 function proxyIn(
 	env: Readonly<Record<string, string | undefined>>,
-	name: string,
+	variable: string,
 ): ProxyAddress | undefined {
-	const text = env[name] || env[name.toUpperCase()];
-	if (!text) return undefined;
+	const found = variableIn(env, variable);
+	if (found === undefined) return undefined;
+	const { name, text } = found;
 	const address = /^\w+:\/\//.test(text) ? text : `http://${text}`;
 	const url = URL.canParse(address) ? new URL(address) : undefined;
-	if (url?.protocol !== "http:" && url?.protocol !== "https:") {
+	if (
+		(url?.protocol !== "http:" && url?.protocol !== "https:") ||
+		!/^[\w.:[\]-]+$/.test(url.hostname)
+	) {
 		// The value is not shown: there may be a password in it.
 		const message =
 			"is not the address of a proxy; expected http://host:port or https://host:port";

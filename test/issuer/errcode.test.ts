@@ -681,7 +681,7 @@ const unreachable: readonly (readonly [
 		{
 			kind: "config",
 			wait: minute,
-			hint: /微信云托管.*http:\/\/api\.weixin\.qq\.com/,
+			hint: /^.*NODE_EXTRA_CA_CERTS.*微信云托管.*http:\/\/api\.weixin\.qq\.com/,
 			code: "DEPTH_ZERO_SELF_SIGNED_CERT",
 			sent: false,
 		},

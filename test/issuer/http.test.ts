@@ -1,3 +1,5 @@
+import { AssertionError } from "node:assert";
+import { createRequire } from "node:module";
 import { createConnection, type Socket } from "node:net";
 import {
 	setImmediate as nextTurn,
@@ -8,7 +10,12 @@ import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { ConfigError } from "../../src/core/errors.ts";
 import { createHttp, type HttpRequest } from "../../src/issuer/http.ts";
-import { LinkError } from "../../src/issuer/link-error.ts";
+import {
+	connectError,
+	exchangeError,
+	LinkError,
+} from "../../src/issuer/link-error.ts";
+import { proxyWarnings } from "../../src/issuer/proxy.ts";
 import { certificate } from "../support/certificate.ts";
 import { eventually } from "../support/eventually.ts";
 import { freePort } from "../support/free-port.ts";
@@ -119,7 +126,7 @@ describe("the answer", () => {
 		).toMatchObject({ serverTime: undefined });
 	});
 
-	test("may be of any Content-Type, chunked, compressed, without a length, or after early hints", async () => {
+	test("may be of any Content-Type, chunked, compressed, without a length, or after statuses that mean nothing", async () => {
 		const text = '{"access_token":"小程序"}';
 		const bytes = Buffer.from(text);
 		const head = "HTTP/1.1 200 OK\r\n";
@@ -148,6 +155,16 @@ describe("the answer", () => {
 			deflate: compressed("deflate", deflateSync(bytes)),
 			br: compressed("br", brotliCompressSync(bytes)),
 			identity: compressed("identity", bytes),
+			"an unasked continue": Buffer.concat([
+				Buffer.from("HTTP/1.1 100 Continue\r\n\r\n"),
+				rawAnswer({ body: bytes }),
+			]),
+			"several that mean nothing": Buffer.concat([
+				Buffer.from(
+					"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 199 What\r\n\r\n",
+				),
+				rawAnswer({ body: bytes }),
+			]),
 			"early hints": Buffer.concat([
 				Buffer.from("HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"),
 				rawAnswer({ body: bytes }),
@@ -404,12 +421,160 @@ describe("TLS", () => {
 	});
 });
 
-describe("a connection that became stale while it was idle makes no request fail:", () => {
+describe("over plain http a connection carries one request:", () => {
+	test("an answer that comes twice never answers somebody else's request", async () => {
+		// Each answer names its request, and is sent again after the next one arrived.
+		let late: (() => void) | undefined;
+		const { raw, url } = await urlOf(({ socket, text }) => {
+			const body = /account=(\d+)/.exec(text)?.[1] ?? "";
+			late?.();
+			socket.write(rawAnswer({ body }));
+			late = () => socket.write(rawAnswer({ body }));
+		});
+		const { get } = newHttp();
+		for (let account = 0; account < 20; account += 1) {
+			const answer = await get(url, {
+				path: `/cgi-bin/token?account=${account}`,
+			});
+			expect(answer.text).toBe(String(account));
+			// So that a connection that was kept would be used again.
+			await nextTurn();
+			await nextTurn();
+		}
+		expect(raw.connections()).toBe(20);
+		expect(raw.requests.map(({ nth }) => nth)).toEqual(Array(20).fill(1));
+	});
+
+	test.each([
+		["after it", (answer: Buffer) => [Buffer.concat([answer, answer])]],
+		["after it, in another piece", (answer: Buffer) => [answer, answer]],
+		[
+			"after it, which closes",
+			(answer: Buffer) => [
+				Buffer.concat([
+					Buffer.from(
+						"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 3\r\n\r\none",
+					),
+					answer,
+				]),
+			],
+		],
+		[
+			"after it, and makes no sense",
+			() => [
+				Buffer.concat([
+					rawAnswer({ body: "one" }),
+					Buffer.from("SSH-2.0-OpenSSH_9.6\r\n\r\n"),
+				]),
+			],
+		],
+	])("the first answer counts, whatever comes %s", async (_, parts) => {
+		const { url } = await urlOf(writing(...parts(rawAnswer({ body: "one" }))));
+		expect((await newHttp().get(url)).text).toBe("one");
+	});
+
+	test("what was said before the request left is no answer to it", async () => {
+		const unasked = { kind: "unasked", sent: false };
+		const answer = rawAnswer({ body: '{"access_token":"another"}' });
+		const requests: string[] = [];
+		const speaker = await startRaw(() => {}, {
+			onConnection: (socket) => {
+				socket.write(answer);
+				socket.on("data", (bytes) => requests.push(String(bytes)));
+			},
+		});
+		const { failure } = newHttp();
+		expect(await failure(`http://127.0.0.1:${speaker.port}`)).toMatchObject(
+			unasked,
+		);
+		expect(requests).toEqual([]);
+		// The same where a proxy hands out more than the tunnel.
+		const proxy = await startRaw(
+			writing(Buffer.concat([Buffer.from("HTTP/1.1 200 OK\r\n\r\n"), answer])),
+		);
+		const https_proxy = `http://127.0.0.1:${proxy.port}`;
+		expect(
+			await newHttp({ https_proxy }).failure("https://api.weixin.qq.com"),
+		).toMatchObject(unasked);
+	});
+
+	test("one that was closed before the request left has not carried it", async () => {
+		const { port } = await startRaw(() => {}, {
+			onConnection: (socket) => socket.end(),
+		});
+		expect(await newHttp().failure(`http://127.0.0.1:${port}`)).toMatchObject({
+			kind: "unreachable",
+			sent: false,
+		});
+	});
+
+	test("one that breaks is not tried again: the next attempt does that", async () => {
+		const { raw, url } = await urlOf(({ socket }) => {
+			if (raw.requests.length === 1) socket.write(rawAnswer({ body: "{}" }));
+			else socket.resetAndDestroy();
+		});
+		const { get, failure } = newHttp();
+		await get(url);
+		expect(await failure(url)).toMatchObject({
+			kind: "interrupted",
+			sent: true,
+		});
+		expect(raw.requests).toHaveLength(2);
+	});
+});
+
+describe("an error that no link can cause is passed on as it is:", () => {
+	test.each([
+		["no memory", () => new RangeError("Array buffer allocation failed")],
+		["a wrong argument", () => new TypeError("The argument is wrong")],
+		["a wrong state", () => new AssertionError({ message: "state" })],
+	])("%s", (_, make) => {
+		const error = make();
+		expect(connectError(error)).toBe(error);
+		expect(exchangeError(error, true)).toBe(error);
+	});
+
+	test("also to the caller of a request", async () => {
+		const { url } = await urlOf(answering({ body: "{}" }));
+		const fault = new RangeError("Array buffer allocation failed");
+		const onSent = () => {
+			throw fault;
+		};
+		await expect(newHttp().get(url, { onSent })).rejects.toBe(fault);
+	});
+
+	test("but a limit on addresses is told with its remedy", () => {
+		const error = new RangeError(
+			"WebAssembly.Instance(): Out of memory: Cannot allocate Wasm memory for new instance",
+		);
+		expect(exchangeError(error, false)).toMatchObject({
+			kind: "no-memory",
+			sent: false,
+		});
+	});
+});
+
+/** A server whose certificate is trusted, as one of `NODE_EXTRA_CA_CERTS` is. */
+async function trustedUrlOf(onRequest: (request: RawRequest) => void) {
+	const tls = createRequire(import.meta.url)("node:tls");
+	const own = aCertificate();
+	const connect = tls.connect;
+	const spy = vi
+		.spyOn(tls, "connect")
+		.mockImplementation((options) =>
+			connect({ ...(options as object), ca: own.cert }),
+		);
+	onTestFinished(() => spy.mockRestore());
+	const raw = await startRaw(onRequest, { tls: own });
+	return { raw, url: `https://127.0.0.1:${raw.port}` };
+}
+
+describe("a shared https connection that became stale while it was idle makes no request fail:", () => {
 	const twice = async (
 		onRequest: (request: RawRequest) => void,
 		more: Partial<HttpRequest> = {},
 	) => {
-		const { raw, url } = await urlOf(onRequest);
+		const { raw, url } = await trustedUrlOf(onRequest);
 		const http = newHttp();
 		await http.get(url);
 		// Then the connection is idle, and will be used again.
@@ -419,10 +584,10 @@ describe("a connection that became stale while it was idle makes no request fail
 	};
 	const onceOnly: (request: RawRequest) => void = ({ socket, nth }) => {
 		if (nth === 1) socket.write(rawAnswer({ body: "{}" }));
-		else socket.resetAndDestroy();
+		else socket.destroy();
 	};
 
-	test("when it is reset at its second request", async () => {
+	test("when it is cut off at its second request", async () => {
 		const { raw, second } = await twice(onceOnly);
 		await expect(second()).resolves.toMatchObject({ text: "{}" });
 		expect(raw.requests.map(({ nth }) => nth)).toEqual([1, 2, 1]);
@@ -453,7 +618,7 @@ describe("a connection that became stale while it was idle makes no request fail
 		let answers = 1;
 		const { raw, http, url } = await twice(({ socket }) => {
 			if (answers > 0) socket.write(rawAnswer({ body: "{}" }));
-			else socket.resetAndDestroy();
+			else socket.destroy();
 			answers -= 1;
 		});
 		expect(await http.failure(url)).toMatchObject({ kind: "interrupted" });
@@ -471,7 +636,7 @@ describe("a connection that became stale while it was idle makes no request fail
 
 	test("and requests at any interval near the server's idle timeout succeed", async () => {
 		// The server closes after a second, without announcing it.
-		const { url } = await urlOf(({ socket }) => {
+		const { url } = await trustedUrlOf(({ socket }) => {
 			socket.write(rawAnswer({ body: "{}" }));
 			const timer = setTimeout(() => socket.destroy(), 1_000);
 			socket.on("data", () => clearTimeout(timer));
@@ -588,22 +753,47 @@ describe("a proxy", () => {
 		});
 	});
 
-	test("serves plain http too, and only the protocol of its variable", async () => {
-		const wechat = await startRaw(answering({ body: "{}" }));
-		const { raw, port } = await startProxy(({ socket }) => {
-			socket.write("HTTP/1.1 200 OK\r\n\r\n");
-			splice(socket, wechat.port);
-		});
-		const proxy = `http://127.0.0.1:${port}`;
-		const answer = await newHttp({ http_proxy: proxy }).get(
-			"http://api.weixin.qq.com",
+	test("is handed plain http as it is, without CONNECT, and only the protocol it is named for", async () => {
+		const { raw, port } = await startProxy(answering({ body: "{}" }));
+		for (const http_proxy of [
+			`http://127.0.0.1:${port}`,
+			`http://me:p%40ss@127.0.0.1:${port}`,
+		]) {
+			const { get } = newHttp({ http_proxy });
+			expect((await get("http://api.weixin.qq.com")).text).toBe("{}");
+			await get("http://api.weixin.qq.com:8080/below", { body: "{}" });
+			// An http_proxy is none for https.
+			await newHttp({ http_proxy }).failure("https://wxtokend.invalid");
+		}
+		const heads = raw.requests.map(({ text }) => text.split("\r\n"));
+		const auth = `proxy-authorization: Basic ${Buffer.from("me:p@ss").toString("base64")}`;
+		expect(
+			heads.map(([line = "", host = "", ...rest]) => [
+				line,
+				host,
+				rest.includes(auth),
+			]),
+		).toEqual(
+			[false, true].flatMap((isNamed) => [
+				[
+					`GET http://api.weixin.qq.com${path} HTTP/1.1`,
+					"host: api.weixin.qq.com",
+					isNamed,
+				],
+				[
+					`POST http://api.weixin.qq.com:8080/below${path} HTTP/1.1`,
+					"host: api.weixin.qq.com:8080",
+					isNamed,
+				],
+			]),
 		);
-		expect(answer.text).toBe("{}");
-		expect(raw.requests[0]?.text).toMatch(/^CONNECT api\.weixin\.qq\.com:80 /);
-		expect(wechat.requests[0]?.text).toContain("host: api.weixin.qq.com\r\n");
-		// An http_proxy is not used for https.
-		await newHttp({ http_proxy: proxy }).failure("https://wxtokend.invalid");
-		expect(raw.requests).toHaveLength(1);
+	});
+
+	test("that does not run is named also for plain http", async () => {
+		const http_proxy = `http://127.0.0.1:${await freePort()}`;
+		expect(
+			await newHttp({ http_proxy }).failure("http://api.weixin.qq.com"),
+		).toMatchObject({ kind: "no-proxy", code: "ECONNREFUSED", sent: false });
 	});
 
 	test("is not used for this machine and for the names in no_proxy", async () => {
@@ -647,12 +837,56 @@ describe("a proxy", () => {
 			);
 	});
 
+	test("whose address stands in quotes is found, and the quotes are told", async () => {
+		const { raw, port } = await startProxy(
+			answering({ status: "403 Forbidden" }),
+		);
+		for (const [name, quoted] of [
+			["https_proxy", `"http://127.0.0.1:${port}"`],
+			["https_proxy", `'http://127.0.0.1:${port}' `],
+			["HTTPS_PROXY", `“127.0.0.1:${port}”`],
+		] as const) {
+			const env = { [name]: quoted };
+			expect(await newHttp(env).failure(target)).toMatchObject({
+				kind: "proxy-refused",
+			});
+			expect(proxyWarnings(env)).toEqual([
+				`${name} in the environment: its value stands in quotes; it is used without them`,
+			]);
+		}
+		expect(raw.requests).toHaveLength(3);
+		const no_proxy = "'127.0.0.1,.wxtokend.invalid'";
+		const env = { https_proxy: `http://127.0.0.1:${port}`, no_proxy };
+		expect(
+			await newHttp(env).failure("https://api.wxtokend.invalid"),
+		).toMatchObject({ kind: "unreachable" });
+		expect(raw.requests).toHaveLength(3);
+		expect(proxyWarnings(env)).toEqual([expect.stringMatching(/^no_proxy /)]);
+	});
+
+	test("of ALL_PROXY alone is not used, and that is told", () => {
+		const ALL_PROXY = "socks5://127.0.0.1:1080";
+		expect(proxyWarnings({ ALL_PROXY })).toEqual([
+			expect.stringMatching(
+				/^ALL_PROXY .* not used.* without a proxy; set https_proxy/,
+			),
+		]);
+		expect(proxyWarnings({ all_proxy: ALL_PROXY })).toHaveLength(1);
+		expect(
+			proxyWarnings({ ALL_PROXY, https_proxy: "http://proxy:3128" }),
+		).toEqual([]);
+		expect(proxyWarnings({})).toEqual([]);
+	});
+
 	test("with an invalid address is a ConfigError that does not show its password", () => {
 		for (const value of [
 			"socks5://me:passw0rd@proxy:1080",
 			"http://me:passw0rd@",
 			"ftp://proxy",
 			"http://[",
+			// One quote may have lost the other one; no host has any.
+			'http://"proxy:3128',
+			'"http://me:passw0rd@proxy:3128',
 		]) {
 			const thrown = (() => {
 				try {

@@ -164,6 +164,22 @@ nowhere() {
 	[ "$(wc -c </tmp/everything)" -gt 10000 ] && is "$(property LimitCORE)" 0
 }
 check "neither secret nor token is in systemctl, the journal, command lines, environments or a core" nowhere
+debugger_opens() { curl -fs http://127.0.0.1:9229/json; }
+logrotate() {
+	local old
+	old=$(main_pid)
+	kill -USR1 "$old"
+	within 10 eval 'log | grep -q signal.ignored' && is "$(main_pid)" "$old" && denied debugger_opens
+}
+check "SIGUSR1 opens no debugger, and is told" logrotate
+debugged() {
+	unit other <<<$'[Service]\nEnvironment=NODE_OPTIONS=--inspect NODE_DEBUG=http NODE_DEBUG_NATIVE=TLS'
+	settle && is "$(property ActiveState)" active || return 1
+	# SocketBindDeny= needs BPF, which Debian 12 leaves out of its systemd.
+	systemctl --version | grep -qe -BPF_FRAMEWORK || denied debugger_opens
+}
+check "NODE_DEBUG is taken away; and the debugger of NODE_OPTIONS, if systemd can" debugged
+restore
 priorities() { log -p 6..6 | grep -q '^{.*token.refreshed' && log -p 3..3 | grep 'account: is missing'; }
 check "the journal knows the priority of each line" priorities
 

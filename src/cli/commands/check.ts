@@ -8,6 +8,7 @@ import { exitCode, inWords, StoreError } from "../../core/errors.ts";
 import { recordNameOf } from "../../core/record.ts";
 import { probeSocketPath } from "../../daemon/control-socket.ts";
 import { credentialsOf } from "../../daemon/credential-of.ts";
+import { proxyWarnings, readProxies } from "../../issuer/proxy.ts";
 import type { ManagedCredential } from "../../keeper/managed-credential.ts";
 import { type FileAttributes, publishFile } from "../../store/atomic-write.ts";
 import { phpCopyOf } from "../../store/copies.ts";
@@ -25,7 +26,10 @@ import { codeWithoutRefresh, withKeepers } from "./once.ts";
 export async function check(line: CommandLine): Promise<number> {
 	const { env } = process;
 	const config = loadConfig({ file: line.value("config"), env, secrets: true });
-	for (const warning of config.warnings) tellPerson(`warning: ${warning}`);
+	// A bad value is told offline too: the daemon would not start with it.
+	readProxies(env);
+	for (const warning of [...config.warnings, ...proxyWarnings(env)])
+		tellPerson(`warning: ${warning}`);
 	const { source, accounts, directory, socket, metricsFile } = config;
 	const isNew = !existsSync(directory);
 	// From here on nothing but the disk is tried, in the same way as the daemon does.

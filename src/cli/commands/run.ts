@@ -49,11 +49,22 @@ function runWith(
 	signals: SignalInbox,
 ): Promise<number> {
 	const config = read();
+	const log = openLog(config.logLevel, env);
+	signals.onIgnored((signal) =>
+		log.warn(
+			{
+				event: "signal.ignored",
+				signal,
+				hint: "nothing needs this signal: the log is no file that is opened again; `kill -HUP` refreshes all tokens",
+			},
+			`${signal} does nothing here; it is told once`,
+		),
+	);
 	return runDaemon({
 		config,
 		reload: read,
 		signals,
-		log: openLog(config.logLevel, env),
+		log,
 		clock: systemClock,
 		env,
 		onBug: (error) => process.exit(explain(error)),
