@@ -3,6 +3,8 @@
 //   const config = tickets.page(url); // location.href.split("#")[0] of the browser
 //   const cardExt = JSON.stringify(tickets.card("pXch-jnOlGtbuWwIO2NDftZeynRE", { code: "1234" }));
 import { createHash, randomBytes } from "node:crypto";
+import { request } from "node:http";
+import { json } from "node:stream/consumers";
 import { openWxtokend } from "./wxtokend.mjs";
 
 const sha1 = (text) => createHash("sha1").update(text).digest("hex");
@@ -29,6 +31,21 @@ export function openTickets(appid, options = {}) {
 		return { appId: appid, timestamp, nonceStr, signature: sha1(text) };
 	}
 
+	/** As page, but wxtokend signs, and the ticket does not leave it. */
+	async function requestPage(url) {
+		const path = `/v1/accounts/${appid}/jssdk`;
+		const socketPath = `${directory}/control.sock`;
+		const signal = AbortSignal.timeout(10_000);
+		const answer = await new Promise((resolve, reject) => {
+			request({ socketPath, path, method: "POST", signal })
+				.on("response", (answer) => json(answer).then(resolve, reject))
+				.on("error", reject)
+				.end(JSON.stringify({ url }));
+		});
+		if (answer.signature) return answer;
+		throw new Error(`could not sign a page: ${answer.message}`);
+	}
+
 	/** cardExt of a card. fields: code and openid, if they are used; timestamp and nonce_str are added. */
 	function card(cardId, fields = {}) {
 		const times = {
@@ -40,5 +57,5 @@ export function openTickets(appid, options = {}) {
 		return { ...cardExt, signature: signatureOf(values) };
 	}
 
-	return { ticket, page, card };
+	return { ticket, page, requestPage, card };
 }

@@ -1,5 +1,4 @@
 /** Why no answer of WeChat could be read: errors of the way there, or of the answer's form. */
-import { AssertionError } from "node:assert";
 import { errnoOf } from "../core/errors.ts";
 import { type Meaning, minute } from "./meaning.ts";
 
@@ -235,7 +234,7 @@ export function exchangeError(
 }
 
 /** An error of a class that the network never causes: a bug, of ours or of Node.js. */
-export type Fault = TypeError | RangeError | ReferenceError | AssertionError;
+export type Fault = Error & { readonly kind?: never };
 
 /** An operator who is told "the connection broke" looks for the fault in the network. */
 function isFault(error: unknown): error is Fault {
@@ -243,7 +242,7 @@ function isFault(error: unknown): error is Fault {
 		error instanceof TypeError ||
 		error instanceof RangeError ||
 		error instanceof ReferenceError ||
-		error instanceof AssertionError
+		(error instanceof Error && errnoOf(error) === "ERR_ASSERTION")
 	);
 }
 

@@ -5,14 +5,18 @@
  *     page URL NONCE TIMESTAMP        -> appId timestamp nonceStr signature
  *     card ID TIMESTAMP NONCE CODE    -> signature
  *     sort VALUE…                     -> signature of the values
+ *     ask URL                         -> what the daemon answers, as JSON
  *
  * with tabs between the words; an exception becomes "error TEXT".
  */
-import { spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import { writeFileSync } from "node:fs";
+import { createServer } from "node:http";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { json, text } from "node:stream/consumers";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { newDirectory } from "../support/directory.ts";
 import { environmentOf, missingFor, type Signer, signers } from "./readers.ts";
 
@@ -86,6 +90,33 @@ describe.each(signers)("$name", (signer) => {
 		expect(answers).toEqual(vectors.map(({ answer }) => answer));
 	});
 
+	test("lets the daemon sign a page, and hands on why it does not", async (context) => {
+		context.skip(missing.length > 0, reason);
+		const directory = newDirectory();
+		const page = {
+			appId: appid,
+			timestamp: 1414587457,
+			nonceStr: "Wm3WZYTPz0wzccnW",
+			signature: "0f9de62fce790f9a083d5c99e95740ceb90c27ed",
+		};
+		const asked = await answerAt(join(directory, "control.sock"), [
+			[200, page],
+			[404, { code: "no-ticket", message: "there is no jsapi ticket" }],
+		]);
+		const url = 'https://www.example.com/%E5%BA%97?q="a\\b"&n=1';
+		const [signed = "", refused] = await answersOf(signer, directory, [
+			{ words: ["ask", url] },
+			{ words: ["ask", url] },
+		]);
+		expect(JSON.parse(signed)).toEqual(page);
+		expect(refused).toMatch(/^error .*there is no jsapi ticket/);
+		const request = `POST /v1/accounts/${appid}/jssdk`;
+		expect(asked).toEqual([
+			[request, { url }],
+			[request, { url }],
+		]);
+	});
+
 	test("raises an error for a ticket that has ended, and for one that is missing", async (context) => {
 		context.skip(missing.length > 0, reason);
 		const ended = await answersOf(
@@ -109,20 +140,40 @@ function directoryWith(expire: number): string {
 	return directory;
 }
 
+/** A socket that gives these answers in order; the requests are added to the list. */
+async function answerAt(
+	path: string,
+	answers: readonly (readonly [status: number, content: object])[],
+): Promise<readonly (readonly [request: string, body: unknown])[]> {
+	const asked: (readonly [string, unknown])[] = [];
+	const server = createServer(async (request, response) => {
+		const [status, content] = answers[asked.length] ?? [500, {}];
+		asked.push([`${request.method} ${request.url}`, await json(request)]);
+		response.writeHead(status, { "Content-Type": "application/json" });
+		response.end(JSON.stringify(content));
+	}).listen(path);
+	onTestFinished(() => void server.close());
+	await once(server, "listening");
+	return asked;
+}
+
 /** What the driver of that language prints for these lines. */
 async function answersOf(
 	signer: Signer,
 	directory: string,
-	asked: typeof vectors,
+	asked: readonly { readonly words: readonly string[] }[],
 ): Promise<readonly string[]> {
 	const [file = "", ...rest] = await signer.prepare();
 	const place = { appid, directory, url: "", secret: "" };
 	const { PATH, HOME } = process.env;
-	const { stdout, stderr } = spawnSync(file, rest, {
-		encoding: "utf8",
+	const child = spawn(file, rest, {
 		env: { PATH, HOME, ...environmentOf(place) },
-		input: asked.map(({ words }) => `${words.join("\t")}\n`).join(""),
 	});
-	expect(stderr).toBe("");
-	return stdout.trimEnd().split("\n");
+	child.stdin.end(asked.map(({ words }) => `${words.join("\t")}\n`).join(""));
+	const [printed, errors] = await Promise.all([
+		text(child.stdout),
+		text(child.stderr),
+	]);
+	expect(errors).toBe("");
+	return printed.trimEnd().split("\n");
 }

@@ -6,8 +6,10 @@ const { openTickets, signatureOf } = await import(
 const { WECHAT_APPID: appid, WXTOKEND_DIRECTORY: directory } = process.env;
 const tickets = openTickets(appid, { directory });
 
-function sign(what, ...words) {
+async function sign(what, ...words) {
 	if (what === "sort") return signatureOf(words);
+	if (what === "ask")
+		return JSON.stringify(await tickets.requestPage(words[0]));
 	if (what === "page") {
 		const [url, nonce, timestamp] = words;
 		return Object.values(tickets.page(url, nonce, Number(timestamp))).join(" ");
@@ -18,7 +20,7 @@ function sign(what, ...words) {
 
 for await (const line of createInterface({ input: process.stdin })) {
 	try {
-		console.log(sign(...line.split("\t")));
+		console.log(await sign(...line.split("\t")));
 	} catch (error) {
 		console.log("error", error.message);
 	}

@@ -5,6 +5,7 @@ TICKETS = WxtokendTickets.new(ENV.fetch("WECHAT_APPID"), directory: ENV.fetch("W
 def sign(what, *words)
   case what
   when "page" then TICKETS.page(words[0], nonce: words[1], timestamp: Integer(words[2])).values.join(" ")
+  when "ask" then JSON.generate(TICKETS.request_page(words[0]))
   when "sort" then WxtokendTickets.signature(words)
   else TICKETS.card(words[0], timestamp: words[1], nonce_str: words[2], code: words[3])[:signature]
   end

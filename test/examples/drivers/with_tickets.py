@@ -1,4 +1,4 @@
-import os, sys
+import json, os, sys
 from wxtokend_tickets import WxtokendTickets
 
 tickets = WxtokendTickets(os.environ["WECHAT_APPID"], os.environ["WXTOKEND_DIRECTORY"])
@@ -8,6 +8,8 @@ def sign(what, *words):
     if what == "page":
         url, nonce, timestamp = words
         return " ".join(map(str, tickets.page(url, nonce, int(timestamp)).values()))
+    if what == "ask":
+        return json.dumps(tickets.request_page(words[0]))
     if what == "sort":
         return tickets.signature(words)
     card_id, timestamp, nonce, code = words

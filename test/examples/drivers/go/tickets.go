@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"encoding/json"
 	"fmt"
 	"os"
 	"strconv"
@@ -31,6 +32,13 @@ func sign(reader *wxtokend.Reader, words []string) (string, error) {
 		}
 		page, err := reader.SignPage(words[1], words[2], time.Unix(seconds, 0))
 		return fmt.Sprint(page.AppID, " ", page.Timestamp, " ", page.NonceStr, " ", page.Signature), err
+	case "ask":
+		page, err := reader.RequestPage(words[1])
+		if err != nil {
+			return "", err
+		}
+		text, err := json.Marshal(page)
+		return string(text), err
 	case "card":
 		cardExt := map[string]string{"timestamp": words[2], "nonce_str": words[3], "code": words[4]}
 		err := reader.SignCard(words[1], cardExt)
