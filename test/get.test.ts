@@ -254,6 +254,24 @@ test("a token that no keeper has recorded is given as soon as a daemon keeps it"
 	expect((await runProgram(["get", "wx1", ...flags])).code).toBe(69);
 });
 
+test("a ticket that is not the recorded one is not given either", async () => {
+	const { flags, token, value } = place({
+		more: 'tickets = ["jsapi"]\n',
+		name: "wx_jsapi_ticket_wx1",
+	});
+	const { expire } = readTokenFile(token);
+	recordToken(token, value, expire);
+	const line = ["get", "wx_jsapi_ticket_wx1", ...flags];
+	expect(await runProgram(line)).toMatchObject({
+		code: 0,
+		stdout: `${value}\n`,
+	});
+	writeTokenFile(token, { value: noteToken(newToken()), expire });
+	const said = await runProgram(line);
+	expect(said).toMatchObject({ code: 69, stdout: "" });
+	expect(said.stderr).toContain("it holds another token than was recorded");
+});
+
 test("a link in the token file's place is not followed", async () => {
 	const { directory, flags, token } = place();
 	renameSync(token, join(directory, "elsewhere"));
