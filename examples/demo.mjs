@@ -4,7 +4,7 @@
 //
 //   npm run demo                    until Ctrl-C
 //   npm run demo -- --seconds 30    with a summary and an exit code
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import {
 	existsSync,
 	mkdtempSync,
@@ -16,7 +16,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
+import { parseArgs, promisify } from "node:util";
 
 const usage = `Usage: npm run demo -- [--seconds N]
 
@@ -25,6 +25,7 @@ const usage = `Usage: npm run demo -- [--seconds N]
 `;
 
 const program = fileURLToPath(new URL("../dist/wxtokend.cjs", import.meta.url));
+const run = promisify(execFile);
 const interactive = process.stdout.isTTY === true;
 
 /** Why a token was refreshed. */
@@ -91,19 +92,29 @@ function newScene(seconds) {
 	const directory = join(place, "tokens");
 	// A short demo gets tokens that live shorter still, so that there is one to renew.
 	const lifetime = Math.max(6, Math.min(20, Math.round((seconds * 2) / 3)));
+	const newSecret = () =>
+		Array.from({ length: 32 }, () =>
+			Math.floor(Math.random() * 16).toString(16),
+		).join("");
 	const accounts = ["wxdemo-shop", "wxdemo-club"].map((appid) => ({
 		appid,
-		secret: Array.from({ length: 32 }, () =>
-			Math.floor(Math.random() * 16).toString(16),
-		).join(""),
+		secret: newSecret(),
 		file: join(directory, `wx_access_token_${appid}`),
 		token: undefined,
 		former: undefined,
 		ok: 0,
 	}));
+	const yours = { appid: "wxdemo-yours", secret: newSecret() };
 	return {
 		seconds,
 		place,
+		config: join(place, "config.toml"),
+		yours: {
+			...yours,
+			accounts: [yours],
+			config: join(place, "yours.toml"),
+			directory: join(place, "yours"),
+		},
 		directory,
 		lifetime,
 		accounts,
@@ -127,7 +138,7 @@ async function startAll(scene) {
 		"--port=0",
 		"--quiet",
 		`--token-lifetime=${scene.lifetime}`,
-		...scene.accounts.map(
+		...[...scene.accounts, scene.yours].map(
 			({ appid, secret }) => `--account=${appid}:${secret}`,
 		),
 	]);
@@ -139,14 +150,19 @@ async function startAll(scene) {
 		"the simulator",
 	);
 	scene.url = url;
-	const config = join(scene.place, "config.toml");
+	const { config } = scene;
 	writeFileSync(config, configFor(scene), { mode: 0o600 });
+	// Not an account of the demo: two daemons with other directories would fetch in turn.
+	writeFileSync(scene.yours.config, configFor(scene.yours, url), {
+		mode: 0o600,
+	});
 	say("starting the daemon: wxtokend run …");
 	scene.daemon = launch(["run", "--config", config]);
 	scene.guard = guard(scene, scene.guard);
 	const log = createInterface({ input: scene.daemon.stderr });
 	log.on("line", (line) => noteEvent(scene, line));
 	await waitForFiles(scene);
+	process.stdout.write(await introduction(scene));
 	scene.startedAt = Date.now();
 }
 
@@ -167,13 +183,29 @@ function launch(args) {
 	return child;
 }
 
-function configFor({ directory, url, accounts }) {
+/** What `status` shows, and how to try a daemon of one's own with the same WeChat. */
+async function introduction({ config, yours }) {
+	const args = [program, "status", "--config", config];
+	const { stdout } = await run(process.execPath, args);
+	const text = readFileSync(yours.config, "utf8").trim();
+	return `
+$ wxtokend status --config ${config}
+${stdout}
+A daemon of your own with the same WeChat, while the demo runs:
+$ wxtokend run --config ${yours.config}
+${text.replace(/^(?=.)/gm, "  ")}
+
+`;
+}
+
+function configFor({ directory, accounts, url: known }, url = known) {
 	const tables = accounts.map(
 		({ appid, secret }) =>
 			`\n[[account]]\nappid = "${appid}"\nsecret = "${secret}"\n`,
 	);
 	return `directory = "${directory}"
 schedule = "* * * * * *"  # looks every second; what is due is refreshed
+log_format = "json"
 
 [wechat]
 base_urls = ["${url}"]

@@ -49,9 +49,9 @@ try {
 		copy(`systemd/${unit}`, `usr/lib/systemd/system/${unit}`);
 	for (const kind of ["sysusers.d", "tmpfiles.d"])
 		copy(`systemd/${kind}/wxtokend.conf`, `usr/lib/${kind}/wxtokend.conf`);
-	// Its group is set after the installation, when the group is there.
-	copy("systemd/config.toml", "etc/wxtokend/config.toml", 0o640);
-	chmodSync(join(stage, "etc/wxtokend"), 0o750);
+	// Nothing in /etc: dpkg would ask about a file there that both sides have changed,
+	// and an unattended upgrade would stop at the question. postinst makes the first one.
+	copy("systemd/config.toml", "usr/share/wxtokend/config.toml");
 	const documents = "usr/share/doc/wxtokend";
 	for (const name of ["README.md", "README.zh-CN.md"])
 		copy(name, `${documents}/${name}`);
@@ -66,7 +66,6 @@ try {
 	compressed("CHANGELOG.md", `${documents}/changelog.gz`);
 	compressed("dist/wxtokend.8", "usr/share/man/man8/wxtokend.8.gz");
 	write("DEBIAN/control", control());
-	write("DEBIAN/conffiles", "/etc/wxtokend/config.toml\n");
 	for (const script of ["postinst", "prerm", "postrm"])
 		copy(`packaging/${script}`, `DEBIAN/${script}`, 0o755);
 	execFileSync(

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { newDirectory } from "./support/directory.ts";
 import { eventually } from "./support/eventually.ts";
-import { projectRoot } from "./support/program.ts";
+import { projectRoot, runProgram } from "./support/program.ts";
 
 describe("the demo", () => {
 	test("shows a scheduled and a forced refresh, after which the old token lives on, and no call fails", async () => {
@@ -18,8 +18,29 @@ describe("the demo", () => {
 		expect(said).toMatch(
 			/\n20 calls ok, 0 failed; [1-9]\d* scheduled and [1-9]\d* forced/,
 		);
+		expect(said).toMatch(
+			/\n\$ wxtokend status --config \/.*\nAPPID .*\nwxdemo-shop +valid /,
+		);
+		expect(said).toMatch(
+			/A daemon of your own.*\n\$ wxtokend run --config \/\S+yours\.toml\n {2}directory = .*\n[\s\S]*base_urls = \["http:\/\/127\.0\.0\.1:\d+"\]\n[\s\S]*appid = "wxdemo-yours"/,
+		);
 		expect(said).toMatch(/Try next.*\n {2}cat \/.*\n {2}kill -HUP \d+/);
 		await nothingIsLeft(demo);
+	});
+
+	test("a daemon of one's own runs with the configuration that it prints, and the demo goes on", async () => {
+		const demo = startDemo("--seconds", "10");
+		await eventually(() => demo.output().includes("kill -HUP"), {
+			what: "the demo",
+		});
+		const [, file = ""] =
+			/wxtokend run --config (\S+)/.exec(demo.output()) ?? [];
+		const once = await runProgram(["once", "--config", file]);
+		expect(once).toMatchObject({
+			code: 0,
+			stdout: expect.stringMatching(/^wxdemo-yours: a new token/),
+		});
+		expect(await demo.exitCode).toBe(0);
 	});
 
 	test.each([

@@ -55,15 +55,35 @@ test("status without a daemon reports the same from the files, and says so", asy
 	expect(missing.stdout).toMatch(/^wx1 +missing +- /m);
 });
 
-test("status shows a failure with its hint, and ends with 0 as long as the token lives", async () => {
+test("status shows a failure with its hint, and ends with 75 as long as the token lives", async () => {
 	const { wechat, flags } = await startWithFlags();
 	await wechat.addFault({ mode: "errcode", errcode: 40164 });
 	expect((await runProgram(["refresh", ...flags])).code).toBe(75);
 	const said = await runProgram(["status", ...flags]);
-	expect(said.code).toBe(0);
+	expect(said.code).toBe(75);
 	expect(said.stdout).toMatch(/^wx1 +failing /m);
+	expect(said.stdout).toMatch(/^ {2}failed once since \d\d:\d\d \(/m);
+	expect(said.stdout).toMatch(/^ {2}apps will fail from .*\d\d:\d\d on$/m);
 	expect(said.stdout).toContain("errcode 40164");
 	expect(said.stdout).toMatch(/^ {2}hint: .*whitelist/m);
+});
+
+test("after a wrong secret is corrected and the daemon restarted, nothing fails any more", async () => {
+	const { wechat, config, daemon, flags } = await startWithFlags();
+	const good = readFileSync(config.file, "utf8");
+	const { secret = "" } = config.accounts[0] ?? {};
+	await daemon.stop();
+	writeFileSync(config.file, good.replace(secret, secret.replace(/..$/, "zz")));
+	const wrong = await startDaemon(config.file);
+	expect((await runProgram(["refresh", ...flags])).code).toBe(75);
+	expect((await runProgram(["status", ...flags])).code).toBe(75);
+	await wrong.stop();
+	writeFileSync(config.file, good);
+	await startDaemon(config.file);
+	const said = await runProgram(["status", ...flags]);
+	expect(said.code).toBe(0);
+	expect(said.stdout).not.toMatch(/fail|next try/);
+	expect(fetchesOf(wechat, "wx1")).toBe(2);
 });
 
 test("bars and colours are only shown on a terminal, and no colours with NO_COLOR", async () => {
@@ -247,8 +267,15 @@ test("while the configuration on disk is broken, commands still find the daemon,
 	expect(all.stderr).toMatch(/the old configuration stays: .*colour/);
 	expect(fetchesOf(wechat, "wx1")).toBe(3);
 
-	// If not even the directory can be read from it, the usual paths are tried.
+	// A file that is not TOML still names its directory.
 	writeFileSync(config.file, `${good}\ncolour = [`);
+	const found = await runProgram(["status", "--json", ...flags]);
+	expect(found.code).toBe(0);
+	expect(found.stderr).toMatch(/is not TOML.*from the daemon/);
+	expect((await runProgram(["get", "wx1", ...flags])).code).toBe(0);
+
+	// If not even the directory can be read from it, the usual paths are tried.
+	writeFileSync(config.file, `${good.replace("directory", "directory =")}\n`);
 	const env = { WXTOKEND_DIRECTORY: config.directory };
 	const { value } = readTokenFile(config.tokenFile("wx1"));
 	const got = await runProgram(["get", "wx1", ...flags], { env });
@@ -261,6 +288,10 @@ test("while the configuration on disk is broken, commands still find the daemon,
 		const lost = await runProgram([command, ...flags]);
 		expect(lost).toMatchObject({ code: 78, stdout: "" });
 		expect(lost.stderr).toMatch(/no daemon answers.*is not TOML/s);
+		if (command === "status") {
+			expect(lost.stderr).toMatch(/only the usual place/);
+			expect(lost.stderr).not.toMatch(/start it/);
+		}
 	}
 });
 

@@ -19,7 +19,7 @@ public class Wxtokend {
 
     /// <summary>Read it before every call: it may be another one at any moment.</summary>
     public string Token() {
-        var text = File.ReadAllText(TokenFile);
+        var text = Read();
         if (long.Parse(Field("expire", text)) > DateTimeOffset.UtcNow.ToUnixTimeSeconds()) return Field("value", text);
         throw new IOException("could not use " + TokenFile + ": its token has expired; see wxtokend status");
     }
@@ -27,7 +27,7 @@ public class Wxtokend {
     /// <summary>The token to use instead of one that WeChat refused; null if there is no other.</summary>
     public async Task<string> Replacement(string stale) {
         try {
-            var value = Field("value", File.ReadAllText(TokenFile));
+            var value = Field("value", Read());
             if (value == stale) value = Field("value", await Task.Run(() => Report(stale)));
             return value == stale ? null : value;
         } catch (SystemException) { return null; } // IO, socket: WeChat's own answer tells more than this error
@@ -60,9 +60,14 @@ public class Wxtokend {
         }
     }
 
-    static string Field(string name, string json) {
+    string Read() {
+        try { return File.ReadAllText(TokenFile); }
+        catch (SystemException why) { throw new IOException("could not use " + TokenFile + ": " + why.Message); }
+    }
+
+    string Field(string name, string json) {
         var found = Regex.Match(json, "\"" + name + "\"\\s*:\\s*\"?([^\"\\s,}]+)");
         if (found.Success) return found.Groups[1].Value;
-        throw new IOException("there is no " + name + " in the token file, or in the answer to a report");
+        throw new IOException("could not use " + TokenFile + ", or the answer to a report: it holds no " + name);
     }
 }

@@ -48,8 +48,8 @@ type token struct {
 
 func (r *Reader) read() (found token, err error) {
 	text, err := os.ReadFile(r.File)
-	if err == nil {
-		err = json.Unmarshal(text, &found)
+	if err == nil && (json.Unmarshal(text, &found) != nil || found.Value == "") {
+		err = errors.New("could not use " + r.File + ": it holds no token; see wxtokend status")
 	}
 	return found, err
 }

@@ -2,7 +2,6 @@ import java.io.*;
 import java.net.*;
 import java.net.http.*;
 import java.nio.channels.*;
-import java.nio.file.*;
 import java.time.Duration;
 import java.util.concurrent.*;
 import java.util.regex.*;
@@ -19,14 +18,14 @@ public class Wxtokend {
     }
     /** Read it before every call: it may be another one at any moment. */
     public String token() throws IOException {
-        String text = Files.readString(Path.of(file));
+        String text = read();
         if (Long.parseLong(field("expire", text)) > System.currentTimeMillis() / 1000) return field("value", text);
         throw new IOException("could not use " + file + ": its token has expired; see wxtokend status");
     }
     /** The token to use instead of one that WeChat refused; null if there is no other. */
     public String replacement(String stale) {
         try {
-            String value = field("value", Files.readString(Path.of(file)));
+            String value = field("value", read());
             if (value.equals(stale)) value = field("value", report(stale));
             return value.equals(stale) ? null : value;
         } catch (IOException problem) { return null; } // WeChat's own answer tells more than this error
@@ -54,9 +53,12 @@ public class Wxtokend {
             return new String(Channels.newInputStream(keeper).readAllBytes());
         }
     }
-    private static String field(String name, String json) throws IOException {
+    private String read() throws IOException { // not by Files: its errors do not tell the system's reason
+        try (InputStream text = new FileInputStream(file)) { return new String(text.readAllBytes()); }
+    }
+    private String field(String name, String json) throws IOException {
         Matcher found = Pattern.compile("\"" + name + "\"\\s*:\\s*\"?([^\"\\s,}]+)").matcher(json);
         if (found.find()) return found.group(1);
-        throw new IOException("there is no " + name + " in the token file, or in the answer to a report");
+        throw new IOException("could not use " + file + ", or the answer to a report: it holds no " + name);
     }
 }

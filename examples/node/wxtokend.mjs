@@ -15,7 +15,16 @@ export function openWxtokend(appid, options = {}) {
 	const socketPath = options.socket ?? `${directory}/control.sock`;
 	const api = options.api ?? "https://api.weixin.qq.com";
 	// Not async: it takes microseconds, and to wait for a thread takes many times as long.
-	const read = () => JSON.parse(readFileSync(file, "utf8"));
+	function read() {
+		let why = "it holds no token; see wxtokend status";
+		try {
+			const { value, expire } = JSON.parse(readFileSync(file, "utf8"));
+			if (value && expire) return { value, expire };
+		} catch (error) {
+			if (error.code) why = error.message; // what JSON.parse says may hold the token
+		}
+		throw new Error(`could not use ${file}: ${why}`);
+	}
 
 	/** Read it before every call: it may be another one at any moment. */
 	function token() {

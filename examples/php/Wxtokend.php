@@ -47,8 +47,14 @@ class Wxtokend {
 
     private function read(): array {
         $text = @file_get_contents($this->file, false, null, 0, 4096); // a length spares PHP a second read
-        if ($text === false) throw new RuntimeException("could not read $this->file: see wxtokend status");
-        return json_decode($text, true, 4, JSON_THROW_ON_ERROR);
+        $token = json_decode((string) $text, true, 4);
+        if (isset($token['value'], $token['expire'])) return $token;
+        set_error_handler(function ($level, $words) use (&$why) { // of PHP itself: permission, open_basedir, …
+            return (bool) ($why .= preg_replace('/^file_get_contents\(.*?\)/', '', $words));
+        });
+        file_get_contents($this->file); // once more, for its warnings
+        restore_error_handler();
+        throw new RuntimeException("could not use $this->file" . ($why ?? ': it holds no token; see wxtokend status'));
     }
 
     private function report(string $stale): array { // it may ask WeChat before it answers, hence 25 s

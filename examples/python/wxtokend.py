@@ -44,7 +44,12 @@ class Wxtokend:
 
     def _read(self):
         with open(self.file, "rb", buffering=0) as file:  # read in one piece: a buffer only costs time
-            return json.loads(file.read().decode())
+            text = file.read()
+        try:
+            token = json.loads(text.decode())
+            return {key: token[key] for key in ("value", "expire")}
+        except (ValueError, KeyError, TypeError):
+            raise ValueError(f"could not use {self.file}: it holds no token; see wxtokend status") from None
 
     def _send(self, path, body, query, token):
         url = f"{self.api}{path}?" + parse.urlencode({**query, "access_token": token})

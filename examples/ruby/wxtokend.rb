@@ -41,7 +41,12 @@ class Wxtokend
     other ? ask(path, query, body, other) : answer
   end
 
-  private def read = JSON.parse(File.read(file))
+  private def read
+    text = File.read(file)
+    token = JSON.parse(text) rescue {} # what the parser says may hold the token
+    return token if token.is_a?(Hash) && token["value"] && token["expire"]
+    raise "could not use #{file}: it holds no token; see wxtokend status"
+  end
 
   private def ask(path, query, body, token)
     uri = URI("#{@api}#{path}?#{URI.encode_www_form(query.merge(access_token: token))}")

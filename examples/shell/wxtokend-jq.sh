@@ -25,9 +25,14 @@ report() {
 }
 
 # Read it before every call: it may be another one at any moment.
-token=$(jq -r 'select(.expire > now).value' "$file") || token=
+token=$(jq -r 'select(.expire > now).value // empty' "$file" 2>/dev/null) || token=
 [ -n "$token" ] || {
-	echo "could not use $file: there is none, or its token has expired; see wxtokend status" >&2
+	# If it cannot be read, in the system's own words: permission denied, no such file, …
+	if why=$(cat "$file" 2>&1 >/dev/null); then
+		why="it holds no token"
+		case $(jq '.value and .expire' "$file" 2>/dev/null) in true) why="its token has expired" ;; esac
+	fi
+	echo "could not use $file: $why; see wxtokend status" >&2
 	exit 1
 }
 answer=$(send "$token")

@@ -29,18 +29,22 @@ parse() {
 	case $1 in *'"value"'*) value=${1#*'"value"'*'"'} ;; *) value= ;; esac
 	value=${value%%'"'*}
 	expire=${1##*'"expire"'} expire=${expire#*:} expire=${expire%%[!0-9 ]*}
-	[ "$value" ]
+	[ "$value" ] && [ "$expire" ]
 }
 read_file() { # its line may lack an end, if somebody else wrote it
 	line=
-	read -r line <"$file" || [ "$line" ] && parse "$line"
+	read -r line 2>/dev/null <"$file" || [ "$line" ] && parse "$line"
+}
+fail() { # if it cannot be read, in the system's own words: permission denied, no such file, …
+	why=$(cat "$file" 2>&1 >/dev/null) && why=$1
+	echo "could not use $file: $why; see wxtokend status" >&2
+	exit 1
 }
 
 # Read it before every call: it may be another one at any moment. (bash 5 knows the time without a process.)
-read_file && token=$value && [ "${expire:-0}" -gt "${EPOCHSECONDS:-$(date +%s)}" ] || {
-	echo "could not use $file: there is none, or its token has expired; see wxtokend status" >&2
-	exit 1
-}
+read_file || fail "it holds no token"
+token=$value
+[ "$expire" -gt "${EPOCHSECONDS:-$(date +%s)}" ] || fail "its token has expired"
 answer=$(send "$token")
 case $answer in '{"errcode":40001,'* | '{"errcode":40014,'* | '{"errcode":42001,'*)
 	read_file || value=

@@ -1,7 +1,12 @@
 /** How a command finds a running daemon, and asks it through its control socket. */
 import { request } from "node:http";
 import { type Config, loadConfig } from "../config/config.ts";
-import { likelySocket, readConfigText, readersHint } from "../config/lookup.ts";
+import {
+	likelySocket,
+	readConfigText,
+	readersHint,
+	usualSocket,
+} from "../config/lookup.ts";
 import {
 	ConfigError,
 	type ConfigProblem,
@@ -19,6 +24,8 @@ export interface ControlLocation {
 	readonly hidden?: ConfigProblem;
 	/** What is wrong with the configuration. */
 	readonly wrong?: ConfigError;
+	/** The socket is only where it usually is: the configuration does not tell. */
+	readonly isGuessed?: boolean;
 }
 
 /**
@@ -44,7 +51,8 @@ export function findControl(
 	} catch (error) {
 		if (!(error instanceof ConfigError)) throw error;
 		const socket = likelySocket(file, env);
-		return { socket, config: undefined, wrong: error };
+		const isGuessed = socket === usualSocket(env);
+		return { socket, config: undefined, wrong: error, isGuessed };
 	}
 }
 

@@ -1,4 +1,5 @@
 /** Finds the command, runs it, and turns what it throws into words and an exit code. */
+import { closeSync, fstatSync, openSync } from "node:fs";
 import manifest from "../../package.json" with { type: "json" };
 import { errnoOf, exitCode, UsageError } from "../core/errors.ts";
 import type { SignalInbox } from "../daemon/signals.ts";
@@ -23,6 +24,7 @@ export async function main(
 	// A bug outside of a command, for example in a timer, must also be explained.
 	process.on("uncaughtException", (error) => process.exit(explain(error)));
 	process.on("unhandledRejection", (error) => process.exit(explain(error)));
+	process.on("exit", leaveTerminals);
 	let code: number;
 	try {
 		code = await dispatch(argv, signals);
@@ -48,6 +50,21 @@ function handleOutputErrors(name: string): void {
 	});
 	// There is no other place to report that stderr cannot be written.
 	process.stderr.on("error", () => {});
+}
+
+/**
+ * At its end Node.js gives each terminal back the mode that it had, which we never
+ * change. It aborts if the terminal is gone, with a core that holds secrets. So it shall
+ * find none: `/dev/null` takes the place of 0, 1 and 2. Never throws.
+ */
+function leaveTerminals(): void {
+	for (const file of [0, 1, 2])
+		try {
+			if (!fstatSync(file).isCharacterDevice()) continue;
+			closeSync(file);
+			// It gets the lowest free number, which is that one.
+			openSync("/dev/null", "r+");
+		} catch {}
 }
 
 /** Returns the exit code. Throws what the command throws. */

@@ -28,7 +28,7 @@ export function tableOf(
 		cells
 			.map((cell, index) => {
 				const { isTinted, width } = columns[index] as Column;
-				const text = cell.padEnd(width);
+				const text = padded(cell, width);
 				return isTinted && color !== undefined ? paint(text, color) : text;
 			})
 			.join(gap)
@@ -45,7 +45,10 @@ export function tableOf(
 	];
 }
 
-/** Breaks a text into lines of at most `width` characters. A longer word has a line of its own. */
+/**
+ * Breaks a text into lines of at most `width` columns of a terminal. A longer word has a
+ * line of its own; Chinese may be broken between any two characters.
+ */
 export function wrapped(
 	text: string,
 	width: number,
@@ -54,13 +57,44 @@ export function wrapped(
 	const lines: string[] = [];
 	let line = indent;
 	for (const word of text.split(" ")) {
-		if (line.length + word.length > width && line.trim() !== "") {
-			lines.push(line.trimEnd());
-			line = indent;
+		const pieces = word.match(unbroken) ?? [];
+		for (const [index, piece] of pieces.entries()) {
+			const gap = index === 0 && line !== indent ? " " : "";
+			if (line !== indent && columnsOf(line + gap + piece) > width) {
+				lines.push(line);
+				line = indent + piece;
+			} else line += gap + piece;
 		}
-		line += `${word} `;
 	}
-	return [...lines, line.trimEnd()];
+	return [...lines, line];
+}
+
+/** Characters that take two columns: Chinese, Japanese, Korean, full-width forms, emoji. */
+const wide =
+	"\\u1100-\\u115f\\u2e80-\\u303e\\u3041-\\ua4cf\\uac00-\\ud7a3\\uf900-\\ufaff\\ufe30-\\ufe6f\\uff00-\\uff60\\uffe0-\\uffe6\\u{1f300}-\\u{1faff}\\u{20000}-\\u{3fffd}";
+const isWide = new RegExp(`[${wide}]`, "u");
+/** Those that take none: marks over or in the character before. */
+const isMark = /\p{M}|[\u200b-\u200f]/u;
+
+/**
+ * What stays on one line: a word, or one wide character; with the punctuation that must
+ * not begin a line behind it, and the brackets that must not end one before it.
+ */
+const unbroken = new RegExp(
+	`[（「『《【]*(?:[^${wide}]+|[${wide}])[，。、；：！？）」』》】]*`,
+	"gu",
+);
+
+/** How many columns a text takes on a terminal. */
+export function columnsOf(text: string): number {
+	let columns = 0;
+	for (const character of text)
+		columns += isWide.test(character) ? 2 : isMark.test(character) ? 0 : 1;
+	return columns;
+}
+
+function padded(text: string, width: number): string {
+	return text + " ".repeat(Math.max(0, width - columnsOf(text)));
 }
 
 /** A column with all its cells, so that its width is known. */
@@ -87,7 +121,7 @@ function columnsThatFit(
 		isTinted = false,
 	): Column => {
 		const cells = accounts.map(cellOf);
-		const lengths = [title, ...cells].map((text) => text.length);
+		const lengths = [title, ...cells].map(columnsOf);
 		return { title, isTinted, cells, width: Math.max(...lengths) };
 	};
 	const bar = column("", barOf, true);
@@ -127,10 +161,8 @@ function nameOf({ appid, kind, interface: wire }: CredentialStatus): string {
 }
 
 /** What is wrong with an account, and what to do: none, or some sentences. */
-function remarksOn(
-	{ lastError, hint, waitsFor, guessed, overdue }: CredentialStatus,
-	now: number,
-): readonly string[] {
+function remarksOn(status: CredentialStatus, now: number): readonly string[] {
+	const { lastError, hint, waitsFor, guessed, overdue } = status;
 	const remarks: string[] = [];
 	if (waitsFor !== null)
 		remarks.push(
@@ -143,16 +175,47 @@ function remarksOn(
 			"guessed: WeChat does not tell when it ends, so it is asked each 5 minutes until the next change",
 		);
 	if (lastError !== null) {
-		const { message, attempts, since, nextTryAt } = lastError;
+		const { message, attempts, since } = lastError;
 		const times = attempts === 1 ? "once" : `${attempts} times`;
+		const from = `${clockAt(Date.parse(since), now)} (${ago(since, now)})`;
+		// The time under NEXT, and no second one: `nextTryAt` tells only when the pause
+		// after the failure is over, and the token may not be due by then.
 		remarks.push(
 			`${message}`,
-			`failed ${times} since ${ago(since, now)}, next try ${ahead(nextTryAt, now)}`,
-			`hint: ${lastError.hint}`,
+			`failed ${times} since ${from}, next try ${nextOf(status, now)}`,
 		);
 	}
+	const effect = effectOn(status, now);
+	if (effect !== undefined) remarks.push(effect);
+	if (lastError !== null) remarks.push(`hint: ${lastError.hint}`);
 	if (hint !== null) remarks.push(`hint: ${hint}`);
 	return remarks;
+}
+
+/** From when on apps fail. Undefined: nothing stands in the way of the next refresh. */
+function effectOn(
+	{ valid, expire, lastError, waitsFor }: CredentialStatus,
+	now: number,
+): string | undefined {
+	const at = expire === null ? undefined : clockAt(expire * 1000, now);
+	if (!valid)
+		return at === undefined || (expire ?? 0) * 1000 > now
+			? "apps fail now"
+			: `apps fail since ${at}`;
+	if (lastError === null && waitsFor === null) return undefined;
+	return at === undefined ? undefined : `apps will fail from ${at} on`;
+}
+
+/** An instant by the clock of this machine, with its date if that is not today's. */
+function clockAt(at: number, now: number): string {
+	const dayOf = (instant: Date) =>
+		[instant.getFullYear(), instant.getMonth() + 1, instant.getDate()]
+			.map((part) => String(part).padStart(2, "0"))
+			.join("-");
+	const instant = new Date(at);
+	const clock = instant.toTimeString().slice(0, 5);
+	const day = dayOf(instant);
+	return day === dayOf(new Date(now)) ? clock : `${day} ${clock}`;
 }
 
 /** When the last successful fetch was, and why. A token from before may be of unknown age. */

@@ -148,8 +148,13 @@ it out of other programs' arguments, which every user can see: as in the example
 		about: `Asks the daemon through the control socket. Without one it reads the files, and
 says so. On a terminal with bars, as far as they fit, and colours unless $NO_COLOR
 is set; on a dumb one neither. States:
-valid; failing (the token lives, but its last refresh failed); expired; missing;
-unusable (the file is not as wxtokend wrote it).`,
+valid; failing (the token lives, but its last refresh failed: since when, and from
+when on apps will fail, by the clock of this machine); expired; missing; unusable
+(the file is not as wxtokend wrote it). REFRESHED tells why it was fetched:
+first: there was none. due: its end was near. forced: a person or a program asked
+for it. reported: an app said that WeChat refuses it. cut-off: a request before was
+broken off, or the token was replaced, so it was fetched again to be sure. checked:
+by check --online. clock: the clock was changed.`,
 		options: [
 			config,
 			{ flag: "json", about: "as GET /v1/accounts of the socket answers" },
@@ -159,10 +164,11 @@ unusable (the file is not as wxtokend wrote it).`,
 			},
 		],
 		exitCodes: [
-			[0, "every account has a valid token; with --watch: ended"],
+			[0, "all tokens are valid, and nothing fails; with --watch: ended"],
 			usageCode,
-			[69, "an account has no valid token"],
+			[69, "something has no valid token: apps fail"],
 			[73, "the answer cannot be written"],
+			[75, "all tokens are valid, but a refresh fails: apps will fail"],
 			configCode,
 		],
 		example: "wxtokend status --watch",

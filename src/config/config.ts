@@ -7,7 +7,7 @@ import { resolve } from "node:path";
 import { ConfigError, type ConfigProblem } from "../core/errors.ts";
 import type { LogLevel } from "../core/log-level.ts";
 import { findCrossProblems, namesIn, socketPath } from "./cross-checks.ts";
-import { groupId } from "./group.ts";
+import { type GroupAnswer, groupLimitMs, waitingGroups } from "./group.ts";
 import { escapeInvisible, invisibleIn, messageOf } from "./invisible.ts";
 import {
 	defaultDirectory,
@@ -15,7 +15,13 @@ import {
 	type TicketName,
 } from "./lookup.ts";
 import { findSecrets, looksLikeSecret } from "./secrets.ts";
-import { type ConfigContent, checkShape } from "./shape.ts";
+import {
+	type ConfigContent,
+	checkShape,
+	groupRule,
+	type LogFormat,
+	show,
+} from "./shape.ts";
 import {
 	type ConfigOptions,
 	type ConfigSource,
@@ -65,6 +71,8 @@ export interface Config {
 	/** Absolute path; undefined: no control socket. */
 	readonly socket: string | undefined;
 	readonly logLevel: LogLevel;
+	/** Undefined: text for systemd's journal or a terminal, else JSON. */
+	readonly logFormat: LogFormat | undefined;
 	/** For node_exporter's textfile collector; absolute path. */
 	readonly metricsFile: string | undefined;
 	/** In the order of the file; at least one. */
@@ -105,16 +113,18 @@ function loadFrom(options: ConfigOptions, input: Input): Config {
 	const { secrets, problems, warnings } = options.secrets
 		? findSecrets(source, env, input)
 		: { secrets: [], problems: [], warnings: [] };
+	const { group } = source.content;
+	const found = input(() => findGroup(group, options));
 	const all = [
 		...findInvisible(source),
 		...invisibleDirectory(source, env),
 		...shape.problems,
 		...problems,
 		...findCrossProblems(source, env, input),
+		...groupProblems(group, found, options),
 	];
 	const { content } = shape;
-	const group = content?.group;
-	const gid = input(() => (group === undefined ? group : groupId(group)));
+	const gid = typeof found === "number" ? found : undefined;
 	const config =
 		content && build(content, source.name, env, gid, secrets, warnings);
 	if (config === undefined || all.length > 0)
@@ -126,30 +136,63 @@ function loadFrom(options: ConfigOptions, input: Input): Config {
 	return config;
 }
 
+/** Undefined: none is configured, or it is a problem of the shape. */
+function findGroup(
+	group: unknown,
+	{ groups = waitingGroups, secrets }: ConfigOptions,
+): GroupAnswer | undefined {
+	// A command that only reads tokens need not wait for a directory of users.
+	if (!secrets) return undefined;
+	return typeof group === "string" || typeof group === "number"
+		? groups.find(group)
+		: undefined;
+}
+
+function groupProblems(
+	group: unknown,
+	found: GroupAnswer | undefined,
+	{ groups }: ConfigOptions,
+): readonly ConfigProblem[] {
+	const path = "group";
+	if (found === "absent")
+		return [{ path, message: `is ${show(group)}; expected ${groupRule}` }];
+	// A daemon asks again.
+	if (found !== "silent" || groups !== undefined) return [];
+	const seconds = groupLimitMs / 1000;
+	return [
+		{
+			path,
+			message: `is ${show(group)}, which could not be looked up within ${seconds} s ("getent group" does not answer: LDAP or SSSD may be down); expected ${groupRule}`,
+		},
+	];
+}
+
 /**
  * The first problem of each key, with the name that the operator gave the key; a
  * second problem of the same key is mostly caused by the first.
  */
 function inWordsOf(
-	{ nameOf, content, isEnvironment }: ConfigSource,
+	{ nameOf, lineOf, content, isEnvironment }: ConfigSource,
 	problems: readonly ConfigProblem[],
 ): readonly ConfigProblem[] {
 	const paths = problems.map(({ path }) => path);
 	const accounts = namesIn(content);
 	/** Among many tables an index says little; but an appid may be a misplaced secret. */
-	const ownerOf = (path: string) => {
+	const placeOf = (path: string) => {
 		const [, index, key] = /^account\[(\d+)\]\.(.*)/.exec(path) ?? [];
 		const { appid = "" } = accounts[Number(index ?? -1)] ?? {};
 		const isClear = /^[\w-]{1,64}$/.test(appid) && !looksLikeSecret(appid);
-		return isClear && key !== "appid" && !isEnvironment
-			? ` (account ${appid})`
-			: "";
+		const owner =
+			isClear && key !== "appid" && !isEnvironment ? [`account ${appid}`] : [];
+		const line = lineOf(path);
+		const all = line === undefined ? owner : [...owner, `line ${line}`];
+		return all.length === 0 ? "" : ` (${all.join(", ")})`;
 	};
 	return problems
 		.filter(({ path }, index) => paths.indexOf(path) === index)
 		.map(({ path, message }) => ({
 			path: escapeInvisible(nameOf(path)),
-			message: message + ownerOf(path),
+			message: message + placeOf(path),
 		}));
 }
 
@@ -203,6 +246,7 @@ function build(
 		gid,
 		socket: socketPath(directory, content.socket),
 		logLevel: content.log_level ?? "info",
+		logFormat: content.log_format,
 		metricsFile: content.metrics_file,
 		accounts,
 		warnings: [

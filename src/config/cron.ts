@@ -1,31 +1,85 @@
 /** What a cron expression means, by node-cron. */
 import { createTask, validateDetailed } from "node-cron";
 
+const noDate = "no date fits it";
+
 /** What is wrong with an expression, in words; undefined: it is valid. */
 export function cronProblem(expression: string): string | undefined {
 	const { valid, errors } = validateDetailed(expression);
-	if (!valid)
-		return errors.map(({ message }) => message).join("; ") || "not valid";
+	if (!valid) {
+		const what = errors.map(({ message }) => message).join("; ") || "not valid";
+		const written = fromQuartz(expression);
+		return written === undefined ? what : `${what}: write "${written}"`;
+	}
 	try {
-		cronSlots(expression)();
-		return undefined;
+		const task = createTask(expression, () => {});
+		return task.getNextRuns(1).length > 0 ? undefined : noDate;
 	} catch {
-		return "no date fits it";
+		return noDate;
 	}
 }
 
 /**
- * Parses a valid expression once. Each call of the result gives the next slot: an
- * instant in epoch ms, by the local time zone.
+ * The same schedule as node-cron has it, if it is written as Quartz (Spring) does: `0/5`
+ * from 0 on each 5, `?` for no day in particular, a year as the seventh field.
  */
-export function cronSlots(expression: string): () => number {
+function fromQuartz(expression: string): string | undefined {
+	const ends = [59, 59, 23, 31, 12, 7];
+	const fields = expression.trim().split(/\s+/);
+	// A year that is named cannot be written in another way.
+	if (fields.length === 7 && !/^[*?]$/.test(fields[6] ?? "")) return undefined;
+	const written = fields.slice(0, 6).map((field, index) => {
+		const [, from = "", step] = /^(\d+|\*)\/(\d+)$/.exec(field) ?? [];
+		if (field === "?") return "*";
+		if (step === undefined || from === "*") return field;
+		const end = ends[fields.length === 5 ? index + 1 : index] ?? 0;
+		if (Number(from) > end) return field;
+		return Number(from) === 0 ? `*/${step}` : `${from}-${end}/${step}`;
+	});
+	const text = written.join(" ");
+	return text !== expression && validateDetailed(text).valid ? text : undefined;
+}
+
+/** What a schedule is reckoned by: the calendar of some time zone. */
+export interface Calendar {
+	/** Whether the schedule has a slot at that whole second, epoch ms, by local time. */
+	matches(at: number): boolean;
+	/** How local time differs from UTC at that instant. In any unit: only changes matter. */
+	offsetAt(at: number): number;
+}
+
+/** A valid expression by the local time of this machine. It is parsed once. */
+export function localCalendar(expression: string): Calendar {
 	// The task is never started. Only its calendar is used: schedule.ts says why.
 	const task = createTask(expression, () => {});
-	return () => {
-		const [next] = task.getNextRuns(1);
-		if (next === undefined) throw new Error("the schedule has no next slot");
-		return next.getTime();
+	return {
+		matches: (at) => task.match(new Date(at)),
+		offsetAt: (at) => new Date(at).getTimezoneOffset(),
 	};
+}
+
+/**
+ * The first tick of a schedule later than `after`, and not later than `until`; epoch ms.
+ * Each whole second between the two is looked at, so keep them close.
+ *
+ * A change of local time against UTC is a tick as well. When the clocks go ahead, local
+ * time leaves slots out; when they go back, a slot comes an hour later than the gaps of
+ * the schedule promise. With a tick at the change, no gap is longer than the longest one
+ * of a year without changes.
+ */
+export function firstTick(
+	{ matches, offsetAt }: Calendar,
+	after: number,
+	until: number,
+): number | undefined {
+	const first = (Math.floor(after / 1000) + 1) * 1000;
+	let offset = offsetAt(first - 1000);
+	for (let at = first; at <= until; at += 1000) {
+		const former = offset;
+		offset = offsetAt(at);
+		if (offset !== former || matches(at)) return at;
+	}
+	return undefined;
 }
 
 /**

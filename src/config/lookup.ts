@@ -13,7 +13,7 @@ import {
 	type Stats,
 	statSync,
 } from "node:fs";
-import { dirname, isAbsolute, join, resolve } from "node:path";
+import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import { parse } from "smol-toml";
 import {
 	ConfigError,
@@ -89,6 +89,25 @@ export function guessedToken(appid: string, env: Environment): TokenLocation {
 }
 
 /**
+ * Where the token file probably is, if the configuration is not TOML. Throws what
+ * `guessedDirectory` throws.
+ */
+export function likelyToken(
+	appid: string,
+	file: string | undefined,
+	env: Environment,
+): TokenLocation {
+	const guess = guessedToken(appid, env);
+	const text = readConfigText(file, env);
+	const { directory = undefined } =
+		typeof text === "string" ? topLinesOf(text) : {};
+	if (typeof directory !== "string" || invisibleIn(directory) !== undefined)
+		return guess;
+	const path = join(directory, basename(guess.path));
+	return isAbsolute(directory) && existsSync(path) ? { path } : guess;
+}
+
+/**
  * Where the control socket probably is, if the configuration cannot be read, or is
  * wrong. Throws what `guessedDirectory` throws.
  */
@@ -96,15 +115,20 @@ export function likelySocket(
 	file: string | undefined,
 	env: Environment,
 ): string {
-	const usual = join(guessedDirectory(env), "control.sock");
+	const usual = usualSocket(env);
 	const text = readConfigText(file, env);
 	if (typeof text !== "string") return usual;
 	const { directory = guessedDirectory(env), socket = "control.sock" } =
-		parsed(text) ?? {};
+		parsed(text) ?? topLinesOf(text);
 	if (typeof directory !== "string" || typeof socket !== "string") return usual;
 	const configured = resolve(directory, socket);
 	// The daemon may still use the configuration from before the mistake.
 	return socket === "" || !existsSync(configured) ? usual : configured;
+}
+
+/** Where the control socket is without a configuration. Throws what `guessedDirectory` throws. */
+export function usualSocket(env: Environment): string {
+	return join(guessedDirectory(env), "control.sock");
 }
 
 /**
@@ -186,6 +210,21 @@ function parsed(text: string): Record<string, unknown> | undefined {
 	} catch {
 		return undefined;
 	}
+}
+
+/**
+ * The keys of whole lines at the top of a file that is not TOML: a mistake in another
+ * line must not hide where the daemon is.
+ */
+function topLinesOf(text: string): Record<string, unknown> {
+	const lines = text.split("\n");
+	const end = lines.findIndex((line) => /^\s*\[/.test(line));
+	const found: Record<string, unknown> = {};
+	for (const line of end < 0 ? lines : lines.slice(0, end)) {
+		const isWanted = /^\s*(directory|socket)\s*=/.test(line);
+		if (isWanted) Object.assign(found, parsed(line));
+	}
+	return found;
 }
 
 /** A file that was read. */

@@ -2,11 +2,16 @@
  * The AppSecrets: in the configuration, in files of their own, or from systemd. No
  * problem and no warning ever quotes one, or what may be one.
  */
-import { existsSync, statSync } from "node:fs";
-import { isAbsolute, join } from "node:path";
+import { statSync } from "node:fs";
+import { isAbsolute } from "node:path";
 import { type ConfigProblem, errnoOf, inWords } from "../core/errors.ts";
 import { invisibleIn, messageOf } from "./invisible.ts";
 import { findText } from "./lookup.ts";
+import {
+	maxListBytes,
+	type SecretDirectory,
+	secretDirectory,
+} from "./secret-directory.ts";
 import type { ConfigOptions, ConfigSource, Input } from "./source.ts";
 
 /** The secrets of a configuration, and what is wrong with them. */
@@ -28,10 +33,19 @@ export function findSecrets(
 	const warnings: string[] = [];
 	const { account } = source.content;
 	const entries = Array.isArray(account) ? account : [];
+	// Looked into once, and only if an account needs it.
+	let directory: { readonly found: SecretDirectory | undefined } | undefined;
+	const openDirectory = () => {
+		const readList = (file: string, label: string) =>
+			readText(file, label, maxListBytes, { input, problems, warnings });
+		const parts = { source, env, input, problems, readList };
+		directory ??= { found: secretDirectory(parts) };
+		return directory.found;
+	};
 	const secrets = entries.map((entry: unknown, index) => {
 		const isTable = typeof entry === "object" && !Array.isArray(entry);
 		if (!isTable || entry === null) return "";
-		const search = { source, env, input, problems, warnings };
+		const search = { source, openDirectory, input, problems, warnings };
 		const path = `account[${index}]`;
 		const secret = secretOf({ ...entry }, path, search) ?? "";
 		const problem = confusion({ ...entry }, secret);
@@ -64,7 +78,7 @@ export function looksLikeSecret(text: string): boolean {
 /** What a search reads from, and where it puts what it finds. */
 interface Search {
 	readonly source: ConfigSource;
-	readonly env: ConfigOptions["env"];
+	readonly openDirectory: () => SecretDirectory | undefined;
 	readonly input: Input;
 	readonly problems: ConfigProblem[];
 	readonly warnings: string[];
@@ -116,34 +130,20 @@ function secretOf(
 	}
 	if (file !== undefined) return undefined;
 	const name = typeof appid === "string" && /^[\w-]+$/.test(appid) ? appid : "";
-	const credential = name === "" ? undefined : findCredential(name, search);
-	if (credential !== undefined) {
-		const { file, label } = credential;
-		return readSecret(file, label, search);
-	}
+	const directory = name === "" ? undefined : search.openDirectory();
+	const found = directory?.find(name);
+	if (found?.kind === "file")
+		return readSecret(found.file, found.label, search);
+	if (found !== undefined)
+		return checked(found.text, found.label, `for ${name} it `, problems);
 	const ways = source.isEnvironment
 		? "WECHAT_SECRET_FILE, WECHAT_SECRET"
 		: 'secret_file = "…", secret = "…"';
+	const where = directory === undefined ? "" : `; ${directory.missing(name)}`;
 	return wrong(
 		"secret_file",
-		`is missing; expected ${ways}, or a systemd credential named ${name || "after the appid"}`,
+		`is missing; expected ${ways}, or a systemd credential named ${name || "after the appid"}${where}`,
 	);
-}
-
-/** The file of a systemd credential that holds the account's secret, if there is one. */
-function findCredential(
-	appid: string,
-	{ env, input }: Search,
-): { readonly file: string; readonly label: string } | undefined {
-	const directory = env.CREDENTIALS_DIRECTORY;
-	if (!directory) return undefined;
-	// `LoadCredential=secret:DIRECTORY` puts `secret_` before the name of each file.
-	for (const name of [appid, `secret_${appid}`]) {
-		const file = join(directory, name);
-		if (input(() => existsSync(file)))
-			return { file, label: `credential ${name}` };
-	}
-	return undefined;
 }
 
 /** An AppSecret has 32 characters. A file that is much longer was named by mistake. */
@@ -152,7 +152,29 @@ const maxBytes = 4_096;
 function readSecret(
 	file: string,
 	path: string,
-	{ input, problems, warnings }: Search,
+	reading: Pick<Search, "input" | "problems" | "warnings">,
+): string | undefined {
+	const text = readText(file, path, maxBytes, reading);
+	if (text === undefined) return undefined;
+	const { problems, warnings } = reading;
+	const secret = checked(text, path, `${file} `, problems);
+	if (secret !== undefined && !looksLikeSecret(secret))
+		warnings.push(
+			`what stands in secret file ${file} does not look like an AppSecret, which has 32 characters of 0-9 a-f: compare it with the console`,
+		);
+	return secret;
+}
+
+/** The text of a file with secrets. Undefined: a problem at `path` says why. */
+function readText(
+	file: string,
+	path: string,
+	limit: number,
+	{
+		input,
+		problems,
+		warnings,
+	}: Pick<Search, "input" | "problems" | "warnings">,
 ): string | undefined {
 	const wrong = (what: string) => {
 		const message = `${file} ${what}; expected a file with the AppSecret that the daemon's user can read`;
@@ -163,20 +185,14 @@ function readSecret(
 		const { mode, size, isReadable } = input(() => lookAt(file));
 		// Reading a pipe or a device may never end.
 		if (!isReadable) return wrong("is not a plain file");
-		if (size > maxBytes) return wrong(`is ${size} bytes long`);
-		const { text } = input(() => findText(file, maxBytes));
+		if (size > limit) return wrong(`is ${size} bytes long`);
+		const { text } = input(() => findText(file, limit));
 		if ((mode & 0o004) !== 0)
 			warnings.push(
 				`secret file ${file} is readable by all users of this machine: chmod 0600 ${file}`,
 			);
 		// The mark of the encoding is no part of what stands in a file.
-		const content = text.replace(/^\ufeff/, "");
-		const secret = checked(content, path, `${file} `, problems);
-		if (secret !== undefined && !looksLikeSecret(secret))
-			warnings.push(
-				`what stands in secret file ${file} does not look like an AppSecret, which has 32 characters of 0-9 a-f: compare it with the console`,
-			);
-		return secret;
+		return text.replace(/^\ufeff/, "");
 	} catch (error) {
 		return wrong(`could not be read: ${inWords(errnoOf(error))}`);
 	}

@@ -7,9 +7,9 @@ import * as v from "valibot";
 import type { ConfigProblem } from "../core/errors.ts";
 import { logLevels } from "../core/log-level.ts";
 import { cronProblem } from "./cron.ts";
-import { groupId } from "./group.ts";
 import { ticketNames } from "./lookup.ts";
 import { looksLikeSecret } from "./secrets.ts";
+import { nearestName } from "./toml-words.ts";
 
 /**
  * The problems of the shape, and the typed content without the wrong keys. `content`
@@ -140,6 +140,10 @@ const wechatKeys = {
 	),
 };
 
+/** How lines of the log look. */
+const logFormats = ["json", "text"] as const;
+export type LogFormat = (typeof logFormats)[number];
+
 const appidRule = "1 to 64 of A–Z a–z 0–9 _ -";
 const fileNameRule =
 	'a bare file name: 1 to 200 of A–Z a–z 0–9 . _ -, not beginning with "." and not ending in ".lock"';
@@ -188,7 +192,8 @@ const accountSchema = v.strictObject(
 const directoryRule = "an absolute path, such as /run/wxtokend";
 const scheduleRule = 'a node-cron expression such as "*/5 * * * * *"';
 const modeRule = 'an octal string such as "0640", readable by its owner';
-const groupRule = "the name or id of a group on this machine";
+/** What `group` must be. */
+export const groupRule = "the name or id of a group on this machine";
 const socketRule = 'a path, or "" for none';
 const metricsRule = "an absolute path that ends in .prom";
 const accountRule = "at least one [[account]]";
@@ -219,10 +224,8 @@ const fileSchema = v.strictObject(
 			),
 		),
 		group: v.optional(
-			v.pipe(
-				v.union([v.string(), v.number()], groupRule),
-				v.check((group) => groupId(group) !== undefined, groupRule),
-			),
+			// Whether there is such a group is asked in config.ts.
+			v.union([v.string(), v.number()], groupRule),
 		),
 		socket: v.optional(
 			v.pipe(v.string(socketRule), v.check(isPath, socketRule)),
@@ -230,6 +233,7 @@ const fileSchema = v.strictObject(
 		log_level: v.optional(
 			v.picklist(logLevels, `one of ${logLevels.join(", ")}`),
 		),
+		log_format: v.optional(v.picklist(logFormats, '"json" or "text"')),
 		metrics_file: v.optional(
 			v.pipe(
 				v.string(metricsRule),
@@ -312,10 +316,10 @@ function problemOf(issue: v.BaseIssue<unknown>): ConfigProblem {
 		"",
 	);
 	if (isUnknownKey(issue)) {
-		const known = knownKeysAt(keys).join(", ");
+		const known = knownKeysAt(keys);
 		return {
 			path,
-			message: `is not a key that wxtokend knows; expected one of ${known}`,
+			message: `is not a key that wxtokend knows; expected one of ${known.join(", ")}${remedyFor(keys, known)}`,
 		};
 	}
 	if (issue.input === undefined)
@@ -323,6 +327,28 @@ function problemOf(issue: v.BaseIssue<unknown>): ConfigProblem {
 	const key = keys.findLast((part) => typeof part === "string");
 	const value = show(issue.input, String(key));
 	return { path, message: `is ${value}; expected ${issue.message}` };
+}
+
+/** What was probably meant by a wrong key, or where a key of another table belongs. */
+function remedyFor(keys: readonly unknown[], known: readonly string[]): string {
+	const wrong = String(keys.at(-1));
+	const tables = [
+		{ names: known, where: "" },
+		{
+			names: configKeys.top,
+			where: " at the top of the file, above the first [table]",
+		},
+		{ names: configKeys.wechat, where: " below [wechat]" },
+		{ names: configKeys.account, where: " below [[account]]" },
+	];
+	const home = tables.find(({ names }) => names.includes(wrong));
+	if (home !== undefined) return `; \`${wrong}\` belongs${home.where}`;
+	for (const { names, where } of tables) {
+		const near = nearestName(wrong, names);
+		if (near !== undefined)
+			return `; did you mean \`${near}\`${where === "" ? "" : `, which belongs${where}`}?`;
+	}
+	return "";
 }
 
 /** The keys that are known in the table of a wrong key. */

@@ -10,8 +10,15 @@ import {
 	errnoOf,
 	inWords,
 } from "../core/errors.ts";
+import type { Groups } from "./group.ts";
 import { invisibleIn, messageOf } from "./invisible.ts";
 import { defaultConfigFile, type FoundText, findText } from "./lookup.ts";
+import {
+	causeIn,
+	encodingProblem,
+	lineFinder,
+	remedyFor,
+} from "./toml-words.ts";
 
 /** Where the configuration is looked for, and how much of it is needed. */
 export interface ConfigOptions {
@@ -22,6 +29,8 @@ export interface ConfigOptions {
 	readonly secrets: boolean;
 	/** Take the environment unless a file is named, even if the default file exists. */
 	readonly ignoreDefaultFile?: boolean;
+	/** Default: each look-up is waited for, and one that gets no answer is a problem. */
+	readonly groups?: Groups;
 }
 
 /** A configuration that was found, but not checked. */
@@ -36,6 +45,8 @@ export interface ConfigSource {
 	readonly isOpenToAll: boolean;
 	/** The name that the operator knows for the key at a path: in the environment, a variable. */
 	nameOf(path: string): string;
+	/** The line of that key in the file, or of its table; undefined: there is none. */
+	lineOf(path: string): number | undefined;
 }
 
 /** Every value with a character that cannot be seen; for those of secrets see secrets.ts. */
@@ -120,31 +131,40 @@ function fromFile(path: string, { text, mode }: FoundText): ConfigSource {
 		isEnvironment: false,
 		isOpenToAll: (mode & 0o004) !== 0,
 		nameOf: (key) => key,
+		// Only for a configuration with problems: most have none.
+		lineOf: (path) => lineFinder(text)(path),
 	};
+}
+
+/** What nobody sees in a line, wherever it stands; "" if there is nothing. */
+function invisibleHint(line: string): string {
+	const odd = invisibleIn(line.replace(/\t/g, " ").replace(/^ +|[ \r]+$/g, ""));
+	return odd === undefined ? "" : `; this line holds ${odd}`;
 }
 
 function parseToml(source: string, text: string): Record<string, unknown> {
 	try {
-		return parse(text);
+		const content = parse(text);
+		// In a comment another encoding does no harm.
+		const isBroken = JSON.stringify(content).includes("\ufffd");
+		const problem = isBroken ? encodingProblem(text) : undefined;
+		if (problem === undefined) return content;
+		const line = text.slice(0, text.indexOf("\ufffd")).split("\n").length;
+		throw new ConfigError(source, [{ path: `line ${line}`, message: problem }]);
 	} catch (error) {
 		if (!(error instanceof TomlError)) throw error;
 		// Only the first line of the message: the rest quotes the file, which may hold a
 		// secret.
-		const [what] = error.message.split("\n");
-		const isMode = /^\s*mode\s*=/.test(text.split("\n")[error.line - 1] ?? "");
+		const [words = ""] = error.message.split("\n");
 		const line = text.split("\n")[error.line - 1] ?? "";
-		const odd = invisibleIn(
-			line.replace(/\t/g, " ").replace(/^ +|[ \r]+$/g, ""),
-		);
-		const hint = isMode
-			? '; modes are strings: mode = "0640"'
-			: odd === undefined
-				? ""
-				: `; this line holds ${odd}`;
+		const what =
+			causeIn(text, error.line) ??
+			words.replace(/^Invalid TOML document: /, "") +
+				(remedyFor(line) || invisibleHint(line));
 		throw new ConfigError(source, [
 			{
 				path: `line ${error.line}, column ${error.column}`,
-				message: `is not TOML: ${what?.replace(/^Invalid TOML document: /, "")}${hint}`,
+				message: `is not TOML: ${what}`,
 			},
 		]);
 	}
@@ -199,6 +219,7 @@ function fromEnvironment(env: ConfigOptions["env"]): ConfigSource {
 		isOpenToAll: false,
 		nameOf: (path) =>
 			variables[path] ?? variables[path.replace(/\[\d\]$/, "")] ?? path,
+		lineOf: () => undefined,
 	};
 }
 

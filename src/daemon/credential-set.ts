@@ -20,6 +20,7 @@ import {
 	sweepLeftovers,
 } from "../store/prepare-directory.ts";
 import { collectGarbage, growNewSpace, keepNewSpace } from "./heap.ts";
+import { createLinkPauses } from "./link-pauses.ts";
 import { createWiring, type Wiring, type WiringParts } from "./wiring.ts";
 
 /** The keepers of a configuration. */
@@ -65,6 +66,8 @@ export interface CredentialSet {
 /** A configuration in use. */
 interface Current {
 	readonly config: Config;
+	/** By appid. */
+	readonly baseUrls: ReadonlyMap<string, readonly string[]>;
 	readonly location: Location;
 	readonly managed: ManagedSet;
 	readonly reconciler: Reconciler;
@@ -80,11 +83,18 @@ export function createCredentialSet(
 	parts: Omit<WiringParts, "find">,
 ): CredentialSet {
 	const { clock, log, onBug, stopping } = parts;
+	const linkPauses = createLinkPauses({
+		baseUrlsOf: (appid) => current.baseUrls.get(appid) ?? [],
+		endPause: (file) =>
+			current.managed.byFile.get(file)?.activeKeeper?.endPause(),
+		clock,
+	});
 	const wiring = createWiring({
 		...parts,
 		find: (id) => current.managed.byFile.get(id),
 		emit: (credential, event) => {
 			parts.emit(credential, event);
+			linkPauses.note(credential, event);
 			if (event.kind === "refreshed" || event.kind === "adopted") {
 				if (current.reconciler.published(credential.id) > 0)
 					parts.wakeAt(clock.now());
@@ -118,7 +128,10 @@ export function createCredentialSet(
 			},
 			onBug,
 		});
-		return { config, location, managed, reconciler };
+		const baseUrls = new Map(
+			config.accounts.map(({ appid, baseUrls }) => [appid, baseUrls]),
+		);
+		return { config, baseUrls, location, managed, reconciler };
 	};
 
 	let current = use(parts.config, prepare(parts.config), undefined);
@@ -245,14 +258,14 @@ function summaryOf({ byFile }: ManagedSet, now: number): string {
  * stops. An error: the new configuration is refused, which is logged, and the old
  * one stays. `onReplaced` is called if anything in it has changed.
  */
-export function reloadConfig(
+export async function reloadConfig(
 	credentials: CredentialSet,
-	read: () => Config,
+	read: () => Promise<Config>,
 	log: Log,
 	onReplaced: () => void,
-): ConfigError | StoreError | undefined {
+): Promise<ConfigError | StoreError | undefined> {
 	try {
-		const wanted = read();
+		const wanted = await read();
 		// SIGHUP is mostly sent to get new tokens. Then the configuration is the same,
 		// and the refresh must not wait until everything is built again.
 		if (isDeepStrictEqual(wanted, credentials.config()))

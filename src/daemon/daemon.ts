@@ -15,15 +15,19 @@ import { createEventLog } from "./event-log.ts";
 import type { AdjustableLog } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
 import { createMetricsFile } from "./metrics-file.ts";
-import type { SignalInbox } from "./signals.ts";
+import { endWithoutThreads, type SignalInbox } from "./signals.ts";
 import { createNotifier } from "./systemd.ts";
 import { createTicker } from "./ticker.ts";
 
 /** What a daemon is given. */
 export interface DaemonOptions {
 	readonly config: Config;
-	/** Reads the configuration again; throws `ConfigError`. */
-	readonly reload: () => Config;
+	/** Reads the configuration again; rejects with `ConfigError`. */
+	readonly reload: () => Promise<Config>;
+	/** The listener is called when the configured group has another number than before. */
+	readonly onGroup: (listener: () => void) => void;
+	/** Asks again for a group that could not be looked up; called at each tick. */
+	readonly retryGroup: () => void;
 	readonly signals: SignalInbox;
 	readonly log: AdjustableLog;
 	readonly clock: Clock;
@@ -85,6 +89,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 		{ event: "daemon.stopped" },
 		"the token files stay for their readers",
 	);
+	if (daemon.metricsFile.isWriting()) endWithoutThreads();
 	return exitCode.done;
 }
 
@@ -138,6 +143,7 @@ function assemble(options: DaemonOptions, stopping: AbortSignal) {
 		const { gid } = credentials.location();
 		ticker.start();
 		log.setLevel(config.logLevel);
+		log.setFormat(config.logFormat);
 		logWarnings(config, log);
 		return control.moveTo(path === undefined ? undefined : { path, gid });
 	};
@@ -147,8 +153,22 @@ function assemble(options: DaemonOptions, stopping: AbortSignal) {
 		(): Promise<Reloaded> =>
 			reloadOnce({ credentials, systemd, applySettings }, options),
 	);
+	// Only the configuration: no token is worse for it.
+	options.onGroup(() => {
+		void reloadConfig(credentials, options.reload, log, () => {
+			void applySettings().catch(options.onBug);
+		}).catch(options.onBug);
+	});
 
-	return { credentials, control, ticker, systemd, applySettings, reload };
+	return {
+		credentials,
+		control,
+		ticker,
+		systemd,
+		metricsFile,
+		applySettings,
+		reload,
+	};
 }
 
 /** Takes over the new configuration if it is right, then forces a refresh of every account. */
@@ -167,7 +187,7 @@ async function reloadOnce(
 		"reading the configuration again, then a forced refresh of every account",
 	);
 	systemd.reloading();
-	const refused = reloadConfig(credentials, reload, log, () => {
+	const refused = await reloadConfig(credentials, reload, log, () => {
 		void applySettings().catch(onBug);
 	});
 	// Also with the old configuration: new tokens are what the signal asks for.

@@ -1,11 +1,11 @@
-/**
- * The log: JSON lines on stderr, made by pino. They are written synchronously, so
- * that the lines before a crash are not lost.
- */
-import { type DestinationStream, destination, pino } from "pino";
+/** The log: JSON lines or text on stderr, made by pino; see log-output.ts for how they get there. */
+import { type DestinationStream, pino } from "pino";
+import type { LogFormat } from "../config/shape.ts";
 import type { LogLevel } from "../core/log-level.ts";
 import type { Log } from "../core/ports.ts";
 import { writesToJournal } from "./journal.ts";
+import { type LogReader, textLine, usualFormat } from "./log-line.ts";
+import { createLogOutput, openStderr } from "./log-output.ts";
 
 type LogCall = Log["info"];
 
@@ -14,27 +14,41 @@ export interface AdjustableLog extends Log {
 	readonly fatal: LogCall;
 	/** What is less severe is left out from now on. */
 	setLevel(level: LogLevel): void;
+	/** From now on; undefined: the usual one for who reads it. */
+	setFormat(format: LogFormat | undefined): void;
 }
 
 interface LogOptions {
 	readonly level: LogLevel;
-	/** Plain lines for a person instead of JSON. */
-	readonly forTerminal: boolean;
-	/** `<2>` to `<7>` before each line, which systemd's journal takes as its priority. */
-	readonly forJournal: boolean;
+	/** Lines for the journal begin with `<2>` to `<7>`, which it takes as their priority. */
+	readonly reader: LogReader;
 }
 
 function createLog(options: LogOptions): AdjustableLog {
-	const stderr = destination({ dest: 2, sync: true });
-	// stderr may be a pipe whose reader has ended. Tokens are renewed without a log.
-	stderr.on("error", () => {});
-	const output: DestinationStream = {
-		write: (line) => {
-			const text = options.forTerminal ? plainLine(line) : line;
-			const priority = options.forJournal ? priorityOf(line) : "";
-			stderr.write(withoutSecrets(priority + text));
-		},
+	const { reader } = options;
+	let format = usualFormat(reader);
+	const textOf = (line: string) => {
+		const text = format === "text" ? textLine(line, reader) : line;
+		const priority = reader === "journal" ? priorityOf(line) : "";
+		return withoutSecrets(priority + text);
 	};
+	const output = createLogOutput(openStderr(), (count) => {
+		let text = "";
+		write = (line) => {
+			text = textOf(line);
+		};
+		logger.warn(
+			{ event: "log.dropped", count },
+			`${count} ${count === 1 ? "line was" : "lines were"} dropped, because the reader of this log stood still`,
+		);
+		write = toOutput;
+		return text;
+	});
+	const toOutput = (line: string) => output.write(textOf(line));
+	let write = toOutput;
+	const stream: DestinationStream = { write: (line) => write(line) };
+	// Before other listeners take stderr away.
+	process.prependListener("exit", output.flush);
 	const logger = pino(
 		{
 			level: options.level,
@@ -42,7 +56,7 @@ function createLog(options: LogOptions): AdjustableLog {
 			formatters: { level: (label) => ({ level: label }) },
 			timestamp: () => `,"time":"${new Date().toISOString()}"`,
 		},
-		output,
+		stream,
 	);
 	return {
 		fatal: logger.fatal.bind(logger),
@@ -52,6 +66,9 @@ function createLog(options: LogOptions): AdjustableLog {
 		debug: logger.debug.bind(logger),
 		setLevel: (level) => {
 			logger.level = level;
+		},
+		setFormat: (wanted) => {
+			format = wanted ?? usualFormat(reader);
 		},
 	};
 }
@@ -83,28 +100,18 @@ function priorityOf(line: string): string {
 	}
 }
 
-/** From pino's JSON line; for a terminal. */
-function plainLine(line: string): string {
-	const { level, time, msg, pid: _, event, ...rest } = JSON.parse(line);
-	const fields = Object.entries(rest)
-		.map(([name, value]) =>
-			typeof value === "string"
-				? `${name}=${/\s/.test(value) ? JSON.stringify(value) : value}`
-				: `${name}=${JSON.stringify(value)}`,
-		)
-		.join(" ");
-	const clock = new Date(time).toTimeString().slice(0, 8);
-	return `${clock} ${String(level).toUpperCase().padEnd(5)} ${event}: ${msg}  ${fields}\n`;
-}
-
-/** The log of a command: plain on a terminal, with priorities under systemd, else JSON. */
+/** The log of a command. Without a format: text under systemd or on a terminal, else JSON. */
 export function openLog(
 	level: LogLevel,
 	env: Readonly<Record<string, string | undefined>>,
+	format?: LogFormat,
 ): AdjustableLog {
-	return createLog({
-		level,
-		forTerminal: process.stderr.isTTY === true,
-		forJournal: writesToJournal(env),
-	});
+	const reader = writesToJournal(env)
+		? "journal"
+		: process.stderr.isTTY === true
+			? "terminal"
+			: "other";
+	const log = createLog({ level, reader });
+	log.setFormat(format);
+	return log;
 }

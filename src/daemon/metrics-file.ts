@@ -1,8 +1,18 @@
-/** The metrics as a file, for the textfile collector of node_exporter. */
+/**
+ * The metrics as a file, for the textfile collector of node_exporter.
+ *
+ * It may be on another mount than the tokens, and that mount may hang. So nothing here
+ * waits in the main thread, and at most one write is under way: a worker thread hangs
+ * with it, and no tick waits for it.
+ */
+import { randomUUID } from "node:crypto";
+import { constants } from "node:fs";
+import { open, rename, unlink } from "node:fs/promises";
+import { basename, dirname } from "node:path";
 import type { Clock } from "../core/clock.ts";
 import { StoreError } from "../core/errors.ts";
 import type { Log } from "../core/ports.ts";
-import { publishFile } from "../store/atomic-write.ts";
+import { storeError } from "../store/store-error.ts";
 import type { Metrics } from "./metrics.ts";
 
 /** The metrics file of a daemon. */
@@ -10,10 +20,16 @@ export interface MetricsFile {
 	/**
 	 * Writes the file at `path` if anything was counted since the last time. Cheap
 	 * enough for each tick: where writing takes long, most calls do nothing.
-	 * Undefined: there is no file. Failures are logged, and tried again.
+	 * Undefined: there is no file. Failures are logged, and tried again. Resolves at once
+	 * while an earlier write is under way.
 	 */
 	write(path: string | undefined): Promise<void>;
+	/** A write is under way. */
+	isWriting(): boolean;
 }
+
+/** A write that takes longer is logged, once. */
+const hangsAfterMs = 30_000;
 
 /**
  * Writing takes at most a fiftieth of the time: with ten thousand accounts
@@ -37,25 +53,41 @@ export function createMetricsFile(
 	log: Log,
 ): MetricsFile {
 	let last: Written | undefined;
-	let writing: Promise<void> | undefined;
+	/** Since when a write is under way, by the monotonic clock. */
+	let beganAt: number | undefined;
+	let isTold = false;
 	let restsUntil = 0;
 
-	const writeNow = async (path: string): Promise<void> => {
-		const beganAt = clock.monotonic();
-		last = await writeOnce(path, metrics, last?.problem, log);
-		restsUntil = beganAt + restFactor * (clock.monotonic() - beganAt);
+	const tellIfHanging = (path: string, since: number) => {
+		if (isTold || clock.monotonic() - since < hangsAfterMs) return;
+		isTold = true;
+		log.warn(
+			{
+				event: "metrics.unwritten",
+				path,
+				code: "ETIMEDOUT",
+				hint: "look at the disk or network mount on which it is; tokens are renewed all the same",
+			},
+			`could not write ${path}: the system has not answered for ${hangsAfterMs / 1000} s`,
+		);
 	};
 
 	return {
+		isWriting: () => beganAt !== undefined,
 		write: async (path) => {
-			const isWritten =
-				last?.path === path && last?.counted === metrics.counted();
-			if (path === undefined || isWritten) return;
-			if (clock.monotonic() < restsUntil) return;
-			writing ??= writeNow(path).finally(() => {
-				writing = undefined;
-			});
-			await writing;
+			if (path === undefined) return;
+			if (beganAt !== undefined) return tellIfHanging(path, beganAt);
+			if (last?.path === path && last?.counted === metrics.counted()) return;
+			const now = clock.monotonic();
+			if (now < restsUntil) return;
+			beganAt = now;
+			try {
+				last = await writeOnce(path, metrics, last?.problem, log);
+			} finally {
+				beganAt = undefined;
+				isTold = false;
+				restsUntil = now + restFactor * (clock.monotonic() - now);
+			}
 		},
 	};
 }
@@ -71,7 +103,7 @@ async function writeOnce(
 	const counted = metrics.counted();
 	try {
 		const content = await metrics.render();
-		await publishFile(path, content, { mode: 0o644, gid: undefined });
+		await replaceFile(path, content);
 		return { path, counted, problem: "" };
 	} catch (error) {
 		if (!(error instanceof StoreError)) throw error;
@@ -79,5 +111,33 @@ async function writeOnce(
 		if (lastProblem !== code)
 			log.warn({ event: "metrics.unwritten", path, code, hint }, message);
 		return { path, counted: undefined, problem: code };
+	}
+}
+
+/**
+ * The file is always the old one or the new one. As `publishFile`, but each step is done
+ * by a worker thread, and a folder in the way stays. Throws `StoreError`.
+ */
+async function replaceFile(path: string, content: string): Promise<void> {
+	const temporary = `${dirname(path)}/.${basename(path)}.${randomUUID().slice(24)}.tmp`;
+	const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
+	const flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
+	let verb = "create a file beside";
+	try {
+		const file = await open(temporary, flags, 0o644);
+		try {
+			verb = "write";
+			// The umask may have removed some bits.
+			await file.chmod(0o644);
+			await file.writeFile(content);
+			await file.sync();
+		} finally {
+			await file.close();
+		}
+		verb = "rename into place";
+		await rename(temporary, path);
+	} catch (error) {
+		await unlink(temporary).catch(() => {});
+		throw storeError(verb, path, error);
 	}
 }

@@ -1,11 +1,13 @@
 /**
  * When to tick: one timer, which looks at the wall clock.
  *
- * node-cron only says when the next slot is. Its own timer would stay silent after
+ * node-cron only says whether a second is a slot. Its own timer would stay silent after
  * the clock was set back, and would go through every missed slot after the clock was
- * set ahead (a minute for each year).
+ * set ahead (a minute for each year). No slot is reckoned further ahead than to the
+ * next look: local time may jump meanwhile, and node-cron says of the hour that comes
+ * twice in autumn that the next slot is after it.
  */
-import { cronSlots } from "../config/cron.ts";
+import { firstTick, localCalendar } from "../config/cron.ts";
 import type { Clock } from "../core/clock.ts";
 
 /** A schedule that runs. */
@@ -27,8 +29,14 @@ export interface Pulse {
 const longestSleepMs = 5_000;
 
 /**
- * Calls `tick` at each slot of the cron expression, and at once after the clock was
- * set back. The expression must be valid.
+ * After so long without a look (the machine slept, the clock was set ahead) there is a
+ * tick, whatever the schedule says.
+ */
+const longestLookBackMs = 600_000;
+
+/**
+ * Calls `tick` at each slot of the cron expression and at each change of local time, and
+ * at once after the clock was set back. The expression must be valid.
  */
 export function startSchedule(
 	expression: string,
@@ -37,29 +45,36 @@ export function startSchedule(
 	pulse: Pulse = { beat: () => {}, everyMs: Number.POSITIVE_INFINITY },
 ): Schedule {
 	const maxSleepMs = Math.min(longestSleepMs, pulse.everyMs);
-	const slotAfterNow = cronSlots(expression);
-	/** Epoch ms: the next slot, and instants that were asked for. */
-	const next = { slot: slotAfterNow(), wakes: [] as readonly number[] };
+	const calendar = localCalendar(expression);
+	/** Instants that were asked for, epoch ms. */
+	let wakes: readonly number[] = [];
 	let lookedAt = clock.now();
+	let sleepsUntil = lookedAt;
 	let timer: NodeJS.Timeout;
 
 	const arm = () => {
 		clearTimeout(timer);
-		const sleepMs = Math.min(next.slot, ...next.wakes) - clock.now();
-		timer = setTimeout(look, Math.max(1, Math.min(sleepMs, maxSleepMs)));
+		const now = clock.now();
+		const latest = now + maxSleepMs;
+		const isLate = latest - lookedAt > longestLookBackMs;
+		const slot = isLate ? now : firstTick(calendar, lookedAt, latest);
+		sleepsUntil = Math.min(slot ?? latest, latest, ...wakes);
+		timer = setTimeout(look, Math.max(1, sleepsUntil - now));
 	};
 
 	const look = () => {
 		const now = clock.now();
 		const setBack = now < lookedAt;
 		const due =
-			now >= next.slot || next.wakes.some((at) => now >= at) || setBack;
+			setBack ||
+			now - lookedAt > longestLookBackMs ||
+			wakes.some((at) => now >= at) ||
+			firstTick(calendar, lookedAt, now) !== undefined;
 		lookedAt = now;
 		if (due) {
-			next.slot = slotAfterNow();
 			// The instants were meant by the old clock. This tick looks at everything, and
 			// keepers that still wait for a cooldown ask for a tick again.
-			next.wakes = setBack ? [] : next.wakes.filter((at) => at > now);
+			wakes = setBack ? [] : wakes.filter((at) => at > now);
 			tick();
 		}
 		pulse.beat();
@@ -71,9 +86,9 @@ export function startSchedule(
 		wakeAt: (at) => {
 			// Ten thousand cooldowns that end together shall be one tick.
 			const rounded = Math.ceil(at / 50) * 50;
-			if (next.wakes.includes(rounded)) return;
-			next.wakes = [...next.wakes, rounded];
-			arm();
+			if (wakes.includes(rounded)) return;
+			wakes = [...wakes, rounded];
+			if (rounded < sleepsUntil) arm();
 		},
 		stop: () => clearTimeout(timer),
 	};

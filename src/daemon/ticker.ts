@@ -24,6 +24,8 @@ export interface TickerParts {
 	readonly systemd: Notifier;
 	/** Writes the metrics file if it is due; called once for each tick. */
 	readonly writeMetrics: () => Promise<void>;
+	/** As in `DaemonOptions`. */
+	readonly retryGroup: () => void;
 	readonly clock: Clock;
 	readonly log: Log;
 	readonly onBug: (error: unknown) => never;
@@ -38,6 +40,7 @@ export function createTicker(parts: TickerParts): Ticker {
 
 	const tick = () => {
 		warnIfOpenToAll(credentials().location());
+		parts.retryGroup();
 		void parts.writeMetrics().catch(onBug);
 		ticking ??= credentials()
 			.tick()

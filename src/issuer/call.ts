@@ -3,9 +3,11 @@
  * common. A kind gives its endpoint, the field it expects, its errcode table, and the
  * words for what is fetched.
  */
+
 import type { Clock } from "../core/clock.ts";
 import { IssuerError } from "../core/errors.ts";
 import type { Grant } from "../core/ports.ts";
+import { type Addresses, createAddresses } from "./addresses.ts";
 import { type Body, bodyOf, errcodeIn, errmsgIn, grantIn } from "./answer.ts";
 import { addressIn, harmless, ridIn, timeOfRid } from "./errmsg.ts";
 import type { Http, HttpRequest } from "./http.ts";
@@ -84,6 +86,7 @@ export interface Caller {
 export function createCaller(options: CallerOptions): Caller {
 	const { baseUrls, stopping, monitor } = options;
 	let lastAnswering = baseUrls[0];
+	const addresses = createAddresses();
 	return {
 		fetch: async (
 			wanted,
@@ -105,7 +108,7 @@ export function createCaller(options: CallerOptions): Caller {
 					const reply = await send(options, baseUrl, request, count);
 					lastAnswering = baseUrl;
 					monitor.answered(baseUrl, failed);
-					return grantOrThrow(reply, wanted, failed);
+					return grantOrThrow(reply, wanted, failed, addresses);
 				} catch (error) {
 					if (!(error instanceof LinkError)) throw error;
 					failed.push({ baseUrl, error });
@@ -187,25 +190,42 @@ function grantOrThrow(
 	{ body, requestedAt, serverTime }: Reply,
 	wanted: Wanted,
 	failed: readonly FailedLink[],
+	addresses: Addresses,
 ): Grant {
 	const errcode = errcodeIn(body);
-	if (errcode === 0) return grantIn(body, wanted.field, requestedAt);
+	if (errcode === 0) {
+		const grant = grantIn(body, wanted.field, requestedAt);
+		addresses.accepted();
+		return grant;
+	}
 	const meaning = wanted.meaningOf(errcode, serverTime);
 	// A refusal by one base URL does not undo what an earlier request, whose answer was
 	// lost, may have done.
 	const mayHaveIssued = failed.some(({ error }) => error.sent);
-	throw refusal(errcode, meaning, errmsgIn(body), wanted, mayHaveIssued);
+	throw refusal(
+		errcode,
+		meaning,
+		errmsgIn(body),
+		wanted,
+		mayHaveIssued,
+		addresses,
+	);
 }
 
 function refusal(
 	errcode: number,
-	{ kind, code = `errcode ${errcode}`, meaning, hint, waitMs }: Meaning,
+	refused: Meaning,
 	errmsg: string,
 	{ what, secret }: Wanted,
 	mayHaveIssued: boolean,
+	addresses: Addresses,
 ): IssuerError {
+	const { kind, code = `errcode ${errcode}`, meaning, hint } = refused;
 	const shown = harmless(errmsg, secret);
-	const address = addressIn(shown);
+	const address = hint.includes(thisAddress) ? addressIn(shown) : undefined;
+	const isOther = address !== undefined && addresses.refused(address);
+	const waitMs =
+		(isOther ? refused.otherAddressWaitMs : undefined) ?? refused.waitMs;
 	const rid = ridIn(errmsg);
 	return new IssuerError({
 		kind,
@@ -214,7 +234,7 @@ function refusal(
 		hint:
 			address === undefined
 				? hint
-				: hint.replace(thisAddress, `the IP ${address}`),
+				: hint.replace(thisAddress, addresses.describe()),
 		mayHaveIssued,
 		sent: true,
 		...(waitMs === undefined ? {} : { waitMs }),

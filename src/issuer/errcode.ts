@@ -64,6 +64,8 @@ const errcodes: Readonly<Record<number, Meaning>> = {
 		meaning: "this server's IP is not in the account's IP whitelist (IP白名单)",
 		hint: `add ${thisAddress} to the API IP whitelist (API IP白名单) in the console (公众号: 基本配置; 小程序: 开发设置); it takes effect after some minutes`,
 		waitMs: 5 * minute,
+		// Of a pool of addresses the next one may be in the whitelist.
+		otherAddressWaitMs: minute,
 	},
 	40243: {
 		kind: "admin",

@@ -12,6 +12,8 @@ export interface Meaning {
 	readonly hint: string;
 	/** The least wait before the next attempt; undefined: exponential backoff. */
 	readonly waitMs?: number;
+	/** Instead of `waitMs`, if the last call left from another address than this one. */
+	readonly otherAddressWaitMs?: number;
 }
 
 /**

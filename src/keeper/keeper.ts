@@ -63,6 +63,8 @@ export interface Keeper {
 	 * call, or after `since`, if it was requested then.
 	 */
 	force(since?: number): Promise<RefreshAnswer>;
+	/** What a pause waits for may be over: the next look does not wait for its end. */
+	endPause(): void;
 	/** Asks WeChat once, whatever is due: does it still know us? */
 	verify(): Promise<RefreshAnswer>;
 	/** An app says that WeChat refused this token. */
@@ -212,6 +214,9 @@ export function createKeeper(keeperParts: KeeperParts): Keeper {
 				await attempts.begin({ lockTimeoutMs: 0, isRepair: true });
 		},
 		force: (since) => request({ reason: "forced" }, since),
+		endPause: () => {
+			if (!isBusy()) observer.learn({ ignorePauses: true });
+		},
 		verify: () => request({ reason: "checked" }),
 		report,
 		whenIdle: async () => {

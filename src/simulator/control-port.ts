@@ -25,6 +25,7 @@
 import type { SimulatedAccount } from "./accounts.ts";
 import { checkFault, type Fault, isOutage } from "./faults.ts";
 import { type CompleteRequest, parseBody } from "./http-messages.ts";
+import type { Knobs } from "./knobs.ts";
 import { changeAccount } from "./operator.ts";
 import type { Platform } from "./platform.ts";
 import { viewOf } from "./platform-view.ts";
@@ -137,11 +138,31 @@ function accountRoutes({ platform, now }: Controlled): Routes {
 		},
 		"POST /sim/accounts": (fields) => {
 			const appid = textOf(fields, "appid");
-			if (platform.account(appid, now()) === undefined)
+			if (platform.account(appid, now()) === undefined) {
 				platform.addAccount(newAccount(fields));
-			else changeAccount(platform, appid, fields, now());
-			return {};
+				return {};
+			}
+			changeAccount(platform, appid, fields, now());
+			return delaysOf(fields, platform.knobs);
 		},
+	};
+}
+
+/** When the changes act that WeChat, too, lets wait: a person would take them for refused. */
+function delaysOf(fields: Fields, knobs: Knobs): object {
+	const delays = [
+		["whitelist", "whitelistDelaySeconds"],
+		["frozen", "freezeDelaySeconds"],
+	] as const;
+	const pending = delays
+		.filter(([field, knob]) => Object.hasOwn(fields, field) && knobs[knob] > 0)
+		.map(([field, knob]) => ({ field, actsInSeconds: knobs[knob], knob }));
+	const [first] = pending;
+	if (first === undefined) return {};
+	const longest = Math.max(...pending.map((one) => one.actsInSeconds));
+	return {
+		pending,
+		hint: `as with WeChat it acts later, each change after its own wait; to have it now: POST /sim/advance {"seconds":${longest}}, or before the change POST /sim/knobs {"${first.knob}":0}`,
 	};
 }
 

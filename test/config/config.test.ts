@@ -216,7 +216,9 @@ secret_file = "relative"
 			["account[1].appid", expect.stringContaining("same as the AppSecret")],
 			[
 				"account[2].secret_file",
-				expect.stringMatching(/did you mean `secret`\? \(account wx1\)$/),
+				expect.stringMatching(
+					/did you mean `secret`\? \(account wx1, line 9\)$/,
+				),
 			],
 		]);
 	});

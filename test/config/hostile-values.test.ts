@@ -164,7 +164,7 @@ describe("a character that nobody sees is named, in every value", () => {
 			"mode\\u{200B}": expect.stringContaining("is not a key"),
 		});
 		const [[, message] = []] = Object.entries(problemsOf('\u00a0socket = ""'));
-		expect(message).toContain("this line holds U+00A0 (no-break space)");
+		expect(message).toContain("holds an invisible character (U+00A0)");
 	});
 
 	test("a blank inside a value, and a byte order mark before a secret file, do no harm", () => {

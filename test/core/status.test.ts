@@ -1,8 +1,10 @@
 import { expect, test } from "vitest";
 import {
+	columnsOf,
 	inWords,
 	type TableOptions,
 	tableOf,
+	wrapped,
 } from "../../src/cli/status-table.ts";
 import type { Credential, Reading } from "../../src/core/credential.ts";
 import { emptyRecord, type SharedRecord } from "../../src/core/record.ts";
@@ -248,6 +250,10 @@ function linesFor(
 	return tableOf({ source: "files", accounts, credentials: accounts }, options);
 }
 
+/** The time of day on this machine, so many seconds from now. */
+const clock = (seconds: number) =>
+	new Date(now + seconds * 1_000).toTimeString().slice(0, 5);
+
 const cellsIn = (line: string | undefined) => line?.split(/ {2,}/) ?? [];
 
 test("the table has a line for each account, and under it what is wrong and what to do", () => {
@@ -260,9 +266,11 @@ test("the table has a line for each account, and under it what is wrong and what
 		["APPID", "STATE", "LEFT", "REFRESHED", "NEXT"],
 		["wx1", "failing", "1m0s", "1h59m ago (due)", "in 4m59s"],
 		["", failure.message],
-		["", "failed 3 times since 1m0s ago, next try in 4m59s"],
+		["", `failed 3 times since ${clock(-60)} (1m0s ago), next try in 4m59s`],
+		["", `apps will fail from ${clock(60)} on`],
 		["", `hint: ${failure.hint}`],
 		["wx1", "missing", "-", "never", "now"],
+		["", "apps fail now"],
 		[
 			"",
 			"hint: there is no token file: the daemon puts a good one in its place",
@@ -271,6 +279,74 @@ test("the table has a line for each account, and under it what is wrong and what
 	// Columns stand under their heads.
 	const column = lines[0]?.indexOf("NEXT") ?? -1;
 	expect(lines[1]?.indexOf("in 4m59s")).toBe(column);
+});
+
+test("a failure that a person asked for before its time shows one time for the next try, as the table does", () => {
+	const pause = { at: now - 1_000, waitMs: 60_000, failure };
+	const lines = linesFor([
+		statusFor(onDisk(7_000), { pause, published: published(7_000) }),
+	]);
+	const times = lines.join("\n").match(/\bin \d\w+/g) ?? [];
+	expect(times.length).toBe(2);
+	expect(new Set(times).size).toBe(1);
+});
+
+test.for([
+	["within the day", 60, /^apps will fail from \d\d:\d\d on$/],
+	[
+		"on another day",
+		90_000,
+		/^apps will fail from 2026-03-0[23] \d\d:\d\d on$/,
+	],
+	["since some time", -60, /^apps fail since \d\d:\d\d$/],
+] as const)("when apps begin to fail is said: %s", ([, seconds, words]) => {
+	const pause = { at: now - 1_000, waitMs: 300_000, failure };
+	const lines = linesFor([
+		statusFor(onDisk(seconds), { pause, published: published(seconds) }),
+	]);
+	const effect = lines
+		.map((line) => line.trim())
+		.filter((line) => /^apps/.test(line));
+	expect(effect).toEqual([expect.stringMatching(words)]);
+});
+
+test("a valid token says nothing of apps that fail", () => {
+	const lines = linesFor([statusFor(onDisk(60), { published: published(60) })]);
+	expect(lines.join("\n")).not.toContain("fail");
+});
+
+test.for([
+	["token 将在明天结束，请检查 IP 白名单", 10],
+	["中文（括号）和，标点。", 6],
+	["plain words and 一二三四五六七八九十", 12],
+	["か\u3099な\u0301 ﾊﾝｶｸ", 4],
+] as const)(
+	"%j in %i columns: no line is wider, and nothing is lost",
+	([text, width]) => {
+		const lines = wrapped(text, width);
+		for (const line of lines)
+			expect(columnsOf(line), line).toBeLessThanOrEqual(width);
+		expect(lines.join("").replaceAll(" ", "")).toBe(text.replaceAll(" ", ""));
+		for (const line of lines) {
+			expect(line).not.toMatch(/^[，。）]/);
+			expect(line).not.toMatch(/（$/);
+		}
+	},
+);
+
+test("a long line of Chinese fills the terminal, and its end is where it should be", () => {
+	const lines = wrapped("字".repeat(100), 80);
+	expect(lines.map((line) => line.length)).toEqual([40, 40, 20]);
+});
+
+test.for([
+	["token", 5],
+	["微信", 4],
+	["＝：", 4],
+	["é", 1],
+	["🎉", 2],
+] as const)("%s takes %i columns", ([text, columns]) => {
+	expect(columnsOf(text)).toBe(columns);
 });
 
 test("a bar shows what is left of the token's life, in ASCII", () => {

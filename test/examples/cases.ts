@@ -1,4 +1,5 @@
 /** What every reader must do, whatever its language or SDK, against a WeChat of the test's own. */
+import { mkdirSync, rmSync, symlinkSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type Driver, type Result, startDriver } from "./driver.ts";
 import {
@@ -167,6 +168,45 @@ export function testReader(reader: Reader): void {
 				expect(await driver.call()).toEqual(works);
 			},
 		);
+
+		test.each([
+			["is not there", undefined, /no such file|not find|ENOENT|NoSuchFile/i],
+			[
+				"is a link to itself",
+				(file: string) => symlinkSync(file, file),
+				// Mono has the number of Windows for it.
+				/symbolic links|ELOOP|1921/i,
+			],
+			[
+				"is a directory",
+				(file: string) => mkdirSync(file),
+				/is a directory|EISDIR|denied/i,
+			],
+		])(
+			"a file that %s: the error names it, and the system's own reason",
+			async (_what, make, reason) => {
+				wechat.publish(undefined);
+				make?.(wechat.file);
+				const result = await driver.call();
+				rmSync(wechat.file, { recursive: true, force: true });
+				expect(result).toEqual({ error: expect.stringMatching(reason) });
+				expect(result).toEqual({ error: expect.stringContaining(wechat.file) });
+				expect(result).toEqual({
+					error: expect.not.stringContaining("expired"),
+				});
+			},
+		);
+
+		test.each([
+			["empty", ""],
+			["cut", '{"value":"to'],
+			["without a token", "{}"],
+		])("a file that is %s: the error names it", async (_what, content) => {
+			wechat.publish(content);
+			const result = await driver.call();
+			expect(result).toEqual({ error: expect.stringContaining(wechat.file) });
+			expect(result).toEqual({ error: expect.not.stringContaining("expired") });
+		});
 
 		test("without the control socket WeChat's own error comes back, not the socket's", async () => {
 			await wechat.closeSocket();

@@ -40,6 +40,8 @@ export interface FakeWechat {
 	readonly secret: string;
 	readonly url: string;
 	readonly directory: string;
+	/** The token file. */
+	readonly file: string;
 	/** Since the last `reset`. */
 	readonly calls: readonly ApiCall[];
 	/** The tokens that were reported stale, since the last `reset`. */
@@ -157,6 +159,7 @@ export async function startFakeWechat(appid: string): Promise<FakeWechat> {
 		secret: "a-secret",
 		url: `http://127.0.0.1:${port}`,
 		directory,
+		file,
 		calls,
 		reports,
 		fetches,

@@ -75,6 +75,54 @@ const token = '{"access_token":"token","expires_in":7200}';
 const refused = new LinkError("unreachable", "ECONNREFUSED", false);
 const lost = new LinkError("timeout", "timeout", true);
 
+describe("an address that is not in the whitelist (40164)", () => {
+	const notListed = (ip: string) =>
+		`{"errcode":40164,"errmsg":"invalid ip ${ip} ipv6 ::ffff:${ip}, not in whitelist"}`;
+
+	test.each([
+		["the first call", [notListed("203.0.113.1")], 300_000],
+		[
+			"a call from the same address",
+			[notListed("203.0.113.1"), notListed("203.0.113.1")],
+			300_000,
+		],
+		[
+			"a call from another address",
+			[notListed("203.0.113.1"), notListed("203.0.113.2")],
+			60_000,
+		],
+		[
+			"a call after one that was accepted",
+			[notListed("203.0.113.1"), token, notListed("203.0.113.1")],
+			60_000,
+		],
+		[
+			"a call whose address is not named",
+			[token, '{"errcode":40164,"errmsg":"x"}'],
+			300_000,
+		],
+	])("%s: the wait before the next one", async (_what, answers, waitMs) => {
+		const { issuer, failure } = scripted(answers);
+		for (const _ of answers.slice(1))
+			await issuer.issue({ force: false }).catch(() => {});
+		expect((await failure()).waitMs).toBe(waitMs);
+	});
+
+	test("the hint lists every address of a pool, the last eight of many", async () => {
+		const ips = Array.from({ length: 10 }, (_, n) => `203.0.113.${n}`);
+		const { failure } = scripted(ips.map(notListed));
+		const hints: string[] = [];
+		for (const _ of ips) hints.push((await failure()).hint);
+		expect(hints[0]).toMatch(
+			/^add the IP 203\.0\.113\.0 to the API IP whitelist/,
+		);
+		expect(hints[1]).toMatch(
+			/^add each of the IPs 203\.0\.113\.0, 203\.0\.113\.1 \(calls leave from several, as behind a NAT pool\) to/,
+		);
+		expect(hints[9]).toContain(`IPs ${ips.slice(2).join(", ")} (`);
+	});
+});
+
 describe("a request is sent byte for byte as the contract says:", () => {
 	async function captured(
 		wire: "classic" | "stable",

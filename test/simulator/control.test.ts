@@ -177,6 +177,33 @@ describe("the control port", () => {
 		expect(await fetchToken("new")).toMatchObject({ errcode: 40243 });
 	});
 
+	test("accounts: a change that acts later says when, and how to have it at once", async () => {
+		const { order, fetchToken } = await controlled();
+		const change = async (fields: object) =>
+			(await order("/sim/accounts", { appid, ...fields })).content;
+		expect(await change({ state: "ok" })).toEqual({});
+		expect(await change({ whitelist: ["9.9.9.9"] })).toEqual({
+			pending: [
+				{
+					field: "whitelist",
+					actsInSeconds: 300,
+					knob: "whitelistDelaySeconds",
+				},
+			],
+			hint: expect.stringContaining('POST /sim/advance {"seconds":300}'),
+		});
+		expect(await fetchToken()).toHaveProperty("access_token");
+		expect(await change({ whitelist: null, frozen: false })).toMatchObject({
+			pending: [
+				{ field: "whitelist" },
+				{ field: "frozen", actsInSeconds: 600 },
+			],
+			hint: expect.stringContaining('{"seconds":600}'),
+		});
+		await order("/sim/knobs", { whitelistDelaySeconds: 0 });
+		expect(await change({ whitelist: [] })).toEqual({});
+	});
+
 	test("state: shows counters by endpoint and outcome, without secrets and whole tokens", async () => {
 		const { ask, fetchToken, order, url } = await controlled();
 		const { access_token } = await fetchToken();

@@ -140,7 +140,7 @@ check "it is active, with a token of mode 0640 for the readers' group" \
 status_text() { property StatusText | grep -q '1 of 1 tokens fresh'; }
 check "systemctl status tells how many tokens are fresh" within 10 status_text
 check "the settings are checked with the secrets where they lie" \
-	env CREDENTIALS_DIRECTORY=/etc/wxtokend/secrets wxtokend check
+	wxtokend check
 
 # --- Who may read what. ---
 check "www-data reads the token, but neither secret nor settings" eval \

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
 	findToken,
-	guessedToken,
+	likelyToken,
 	readersHint,
 	type TokenLocation,
 	ticketFile,
@@ -70,7 +70,7 @@ async function configuredOrGuessed(
 		return await configured(appid, file);
 	} catch (error) {
 		if (!(error instanceof ConfigError)) throw error;
-		return { ...guessedToken(appid, process.env), wrong: error };
+		return { ...likelyToken(appid, file, process.env), wrong: error };
 	}
 }
 

@@ -64,7 +64,7 @@ export async function withKeepers(
 ): Promise<number> {
 	// cron mails what a job writes, so a job without failures shall write nothing.
 	const level = config.logLevel === "info" ? "warn" : config.logLevel;
-	const log = openLog(isTold ? "silent" : level, env);
+	const log = openLog(isTold ? "silent" : level, env, config.logFormat);
 	// Cron would mail the same ones at each run: they are for a person, and for check.
 	if (process.stderr.isTTY || level === "debug" || level === "trace")
 		for (const warning of config.warnings)

@@ -1,6 +1,6 @@
 /** `wxtokend run`: the daemon, with WeChat or with the embedded simulator. */
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setFlagsFromString } from "node:v8";
@@ -9,8 +9,15 @@ import {
 	createConfigLoader,
 	loadConfig,
 } from "../../config/config.ts";
+import {
+	createDaemonGroups,
+	type GroupAnswer,
+	type Groups,
+	groupLimitMs,
+} from "../../config/group.ts";
 import { systemClock } from "../../core/clock.ts";
 import { ConfigError } from "../../core/errors.ts";
+import type { Log } from "../../core/ports.ts";
 import { runDaemon } from "../../daemon/daemon.ts";
 import { keepNewSpace } from "../../daemon/heap.ts";
 import { openLog } from "../../daemon/log.ts";
@@ -31,6 +38,7 @@ export async function run(
 	line: CommandLine,
 	signals: SignalInbox,
 ): Promise<number> {
+	leaveOutOfCores();
 	keepNewSpace();
 	// A refresh happens once in 80 minutes, too seldom for V8 to compile its code. With
 	// this flag the first call compiles it: a refresh takes a tenth less time, for 0.6 MB.
@@ -38,18 +46,46 @@ export async function run(
 	const { env } = process;
 	const file = line.value("config");
 	if (line.has("simulate")) return runSimulated(file, env, signals);
-	const read = createConfigLoader({ file, env, secrets: true });
-	return runWith(read, env, signals);
+	return runWith(
+		(groups) => createConfigLoader({ file, env, secrets: true, groups }),
+		env,
+		signals,
+	);
 }
 
-/** `read` is called now, and at each reload. */
-function runWith(
-	read: () => Config,
+/**
+ * If this process crashes, its core holds no memory, and so no AppSecret. Only the
+ * process itself can say so without a tool; where there is no such file, nothing happens.
+ */
+function leaveOutOfCores(): void {
+	try {
+		writeFileSync("/proc/self/coredump_filter", "0");
+	} catch {}
+}
+
+/** `readerWith` makes what reads the configuration, now and at each reload. */
+async function runWith(
+	readerWith: (groups: Groups) => () => Config,
 	env: Environment,
 	signals: SignalInbox,
 ): Promise<number> {
-	const config = read();
-	const log = openLog(config.logLevel, env);
+	let onGroup = () => {};
+	const log = openLog("info", env);
+	const groups = createDaemonGroups(
+		() => onGroup(),
+		(name, known) => tellSilent(log, name, known),
+	);
+	const read = readerWith(groups);
+	/** Waits for a group only if nothing is known of it yet. */
+	const reload = async () => {
+		const config = read();
+		if (groups.isKnown()) return config;
+		await groups.settled();
+		return read();
+	};
+	const config = await reload();
+	log.setLevel(config.logLevel);
+	log.setFormat(config.logFormat);
 	signals.onIgnored((signal) =>
 		log.warn(
 			{
@@ -62,13 +98,32 @@ function runWith(
 	);
 	return runDaemon({
 		config,
-		reload: read,
+		reload,
+		onGroup: (listener) => {
+			onGroup = listener;
+		},
+		retryGroup: groups.retry,
 		signals,
 		log,
 		clock: systemClock,
 		env,
 		onBug: (error) => process.exit(explain(error)),
 	});
+}
+
+function tellSilent(log: Log, name: string, known: GroupAnswer): void {
+	const stays =
+		typeof known === "number"
+			? `its number of before, ${known}, stays`
+			: "until there is one, new files get the group of their directory";
+	log.warn(
+		{
+			event: "group.silent",
+			group: name,
+			hint: 'look at "getent group": LDAP or SSSD may be down; it is asked again at each tick',
+		},
+		`the group ${name} could not be looked up within ${groupLimitMs / 1000} s; ${stays}`,
+	);
 }
 
 /**
@@ -113,8 +168,8 @@ async function runSimulator(
 		`simulating WeChat at ${simulator.url}; tokens in ${first.directory}`,
 	);
 	// The simulator keeps its address and accounts over reloads.
-	const read = () => {
-		const config = loadSimulated(given, settings);
+	const readerWith = (groups: Groups) => () => {
+		const config = loadSimulated(given, settings, groups);
 		refuseOtherFiles(config, first);
 		const accounts = config.accounts.map((account) => ({
 			...account,
@@ -128,7 +183,7 @@ async function runSimulator(
 		};
 	};
 	try {
-		return await runWith(read, env, signals);
+		return await runWith(readerWith, env, signals);
 	} finally {
 		await simulator.close();
 	}
@@ -169,8 +224,13 @@ function refuseOtherFiles(config: Config, first: Config): void {
 }
 
 /** Throws `ConfigError`. */
-function loadSimulated(file: string | undefined, env: Environment): Config {
+function loadSimulated(
+	file: string | undefined,
+	env: Environment,
+	groups?: Groups,
+): Config {
 	const config = loadConfig({
+		...(groups && { groups }),
 		file,
 		env,
 		secrets: true,

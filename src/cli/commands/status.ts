@@ -48,7 +48,7 @@ function tell(note: string | undefined): void {
  * cannot be found: then it throws the `ConfigError`.
  */
 async function look(location: ControlLocation): Promise<Seen> {
-	const { socket, config, hidden, wrong } = location;
+	const { socket, config, hidden, wrong, isGuessed = false } = location;
 	// Why the report does not come from the daemon: this, unless the daemon was asked.
 	let note = "the control socket is turned off";
 	try {
@@ -69,7 +69,11 @@ async function look(location: ControlLocation): Promise<Seen> {
 		}
 	} catch (error) {
 		if (!(error instanceof ControlUnreachable)) throw error;
-		note = `${error.message}; ${error.hint}`;
+		// A daemon with another `directory` may run well: its start is no remedy.
+		const hint = isGuessed
+			? "it is only the usual place: correct the configuration, which names the directory; a daemon that runs goes on with the one from before"
+			: error.hint;
+		note = `${error.message}; ${hint}`;
 	}
 	if (config !== undefined)
 		return {
@@ -149,9 +153,12 @@ function redraw(report: StatusReport, note: string | undefined): void {
 	process.stdout.write(`\u001b[H${shown.join(toEnd)}${toEnd}\u001b[J`);
 }
 
-/** For scripts: whether apps have valid tokens, not whether the last refresh failed. */
-function codeFor({ accounts }: StatusReport): number {
-	return accounts.every(({ valid }) => valid)
-		? exitCode.done
-		: exitCode.noToken;
+/** For scripts and monitors: whether apps have valid tokens, and whether they will. */
+function codeFor({ credentials }: StatusReport): number {
+	if (credentials.some(({ valid }) => !valid)) return exitCode.noToken;
+	return credentials.some(({ state, waitsFor }) =>
+		Boolean(state === "failing" || waitsFor),
+	)
+		? exitCode.temporary
+		: exitCode.done;
 }

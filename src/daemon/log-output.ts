@@ -1,0 +1,129 @@
+/**
+ * Where the lines of the log go: to stderr, and never by a call that waits.
+ *
+ * Whoever reads the log may stand still: a stopped `docker logs`, a journal whose disk
+ * hangs, a terminal after Ctrl-S. A write that waits for that reader would hold up the
+ * renewals, the control socket and the signals. So a line that does not fit now is
+ * queued; if the queue is full the oldest line is dropped, and when the reader goes on,
+ * one line says how many were.
+ */
+import { constants, fstatSync, openSync, writeSync } from "node:fs";
+import { isatty } from "node:tty";
+import { errnoOf } from "../core/errors.ts";
+
+/** Takes the lines of the log. Nothing here throws. */
+export interface LogOutput {
+	/** A whole line, or several, with the line feed at the end. */
+	write(text: string): void;
+	/** Tries to write what is queued, and waits up to half a second for the reader. Only for the end. */
+	flush(): void;
+}
+
+/** Characters that are queued at most: some thousand lines. */
+const maxQueued = 512 * 1024;
+
+/** How often a full pipe is tried again, ms. */
+const retryMs = 100;
+
+/** How long the end waits for the reader, ms; in steps of `stepMs`. */
+const maxFlushMs = 500;
+const stepMs = 20;
+
+/**
+ * A descriptor for stderr whose writes do not wait. A regular file stays as it is: it has
+ * no such mode, and each line of it must be there after a crash.
+ */
+export function openStderr(): number {
+	const found = fstatSync(2);
+	if (found.isFIFO() || found.isSocket()) {
+		// The stream of Node.js, made at its first use, sets the mode.
+		void process.stderr;
+		return 2;
+	}
+	if (!isatty(2)) return 2;
+	try {
+		// The descriptor itself is shared with the shell, whose programs do not expect the
+		// mode. This is another one for the same terminal.
+		const { O_WRONLY, O_NONBLOCK, O_NOCTTY } = constants;
+		return openSync("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY);
+	} catch {
+		// There is no /proc, or the terminal belongs to another user.
+		return 2;
+	}
+}
+
+/** `noteOf`: the line that says that so many were dropped; "" for none. */
+export function createLogOutput(
+	file: number,
+	noteOf: (dropped: number) => string,
+): LogOutput {
+	/** What is left of the line that is being written: half a line must be completed. */
+	let rest = Buffer.alloc(0);
+	/** How many lines are lost with it: itself, and those that its note tells of. */
+	let atStake = 0;
+	const queue: string[] = [];
+	/** Characters in `queue`. */
+	let queued = 0;
+	let dropped = 0;
+	let timer: NodeJS.Timeout | undefined;
+
+	/** Whether all of `rest` is written, or lost. */
+	const writeRest = (): boolean => {
+		try {
+			while (rest.length > 0) rest = rest.subarray(writeSync(file, rest));
+		} catch (error) {
+			if (errnoOf(error) === "EAGAIN") return false;
+			// A pipe without a reader, a full disk. Tokens are renewed without a log.
+			rest = Buffer.alloc(0);
+			dropped += atStake;
+		}
+		return true;
+	};
+
+	/** Whether everything is written. */
+	const writeQueue = (): boolean => {
+		while (writeRest()) {
+			const text = nextText();
+			if (text === undefined) return true;
+			rest = Buffer.from(text);
+		}
+		return false;
+	};
+
+	const nextText = (): string | undefined => {
+		const text = queue.shift();
+		if (text === undefined) return undefined;
+		queued -= text.length;
+		const note = dropped > 0 ? noteOf(dropped) : "";
+		atStake = dropped + 1;
+		dropped = 0;
+		return note + text;
+	};
+
+	const enqueue = (text: string) => {
+		queue.push(text);
+		queued += text.length;
+		while (queued > maxQueued && queue.length > 1) {
+			queued -= queue.shift()?.length ?? 0;
+			dropped += 1;
+		}
+	};
+
+	const retry = () => {
+		timer = writeQueue() ? undefined : setTimeout(retry, retryMs).unref();
+	};
+
+	return {
+		write: (text) => {
+			enqueue(text);
+			if (timer === undefined) retry();
+		},
+		flush: () => {
+			const still = new Int32Array(new SharedArrayBuffer(4));
+			for (let waitedMs = 0; !writeQueue(); waitedMs += stepMs) {
+				if (waitedMs >= maxFlushMs) return;
+				Atomics.wait(still, 0, 0, stepMs);
+			}
+		},
+	};
+}
