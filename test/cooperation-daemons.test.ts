@@ -15,6 +15,13 @@ import { readTokenFile } from "./support/token-file.ts";
 const daemons = 50;
 const renewals = 20;
 const signals = 5;
+/**
+ * Daemons whose refresh requests are less than two seconds apart take them for one:
+ * see decide.ts. A request follows its line in the log, on a busy machine late.
+ */
+const oneSignalMs = 500;
+/** Long enough for an answer to arrive alive on a busy machine. */
+const shortLifeSeconds = 5;
 const accounts = newAccounts(10);
 const appids = accounts.map(({ appid }) => appid);
 
@@ -26,37 +33,38 @@ test(`${daemons} daemons on one directory make one fetch for each of ${renewals}
 		url: wechat.url,
 		accounts,
 		top: { socket: "", log_level: "info" },
-		wechat: { cooldown: 2, timeout: 5, budget: 1_000 },
+		// While fifty daemons start, an answer may take long.
+		wechat: { cooldown: 2, timeout: 30, budget: 1_000 },
 	});
 	const all = Array.from({ length: daemons }, () =>
 		startProgram(["run", "--config", config.file]),
 	);
-	await Promise.all(
-		all.map((daemon) => daemon.event("daemon.ready", undefined, 120_000)),
-	);
+	await Promise.all(all.map((daemon) => daemon.event("daemon.ready")));
 	const total = () =>
 		appids.reduce((sum, appid) => sum + wechat.issued(appid).length, 0);
 	const first = total();
 	await soon(() => total() >= first + renewals, {
 		what: `${renewals} renewals`,
-		withinMs: 120_000,
 	});
 	// From here on only signals make fetches.
 	wechat.letLast();
 	await soon(() => appids.every(wechat.hasLasting), { what: "lasting tokens" });
 	await known(all, wechat);
-	const renewed = new Map(
-		appids.map((appid) => [appid, wechat.issued(appid).length]),
-	);
-	const expectFetches = (since: number, when: string) => {
+	const countsNow = () =>
+		new Map(appids.map((appid) => [appid, wechat.issued(appid).length]));
+	const renewed = countsNow();
+	let counted = renewed;
+	/** Since the last call; by then readers have the last token of each. */
+	const expectFetches = (fewest: number, most: number, when: string) => {
 		for (const appid of appids) {
-			expect(wechat.issued(appid).length, `fetches ${when}`).toBe(
-				(renewed.get(appid) ?? 0) + since,
-			);
+			const made = wechat.issued(appid).length - (counted.get(appid) ?? 0);
+			expect(made, `fetches ${when}`).toBeGreaterThanOrEqual(fewest);
+			expect(made, `fetches ${when}`).toBeLessThanOrEqual(most);
 			expect(readTokenFile(config.tokenFile(appid)).value).toBe(
 				wechat.issued(appid).at(-1),
 			);
 		}
+		counted = countsNow();
 	};
 
 	const lags: number[] = [];
@@ -67,22 +75,31 @@ test(`${daemons} daemons on one directory make one fetch for each of ${renewals}
 		await soon(() => all.every((one) => reloads(one).length === signal), {
 			what: "all daemons to hear the signal",
 		});
-		lags.push(Math.max(...all.map(reloadedAt)) - sentAt);
+		const lag = Math.max(...all.map(reloadedAt)) - sentAt;
+		lags.push(lag);
 		await soon(
 			() =>
 				appids.every(
-					(appid) =>
-						wechat.issued(appid).length === (renewed.get(appid) ?? 0) + signal,
+					(appid) => wechat.issued(appid).length > (counted.get(appid) ?? 0),
 				),
 			{ what: "a fetch for each account" },
 		);
 		await known(all, wechat);
-		expectFetches(signal, `after signal ${signal}, lags ${lags} ms`);
+		// On a busy machine the last one may hear it so late that it is another one,
+		// and is answered after the cooldown.
+		const isOne = lag <= oneSignalMs;
+		if (!isOne) {
+			await cooldownOver(all);
+			await nextTick(all);
+			await known(all, wechat);
+		}
+		expectFetches(1, isOne ? 1 : 2, `after signal ${signal}, lags ${lags} ms`);
 	}
 	// A daemon that did not take another's refresh for its own would fetch now.
 	await cooldownOver(all);
 	await nextTick(all);
-	expectFetches(signals, "after the last cooldown");
+	expectFetches(0, 0, "after the last cooldown");
+	const forced = countsNow();
 
 	// One of them dies with all its requests on the way.
 	const [victim, ...others] = all as [Running, ...Running[]];
@@ -97,7 +114,7 @@ test(`${daemons} daemons on one directory make one fetch for each of ${renewals}
 	await known(others, wechat);
 	await nextTick(others);
 	// One for the dead one, one for all the others.
-	expectFetches(signals + 2, "after the death of a holder");
+	expectFetches(2, 2, "after the death of a holder");
 	expect(wechat.mostInFlight()).toBe(1);
 
 	console.log(`${total()} fetches, lags of the last daemon: ${lags} ms`);
@@ -111,7 +128,10 @@ test(`${daemons} daemons on one directory make one fetch for each of ${renewals}
 		expect(refreshed.map(({ reason }) => reason)).toEqual([
 			"first",
 			...Array.from({ length: (renewed.get(account) ?? 0) - 1 }, () => "due"),
-			...Array.from({ length: signals }, () => "forced"),
+			...Array.from(
+				{ length: (forced.get(account) ?? 0) - (renewed.get(account) ?? 0) },
+				() => "forced",
+			),
 			"cut-off",
 		]);
 	}
@@ -122,7 +142,7 @@ async function startCountingIssuer() {
 	const issued = new Map<string, string[]>();
 	const inFlight = new Map<string, number>();
 	let mostInFlight = 0;
-	let lifetimeSeconds = 2;
+	let lifetimeSeconds = shortLifeSeconds;
 	const lasting = new Set<string>();
 	const { give, ...holding } = holdAnswers();
 	const { url } = await startIssuer({
@@ -136,7 +156,7 @@ async function startCountingIssuer() {
 			response.on("close", () => count(-1));
 			const value = noteToken(newToken());
 			issued.set(appid, [...(issued.get(appid) ?? []), value]);
-			if (lifetimeSeconds > 2) lasting.add(appid);
+			if (lifetimeSeconds > shortLifeSeconds) lasting.add(appid);
 			const text = JSON.stringify({
 				access_token: value,
 				expires_in: lifetimeSeconds,
@@ -161,7 +181,7 @@ type CountingIssuer = Awaited<ReturnType<typeof startCountingIssuer>>;
 
 /** The logs of fifty programs are not searched fifty times a second. */
 function soon(look: () => boolean, options: WaitOptions): Promise<boolean> {
-	return eventually(look, { everyMs: 250, withinMs: 60_000, ...options });
+	return eventually(look, { everyMs: 250, ...options });
 }
 
 /** Until every daemon has, of each account, the last token that was issued. */

@@ -34,6 +34,8 @@ interface AccountNames {
 	readonly file: string | undefined;
 	/** The files of its tickets. */
 	readonly ticketFiles: readonly string[];
+	/** The copies of all its files in other formats. */
+	readonly copies: readonly string[];
 }
 
 /** The names of every account, in the order of the file. */
@@ -44,17 +46,25 @@ export function namesIn({
 	const text = (value: unknown) =>
 		typeof value === "string" ? value : undefined;
 	return (Array.isArray(account) ? account : []).map((entry: unknown) => {
-		const { appid, file, tickets } = (entry ?? {}) as Record<string, unknown>;
+		const { appid, file, tickets, formats } = (entry ?? {}) as Record<
+			string,
+			unknown
+		>;
 		const name = text(appid);
 		const kept = ticketNames.filter(
 			(ticket) => Array.isArray(tickets) && tickets.includes(ticket),
 		);
+		const tokenFile =
+			text(file) ?? (name === undefined ? undefined : defaultTokenFile(name));
+		const ticketFiles =
+			name === undefined ? [] : kept.map((one) => ticketFile(one, name));
+		const hasPhp = Array.isArray(formats) && formats.includes("php");
+		const published = [tokenFile ?? [], ticketFiles].flat();
 		return {
 			appid: name,
-			ticketFiles:
-				name === undefined ? [] : kept.map((one) => ticketFile(one, name)),
-			file:
-				text(file) ?? (name === undefined ? undefined : defaultTokenFile(name)),
+			ticketFiles,
+			file: tokenFile,
+			copies: hasPhp ? published.map((one) => `${one}.php`) : [],
 		};
 	});
 }
@@ -92,15 +102,18 @@ function findTwins({ content }: ConfigSource): readonly ConfigProblem[] {
 		if (appid !== undefined) appids.set(appid, twin ?? index);
 		if (file !== undefined) files.set(file, sharer ?? index);
 	}
-	for (const [index, { ticketFiles }] of namesIn(content).entries())
-		for (const ticket of ticketFiles) {
-			const sharer = files.get(ticket);
+	for (const [index, { ticketFiles, copies }] of namesIn(content).entries()) {
+		const takes = (name: string, what: string) => {
+			const sharer = files.get(name);
 			if (sharer !== undefined)
 				problems.push({
 					path: `account[${sharer}].file`,
-					message: `is ${show(ticket)}, the file of a ticket of account[${index}]; expected another name`,
+					message: `is ${show(name)}, ${what} of account[${index}]; expected another name`,
 				});
-		}
+		};
+		for (const ticket of ticketFiles) takes(ticket, "the file of a ticket");
+		for (const copy of copies) takes(copy, "a copy in another format");
+	}
 	return problems;
 }
 
@@ -119,10 +132,12 @@ function findSocketProblems(
 	if (path === undefined) return [];
 	const message = socketProblem(path, directory, socket);
 	if (message !== undefined) return [{ path: "socket", message }];
-	const files = namesIn(source.content).map(({ file = "" }) =>
-		resolve(directory, file),
+	const index = namesIn(source.content).findIndex(
+		({ file = "", ticketFiles, copies }) =>
+			[file, ...ticketFiles, ...copies].some(
+				(name) => resolve(directory, name) === path,
+			),
 	);
-	const index = files.indexOf(path);
 	if (index < 0) return [];
 	// With the default socket it is the account's file that was given.
 	return socket === undefined
@@ -135,7 +150,7 @@ function findSocketProblems(
 		: [
 				{
 					path: "socket",
-					message: `is ${show(socket)}, the name of the token file of account[${index}]; expected another name`,
+					message: `is ${show(socket)}, the name of a file of account[${index}]; expected another name`,
 				},
 			];
 }

@@ -144,6 +144,8 @@ export interface Sighting {
 	 * issued it after that, also if another program was given it first.
 	 */
 	readonly endsAt: number;
+	/** The first answer with this value, and a whole life: it cannot end later by its age. */
+	readonly endsBy: number;
 	/** No answer shortly before showed the former value: it may end earlier. */
 	readonly isGuessed: boolean;
 }

@@ -156,9 +156,12 @@ function newest({ memory, disk, record }: Situation): KnownToken | undefined {
 	const isRecorded = published?.id === id;
 	if (memory !== undefined) {
 		if (memory.id === id) {
-			return isRecorded && generation > memory.generation
-				? { ...memory, generation }
-				: memory;
+			if (!isRecorded || generation <= memory.generation) return memory;
+			const { sighting, expiresAt } = published;
+			if (sighting === undefined) return { ...memory, generation };
+			// Another keeper was given it again: what it saw is newer.
+			const token = { value: memory.token.value, expiresAt };
+			return { ...memory, generation, token, sighting };
 		}
 		if (!isRecorded || memory.generation > generation) return memory;
 	}
@@ -206,7 +209,11 @@ function isSuperseded(
 }
 
 function isFromFuture(known: KnownToken, now: number): boolean {
-	return known.token.expiresAt - now > known.lifetimeMs + slackOf(known);
+	const { token, lifetimeMs, sighting } = known;
+	return (
+		token.expiresAt - now > lifetimeMs + slackOf(known) ||
+		(sighting !== undefined && sighting.seenAt > now + clockSlackMs)
+	);
 }
 
 /**

@@ -35,6 +35,9 @@ export function refreshAt(
 ): number {
 	const spread = spreadOf(id);
 	if (sighting !== undefined) return nextAskAt(sighting, spread);
+	// Nothing is known of when it was seen: it may end at any moment.
+	if (traitsOf(credential).life === "from-last-sight-of-former")
+		return token.expiresAt - lifetimeMs;
 	const margin = Math.min(credential.limits.refreshBeforeMs, lifetimeMs / 3);
 	const { renewWindowMs } = traitsOf(credential);
 	return renewWindowMs === undefined

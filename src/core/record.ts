@@ -61,6 +61,7 @@ export interface Publication {
 	readonly sighting?: {
 		readonly seenAt: number;
 		readonly endsAt: number;
+		readonly endsBy: number;
 		readonly isGuessed: boolean;
 	};
 }
@@ -233,6 +234,7 @@ function isSighting(content: unknown): boolean {
 	return isAbsentOr(content, {
 		seenAt: isInstant,
 		endsAt: isInstant,
+		endsBy: isInstant,
 		isGuessed: (one) => typeof one === "boolean",
 	});
 }

@@ -117,8 +117,10 @@ export function foreignFetcherHint(
 		: "find the program that asks for stable_token with force_refresh by itself, and let it read our file; if nobody knows it, reset the AppSecret";
 }
 
-/** The name of the interface in the configuration and in the status. */
-function interfaceOf({ kind }: Credential): CredentialStatus["interface"] {
+/** The name of the interface in the configuration and in the status; null: it is no access token. */
+export function interfaceOf({
+	kind,
+}: Pick<Credential, "kind">): CredentialStatus["interface"] {
 	switch (kind) {
 		case "access_token":
 			return "classic";

@@ -21,7 +21,7 @@ import type {
 	SharedRecord,
 } from "./record.ts";
 import { isForced, type Reason } from "./request.ts";
-import { firstSight, seenAgain, toldEnd } from "./sighting.ts";
+import { bySetBackClock, firstSight, seenAgain, toldEnd } from "./sighting.ts";
 import { tokenId } from "./token.ts";
 
 /** What is known as a request is about to leave. */
@@ -263,14 +263,22 @@ export function afterSameToken(expiresAt: number, now: number): Pause {
 function withSighting(
 	known: KnownToken,
 	{ lifetimeMs }: Grant,
-	{ traits, before }: Asked,
+	{ traits, before, clockOffset }: Asked,
 	now: number,
 ): KnownToken {
 	switch (traits.life) {
 		case "as-told":
 			return known;
 		case "from-last-sight-of-former": {
-			const former = before?.sighting;
+			const setBackMs = (before?.clockOffset ?? clockOffset) - clockOffset;
+			const former =
+				before?.sighting &&
+				bySetBackClock(
+					before.sighting,
+					// Small differences are those of two readings of the clocks.
+					setBackMs > 1_000 ? Math.round(setBackMs) : 0,
+					now,
+				);
 			const sighting =
 				known.id === before?.id && former !== undefined
 					? seenAgain(former, now)

@@ -358,27 +358,33 @@ function statusFor(code: string): number {
 }
 
 /** 503 if a file holds no valid token: a load balancer or monitor needs no more. */
-function healthOf(accounts: readonly CredentialStatus[]): ControlAnswer {
-	const failing = accounts.filter(({ valid }) => !valid);
+function healthOf(credentials: readonly CredentialStatus[]): ControlAnswer {
+	const failing = credentials.filter(({ valid }) => !valid);
+	const tokens = credentials.filter((one) => one.interface !== null);
 	if (failing.length === 0)
 		return {
 			status: 200,
-			content: { status: "ok", accounts: accounts.length },
+			content: { status: "ok", accounts: tokens.length },
 		};
+	const [what, value] =
+		tokens.length === credentials.length
+			? ["accounts", "token"]
+			: ["tokens and tickets", "value"];
 	const reasons = failing
 		.slice(0, maxReasons)
-		.map(({ appid, state, file, lastError }) => ({
+		.map(({ appid, credential, state, file, lastError }) => ({
 			appid,
+			credential,
 			state,
 			reason: `${file}: ${reasonWords[state]}`,
 			error: lastError,
 		}));
 	const content: ControlFailure & { readonly reasons: unknown } = {
 		code: "no-valid-token",
-		message: `${failing.length} of ${accounts.length} accounts have no valid token on disk`,
+		message: `${failing.length} of ${credentials.length} ${what} have no valid ${value} on disk`,
 		hint:
 			failing[0]?.lastError?.hint ??
-			"the daemon is fetching them: see GET /v1/accounts, or wxtokend status",
+			"the daemon is fetching them: see GET /v1/credentials, or wxtokend status",
 		reasons,
 	};
 	return failure(503, content);

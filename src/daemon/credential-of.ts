@@ -29,6 +29,13 @@ export function credentialOf(account: Account): Credential {
 	};
 }
 
+/**
+ * A ticket is asked for up to 60 times in a lifetime, by its own rule. An hour without
+ * answers takes 60 more, and must leave the asks at the end of the ticket, which cannot
+ * be made earlier or later.
+ */
+const minTicketBudget = 120;
+
 /** A ticket of an account, which hangs on its access token. */
 export function ticketOf(account: Account, ticket: TicketName): Credential {
 	const { appid, file: parent, formats } = account;
@@ -41,7 +48,10 @@ export function ticketOf(account: Account, ticket: TicketName): Credential {
 		formats,
 		source: sourceOf(account),
 		needs: [parent],
-		limits: limitsOf(account),
+		limits: {
+			...limitsOf(account),
+			budget: Math.max(minTicketBudget, account.budget),
+		},
 	};
 }
 

@@ -6,7 +6,7 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import { type Config, longestTimeoutMs } from "../config/config.ts";
-import { ticketFile } from "../config/lookup.ts";
+import { type TicketName, ticketFile } from "../config/lookup.ts";
 import { ConfigError, StoreError } from "../core/errors.ts";
 import type { Log, Store } from "../core/ports.ts";
 import type { ProcessName } from "../core/record.ts";
@@ -195,18 +195,24 @@ function manageAll(
 	for (const account of config.accounts) {
 		const { appid, tickets } = account;
 		const token = former?.managed.byAppid.get(appid);
-		const isSame =
-			hasSameFiles && isDeepStrictEqual(entries.get(appid), account);
-		const all =
-			token !== undefined && isSame
-				? [
-						token,
-						...tickets.flatMap(
-							(ticket) =>
-								former?.managed.byFile.get(ticketFile(ticket, appid)) ?? [],
-						),
-					]
-				: wiring.manage(account, store, former && settled(former, appid));
+		const entry = hasSameFiles ? entries.get(appid) : undefined;
+		const formerOf = (ticket: TicketName) =>
+			entry?.tickets.includes(ticket)
+				? former?.managed.byFile.get(ticketFile(ticket, appid))
+				: undefined;
+		// Another ticket in the list is nothing new for the rest of the account.
+		const isKept =
+			token !== undefined && isDeepStrictEqual({ ...entry, tickets }, account);
+		let all: readonly ManagedCredential[];
+		if (isKept && isDeepStrictEqual(entry, account)) {
+			all = [token, ...tickets.flatMap((ticket) => formerOf(ticket) ?? [])];
+		} else if (isKept) {
+			const kept = tickets.map(formerOf);
+			const made = wiring.manage(account, store).slice(1);
+			all = [token, ...made.map((one, index) => kept[index] ?? one)];
+		} else {
+			all = wiring.manage(account, store, former && settled(former, appid));
+		}
 		for (const one of all) byFile.set(one.credential.file, one);
 		const [first] = all;
 		if (first !== undefined) byAppid.set(appid, first);
@@ -234,11 +240,13 @@ function haveSameFiles(one: Config, other: Config): boolean {
 }
 
 /**
- * How many tokens are fresh, and the first failure if there is one. A keeper that
- * is idle has a fresh token, so its files are not read: there may be ten thousand.
+ * How many tokens are fresh, how many others still live, and the first failure if there
+ * is one. Fresh: alive, and the last attempt did not fail. A keeper that is idle has a
+ * fresh token, so its files are not read: there may be ten thousand.
  */
 function summaryOf({ byFile }: ManagedSet, now: number): string {
 	let fresh = 0;
+	let older = 0;
 	let firstFailure = "";
 	for (const one of byFile.values()) {
 		if (now < one.idleUntil) {
@@ -246,11 +254,17 @@ function summaryOf({ byFile }: ManagedSet, now: number): string {
 			continue;
 		}
 		const { appid, valid, lastError } = one.status(now);
-		if (valid) fresh += 1;
-		if (firstFailure !== "" || (valid && lastError === null)) continue;
-		firstFailure = `; ${appid}: ${lastError?.message ?? "no live token yet"}`;
+		if (valid && lastError === null) {
+			fresh += 1;
+			continue;
+		}
+		if (valid) older += 1;
+		if (firstFailure === "")
+			firstFailure = `; ${appid}: ${lastError?.message ?? "no live token yet"}`;
 	}
-	return `${fresh} of ${byFile.size} tokens fresh${firstFailure}`;
+	const rest =
+		older === 0 ? "" : `, ${older} that could not be renewed still valid`;
+	return `${fresh} of ${byFile.size} tokens fresh${rest}${firstFailure}`;
 }
 
 /**

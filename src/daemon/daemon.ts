@@ -4,6 +4,7 @@ import manifest from "../../package.json" with { type: "json" };
 import { type Config, longestTimeoutMs } from "../config/config.ts";
 import type { Clock } from "../core/clock.ts";
 import { exitCode } from "../core/errors.ts";
+import type { KeeperEvent } from "../core/ports.ts";
 import { createControl } from "./control.ts";
 import type { Reloaded } from "./control-routes.ts";
 import {
@@ -117,6 +118,11 @@ function assemble(options: DaemonOptions, stopping: AbortSignal) {
 		emit: (credential, event) => {
 			metrics.count(credential, event);
 			logEvent(credential, event);
+			if (changesStatus(event)) {
+				// By a tick: it sends the line, and events come faster than it is read.
+				const dueInMs = systemd.statusInMs();
+				if (Number.isFinite(dueInMs)) ticker.wakeAt(clock.now() + dueInMs);
+			}
 		},
 	});
 	const control = createControl({
@@ -169,6 +175,11 @@ function assemble(options: DaemonOptions, stopping: AbortSignal) {
 		applySettings,
 		reload,
 	};
+}
+
+/** Whether the line for `systemctl status` may be another one after that event. */
+function changesStatus({ kind }: KeeperEvent): boolean {
+	return kind === "failed" || kind === "refreshed" || kind === "expired";
 }
 
 /** Takes over the new configuration if it is right, then forces a refresh of every account. */

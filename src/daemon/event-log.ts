@@ -13,7 +13,7 @@ import {
 import { StoreError } from "../core/errors.ts";
 import { refreshAt } from "../core/limits.ts";
 import type { KeeperEvent, Log } from "../core/ports.ts";
-import { foreignFetcherHint } from "../core/status.ts";
+import { foreignFetcherHint, interfaceOf } from "../core/status.ts";
 
 type EventOf<Kind extends KeeperEvent["kind"]> = Extract<
 	KeeperEvent,
@@ -110,7 +110,7 @@ export function createEventLog(
 			log.warn(
 				{
 					event: "budget.exceeded",
-					appid: credential.appid,
+					...nameOf(credential),
 					budget: credential.limits.budget,
 					until: new Date(until),
 				},
@@ -130,7 +130,7 @@ export function createEventLog(
 		log.error(
 			{
 				event: "token.overwritten",
-				appid: credential.appid,
+				...nameOf(credential),
 				deaths,
 				hint: foreignFetcherHint(credential),
 			},
@@ -172,10 +172,20 @@ export function createEventLog(
 	};
 }
 
+/** An account has one access token, which its appid names; of all else the file is named as well. */
+function nameOf(credential: Credential) {
+	const { appid, file } = credential;
+	return isAccessToken(credential) ? { appid } : { appid, credential: file };
+}
+
+function isAccessToken(credential: Credential): boolean {
+	return interfaceOf(credential) !== null;
+}
+
 function logPlain(log: Log, credential: Credential, event: PlainEvent): void {
 	const { level, message, fields } = plainLine(event, credential);
-	const { appid } = credential;
-	log[level]({ event: eventName(event), appid, ...fields }, message);
+	const name = nameOf(credential);
+	log[level]({ event: eventName(event), ...name, ...fields }, message);
 }
 
 /** The name of the log event, which operators and their alerts know. */
@@ -209,18 +219,18 @@ interface PlainLine {
 
 /** Level and words of an event; the fields never hold a token, only its id. */
 function plainLine(event: PlainEvent, credential: Credential): PlainLine {
+	const noun = isAccessToken(credential) ? "token" : "ticket";
 	switch (event.kind) {
 		case "adopted":
 			return {
 				level: "info",
-				message: "took over the valid token on disk",
+				message: `took over the valid ${noun} on disk`,
 				fields: describeToken(event.current, credential),
 			};
 		case "repaired":
 			return {
 				level: "warn",
-				message:
-					"the token file did not hold the current token; now it does, without a call to WeChat",
+				message: `the ${noun} file did not hold the current ${noun}; now it does, without a call to WeChat`,
 				fields: {
 					...describeToken(event.current, credential),
 					found: whatIsWrong(event.found, event.current),
@@ -237,8 +247,7 @@ function plainLine(event: PlainEvent, credential: Credential): PlainLine {
 		case "expired":
 			return {
 				level: "error",
-				message:
-					"the token has ended, and there is no new one: apps fail until there is",
+				message: `the ${noun} has ended, and there is no new one: apps fail until there is`,
 				fields: describeToken(event.current, credential),
 			};
 		case "lock-lost": {
@@ -261,11 +270,13 @@ function refreshedLine(
 	{ current, isSame, reason, replaces, afterFailures }: EventOf<"refreshed">,
 	credential: Credential,
 ): PlainLine {
+	const noun = isAccessToken(credential) ? "token" : "ticket";
 	return {
-		level: "info",
+		// A ticket is asked for a hundred times a day.
+		level: isSame && current.sighting !== undefined ? "debug" : "info",
 		message: isSame
-			? "WeChat still gives the same token"
-			: "a new token is on disk",
+			? `WeChat still gives the same ${noun}`
+			: `a new ${noun} is on disk`,
 		fields: {
 			reason,
 			...describeToken(current, credential),
@@ -283,7 +294,7 @@ function failureFields(
 	const { code, hint, kind } = error;
 	return {
 		event: error instanceof StoreError ? "store.failed" : "fetch.failed",
-		appid: credential.appid,
+		...nameOf(credential),
 		kind,
 		code,
 		hint,

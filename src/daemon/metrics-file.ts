@@ -107,11 +107,20 @@ async function writeOnce(
 		return { path, counted, problem: "" };
 	} catch (error) {
 		if (!(error instanceof StoreError)) throw error;
-		const { message, code, hint } = error;
+		const { message, code } = error;
+		const hint = metricsHint(path, code);
 		if (lastProblem !== code)
 			log.warn({ event: "metrics.unwritten", path, code, hint }, message);
 		return { path, counted: undefined, problem: code };
 	}
+}
+
+/** What to do if the file cannot be written, in the operator's words. */
+export function metricsHint(path: string, code: string): string {
+	const directory = dirname(path);
+	return code === "EROFS"
+		? `under systemd: systemctl edit wxtokend, add "[Service]" and "ReadWritePaths=${directory}", then restart it; else remount it, or set another \`metrics_file\``
+		: `let the daemon's user write in ${directory} (under systemd also ReadWritePaths=${directory}), or set another \`metrics_file\``;
 }
 
 /**

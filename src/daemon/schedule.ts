@@ -14,8 +14,8 @@ import type { Clock } from "../core/clock.ts";
 export interface Schedule {
 	/** Ticks also at that instant (epoch ms), once. */
 	wakeAt(at: number): void;
-	/** No tick follows. */
-	stop(): void;
+	/** No tick follows. Returns the instants that were asked for and have not come. */
+	stop(): readonly number[];
 }
 
 /** Called between ticks, to show that the timer still runs. */
@@ -90,6 +90,9 @@ export function startSchedule(
 			wakes = [...wakes, rounded];
 			if (rounded < sleepsUntil) arm();
 		},
-		stop: () => clearTimeout(timer),
+		stop: () => {
+			clearTimeout(timer);
+			return wakes;
+		},
 	};
 }

@@ -21,6 +21,8 @@ export interface Notifier {
 	 * it is left out soon after another one, unless it is `urgent`.
 	 */
 	status(describe: () => string, urgent?: "urgent"): void;
+	/** In how many ms another line would be sent; Infinity: never. */
+	statusInMs(): number;
 	/**
 	 * A sign of life for the watchdog. It may be called often: what the watchdog does
 	 * not need is not sent. Before `ready` it asks for more time to start instead,
@@ -52,6 +54,7 @@ export function createNotifier(
 	const send = senderFrom(env, log);
 	const aliveEveryMs = watchdogFrom(env) / 4;
 	let aliveAt = 0;
+	const line = createStatusLine(send, monotonic);
 	let isReady = false;
 	return {
 		aliveEveryMs,
@@ -59,7 +62,7 @@ export function createNotifier(
 			isReady = true;
 			send("READY=1");
 		},
-		status: send === sendNothing ? () => {} : createStatusLine(send, monotonic),
+		...line,
 		alive: () => {
 			if (!isReady) return send(`EXTEND_TIMEOUT_USEC=${startingMs * 1_000}`);
 			const now = monotonic();
@@ -79,10 +82,12 @@ export function createNotifier(
 function createStatusLine(
 	send: Send,
 	monotonic: () => number,
-): Notifier["status"] {
+): Pick<Notifier, "status" | "statusInMs"> {
+	if (send === sendNothing)
+		return { status: () => {}, statusInMs: () => Number.POSITIVE_INFINITY };
 	let sentAt = Number.NEGATIVE_INFINITY;
 	let lastLine = "";
-	return (describe, urgent) => {
+	const status: Notifier["status"] = (describe, urgent) => {
 		const now = monotonic();
 		if (urgent === undefined && now - sentAt < statusEveryMs) return;
 		sentAt = now;
@@ -93,6 +98,10 @@ function createStatusLine(
 		if (line === lastLine) return;
 		lastLine = line;
 		send(`STATUS=${line}`);
+	};
+	return {
+		status,
+		statusInMs: () => Math.max(0, sentAt + statusEveryMs - monotonic()),
 	};
 }
 

@@ -62,11 +62,13 @@ export function createTicker(parts: TickerParts): Ticker {
 
 	return {
 		start: () => {
-			schedule?.stop();
+			const wakes = schedule?.stop() ?? [];
 			schedule = startSchedule(credentials().config().schedule, tick, clock, {
 				beat,
 				everyMs: systemd.aliveEveryMs,
 			});
+			// A keeper that stays has asked for them once, and does not ask again.
+			for (const at of wakes) schedule.wakeAt(at);
 		},
 		wakeAt: (at) => schedule?.wakeAt(at),
 		stop: async () => {

@@ -2,6 +2,7 @@
 import type { Clock } from "../core/clock.ts";
 import type { KnownToken, Reading } from "../core/credential.ts";
 import { decide, isIdle, type Plan } from "../core/decide.ts";
+import { refreshAt } from "../core/limits.ts";
 import { ownReading, ownRecord, withoutOthersPause } from "../core/own-view.ts";
 import type { Pause, SharedRecord } from "../core/record.ts";
 import { tokenId } from "../core/token.ts";
@@ -88,16 +89,20 @@ export function createObserver(
 		inFlight.by.instance !== forced?.by ||
 		parts.isDead(inFlight.by);
 
+	/** WeChat refused these parents a short while ago. */
+	const wereRefused = (parents: NonNullable<Parents>): boolean => {
+		const { refusedParents } = knowledge;
+		return (
+			refusedParents !== undefined &&
+			clock.now() < refusedParents.until &&
+			idsOf(parents) === refusedParents.ids
+		);
+	};
+
 	const areParentsAlive = (): boolean => {
 		if (credential.needs.length === 0) return true;
 		const parents = parts.parents();
-		if (parents === undefined) return false;
-		const { refusedParents } = knowledge;
-		return (
-			refusedParents === undefined ||
-			clock.now() >= refusedParents.until ||
-			idsOf(parents) !== refusedParents.ids
-		);
+		return parents !== undefined && !wereRefused(parents);
 	};
 
 	const planFor = (disk: Reading, record: SharedRecord): Plan => {
@@ -151,8 +156,12 @@ export function createObserver(
 		note: (seen) => {
 			const { current } = seen.plan;
 			const isAdopted = isAdoption(seen);
-			if (isAdopted && current !== undefined)
+			if (isAdopted && current !== undefined) {
 				parts.emit({ kind: "adopted", current });
+				// As after an answer: its times are exact to the second.
+				if (current.sighting !== undefined)
+					parts.wakeAt(refreshAt(current, credential));
+			}
 			const isOver = isAdopted || isRecovery(seen);
 			knowledge = {
 				...knowledge,
@@ -193,7 +202,9 @@ export function createObserver(
 			knowledge = { ...knowledge, ...news };
 		},
 		isPlain: () =>
-			knowledge.ownPause === undefined && knowledge.doubtedSince === undefined,
+			knowledge.ownPause === undefined &&
+			knowledge.doubtedSince === undefined &&
+			knowledge.refusedParents === undefined,
 	};
 }
 

@@ -257,7 +257,12 @@ async function publish(
 		now,
 	);
 	// From here on the token is known, and published later if not now.
-	observer.learn({ memory: known, ownPause: undefined, aliveId: known.id });
+	observer.learn({
+		memory: known,
+		ownPause: undefined,
+		aliveId: known.id,
+		refusedParents: undefined,
+	});
 	try {
 		await lease.publish(known.token, record);
 	} catch (error) {
@@ -351,7 +356,7 @@ function doubtAfterLoss(
 
 /** Tells of a failed attempt, and answers the request that it was for. */
 export function failed(
-	{ observer, requests, emit }: RefreshParts,
+	{ observer, requests, emit, wakeAt }: RefreshParts,
 	error: IssuerError | StoreError,
 	failure: Failure | undefined,
 	notBefore: number | undefined,
@@ -361,6 +366,9 @@ export function failed(
 	const isAsked = served?.reason === "forced" && !served.tried;
 	emit({ kind: "failed", error, failure, notBefore, current, isAsked });
 	observer.noteEnd(current);
+	// Near its end a ticket cannot wait for a tick that is minutes away.
+	if (current?.sighting !== undefined && notBefore !== undefined)
+		wakeAt(notBefore);
 	// What may not be forced today would be asked for in vain all day long.
 	requests.fail(error, { isOver: error.code === forceLimit });
 	return { kind: "failed", error };

@@ -18,6 +18,7 @@ import {
 } from "../../src/core/limits.ts";
 import { emptyRecord, type SharedRecord } from "../../src/core/record.ts";
 import { tokenId } from "../../src/core/token.ts";
+import { withPublication } from "../../src/core/transition.ts";
 
 const seconds = 1_000;
 const hour = 3_600 * seconds;
@@ -728,6 +729,72 @@ describe("decide: what is known leads to", () => {
 			}),
 			{ numRuns: 5_000 },
 		);
+	});
+});
+
+describe("decide: a ticket", () => {
+	const minute = 60 * seconds;
+	const ticket: Credential = { ...classic, kind: "jsapi_ticket" };
+	const sighting = (seenAt: number) => ({
+		seenAt,
+		endsAt: now + hour,
+		endsBy: now + hour,
+		isGuessed: false,
+	});
+	const seen = (seenAt: number, generation = 1): KnownToken => ({
+		...token({ expiresAt: now + hour, generation }),
+		sighting: sighting(seenAt),
+	});
+	const onDisk = (known: KnownToken): Reading => ({
+		kind: "token",
+		token: known.token,
+		exact: true,
+	});
+
+	test("one of which only the file is known is asked for at once: the file's end may have been a guess", () => {
+		const { current, fetch, publish } = decide(
+			at({
+				credential: ticket,
+				disk: onDisk(token({ expiresAt: now + hour })),
+			}),
+		);
+		expect(current?.sighting).toBeUndefined();
+		expect([fetch, publish]).toEqual(["due", false]);
+	});
+
+	test("what another keeper has seen since is newer: it is not asked for again, and its file stays", () => {
+		const memory = seen(now - 70 * minute);
+		const newer = {
+			...seen(now - minute, 2),
+			token: { ...memory.token, expiresAt: now + hour + 5 * seconds },
+		};
+		const plan = decide(
+			at({
+				credential: ticket,
+				memory,
+				disk: onDisk(newer),
+				record: withPublication(newer, emptyRecord),
+			}),
+		);
+		expect(plan.current).toEqual(newer);
+		expect([plan.fetch, plan.publish]).toEqual([undefined, false]);
+		const alone = { ...emptyRecord, generation: 1 };
+		const before = at({ credential: ticket, memory, record: alone });
+		expect(decide(before).fetch).toBe("due");
+	});
+
+	test.each([
+		["was made by a clock that was set back", 2 * seconds, "clock"],
+		["is of two clocks that nearly agree", seconds, undefined],
+	])("a sight in the future %s", (_, aheadMs, fetch) => {
+		const memory = seen(now + aheadMs);
+		const situation = at({
+			credential: ticket,
+			memory,
+			disk: onDisk(memory),
+			record: withPublication(memory, emptyRecord),
+		});
+		expect(decide(situation).fetch).toBe(fetch);
 	});
 });
 

@@ -5,19 +5,22 @@
  */
 import {
 	type Credential,
+	type KindName,
 	type KnownToken,
+	kinds,
 	type Reading,
 	traitsOf,
 } from "../../src/core/credential.ts";
 import { decide, type Plan, type Situation } from "../../src/core/decide.ts";
 import { IssuerError } from "../../src/core/errors.ts";
-import { mayForce } from "../../src/core/limits.ts";
+import { mayForce, refreshAt } from "../../src/core/limits.ts";
 import { emptyRecord, type SharedRecord } from "../../src/core/record.ts";
 import {
 	isForced,
 	type Reason,
 	type RefreshRequest,
 } from "../../src/core/request.ts";
+import { isOverdue } from "../../src/core/sighting.ts";
 import { tokenId } from "../../src/core/token.ts";
 import {
 	afterGrant,
@@ -96,11 +99,11 @@ export function play(text: string): string {
 
 function newWorld(settings: ReadonlyMap<string, string>): World {
 	const kind = settings.get("kind") ?? "access_token";
+	if (!isKind(kind)) throw new Error(`not a kind: ${kind}`);
 	return {
 		credential: {
 			id: "token",
-			kind:
-				kind === "stable_access_token" ? "stable_access_token" : "access_token",
+			kind,
 			appid: "wx1",
 			file: "token",
 			formats: [],
@@ -120,6 +123,10 @@ function newWorld(settings: ReadonlyMap<string, string>): World {
 		processes: new Map(),
 		generation: 0,
 	};
+}
+
+function isKind(name: string): name is KindName {
+	return Object.hasOwn(kinds, name);
 }
 
 /** What each event is spelled like, and does. Returns what followed. */
@@ -152,7 +159,7 @@ const events: readonly (readonly [
 		},
 	],
 	[
-		/^token (\w+), (\d+) s(, but the lock was lost)?$/,
+		/^(?:token|ticket) (\w+), (\d+) s(, but the lock was lost)?$/,
 		(world, who, [letter = "", seconds, isLost]) =>
 			granted(world, who, letter, Number(seconds), isLost !== undefined),
 	],
@@ -347,7 +354,12 @@ function granted(
 	who.memory = known;
 	who.doubtedSince = undefined;
 	const said = [`publish ${letter} until ${timeOf(known.token.expiresAt)}`];
-	if (isSame)
+	if (known.sighting !== undefined) {
+		if (isSame) said.push("it is the same one");
+		if (known.sighting.isGuessed) said.push("its end is a guess");
+		if (isOverdue(known.sighting)) said.push("it is overdue");
+		said.push(`ask at ${timeOf(refreshAt(known, credential))}`);
+	} else if (isSame)
 		said.push(`it is the same one, wait until ${timeOf(endOfPause(record))}`);
 	if (who.served !== undefined) {
 		const isAlive = isSame && reason === "reported";

@@ -7,7 +7,9 @@ import {
 	wrapped,
 } from "../../src/cli/status-table.ts";
 import type { Credential, Reading } from "../../src/core/credential.ts";
+import { spreadOf } from "../../src/core/limits.ts";
 import { emptyRecord, type SharedRecord } from "../../src/core/record.ts";
+import { nextAskAt } from "../../src/core/sighting.ts";
 import { type CredentialStatus, statusOf } from "../../src/core/status.ts";
 import { tokenId } from "../../src/core/token.ts";
 
@@ -383,6 +385,53 @@ test.for([
 	if (width >= 40) expect(longest).toBeLessThanOrEqual(width);
 	const said = lines.slice(2).join(" ").replace(/ +/g, " ");
 	expect(said).toContain(failure.hint);
+});
+
+test.each([
+	["a known end", -600, 600, false, [false, false], undefined],
+	["a guess", -60, 5_000, true, [true, false], /guessed: .* each 5 minutes/],
+	["past its end", -10, -30, false, [false, true], /overdue: it is past/],
+	["a guess past its end", -10, -30, true, [true, true], /overdue: it is past/],
+] as const)(
+	"a ticket: %s",
+	(_, seenAgo, endsIn, isGuessed, [guessed, overdue], says) => {
+		const endsAt = now + endsIn * 1_000;
+		const seenAt = now + seenAgo * 1_000;
+		const sighting = { seenAt, endsAt, endsBy: endsAt, isGuessed };
+		// Readers are told a later end while WeChat still gives it.
+		const state = { published: { ...published(600), sighting } };
+		const of = { kind: "jsapi_ticket", needs: ["token"] } as const;
+		const status = statusFor(onDisk(600), state, of);
+		expect(status).toMatchObject({
+			state: "valid",
+			interface: null,
+			kind: "jsapi_ticket",
+			...{ guessed, overdue, waitsFor: null },
+		});
+		const next = Date.parse(status.nextRefreshAt ?? "");
+		expect(next).toBe(
+			Math.max(now, nextAskAt(sighting, spreadOf(tokenId(value)))),
+		);
+		const said = linesFor([status], { width: 200 }).slice(2).join(" ");
+		if (says === undefined) expect(said).toBe("");
+		else expect(said).toMatch(says);
+	},
+);
+
+test("a ticket whose token is missing says what it waits for, and why", () => {
+	const waitsFor = { credential: "wx_access_token_wx1", reason: "no route" };
+	const status = statusOf({
+		credential: { ...credential, kind: "jsapi_ticket" },
+		path: "/run/wxtokend/wx_jsapi_ticket_wx1",
+		reading: { kind: "absent" },
+		record: emptyRecord,
+		now,
+		waitsFor,
+	});
+	expect(status).toMatchObject({ state: "missing", waitsFor });
+	expect(linesFor([status], { width: 200 }).join(" ")).toContain(
+		"waits for wx_access_token_wx1: no route",
+	);
 });
 
 test("colours are only there when they are asked for", () => {

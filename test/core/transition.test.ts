@@ -2,6 +2,7 @@
 import { describe, expect, test } from "vitest";
 import {
 	type KnownToken,
+	kinds,
 	knownFrom,
 	usualLifetimeMs,
 } from "../../src/core/credential.ts";
@@ -296,6 +297,120 @@ describe("afterGrant", () => {
 		expect(record.generation).toBeGreaterThan(held.generation);
 		expect(record.published?.id).toBe(held.id);
 		expect(record.calls).toEqual([now]);
+	});
+});
+
+describe("afterGrant of a ticket, whose answers always say 7200 s", () => {
+	const minute = 60 * seconds;
+	const traits = kinds.jsapi_ticket;
+	const ask = (before: KnownToken | undefined, clockOffset = 0) =>
+		({ traits, reason: "due", before, clockOffset }) satisfies Asked;
+	const answer = (value: string, at: number): Grant => ({
+		value,
+		lifetimeMs: 2 * hour,
+		requestedAt: at - 50,
+	});
+	const first = afterGrant(
+		emptyRecord,
+		answer("ticket-A", now),
+		ask(undefined),
+		now,
+	);
+
+	test("the first one: its end is a guess", () => {
+		const { known, record, isSame } = first;
+		expect(isSame).toBe(false);
+		expect(known.sighting).toEqual({
+			seenAt: now,
+			endsAt: now + 2 * hour,
+			endsBy: now + 2 * hour,
+			isGuessed: true,
+		});
+		expect(known.token.expiresAt).toBe(now + 2 * hour);
+		expect(record.published?.sighting).toEqual(known.sighting);
+	});
+
+	test("the same one: its end does not move, no intent is left, and no pause: the sighting says when to ask", () => {
+		const at = now + 5 * minute;
+		const { known, record, isSame } = afterGrant(
+			{ ...first.record, inFlight: intent(first.known.id), pause: pause(3) },
+			answer("ticket-A", at),
+			ask(first.known),
+			at,
+		);
+		expect(isSame).toBe(true);
+		expect(known.token).toEqual(first.known.token);
+		expect(known.sighting).toEqual({ ...first.known.sighting, seenAt: at });
+		expect(known.generation).toBeGreaterThan(first.known.generation);
+		expect([record.inFlight, record.pause]).toEqual([undefined, undefined]);
+	});
+
+	test("another one: it ends a life after the last sight of the former", () => {
+		const at = now + 5 * minute;
+		const { known, isSame } = afterGrant(
+			first.record,
+			answer("ticket-B", at),
+			ask(first.known),
+			at,
+		);
+		expect(isSame).toBe(false);
+		expect(known.sighting).toEqual({
+			seenAt: at,
+			endsAt: now + 2 * hour,
+			endsBy: at + 2 * hour,
+			isGuessed: false,
+		});
+		expect(known.token.expiresAt).toBe(now + 2 * hour);
+	});
+
+	test("one that stands in a file without a record: a guess, whatever the file says", () => {
+		const found = knownFrom(
+			{ value: "ticket-A", expiresAt: now + hour },
+			1,
+			undefined,
+		);
+		const { known, isSame } = afterGrant(
+			emptyRecord,
+			answer("ticket-A", now),
+			ask(found),
+			now,
+		);
+		expect(isSame).toBe(true);
+		expect(known.sighting?.isGuessed).toBe(true);
+	});
+
+	test("after the clock was set back by an hour the end is that hour earlier by it", () => {
+		const at = now - 55 * minute;
+		const { known } = afterGrant(
+			first.record,
+			answer("ticket-A", at),
+			ask(first.known, -hour),
+			at,
+		);
+		expect(known.sighting).toEqual({
+			seenAt: at,
+			endsAt: now + hour,
+			endsBy: now + hour,
+			isGuessed: true,
+		});
+		expect(known.token.expiresAt).toBe(now + hour);
+	});
+
+	test("a sight in the future, of which no clock is known, tells nothing", () => {
+		const { clockOffset: _, ...unclocked } = first.known;
+		const at = now - hour;
+		const { known } = afterGrant(
+			first.record,
+			answer("ticket-B", at),
+			ask(unclocked),
+			at,
+		);
+		expect(known.sighting).toEqual({
+			seenAt: at,
+			endsAt: at + 2 * hour,
+			endsBy: at + 2 * hour,
+			isGuessed: true,
+		});
 	});
 });
 

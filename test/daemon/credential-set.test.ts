@@ -50,6 +50,24 @@ test("an account that fails alone is not tried at each success of another", asyn
 	expect(issuer.countOf("wx2")).toBeLessThanOrEqual(before + 2);
 });
 
+test("the summary calls no token fresh whose renewal has failed", async () => {
+	const { set, issuer, pass } = await startSet(2);
+	await set.first();
+	expect(set.summary()).toBe("2 of 2 tokens fresh");
+	issuer.twist((request, response, give) =>
+		request.query.appid === "wx2" ? response.destroy() : give(),
+	);
+	pass(60_000);
+	await set.managed().byAppid.get("wx2")?.keeper.verify();
+	expect(set.summary()).toMatch(
+		/^1 of 2 tokens fresh, 1 that could not be renewed still valid; wx2: could not fetch/,
+	);
+	issuer.twist(undefined);
+	pass(60_000);
+	await set.managed().byAppid.get("wx2")?.keeper.verify();
+	expect(set.summary()).toBe("2 of 2 tokens fresh");
+});
+
 async function startSet(count: number) {
 	const issuer: FakeIssuer = await startIssuer();
 	const config = writeConfig({ ...issuer, accounts: newAccounts(count) });

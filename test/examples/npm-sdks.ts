@@ -79,6 +79,12 @@ export const npmReaders: readonly Reader[] = [
 		sendsStreams: true,
 	},
 	{
+		name: "nest-wechat",
+		needs: [],
+		prepare: command("nest-wechat.mjs"),
+		callsWhenHopeless: 1,
+	},
+	{
 		name: "wechat-jssdk",
 		needs: [],
 		prepare: command("wechat-jssdk.mjs"),

@@ -76,6 +76,15 @@ export function createWeekDisk(
 		token: tokenOnDisk,
 		noteLife,
 		publications,
+		/** As after a reboot, or after a person deleted the record. */
+		lose: (what: "all" | "record") => {
+			disk.state = undefined;
+			if (what === "record") return;
+			noteLife();
+			if (deadSince !== undefined) deadSpans.push([deadSince, agenda.now()]);
+			deadSince = undefined;
+			disk.token = undefined;
+		},
 		/** From when to when (epoch ms) the file held a dead token. */
 		deadSpansUntil: (endAt: number) =>
 			deadSince === undefined

@@ -275,7 +275,7 @@ rotation() {
 	config
 	echo 'secret_file = "/etc/wxtokend/s.secret"' >>/etc/wxtokend/config.toml
 	soon systemctl reload wxtokend && has_secret "n$secret" && denied systemctl reload wxtokend || return 1
-	property StatusText | grep "1 of 1 tokens fresh; $appid: .*40125" || { property StatusText; return 1; }
+	property StatusText | grep "0 of 1 tokens fresh, 1 that could not be renewed still valid; $appid: .*40125" || { property StatusText; return 1; }
 	echo "n$secret" >/etc/wxtokend/s.secret
 	changes systemctl reload wxtokend && is "$(property NRestarts)" 0
 }

@@ -3,11 +3,12 @@ import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { loadConfig } from "../../config/config.ts";
+import { type Config, loadConfig } from "../../config/config.ts";
 import { exitCode, inWords, StoreError } from "../../core/errors.ts";
 import { recordNameOf } from "../../core/record.ts";
 import { probeSocketPath } from "../../daemon/control-socket.ts";
 import { credentialsOf } from "../../daemon/credential-of.ts";
+import { metricsHint } from "../../daemon/metrics-file.ts";
 import { proxyWarnings, readProxies } from "../../issuer/proxy.ts";
 import type { ManagedCredential } from "../../keeper/managed-credential.ts";
 import { type FileAttributes, publishFile } from "../../store/atomic-write.ts";
@@ -17,7 +18,8 @@ import { refuseMountedFiles } from "../../store/mounted-file.ts";
 import { prepareDirectory } from "../../store/prepare-directory.ts";
 import type { CommandLine } from "../command-line.ts";
 import { tellPerson } from "../explain.ts";
-import { codeWithoutRefresh, withKeepers } from "./once.ts";
+import { sandboxWarning, unitProperties } from "../unit-sandbox.ts";
+import { codeWithoutRefresh, nameOf, nounOf, withKeepers } from "./once.ts";
 
 /**
  * Reports on stdout; returns the exit code. Throws `ConfigError` and `StoreError`. Its
@@ -48,6 +50,7 @@ export async function check(line: CommandLine): Promise<number> {
 	await probe(directory, location);
 	if (socket !== undefined) probeSocketPath(socket);
 	if (metricsFile !== undefined) await probeMetrics(metricsFile);
+	warnOfSandbox(config);
 	const count =
 		accounts.length === 1 ? "1 account" : `${accounts.length} accounts`;
 	process.stdout.write(`${source}: ${count}; ${directory} can be written\n`);
@@ -55,24 +58,37 @@ export async function check(line: CommandLine): Promise<number> {
 	return withKeepers(config, env, { isTold: true }, checkOnline);
 }
 
+/** The probes tell what this process may write; the unit of the daemon may do less. */
+function warnOfSandbox({ directory, metricsFile }: Config): void {
+	const properties = unitProperties();
+	if (properties === undefined) return;
+	const wanted = [["directory", directory]];
+	if (metricsFile !== undefined)
+		wanted.push(["metrics_file", dirname(metricsFile)]);
+	for (const [key = "", path = ""] of wanted) {
+		const warning = sandboxWarning(properties, key, path);
+		if (warning !== undefined) tellPerson(`warning: ${warning}`);
+	}
+}
+
 /** Fetches a token of the account, and says how that went. */
-async function checkOnline({
-	credential,
-	keeper,
-}: ManagedCredential): Promise<number> {
-	const { appid } = credential;
+async function checkOnline(one: ManagedCredential): Promise<number> {
+	const { keeper } = one;
+	const name = nameOf(one);
 	const answer = await keeper.verify();
 	if (answer.outcome !== "failed") {
 		process.stdout.write(
-			`${appid}: WeChat gave a token, and it is published\n`,
+			`${name}: WeChat gave a ${nounOf(one)}, and it is published\n`,
 		);
 		return exitCode.done;
 	}
 	const { message, hint } = answer.error;
 	const code = codeWithoutRefresh(keeper);
 	const left =
-		code === exitCode.temporary ? " (the token on disk is still valid)" : "";
-	process.stdout.write(`${appid}: ${message}; ${hint}${left}\n`);
+		code === exitCode.temporary
+			? ` (the ${nounOf(one)} on disk is still valid)`
+			: "";
+	process.stdout.write(`${name}: ${message}; ${hint}${left}\n`);
 	return code;
 }
 
@@ -99,7 +115,7 @@ async function probeMetrics(path: string): Promise<void> {
 		throw new StoreError(
 			error.kind,
 			`could not write metrics_file ${path}: ${inWords(error.code)}`,
-			"let the daemon's user write in its directory (under systemd also ReadWritePaths=), or set another `metrics_file`",
+			metricsHint(path, error.code),
 			error.cause,
 		);
 	}

@@ -1,7 +1,9 @@
 /** `wxtokend once`: one pass over the accounts without a daemon. */
 import { type Config, loadConfig } from "../../config/config.ts";
 import { systemClock } from "../../core/clock.ts";
+import type { Credential } from "../../core/credential.ts";
 import { exitCode, StoreError } from "../../core/errors.ts";
+import { credentialsOf } from "../../daemon/credential-of.ts";
 import { createEventLog } from "../../daemon/event-log.ts";
 import { openLog } from "../../daemon/log.ts";
 import { createWiring } from "../../daemon/wiring.ts";
@@ -20,12 +22,14 @@ import { explain, tellPerson, unknownAccount, worstCode } from "../explain.ts";
  */
 export async function once(line: CommandLine): Promise<number> {
 	const { env } = process;
-	const all = loadConfig({ file: line.value("config"), env, secrets: true });
+	const whole = loadConfig({ file: line.value("config"), env, secrets: true });
 	// A cron job shall not call WeChat each minute while WeChat demands a pause, or until
 	// a person has acted. A person who names the account may have acted.
 	const keepPausesFor = line.operands.length === 0 ? ["limited", "admin"] : [];
-	const config = chosen(all, line.operands);
+	const config = chosen(whole, line.operands);
+	const all = config.accounts.flatMap(credentialsOf);
 	return withKeepers(config, env, { keepPausesFor }, async (one) => {
+		if (!isMeant(one.credential, all, line.operands)) return exitCode.done;
 		// A process that holds the lock may be in the middle of its request.
 		const { timeoutMs } = one.credential.limits;
 		const lockTimeoutMs = 2 * timeoutMs + 5_000;
@@ -35,7 +39,7 @@ export async function once(line: CommandLine): Promise<number> {
 		if (outcome.kind === "refreshed") {
 			const until = new Date(outcome.token.expiresAt).toISOString();
 			process.stdout.write(
-				`${nameOf(one)}: a new ${isToken(one) ? "token" : "ticket"}, valid until ${until}\n`,
+				`${nameOf(one)}: a new ${nounOf(one)}, valid until ${until}\n`,
 			);
 		}
 		if (outcome.kind === "deferred") tellDeferred(one, outcome.until);
@@ -107,6 +111,11 @@ function isToken({ credential }: ManagedCredential): boolean {
 	return credential.needs.length === 0;
 }
 
+/** What it is, for a person. */
+export function nounOf(one: ManagedCredential): "token" | "ticket" {
+	return isToken(one) ? "token" : "ticket";
+}
+
 /** The appid of an access token, and the file of any other credential. */
 export function nameOf(one: ManagedCredential): string {
 	const { appid, file } = one.credential;
@@ -114,28 +123,53 @@ export function nameOf(one: ManagedCredential): string {
 }
 
 /** Says why a due token was not fetched: the exit code alone would be a riddle. */
-function tellDeferred(
-	{ credential, keeper }: ManagedCredential,
-	until: number,
-): void {
-	const { appid } = credential;
-	const cause =
-		keeper.record().pause?.failure?.message ?? "its calls are used up";
+function tellDeferred(one: ManagedCredential, until: number): void {
+	const name = nameOf(one);
+	const { needs } = one.credential;
+	const { failure } = one.keeper.record().pause ?? {};
+	// Its token failed, which was told for itself.
+	if (failure === undefined && needs.length > 0) {
+		tellPerson(`${name} is not tried: it waits for ${needs.join(", ")}`);
+		return;
+	}
+	const cause = failure?.message ?? "its calls are used up";
 	const at = new Date(until).toISOString();
 	tellPerson(
-		`${appid} is not tried before ${at}: ${cause}; "wxtokend once ${appid}" tries at once`,
+		`${name} is not tried before ${at}: ${cause}; "wxtokend once ${name}" tries at once`,
 	);
 }
 
-/** The configuration with the accounts that are named, each one once; without names, all. */
-function chosen(config: Config, appids: readonly string[]): Config {
-	if (appids.length === 0) return config;
-	const accounts = appids.map((appid) => {
-		const account = config.accounts.find((known) => known.appid === appid);
+/**
+ * The configuration with the accounts that are named, by their appids or by one of their
+ * files, each one once; without names, all.
+ */
+function chosen(config: Config, names: readonly string[]): Config {
+	if (names.length === 0) return config;
+	const accounts = names.map((name) => {
+		const account =
+			config.accounts.find(({ appid }) => appid === name) ??
+			config.accounts.find((known) =>
+				credentialsOf(known).some(({ file }) => file === name),
+			);
 		if (account !== undefined) return account;
-		throw unknownAccount(appid, config);
+		throw unknownAccount(name, config);
 	});
 	return { ...config, accounts: [...new Set(accounts)] };
+}
+
+/** Whether one of the names means it, or something that hangs on it. */
+function isMeant(
+	{ id, appid, needs }: Credential,
+	all: readonly Credential[],
+	names: readonly string[],
+): boolean {
+	return (
+		names.length === 0 ||
+		names.includes(appid) ||
+		names.includes(id) ||
+		(needs.length === 0 &&
+			all.some((one) => one.needs.includes(id) && names.includes(one.id)))
+	);
 }
 
 /** Another process took the lock during the refresh, which must begin again. */

@@ -18,10 +18,12 @@ import {
 import { systemClock } from "../../core/clock.ts";
 import { ConfigError } from "../../core/errors.ts";
 import type { Log } from "../../core/ports.ts";
+import { credentialsOf } from "../../daemon/credential-of.ts";
 import { runDaemon } from "../../daemon/daemon.ts";
 import { keepNewSpace } from "../../daemon/heap.ts";
 import { openLog } from "../../daemon/log.ts";
 import type { SignalInbox } from "../../daemon/signals.ts";
+import { phpCopyOf } from "../../store/copies.ts";
 import { prepareDirectory } from "../../store/prepare-directory.ts";
 import { beginSimulation } from "../../store/simulated-directory.ts";
 import type { CommandLine } from "../command-line.ts";
@@ -162,7 +164,11 @@ async function runSimulator(
 	prepareDirectory(first, tellPerson);
 	// Marks the directory, so that simulated tokens are never taken for WeChat's, even
 	// if this process is killed.
-	await beginSimulation(first, daemonAnswers, systemClock.now());
+	await beginSimulation(
+		{ ...first, accounts: first.accounts.flatMap(filesOf) },
+		daemonAnswers,
+		systemClock.now(),
+	);
 	const simulator = await startSimulator({ accounts: first.accounts });
 	tellPerson(
 		`simulating WeChat at ${simulator.url}; tokens in ${first.directory}`,
@@ -209,10 +215,10 @@ function simulatedEnvironment(
  * with: at its end only those are removed, and a simulated token must not stay behind.
  */
 function refuseOtherFiles(config: Config, first: Config): void {
-	const known = first.accounts.map(({ file }) => file);
+	const known = first.accounts.flatMap(filesOf).map(({ file }) => file);
 	const isSame =
 		config.directory === first.directory &&
-		config.accounts.every(({ file }) => known.includes(file));
+		config.accounts.flatMap(filesOf).every(({ file }) => known.includes(file));
 	if (isSame) return;
 	throw new ConfigError(config.source, [
 		{
@@ -221,6 +227,15 @@ function refuseOtherFiles(config: Config, first: Config): void {
 				"differ from those that the simulation began with, which cannot change while it runs; stop it, and start it again",
 		},
 	]);
+}
+
+/** Everything that is published for an account: simulated tickets and copies must not stay either. */
+function filesOf(account: Config["accounts"][number]) {
+	return credentialsOf(account)
+		.flatMap(({ file, formats }) =>
+			formats.length === 0 ? [file] : [file, phpCopyOf(file)],
+		)
+		.map((file) => ({ appid: account.appid, file }));
 }
 
 /** Throws `ConfigError`. */
