@@ -198,6 +198,7 @@ test.each([
 	["systemd/README.md", "systemd/README.zh-CN.md"],
 	["docs/readers.md", "docs/readers.zh-CN.md"],
 	["docs/tickets.md", "docs/tickets.zh-CN.md"],
+	["docs/trust.md", "docs/trust.zh-CN.md"],
 ])("%s and %s have the same sections, tables and examples", (one, other) => {
 	const shape = (text: string) => ({
 		sections: text.match(/^###? /gm)?.length,
@@ -258,6 +259,24 @@ test("the man page has every command and option", () => {
 		for (const { flag } of options) expect(page).toContain(`"--${flag}`);
 	}
 });
+
+test.each(["docs/trust.md", "docs/trust.zh-CN.md"])(
+	"%s names tests that hold each row of its table, and functions that are there",
+	(page) => {
+		const text = read(page);
+		const tests = read("test/store/strangers.test.ts");
+		const rows = text.match(/^\| (?:`[.<c]|a token or|另一个).*$/gm) ?? [];
+		expect(rows.length).toBe(10);
+		for (const row of rows) {
+			const held = row.split(" | ").at(-1)?.replace(/ \|$/, "") ?? "";
+			const [, file] = /^`(.+)`$/.exec(held) ?? [];
+			if (file !== undefined) expect(exists(file), file).toBe(true);
+			else for (const part of held.split(" … ")) expect(tests).toContain(part);
+		}
+		for (const name of found(text, /(?<=`)\w+(?=\(\)`)/g))
+			expect(read("src/store/found-entry.ts")).toContain(`function ${name}(`);
+	},
+);
 
 describe.each(["SECURITY.md", "SECURITY.zh-CN.md"])("%s", (name) => {
 	const text = read(name);

@@ -3,17 +3,21 @@ import {
 	existsSync,
 	mkdirSync,
 	readFileSync,
+	renameSync,
+	symlinkSync,
 	unlinkSync,
 	writeFileSync,
 } from "node:fs";
 import { basename, join } from "node:path";
 import { expect, test } from "vitest";
+import { emptyRecord, encodeRecord, recordPathOf } from "../src/core/record.ts";
+import { tokenId } from "../src/core/token.ts";
 import { newDirectory } from "./support/directory.ts";
 import { eventually } from "./support/eventually.ts";
 import { newToken } from "./support/issuer.ts";
 import { noteToken } from "./support/leaks.ts";
 import { runProgram, startProgram } from "./support/program.ts";
-import { writeTokenFile } from "./support/token-file.ts";
+import { readTokenFile, writeTokenFile } from "./support/token-file.ts";
 
 /** A configuration and a token file, as a daemon would leave them; no daemon. */
 function place({
@@ -188,6 +192,93 @@ test("get and status report a pipe in place of the token file, and do not wait f
 	expect(JSON.parse(status.stdout).accounts).toMatchObject([
 		{ state: "unusable", valid: false },
 	]);
+});
+
+/** As a keeper records what it published. */
+function recordToken(path: string, value: string, expire: number): void {
+	const published = {
+		id: tokenId(value),
+		expiresAt: expire * 1_000,
+		lifetimeMs: 7_200_000,
+		fetchedAt: 1,
+		reason: "due",
+	};
+	writeFileSync(
+		recordPathOf(path),
+		encodeRecord({ ...emptyRecord, generation: 1, published }),
+	);
+}
+
+test("a token that is not the recorded one, or that shall live longer, is not given by get, and not called valid by status", async () => {
+	const { flags, token, value } = place();
+	const { expire } = readTokenFile(token);
+	recordToken(token, value, expire);
+	expect((await runProgram(["get", "wx1", ...flags])).code).toBe(0);
+	for (const [altered, words] of [
+		[{ value, expire: expire + 60 }, "its end is later than was recorded"],
+		[
+			{ value: noteToken(newToken()), expire },
+			"it holds another token than was recorded",
+		],
+	] as const) {
+		writeTokenFile(token, altered);
+		const said = await runProgram(["get", "wx1", ...flags]);
+		expect(said).toMatchObject({ code: 69, stdout: "" });
+		expect(said.stderr).toContain(words);
+		const waited = ["get", "wx1", "--wait", "0.2", ...flags];
+		expect((await runProgram(waited)).code).toBe(75);
+		const status = await runProgram(["status", ...flags]);
+		expect(status.code).toBe(69);
+		expect(status.stdout).toMatch(/^wx1 +unusable /m);
+		expect(status.stdout).toContain(words);
+	}
+	// An earlier end does no harm.
+	writeTokenFile(token, { value, expire: expire - 60 });
+	expect((await runProgram(["get", "wx1", ...flags])).stdout).toBe(
+		`${value}\n`,
+	);
+	expect((await runProgram(["status", ...flags])).code).toBe(0);
+});
+
+test("a token that no keeper has recorded is given as soon as a daemon keeps it", async () => {
+	const { flags, token } = place({
+		more: 'base_urls = ["http://127.0.0.1:9"]\n',
+	});
+	recordToken(token, "the-token-of-yesterday", 1_000);
+	const daemon = startProgram(["run", ...flags]);
+	await daemon.event("token.adopted");
+	await daemon.event("control.opened");
+	const said = await runProgram(["get", "wx1", ...flags]);
+	expect(said).toMatchObject({ code: 0, stderr: "" });
+	await daemon.stop();
+	expect((await runProgram(["get", "wx1", ...flags])).code).toBe(69);
+});
+
+test("a ticket that is not the recorded one is not given either", async () => {
+	const { flags, token, value } = place({
+		more: 'tickets = ["jsapi"]\n',
+		name: "wx_jsapi_ticket_wx1",
+	});
+	const { expire } = readTokenFile(token);
+	recordToken(token, value, expire);
+	const line = ["get", "wx_jsapi_ticket_wx1", ...flags];
+	expect(await runProgram(line)).toMatchObject({
+		code: 0,
+		stdout: `${value}\n`,
+	});
+	writeTokenFile(token, { value: noteToken(newToken()), expire });
+	const said = await runProgram(line);
+	expect(said).toMatchObject({ code: 69, stdout: "" });
+	expect(said.stderr).toContain("it holds another token than was recorded");
+});
+
+test("a link in the token file's place is not followed", async () => {
+	const { directory, flags, token } = place();
+	renameSync(token, join(directory, "elsewhere"));
+	symlinkSync("elsewhere", token);
+	const said = await runProgram(["get", "wx1", ...flags]);
+	expect(said).toMatchObject({ code: 69, stdout: "" });
+	expect(said.stderr).toContain("it is a symbolic link");
 });
 
 test("a closed pipe is no error", async () => {

@@ -68,6 +68,21 @@ describe("once", () => {
 		},
 	);
 
+	test("tells what is doubtful about the configuration on a terminal, and not to cron; check tells it always", async () => {
+		const issuer = await startIssuer();
+		const config = writeConfig({
+			...issuer,
+			top: { mode: "0644", log_level: "info" },
+		});
+		expect((await once(config)).stderr).toBe("");
+		const terminal = ["sh", "-c", 'exec script -q -e -c "$*" /dev/null', "sh"];
+		const seen = await once(config, { launcher: terminal });
+		expect(seen.stdout).toContain("every user of this machine can read");
+		expect((await check(config)).stderr).toContain(
+			"every user of this machine",
+		);
+	});
+
 	test("refreshes only the accounts that are named", async () => {
 		const issuer = await startIssuer();
 		const config = writeConfig({ ...issuer, accounts: newAccounts(3) });
@@ -272,6 +287,28 @@ describe("check", () => {
 		);
 		expect(readdirSync(config.directory)).toEqual([]);
 	});
+
+	test.skipIf(process.getuid?.() !== 0)(
+		"ends with 73 when a token file is mounted by itself, and says that the directory is to be mounted",
+		async () => {
+			const config = writeConfig({
+				url: "http://127.0.0.1:9",
+				directory: join(newDirectory(), "with a blank"),
+			});
+			writeToken(config, "wx1", 3_600);
+			const script = 'mount --bind "$0" "$0" && exec "$@"; exit 1';
+			const { code, stderr } = await check(config, {
+				launcher: [
+					...["unshare", "-m", "sh", "-c", script],
+					config.tokenFile("wx1"),
+				],
+			});
+			expect(code).toBe(73);
+			expect(stderr).toBe(
+				`wxtokend: could not use ${config.tokenFile("wx1")}: a single file is mounted there, and a mounted file cannot be replaced; mount the directory instead: ${config.directory}\n`,
+			);
+		},
+	);
 
 	test("ends with 73 if every user may replace files in the directory", async () => {
 		const directory = newDirectory();

@@ -4,14 +4,15 @@
  */
 import { join } from "node:path";
 import type { Config } from "../config/config.ts";
-import { readersHint, readText } from "../config/lookup.ts";
+import { readersHint } from "../config/lookup.ts";
 import { systemClock } from "../core/clock.ts";
 import type { Reading } from "../core/credential.ts";
-import { errnoOf, inWords } from "../core/errors.ts";
-import { decodeRecord, emptyRecord, recordPathOf } from "../core/record.ts";
+import type { SharedRecord } from "../core/record.ts";
 import { reportOf, type StatusReport, statusOf } from "../core/status.ts";
 import { decodeToken } from "../core/token.ts";
 import { credentialsOf } from "../daemon/credential-of.ts";
+import { maxTokenBytes, readSmallFile } from "../store/cached-read.ts";
+import { maxLooks, recordBeside, whyAltered } from "./distrust.ts";
 
 /**
  * The same report as the daemon's, with `source: "files"`. A file that cannot be read
@@ -24,13 +25,12 @@ export function reportFromFiles({ directory, accounts }: Config): StatusReport {
 		"files",
 		credentials.map((credential) => {
 			const path = join(directory, credential.file);
-			const state = textOf(recordPathOf(path));
-			const reading = readingOf(path);
+			const { reading, record } = readTogether(path);
 			const status = statusOf({
 				credential,
 				path,
 				reading,
-				record: "text" in state ? decodeRecord(state.text) : emptyRecord,
+				record,
 				now,
 				withoutDaemon: true,
 			});
@@ -42,26 +42,30 @@ export function reportFromFiles({ directory, accounts }: Config): StatusReport {
 	);
 }
 
+/** The file and its record, both as they were at one moment. */
+function readTogether(path: string): {
+	readonly reading: Reading;
+	readonly record: SharedRecord;
+} {
+	for (let looks = 1; ; looks += 1) {
+		const record = recordBeside(path);
+		const reading = readingOf(path);
+		const problem =
+			reading.kind === "token" ? whyAltered(reading.token, record) : undefined;
+		if (problem === undefined) return { reading, record };
+		// A keeper may publish between two looks, but not so often in a row.
+		if (looks === maxLooks)
+			return { reading: { kind: "unusable", problem }, record };
+	}
+}
+
 /** Mode, owner and group are not checked: that is for writers. */
 function readingOf(path: string): Reading {
-	const found = textOf(path);
-	if (!("text" in found))
-		return found.errno === "ENOENT"
-			? { kind: "absent" }
-			: { kind: "unusable", problem: `unreadable: ${inWords(found.errno)}` };
-	const token = decodeToken(found.text);
+	const { stat, text, problem } = readSmallFile(path, maxTokenBytes);
+	if (problem !== undefined) return { kind: "unusable", problem };
+	if (stat === undefined || text === undefined) return { kind: "absent" };
+	const token = decodeToken(text);
 	return token === undefined
 		? { kind: "unusable", problem: "not a token file" }
 		: { kind: "token", token, exact: true };
-}
-
-/** `errno`: why it cannot be read. */
-function textOf(
-	path: string,
-): { readonly text: string } | { readonly errno: string | undefined } {
-	try {
-		return { text: readText(path) };
-	} catch (error) {
-		return { errno: errnoOf(error) };
-	}
 }

@@ -89,7 +89,9 @@ they are removed, also by the next real run if the simulation was killed.`,
 		about: `One pass without a daemon. It may share the directory with daemons: only one of them
 fetches, and the others take over its token. After a failure the next try comes when
 its wait is over; at once if you name the account, or if WeChat called its appid or
-AppSecret wrong, as you may have corrected it.`,
+AppSecret wrong, as you may have corrected it. Warnings about the configuration are
+printed on a terminal only, as cron would mail them at each run; check prints them
+always.`,
 		options: [config],
 		exitCodes: [
 			[0, "done, or nothing was due"],

@@ -8,6 +8,7 @@ import { ConfigError, type ConfigProblem } from "../core/errors.ts";
 import type { LogLevel } from "../core/log-level.ts";
 import { findCrossProblems, namesIn, socketPath } from "./cross-checks.ts";
 import { type GroupAnswer, groupLimitMs, waitingGroups } from "./group.ts";
+import { escapeInvisible, invisibleIn, messageOf } from "./invisible.ts";
 import {
 	defaultDirectory,
 	defaultTokenFile,
@@ -25,6 +26,7 @@ import {
 	type ConfigOptions,
 	type ConfigSource,
 	findConfig,
+	findInvisible,
 	type Input,
 	rememberInputs,
 } from "./source.ts";
@@ -114,9 +116,11 @@ function loadFrom(options: ConfigOptions, input: Input): Config {
 	const { group } = source.content;
 	const found = input(() => findGroup(group, options));
 	const all = [
+		...findInvisible(source),
+		...invisibleDirectory(source, env),
 		...shape.problems,
 		...problems,
-		...findCrossProblems(source, env),
+		...findCrossProblems(source, env, input),
 		...groupProblems(group, found, options),
 	];
 	const { content } = shape;
@@ -187,9 +191,23 @@ function inWordsOf(
 	return problems
 		.filter(({ path }, index) => paths.indexOf(path) === index)
 		.map(({ path, message }) => ({
-			path: nameOf(path),
+			path: escapeInvisible(nameOf(path)),
 			message: message + placeOf(path),
 		}));
+}
+
+/** The directory that systemd gives, if no other is configured. */
+function invisibleDirectory(
+	{ content }: ConfigSource,
+	env: ConfigOptions["env"],
+): readonly ConfigProblem[] {
+	const odd =
+		content.directory === undefined
+			? invisibleIn(defaultDirectory(env))
+			: undefined;
+	return odd === undefined
+		? []
+		: [{ path: "RUNTIME_DIRECTORY", message: messageOf(odd) }];
 }
 
 /** From content of the right shape, with the defaults filled in. */

@@ -1,9 +1,10 @@
 /**
  * Problems that no key of the configuration can show alone: two accounts that would
- * share a file, a socket in the way of a token file. They are looked for even if the
+ * share a file, a socket or metrics in the way of a token file. They are looked for even if the
  * content has the wrong shape, so that one run reports everything.
  */
-import { basename, dirname, resolve } from "node:path";
+import { realpathSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
 import type { ConfigProblem } from "../core/errors.ts";
 import {
 	defaultDirectory,
@@ -12,14 +13,19 @@ import {
 	ticketNames,
 } from "./lookup.ts";
 import { show } from "./shape.ts";
-import type { ConfigOptions, ConfigSource } from "./source.ts";
+import type { ConfigOptions, ConfigSource, Input } from "./source.ts";
 
 /** All such problems, with the paths of their keys; none of them quotes a secret. */
 export function findCrossProblems(
 	source: ConfigSource,
 	env: ConfigOptions["env"],
+	input: Input,
 ): readonly ConfigProblem[] {
-	return [...findTwins(source), ...findSocketProblems(source, env)];
+	return [
+		...findTwins(source),
+		...findSocketProblems(source, env),
+		...findMetricsProblems(source, env, input),
+	];
 }
 
 /** What an account is called. Undefined: the content does not tell. */
@@ -165,4 +171,60 @@ function socketProblem(
 	return dirname(path) === directory && isReserved
 		? `is ${show(socket)}, a name for temporary files and locks of token files; expected another name`
 		: undefined;
+}
+
+/** The metrics are published over whatever lies at their path. */
+function findMetricsProblems(
+	{ content, name, isEnvironment }: ConfigSource,
+	env: ConfigOptions["env"],
+	input: Input,
+): readonly ConfigProblem[] {
+	const { directory = defaultDirectory(env), metrics_file, socket } = content;
+	if (typeof metrics_file !== "string" || typeof directory !== "string")
+		return [];
+	const path = realLocation(metrics_file, input);
+	const over = (other: string, what: string) =>
+		basename(other) === basename(path) && realLocation(other, input) === path
+			? what
+			: undefined;
+	const listed = Array.isArray(content.account) ? content.account : [];
+	const isAbove = `${realLocation(directory, input)}/`.startsWith(`${path}/`);
+	const socketAt = socketPath(directory, socket);
+	const ofAccount = ({ file }: AccountNames, index: number) => {
+		const { secret_file: secret } = Object(listed[index]);
+		return (
+			(file &&
+				over(join(directory, file), `the token file of account[${index}]`)) ||
+			(typeof secret === "string" &&
+				over(secret, `the secret file of account[${index}]`))
+		);
+	};
+	// Tickets, copies, locks, records and drafts do not end in .prom.
+	const what =
+		(isAbove && "the directory of the tokens, or one above it") ||
+		(!isEnvironment && over(name, "this configuration file")) ||
+		(socketAt && over(socketAt, "the control socket")) ||
+		namesIn(content).map(ofAccount).find(Boolean) ||
+		undefined;
+	return what === undefined
+		? []
+		: [
+				{
+					path: "metrics_file",
+					message: `is ${show(metrics_file)}, ${what}; expected a file of its own, as the metrics are published over what lies there`,
+				},
+			];
+}
+
+/** By the real path of the directory: a link may lead to the same file. */
+function realLocation(path: string, input: Input): string {
+	const directory = dirname(resolve(path));
+	const real = input(() => {
+		try {
+			return realpathSync(directory);
+		} catch {
+			return directory; // It does not exist yet, so no file of ours is there.
+		}
+	});
+	return join(real, basename(path));
 }

@@ -3,10 +3,25 @@
  * the configuration. Such a command shall be fast, and its user may not be allowed to
  * read the configuration. So this file loads no validation.
  */
-import { existsSync, readFileSync, statSync } from "node:fs";
+import {
+	closeSync,
+	constants,
+	existsSync,
+	fstatSync,
+	openSync,
+	readSync,
+	type Stats,
+	statSync,
+} from "node:fs";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import { parse } from "smol-toml";
-import { type ConfigProblem, errnoOf, inWords } from "../core/errors.ts";
+import {
+	ConfigError,
+	type ConfigProblem,
+	errnoOf,
+	inWords,
+} from "../core/errors.ts";
+import { invisibleIn, messageOf } from "./invisible.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -49,7 +64,8 @@ export interface TokenLocation {
 
 /**
  * Where the token file of an account is. Undefined: only the whole configuration,
- * validated, can tell, or say what is wrong with it. Never throws.
+ * validated, can tell, or say what is wrong with it. Throws what `guessedDirectory`
+ * throws.
  */
 export function findToken(
 	appid: string,
@@ -58,19 +74,24 @@ export function findToken(
 ): TokenLocation | undefined {
 	if (!isPublishedFile(appid) && !/^[A-Za-z0-9_-]{1,64}$/.test(appid))
 		return undefined;
+	if (invisibleIn(file ?? env.WXTOKEND_CONFIG ?? "") !== undefined)
+		return undefined;
 	const text = readConfigText(file, env);
 	if (typeof text === "string") return locationIn(text, appid, env);
 	if (text === undefined) return undefined;
 	return { ...guessedToken(appid, env), guessed: text.hidden };
 }
 
-/** Where the token file is by default. */
+/** Where the token file is by default. Throws what `guessedDirectory` throws. */
 export function guessedToken(appid: string, env: Environment): TokenLocation {
 	const file = isPublishedFile(appid) ? appid : defaultTokenFile(appid);
 	return { path: join(guessedDirectory(env), file) };
 }
 
-/** Where the token file probably is, if the configuration is not TOML. */
+/**
+ * Where the token file probably is, if the configuration is not TOML. Throws what
+ * `guessedDirectory` throws.
+ */
 export function likelyToken(
 	appid: string,
 	file: string | undefined,
@@ -80,12 +101,16 @@ export function likelyToken(
 	const text = readConfigText(file, env);
 	const { directory = undefined } =
 		typeof text === "string" ? topLinesOf(text) : {};
-	if (typeof directory !== "string") return guess;
+	if (typeof directory !== "string" || invisibleIn(directory) !== undefined)
+		return guess;
 	const path = join(directory, basename(guess.path));
 	return isAbsolute(directory) && existsSync(path) ? { path } : guess;
 }
 
-/** Where the control socket probably is, if the configuration cannot be read, or is wrong. */
+/**
+ * Where the control socket probably is, if the configuration cannot be read, or is
+ * wrong. Throws what `guessedDirectory` throws.
+ */
 export function likelySocket(
 	file: string | undefined,
 	env: Environment,
@@ -101,14 +126,23 @@ export function likelySocket(
 	return socket === "" || !existsSync(configured) ? usual : configured;
 }
 
-/** Where the control socket is without a configuration. */
+/** Where the control socket is without a configuration. Throws what `guessedDirectory` throws. */
 export function usualSocket(env: Environment): string {
 	return join(guessedDirectory(env), "control.sock");
 }
 
-/** Where the files are for a user who cannot read the configuration. */
+/**
+ * Where the files are for a user who cannot read the configuration. Throws
+ * `ConfigError` if a character of that path cannot be seen.
+ */
 export function guessedDirectory(env: Environment): string {
-	return env.WXTOKEND_DIRECTORY || defaultDirectory(env);
+	const directory = env.WXTOKEND_DIRECTORY || defaultDirectory(env);
+	const odd = invisibleIn(directory);
+	if (odd === undefined) return directory;
+	const path = env.WXTOKEND_DIRECTORY
+		? "WXTOKEND_DIRECTORY"
+		: "RUNTIME_DIRECTORY";
+	throw new ConfigError("the environment", [{ path, message: messageOf(odd) }]);
 }
 
 /**
@@ -148,6 +182,7 @@ function locationIn(
 	if (content === undefined) return undefined;
 	const { directory = defaultDirectory(env), account } = content;
 	if (typeof directory !== "string" || !isAbsolute(directory)) return undefined;
+	if (invisibleIn(directory) !== undefined) return undefined;
 	if (!Array.isArray(account)) return undefined;
 	if (isPublishedFile(appid)) {
 		const isTicketOf = (entry: { appid?: unknown; tickets?: unknown }) =>
@@ -165,6 +200,7 @@ function locationIn(
 	const { file = defaultTokenFile(appid) } = found[0] ?? {};
 	if (found.length !== 1 || typeof file !== "string" || /[/\0]/.test(file))
 		return undefined;
+	if (invisibleIn(file) !== undefined) return undefined;
 	return { path: join(directory, file) };
 }
 
@@ -198,19 +234,58 @@ export interface FoundText {
 	readonly mode: number;
 }
 
+/** Far more than ten thousand accounts need. */
+const maxConfigBytes = 16 * 1_048_576;
+
 /**
- * Reads a text file. Throws what Node.js throws, and an error with the code `fifo` for
- * a named pipe: reading it would wait until another process writes to it. A pipe that
- * a shell hands over (`--config <(…)`) has a writer, and is read.
+ * Reads a text file. Throws what Node.js throws, and errors with the codes `fifo` (a
+ * named pipe: reading it would wait until another process writes to it), `device`,
+ * `socket` and `large`. A pipe that a shell hands over (`--config <(…)`) has a writer,
+ * and is read.
  */
-export function findText(path: string): FoundText {
+export function findText(path: string, maxBytes = maxConfigBytes): FoundText {
 	const found = statSync(path);
-	if (found.isFIFO() && !/^\/(dev|proc)\//.test(path))
-		throw Object.assign(new Error("fifo"), { code: "fifo" });
-	return { text: readFileSync(path, "utf8"), mode: found.mode };
+	const isHandedOver = found.isFIFO() && /^\/(dev|proc)\//.test(path);
+	if (!isHandedOver) refuse(found, maxBytes);
+	// Another file may be there by now, and opening a pipe would wait for its writer.
+	const flags = isHandedOver ? 0 : constants.O_NONBLOCK;
+	const file = openSync(path, constants.O_RDONLY | flags);
+	try {
+		if (!isHandedOver) refuse(fstatSync(file), maxBytes);
+		return { text: readBounded(file, maxBytes), mode: found.mode };
+	} finally {
+		closeSync(file);
+	}
 }
 
 /** As `findText`, without the mode. */
 export function readText(path: string): string {
 	return findText(path).text;
+}
+
+function refuse(found: Stats, maxBytes: number): void {
+	if (found.isFIFO()) throw refused("fifo");
+	if (found.isSocket()) throw refused("socket");
+	if (found.isCharacterDevice() || found.isBlockDevice())
+		throw refused("device");
+	if (found.size > maxBytes) throw refused("large");
+	// Reading a directory fails with an error that says what it is.
+}
+
+function refused(code: string): Error {
+	return Object.assign(new Error(code), { code });
+}
+
+/** A file that says that it is empty may be endless. */
+function readBounded(file: number, maxBytes: number): string {
+	const parts: Buffer[] = [];
+	let bytes = 0;
+	for (;;) {
+		const part = Buffer.alloc(65_536);
+		const read = readSync(file, part);
+		if (read === 0) return Buffer.concat(parts).toString("utf8");
+		bytes += read;
+		if (bytes > maxBytes) throw refused("large");
+		parts.push(part.subarray(0, read));
+	}
 }

@@ -2,9 +2,11 @@
  * The AppSecrets: in the configuration, in files of their own, or from systemd. No
  * problem and no warning ever quotes one, or what may be one.
  */
-import { readFileSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { isAbsolute } from "node:path";
 import { type ConfigProblem, errnoOf, inWords } from "../core/errors.ts";
+import { invisibleIn, messageOf } from "./invisible.ts";
+import { findText } from "./lookup.ts";
 import {
 	maxListBytes,
 	type SecretDirectory,
@@ -110,6 +112,9 @@ function secretOf(
 			warnings.push(
 				`${source.name} holds an AppSecret and is readable by all users of this machine: chmod 0640 ${source.name}`,
 			);
+		// A variable has no line end, as a file has.
+		const odd = source.isEnvironment ? invisibleIn(secret) : undefined;
+		if (odd !== undefined) return wrong("secret", messageOf(odd));
 		return checked(secret, `${path}.secret`, "", problems);
 	}
 	if (secret !== undefined) return undefined; // The shape says what is wrong.
@@ -181,12 +186,13 @@ function readText(
 		// Reading a pipe or a device may never end.
 		if (!isReadable) return wrong("is not a plain file");
 		if (size > limit) return wrong(`is ${size} bytes long`);
-		const text = input(() => readFileSync(file, "utf8"));
+		const { text } = input(() => findText(file, limit));
 		if ((mode & 0o004) !== 0)
 			warnings.push(
 				`secret file ${file} is readable by all users of this machine: chmod 0600 ${file}`,
 			);
-		return text;
+		// The mark of the encoding is no part of what stands in a file.
+		return text.replace(/^\ufeff/, "");
 	} catch (error) {
 		return wrong(`could not be read: ${inWords(errnoOf(error))}`);
 	}
@@ -211,17 +217,20 @@ function checked(
 	where: string,
 	problems: ConfigProblem[],
 ): string | undefined {
-	const secret = text.trim();
+	const secret = text.replace(/^[ \t\r\n]+|[ \t\r\n]+$/g, "");
 	if (/^(["']).*\1$/.test(secret) && secret.length > 1) {
 		const message = `${where}holds the AppSecret in quotes; expected it without them`;
 		problems.push({ path, message });
 		return undefined;
 	}
 	if (/^[\x21-\x7e]{1,256}$/.test(secret)) return secret;
+	const odd = invisibleIn(secret);
 	const message =
 		secret === ""
 			? "is empty; expected the AppSecret"
-			: "holds blanks or characters that no AppSecret has, or too many; expected its 32 characters";
+			: odd !== undefined
+				? messageOf(odd)
+				: "holds blanks or characters that no AppSecret has, or too many; expected its 32 characters";
 	problems.push({ path, message: where + message });
 	return undefined;
 }

@@ -4,8 +4,14 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import { parse, TomlError } from "smol-toml";
-import { ConfigError, errnoOf, inWords } from "../core/errors.ts";
+import {
+	ConfigError,
+	type ConfigProblem,
+	errnoOf,
+	inWords,
+} from "../core/errors.ts";
 import type { Groups } from "./group.ts";
+import { invisibleIn, messageOf } from "./invisible.ts";
 import { defaultConfigFile, type FoundText, findText } from "./lookup.ts";
 import {
 	causeIn,
@@ -43,6 +49,26 @@ export interface ConfigSource {
 	lineOf(path: string): number | undefined;
 }
 
+/** Every value with a character that cannot be seen; for those of secrets see secrets.ts. */
+export function findInvisible({
+	content,
+}: Pick<ConfigSource, "content">): readonly ConfigProblem[] {
+	const problems: ConfigProblem[] = [];
+	const look = (value: unknown, path: string) => {
+		if (typeof value === "string") {
+			const odd = invisibleIn(value);
+			if (odd !== undefined) problems.push({ path, message: messageOf(odd) });
+		} else if (Array.isArray(value))
+			for (const [index, item] of value.entries())
+				look(item, `${path}[${index}]`);
+		else if (typeof value === "object" && value !== null)
+			for (const [key, item] of Object.entries(value))
+				if (key !== "secret") look(item, path === "" ? key : `${path}.${key}`);
+	};
+	look(content, "");
+	return problems;
+}
+
 /**
  * By `--config`, $WXTOKEND_CONFIG, the default file, or the environment. Throws
  * `ConfigError` if there is none, or if it cannot be read or is not TOML.
@@ -52,6 +78,14 @@ export function findConfig(options: ConfigOptions, input: Input): ConfigSource {
 	const named = options.file ?? (env.WXTOKEND_CONFIG || undefined);
 	if (named === undefined && ignoreDefaultFile) return fromEnvironment(env);
 	const path = named ?? defaultConfigFile;
+	const odd = invisibleIn(path);
+	if (odd !== undefined)
+		throw new ConfigError("", [
+			{
+				path: options.file === undefined ? "WXTOKEND_CONFIG" : "--config",
+				message: messageOf(odd),
+			},
+		]);
 	const found = input(() => fileAt(path, named !== undefined));
 	return found === undefined ? fromEnvironment(env) : fromFile(path, found);
 }
@@ -80,8 +114,11 @@ function readHint(errno: string | undefined): string {
 			return "let the daemon's user read it (chgrp, mode 0640)";
 		case "EISDIR":
 			return "name a file in it";
+		case "device":
 		case "fifo":
-			return "name a regular file";
+		case "large":
+		case "socket":
+			return "name a regular file, which holds the configuration in TOML";
 		default:
 			return "see errno(3)";
 	}
@@ -99,6 +136,12 @@ function fromFile(path: string, { text, mode }: FoundText): ConfigSource {
 	};
 }
 
+/** What nobody sees in a line, wherever it stands; "" if there is nothing. */
+function invisibleHint(line: string): string {
+	const odd = invisibleIn(line.replace(/\t/g, " ").replace(/^ +|[ \r]+$/g, ""));
+	return odd === undefined ? "" : `; this line holds ${odd}`;
+}
+
 function parseToml(source: string, text: string): Record<string, unknown> {
 	try {
 		const content = parse(text);
@@ -113,10 +156,11 @@ function parseToml(source: string, text: string): Record<string, unknown> {
 		// Only the first line of the message: the rest quotes the file, which may hold a
 		// secret.
 		const [words = ""] = error.message.split("\n");
+		const line = text.split("\n")[error.line - 1] ?? "";
 		const what =
 			causeIn(text, error.line) ??
 			words.replace(/^Invalid TOML document: /, "") +
-				remedyFor(text.split("\n")[error.line - 1] ?? "");
+				(remedyFor(line) || invisibleHint(line));
 		throw new ConfigError(source, [
 			{
 				path: `line ${error.line}, column ${error.column}`,
@@ -152,7 +196,8 @@ function fromEnvironment(env: ConfigOptions["env"]): ConfigSource {
 			},
 		]);
 	}
-	const urls = env.WXTOKEND_BASE_URL?.split(",").map((url) => url.trim());
+	// Only plain blanks: what else stands at the ends is told.
+	const urls = env.WXTOKEND_BASE_URL?.split(/ *, */);
 	return {
 		name: "the environment",
 		content: {

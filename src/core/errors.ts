@@ -195,6 +195,9 @@ const systemErrors: Readonly<Record<string, string>> = {
 	EROFS: "the file system is read-only",
 	ESTALE: "the network file system has lost it",
 	ETIMEDOUT: "no answer in time",
+	device: "it is a device, and no file",
 	fifo: "it is a pipe, and nobody may write to it",
+	large: "it is far too large",
+	socket: "it is a socket, and no file",
 	timeout: "no answer in time",
 };

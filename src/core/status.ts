@@ -242,7 +242,12 @@ function hintFor(
 		return `tokens die long before their end: ${foreignFetcherHint(credential)}`;
 	const isOver = reading.kind === "token" && leftMs <= 0;
 	// What failed has a hint of its own.
-	if ((isOver || reading.kind === "absent") && record.pause?.failure)
+	const isUnread =
+		reading.kind === "unusable" && reading.problem.startsWith("unreadable");
+	if (
+		(isOver || isUnread || reading.kind === "absent") &&
+		record.pause?.failure
+	)
 		return null;
 	const remedy = withoutDaemon
 		? "is the daemon running?"

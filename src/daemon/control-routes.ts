@@ -311,7 +311,8 @@ function requestIn(
 		return badBody("stale is not a string");
 	// An app that has lost its token must not force a refresh with its report.
 	if (stale?.trim() === "") return badBody("stale is empty");
-	return { stale };
+	// As a file or a pipe hands it over: with the end of the line.
+	return { stale: stale?.trim() };
 }
 
 /** `problem` may name a key, but quotes no value: that may be a token. */

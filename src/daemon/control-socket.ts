@@ -15,8 +15,12 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Clock } from "../core/clock.ts";
 import { errnoOf, StoreError } from "../core/errors.ts";
 import type { ProcessName } from "../core/record.ts";
+import { whyNotBelieved } from "../store/found-entry.ts";
 import { createLock, type HeldLock } from "../store/lock.ts";
-import { refuseUnsafeDirectory } from "../store/output-directory.ts";
+import {
+	createOutputDirectory,
+	refuseUnsafeDirectory,
+} from "../store/output-directory.ts";
 import { storeError } from "../store/store-error.ts";
 
 /** Where a control socket is wanted. */
@@ -116,6 +120,7 @@ async function lockSocket(
 		self,
 		clock,
 		lastIntent: () => undefined,
+		trusts: createOutputDirectory(dirname(path)).trusts,
 	});
 	const giveUpAt = clock.monotonic() + lockTimeoutMs;
 	for (;;) {
@@ -143,13 +148,16 @@ async function isTaken(path: string): Promise<boolean> {
 	return isSocket(path) && answers(path);
 }
 
-/** False if nothing is there. Throws `StoreError` if it is another kind of file. */
+/** False if nothing is there. Throws `StoreError` if it is not a socket of a keeper. */
 function isSocket(path: string): boolean {
 	const found = lstat(path);
-	if (found === undefined || found.isSocket()) return found !== undefined;
+	if (found === undefined) return false;
+	const directory = createOutputDirectory(dirname(path));
+	const why = whyNotBelieved(found, "socket", directory);
+	if (why === undefined) return true;
 	throw new StoreError(
 		"refused",
-		`could not open the control socket ${path}: something else lies there`,
+		`could not open the control socket ${path}: something else lies there (${why})`,
 		"move it away, or set another `socket`",
 	);
 }
@@ -239,11 +247,16 @@ function listen(server: Server, path: string): Promise<void> {
 const abandonedAfterMs = 60_000;
 
 function sweepPrivateDirectories(directory: string, now: number): void {
+	const believing = createOutputDirectory(directory);
 	for (const name of fs.readdirSync(directory)) {
 		if (!/^\.cs[A-Za-z0-9]{6}$/.test(name)) continue;
 		const hidden = join(directory, name);
-		const { mtimeMs = now } = lstat(hidden) ?? {};
-		if (now - mtimeMs > abandonedAfterMs) removePrivateDirectory(hidden);
+		const found = lstat(hidden);
+		if (found === undefined || now - found.mtimeMs <= abandonedAfterMs)
+			continue;
+		// Through a link in its place a socket `s` elsewhere would be removed.
+		if (whyNotBelieved(found, "directory", believing) === undefined)
+			removePrivateDirectory(hidden);
 	}
 }
 

@@ -105,6 +105,7 @@ function assemble(options: DaemonOptions, stopping: AbortSignal) {
 	const systemd = createNotifier(env, log, clock.monotonic);
 	const metrics = createMetrics({
 		version: manifest.version,
+		directory: () => credentials.config().directory,
 		clock,
 		managed: () => credentials.managed(),
 	});

@@ -14,6 +14,8 @@ import { type Family, renderFamily, type Sample } from "./metrics-text.ts";
 export interface MetricsParts {
 	/** Of wxtokend. */
 	readonly version: string;
+	/** Of the tokens: it tells daemons apart whose metrics are collected together. */
+	readonly directory: () => string;
 	readonly clock: Clock;
 	/** By appid; a reload changes them. */
 	readonly managed: () => ManagedSet;
@@ -75,9 +77,12 @@ export function createMetrics(parts: MetricsParts): Metrics {
 	// The status of every account is read once, before the families: all figures of an
 	// account are of the same moment.
 	const render = async (): Promise<string> => {
+		const directory = parts.directory();
 		const lines = [
-			renderFamily(buildInfo, [{ labels: { version }, value: 1 }]),
-			renderFamily(started, [{ labels: {}, value: startedAt / 1000 }]),
+			renderFamily(buildInfo, [{ labels: { version, directory }, value: 1 }]),
+			renderFamily(started, [
+				{ labels: { directory }, value: startedAt / 1000 },
+			]),
 		];
 		const accounts: Seen[] = [];
 		const yielding = createYielding(sliceMs);

@@ -23,6 +23,7 @@ import {
 } from "../keeper/managed-credential.ts";
 import { livingParents } from "../keeper/reconciler.ts";
 import type { Location } from "../store/atomic-write.ts";
+import type { Contested } from "../store/contest.ts";
 import { createDirectoryStore } from "../store/directory-store.ts";
 import { livenessOf, nameThisProcess } from "../store/process-name.ts";
 import { credentialOf, ticketOf } from "./credential-of.ts";
@@ -104,6 +105,7 @@ export function createWiring(parts: WiringParts): Wiring {
 				clock,
 				random: shared.random,
 				stopping,
+				onContested: (contested) => logContested(log, contested),
 			}),
 		manage: (account, store, after) =>
 			manageAccount(account, store, shared, {
@@ -171,4 +173,25 @@ export function manageAccount(
 		);
 	});
 	return [token, ...tickets];
+}
+
+/** Two keepers that would repair each other's files for ever; logged once. */
+function logContested(
+	log: Log,
+	{ path, ours, theirs, isYielded }: Contested,
+): void {
+	const octal = (mode: number) => mode.toString(8).padStart(4, "0");
+	log.warn(
+		{
+			event: "file.contested",
+			path,
+			mode: octal(ours.mode),
+			gid: ours.gid,
+			otherMode: octal(theirs.mode),
+			otherGid: theirs.gid,
+			otherUid: theirs.uid,
+			hint: "give all keepers of this directory the same `mode` and `group`, then restart them",
+		},
+		`another keeper publishes ${path} with mode ${octal(theirs.mode)} and group ${theirs.gid}, where this one has mode ${octal(ours.mode)}${ours.gid === undefined ? "" : ` and group ${ours.gid}`}: ${isYielded ? "its wider ones stay" : "this one's are wider, and stay"}`,
+	);
 }

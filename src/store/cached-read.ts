@@ -1,6 +1,8 @@
 /** Reading a small file again only if it was touched. */
 import fs from "node:fs";
 import { errnoOf, inWords } from "../core/errors.ts";
+import { whyNotBelieved } from "./found-entry.ts";
+import type { OutputDirectory } from "./output-directory.ts";
 
 /** A file as it was seen. As long as all of this is the same, it was not touched. */
 export interface SeenFile {
@@ -62,6 +64,8 @@ export interface FileRead {
 	readonly problem: string | undefined;
 	/** The problem is not one of the file and may pass: a disk error, too many open files. */
 	readonly unreadable: boolean;
+	/** The error, if this process has no right to read it. */
+	readonly denied?: unknown;
 }
 
 /** A file as it was seen, and what it was understood as. */
@@ -159,10 +163,24 @@ export const nothing: FileRead = {
 	unreadable: false,
 };
 
-/** Reads a plain file of at most `maxBytes`, and follows no link. Never throws. */
+/**
+ * A larger file is not read. A token file has about 200 bytes. A record file has about
+ * 2 KiB, but 140 KiB after the 10,000 calls that the largest `budget` allows.
+ */
+export const maxTokenBytes = 65_536;
+export const maxRecordFileBytes = 1_048_576;
+
+/** By which a file is believed, or not; see `whyNotBelieved`. */
+export type Believing = Pick<OutputDirectory, "isShared" | "trusts">;
+
+/**
+ * Reads a plain file of at most `maxBytes`, if it is believed, and follows no link.
+ * Never throws.
+ */
 export function readSmallFile(
 	path: string,
 	maxBytes: number,
+	directory?: Believing,
 ): Partial<FileRead> {
 	let file: number;
 	try {
@@ -172,27 +190,45 @@ export function readSmallFile(
 	} catch (error) {
 		const errno = errnoOf(error);
 		if (errno === "ENOENT") return {};
-		if (errno === "ELOOP") return { problem: "a symbolic link" };
-		if (errno === "ENXIO") return { problem: "not a plain file" };
-		return unreadable(error);
+		const stat = lookAt(path);
+		const problem = stat && whyNotBelieved(stat, "file", directory);
+		if (problem !== undefined) return { stat, problem };
+		if (errno === "ELOOP") return { stat, problem: "a symbolic link" };
+		const isDenied = errno === "EACCES" || errno === "EPERM";
+		return isDenied
+			? { ...unreadable(error), stat, denied: error }
+			: unreadable(error);
 	}
 	try {
-		return readOpened(file, maxBytes);
+		return readOpened(file, maxBytes, directory);
 	} finally {
 		fs.closeSync(file);
 	}
 }
 
 /** The same of a file that was just opened. Never throws. */
-export function readOpened(file: number, maxBytes: number): Partial<FileRead> {
+export function readOpened(
+	file: number,
+	maxBytes: number,
+	directory?: Believing,
+): Partial<FileRead> {
 	try {
 		const stat = fs.fstatSync(file);
-		if (!stat.isFile()) return { stat, problem: "not a plain file" };
+		const problem = whyNotBelieved(stat, "file", directory);
+		if (problem !== undefined) return { stat, problem };
 		if (stat.size > maxBytes)
 			return { stat, problem: `${stat.size} bytes long` };
 		return { stat, text: fs.readFileSync(file, "utf8") };
 	} catch (error) {
 		return unreadable(error);
+	}
+}
+
+function lookAt(path: string): fs.Stats | undefined {
+	try {
+		return fs.lstatSync(path, { throwIfNoEntry: false });
+	} catch {
+		return undefined;
 	}
 }
 

@@ -7,7 +7,8 @@ import type { Credential, KindName } from "../core/credential.ts";
 import type { Token } from "../core/token.ts";
 import type { Location } from "./atomic-write.ts";
 import { publishFile } from "./atomic-write.ts";
-import { cachedRead, readSmallFile } from "./cached-read.ts";
+import { cachedRead, maxTokenBytes, readSmallFile } from "./cached-read.ts";
+import type { Contests } from "./contest.ts";
 
 export interface Copies {
 	/** Whether each copy is just as it should be for that token. Reads only what was touched. */
@@ -22,37 +23,54 @@ export function phpCopyOf(file: string): string {
 }
 
 /** Opens and reads nothing yet. */
-export function openCopies(location: Location, credential: Credential): Copies {
+export function openCopies(
+	location: Location,
+	contests: Contests,
+	credential: Credential,
+): Copies {
 	const { directory, mode, gid } = location;
 	const { file, formats, kind } = credential;
 	if (formats.length === 0) return noCopies;
 	const path = `${directory.path}/${phpCopyOf(file)}`;
-	const text = cachedRead<string | undefined>(path, {
+	const copy = cachedRead<FoundCopy | undefined>(path, {
+		// What is not believed has no text.
 		interpret: ({ stat, text }) =>
-			stat?.isFile() &&
-			(stat.mode & 0o7777) === mode &&
-			(gid === undefined || stat.gid === gid) &&
-			directory.trusts(stat.uid)
-				? text
-				: undefined,
-		readFile: () => readSmallFile(path, maxBytes),
+			stat === undefined || text === undefined
+				? undefined
+				: { text, mode: stat.mode, gid: stat.gid },
+		readFile: () => readSmallFile(path, maxTokenBytes, directory),
 		isExpected: false,
 	});
+	const isAsConfigured = (found: FoundCopy) =>
+		(found.mode & 0o7777) === mode && (gid === undefined || found.gid === gid);
 	return {
-		areIntact: (token) => text.read() === phpText(kind, token),
+		areIntact: (token) => {
+			const found = copy.read();
+			return (
+				found !== undefined &&
+				found.text === phpText(kind, token) &&
+				// A keeper that won the contest for the file publishes the copies as well.
+				(isAsConfigured(found) || contests.known(file)?.accepts(found) === true)
+			);
+		},
 		publish: async (token, mustBeHeld) => {
+			const attributes = contests.known(file)?.attributes() ?? location;
 			const content = phpText(kind, token);
-			await publishFile(path, content, location, mustBeHeld, directory);
+			await publishFile(path, content, attributes, mustBeHeld, directory);
 		},
 	};
+}
+
+interface FoundCopy {
+	readonly text: string;
+	readonly mode: number;
+	readonly gid: number;
 }
 
 const noCopies: Copies = {
 	areIntact: () => true,
 	publish: async () => {},
 };
-
-const maxBytes = 65_536;
 
 /** Exactly 15 bytes: who asks for the file over the web gets nothing. */
 const phpPrefix = "<?php exit();?>";

@@ -26,7 +26,7 @@ export interface LeaseParts {
 export function openLease(parts: LeaseParts): Lease {
 	const { location, files, lock } = parts;
 	const { directory } = location;
-	const { mode, gid } = location;
+	const { mode, gid } = files.attributes();
 	const mustBeHeld = () => {
 		if (!lock.isHeld()) throw lost(files.path);
 	};
@@ -42,7 +42,7 @@ export function openLease(parts: LeaseParts): Lease {
 	let draft: Draft | undefined;
 	const makeDraft = () => {
 		if (draft !== undefined) return;
-		draft = draftFile(files.path, location, directory);
+		draft = draftFile(files.path, files.attributes(), directory);
 		draft.reserve();
 	};
 	// By the last look: to try and fail would cost more than all the rest.
@@ -51,7 +51,7 @@ export function openLease(parts: LeaseParts): Lease {
 		const stat = await publishFile(
 			files.recordPath,
 			encodeRecord(record),
-			location,
+			files.attributes(),
 			mustBeHeld,
 			directory,
 		);
@@ -86,10 +86,12 @@ export function openLease(parts: LeaseParts): Lease {
 		publish: async (token, record) => {
 			if (record !== undefined) await recordPublication(fenced(record));
 			const text = encodeToken(token);
-			const made = draft ?? draftFile(files.path, location, directory);
+			const made =
+				draft ?? draftFile(files.path, files.attributes(), directory);
 			draft = undefined;
 			const stat = await made.publish(text, mustBeHeld).catch(orLost);
 			mustBeHeld();
+			files.published(token.value, stat);
 			const reading = files.readingOf({ ...nothing, stat, text });
 			files.token.learn(seenIn(stat, { isRenamed: true }), reading);
 			await files.copies.publish(token, mustBeHeld).catch(orLost);

@@ -14,6 +14,7 @@ import { type ProcessName, tokenFileOf } from "../core/record.ts";
 import { encodeToken } from "../core/token.ts";
 import type { Location } from "./atomic-write.ts";
 import { isUntouched, type SeenFile } from "./cached-read.ts";
+import { type Contested, type Contests, createContests } from "./contest.ts";
 import { openLease } from "./directory-lease.ts";
 import { watchFiles } from "./file-watch.ts";
 import { isLeftover, removeLeftovers } from "./leftovers.ts";
@@ -28,15 +29,19 @@ export interface DirectoryStoreOptions extends Location {
 	readonly random: () => number;
 	/** Once aborted, nothing waits for a lock any more. */
 	readonly stopping: AbortSignal;
+	/** Another keeper publishes with other attributes; called once for each kind of them. */
+	readonly onContested?: (contested: Contested) => void;
 }
 
 /** A store whose slots are files of that directory. Nothing is read or made yet. */
 export function createDirectoryStore(options: DirectoryStoreOptions): Store {
 	const { directory } = options;
+	const contests = createContests(options, options.onContested);
 	const pathOf = ({ file }: Credential) => `${directory.path}/${file}`;
 	return {
 		pathOf,
-		open: (credential, remembered) => openSlot(options, credential, remembered),
+		open: (credential, remembered) =>
+			openSlot(options, contests, credential, remembered),
 		isTouched: (credential, snapshot) => {
 			const path = pathOf(credential);
 			try {
@@ -57,15 +62,17 @@ export function createDirectoryStore(options: DirectoryStoreOptions): Store {
 
 function openSlot(
 	options: DirectoryStoreOptions,
+	contests: Contests,
 	credential: Credential,
 	remembered: Remembered | undefined,
 ): Slot {
-	const files = openSlotFiles(options, credential, remembered);
+	const files = openSlotFiles(options, contests, credential, remembered);
 	const { token, record, path, copies } = files;
 	const tryLock = createLock({
 		...options,
 		path: lockPathOf(path),
 		staleMs: lockStaleOf(credential),
+		trusts: options.directory.trusts,
 		lastIntent: () => record.read().inFlight,
 	});
 	return {
@@ -92,7 +99,12 @@ function openSlot(
 			if (lock.isTakenOver)
 				removeLeftoversOfDead(path, options.directory.path, credential.file);
 			const takenAt = options.clock.now();
-			return openLease({ location: options, files, lock, takenAt });
+			const lease = openLease({ location: options, files, lock, takenAt });
+			// What cannot be read is not absent: another keeper has put it there.
+			const blocked = files.whyBlocked();
+			if (blocked === undefined) return lease;
+			await lease.release();
+			throw blocked;
 		},
 	};
 }

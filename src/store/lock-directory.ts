@@ -12,6 +12,8 @@ export interface FoundLock {
 	readonly bornAtNs: bigint;
 	/** The last heartbeat, epoch ms. */
 	readonly mtimeMs: number;
+	/** Who made it. */
+	readonly uid: number;
 }
 
 /** What stands at the path of a lock; undefined: nothing. Throws `StoreError` (io). */
@@ -23,8 +25,13 @@ export function inspectLock(path: string): FoundLock | undefined {
 		throw storeError("look at the lock", path, error);
 	}
 	if (found === undefined) return undefined;
-	const { ino, birthtimeNs, mtimeMs } = found;
-	return { inode: ino, bornAtNs: birthtimeNs, mtimeMs: Number(mtimeMs) };
+	const { ino, birthtimeNs, mtimeMs, uid } = found;
+	return {
+		inode: ino,
+		bornAtNs: birthtimeNs,
+		mtimeMs: Number(mtimeMs),
+		uid: Number(uid),
+	};
 }
 
 /** The name of an instance, as intents and break markers have it. */

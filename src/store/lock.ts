@@ -14,7 +14,9 @@
  *   intent within milliseconds, and before that it has asked for nothing and written
  *   nothing.
  * A file, a link or a folder with content in the place of the lock counts as a lock
- * without a holder. It is moved aside, not deleted.
+ * without a holder. It is moved aside, not deleted. The same goes for what a user who
+ * is not trusted made there, and no break marker of such a user keeps it from being
+ * broken.
  *
  * Not promised: exclusion of a process that was stopped for longer than `staleMs`
  * between its last look at the lock (or at the clock after that) and the system call
@@ -55,6 +57,8 @@ export interface LockOptions {
 	 * present instance of the lock.
 	 */
 	readonly lastIntent: () => Intent | undefined;
+	/** Whether what that user made may be of a keeper; by default every user is trusted. */
+	readonly trusts?: (uid: number) => boolean;
 }
 
 /** A lock that this process has taken. */
@@ -137,8 +141,9 @@ interface Watched {
 function isAbandoned(
 	found: FoundLock,
 	watchedMs: number,
-	{ staleMs, self, clock, lastIntent }: LockOptions,
+	{ staleMs, self, clock, lastIntent, trusts = () => true }: LockOptions,
 ): boolean {
+	if (!trusts(found.uid)) return true;
 	const isSilentFor = (ms: number) =>
 		watchedMs >= ms || clock.now() - found.mtimeMs > ms;
 	const intent = lastIntent();

@@ -14,10 +14,19 @@ export interface OutputDirectory {
 	 */
 	isOpenToAll(): boolean;
 	/**
-	 * Whether a file of that user may be one of a keeper. Where every user may make files
-	 * (as in /tmp), only our own files and those of root may.
+	 * Whether strangers may make files there: every user may (as in /tmp), or the
+	 * directory is sticky and its group may.
+	 */
+	isShared(): boolean;
+	/**
+	 * Whether a file of that user may be one of a keeper. In a shared directory only our
+	 * own files may, those of root, and those of the owner of the directory, who may
+	 * replace any file in it. In all others whoever may make a file may replace ours as
+	 * well.
 	 */
 	trusts(uid: number): boolean;
+	/** Whether this process may replace a file of that user, if it may write there at all. */
+	mayReplace(uid: number): boolean;
 	/** Makes it again once it is gone, with the mode that it had. Throws `StoreError`. */
 	makeAgain(gid: number | undefined): void;
 	/** fsync of a file in it. Throws what fsync(2) throws. */
@@ -37,7 +46,7 @@ export function createOutputDirectory(path: string): OutputDirectory {
 	let device: number | undefined;
 	let mode: number | undefined;
 	/** Undefined until the first look. */
-	let takesFilesOfAll: boolean | undefined;
+	let seen: { readonly mode: number; readonly uid: number } | undefined;
 	let running: Promise<void> | undefined;
 	let next: Promise<void> | undefined;
 
@@ -45,7 +54,7 @@ export function createOutputDirectory(path: string): OutputDirectory {
 		const found = lookAt(path);
 		if (found.dev !== device) inMemory = undefined;
 		device = found.dev;
-		takesFilesOfAll = (found.mode & 0o002) !== 0;
+		seen = { mode: found.mode, uid: found.uid };
 		// If it is made again, it must not be open to every user again.
 		mode = found.mode & (letsAllReplace(found) ? 0o7775 : 0o7777);
 		return found;
@@ -68,6 +77,18 @@ export function createOutputDirectory(path: string): OutputDirectory {
 		}
 	};
 
+	const known = () => {
+		if (seen === undefined) isOpenToAll();
+		return seen;
+	};
+	const isSticky = () => ((known()?.mode ?? 0) & 0o1000) !== 0;
+	// A directory where every user may write and that is not sticky is reported. Files of
+	// others are not believed there either.
+	const isShared = () => {
+		const { mode: bits = 0 } = known() ?? {};
+		return (bits & 0o002) !== 0 || (isSticky() && (bits & 0o020) !== 0);
+	};
+
 	const syncNext = async (): Promise<void> => {
 		// The fsync under way may have begun before our rename.
 		await running?.catch(() => {});
@@ -83,10 +104,11 @@ export function createOutputDirectory(path: string): OutputDirectory {
 	return {
 		path,
 		isOpenToAll,
-		trusts: (uid) => {
-			if (takesFilesOfAll === undefined) isOpenToAll();
-			return !takesFilesOfAll || uid === ownUid || uid === 0;
-		},
+		isShared,
+		trusts: (uid) =>
+			!isShared() || uid === ownUid || uid === 0 || uid === seen?.uid,
+		mayReplace: (uid) =>
+			!isSticky() || uid === ownUid || ownUid === 0 || ownUid === seen?.uid,
 		makeAgain: (gid) => makeDirectory(path, gid, mode),
 		sync,
 		syncNames: () => {
@@ -175,7 +197,7 @@ function lookAt(directory: string): fs.Stats {
 	throw new StoreError(
 		"refused",
 		`could not use ${directory}: it is not a directory`,
-		"set `directory` to a directory",
+		"set `directory` to a directory (if it is a mounted file: mount the directory that holds it)",
 	);
 }
 

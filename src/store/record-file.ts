@@ -8,7 +8,7 @@ import fs from "node:fs";
 import { StoreError } from "../core/errors.ts";
 import { encodeRecord, type SharedRecord } from "../core/record.ts";
 import { type FileAttributes, setAttributes } from "./atomic-write.ts";
-import { type FileRead, readOpened } from "./cached-read.ts";
+import { type Believing, type FileRead, readOpened } from "./cached-read.ts";
 import { ownUid } from "./output-directory.ts";
 
 /** A file that would get larger is written anew: the kernel writes one page as a whole. */
@@ -26,7 +26,7 @@ export interface Records {
 	 * Opens and reads the file, and keeps it open for adding. Undefined: this process
 	 * cannot open it for adding. Never throws.
 	 */
-	read(maxBytes: number): Partial<FileRead> | undefined;
+	read(maxBytes: number, directory?: Believing): Partial<FileRead> | undefined;
 	/** The file as it is; undefined if it is not open, or fstat fails. */
 	look(): fs.Stats | undefined;
 	/** Never throws. */
@@ -104,10 +104,12 @@ export function openRecords(
 	};
 
 	return {
-		read: (maxBytes) => {
+		read: (maxBytes, directory) => {
 			close();
 			file = orUndefined(() => fs.openSync(path, flags));
-			return file === undefined ? undefined : readOpened(file, maxBytes);
+			return file === undefined
+				? undefined
+				: readOpened(file, maxBytes, directory);
 		},
 		close,
 		look: () => {

@@ -2,12 +2,15 @@
  * A directory that holds tokens of the simulator. As long as it may hold any, a marker
  * file `.simulated` lies in it, so that no real daemon takes them for tokens of WeChat.
  */
-import { readFileSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { ConfigError, errnoOf } from "../core/errors.ts";
+import { ConfigError } from "../core/errors.ts";
 import { type ProcessName, recordPathOf } from "../core/record.ts";
 import { decodeToken } from "../core/token.ts";
 import { publishFile } from "./atomic-write.ts";
+import { type FileRead, readSmallFile } from "./cached-read.ts";
+import { whyNotReplaced } from "./found-entry.ts";
+import { createOutputDirectory } from "./output-directory.ts";
 import { livenessOf, nameThisProcess } from "./process-name.ts";
 import { storeError } from "./store-error.ts";
 
@@ -66,7 +69,7 @@ export function removeSimulation(
 	{ directory, source }: Pick<SimulatedConfig, "directory" | "source">,
 	report: (message: string) => void,
 ): boolean {
-	const marker = readMarker(directory);
+	const marker = readMarker(directory, report);
 	if (marker === undefined) return false;
 	if (livenessOf(marker.process, nameThisProcess()) === "alive")
 		throw new ConfigError(source, [
@@ -89,7 +92,7 @@ async function refuseRealServer(
 	now: number,
 ): Promise<void> {
 	const { directory, accounts, socket, source } = config;
-	const real = accounts.find(({ file }) => isAlive(join(directory, file), now));
+	const real = accounts.find(({ file }) => isAlive(directory, file, now));
 	const what =
 		real !== undefined
 			? `where a live token of ${real.appid} lies`
@@ -105,19 +108,48 @@ async function refuseRealServer(
 	]);
 }
 
-function isAlive(path: string, now: number): boolean {
-	const text = textOf(path);
+function isAlive(directory: string, file: string, now: number): boolean {
+	const { text, denied } = fileIn(directory, file);
+	// What cannot be read is not absent.
+	if (denied !== undefined)
+		throw storeError("read", join(directory, file), denied);
 	const token = text === undefined ? undefined : decodeToken(text);
 	return token !== undefined && token.expiresAt > now;
 }
 
+const markerName = ".simulated";
+
 function markerIn(directory: string): string {
-	return join(directory, ".simulated");
+	return join(directory, markerName);
 }
 
-/** Undefined also if the directory cannot be read, as then its tokens cannot be read either. */
-function readMarker(directory: string): Marker | undefined {
-	const text = textOf(markerIn(directory), ["EACCES"]);
+/**
+ * Undefined also if the directory cannot be read, as then its tokens cannot be read
+ * either, and if the marker is not of a keeper, which is reported.
+ */
+function readMarker(
+	directory: string,
+	report: (message: string) => void,
+): Marker | undefined {
+	const path = markerIn(directory);
+	const { text, problem, unreadable, denied, stat } = fileIn(
+		directory,
+		markerName,
+	);
+	if (denied !== undefined) {
+		const error = whyNotReplaced(
+			path,
+			{ denied, stat },
+			{ mayReplace: () => true },
+		);
+		if (error !== undefined) throw error;
+		return undefined;
+	}
+	if (unreadable) throw storeError("read", path, new Error(problem));
+	if (problem !== undefined)
+		report(
+			`${path} is not taken for the mark of a simulation: it is ${problem}`,
+		);
 	if (text === undefined) return undefined;
 	try {
 		const { process, files } = JSON.parse(text);
@@ -152,15 +184,12 @@ function removeAll(directory: string, { files }: Marker): void {
 	}
 }
 
-function textOf(
-	path: string,
-	alsoAbsent: readonly string[] = [],
-): string | undefined {
-	try {
-		return readFileSync(path, "utf8");
-	} catch (error) {
-		const absent = ["ENOENT", "ENOTDIR", ...alsoAbsent];
-		if (absent.includes(errnoOf(error) ?? "")) return undefined;
-		throw storeError("read", path, error);
-	}
+const maxBytes = 1_048_576;
+
+function fileIn(directory: string, file: string): Partial<FileRead> {
+	return readSmallFile(
+		join(directory, file),
+		maxBytes,
+		createOutputDirectory(directory),
+	);
 }

@@ -1,6 +1,7 @@
 /** The two files of one credential, read again only if they were touched. */
 import type fs from "node:fs";
 import type { Credential, Reading } from "../core/credential.ts";
+import type { StoreError } from "../core/errors.ts";
 import type { Remembered } from "../core/ports.ts";
 import {
 	decodeRecord,
@@ -14,11 +15,15 @@ import {
 	type CachedRead,
 	cachedRead,
 	type FileRead,
+	maxRecordFileBytes,
+	maxTokenBytes,
 	readSmallFile,
 	type SeenFile,
 	seenIn,
 } from "./cached-read.ts";
+import type { Contests } from "./contest.ts";
 import { type Copies, openCopies } from "./copies.ts";
+import { whyNotReplaced } from "./found-entry.ts";
 import type { Records } from "./record-file.ts";
 
 /** The token file and the record file of a credential, as this process last saw them. */
@@ -34,11 +39,18 @@ export interface SlotFiles {
 	records: Records | undefined;
 	/** What the token file says, if it was read as `found`. */
 	readingOf(found: FileRead): Reading;
+	/** Mode and group for what is published: the configured ones, or those of a contest. */
+	attributes(): FileAttributes;
+	/** That value was published by this process, as that file. */
+	published(value: string, stat: fs.Stats): void;
+	/** Looks at both files. Why nothing may be published over them; undefined: it may. */
+	whyBlocked(): StoreError | undefined;
 }
 
 /** Opens and reads nothing yet. `remembered`: the last look of an earlier slot. */
 export function openSlotFiles(
 	location: Location,
+	contests: Contests,
 	credential: Credential,
 	remembered: Remembered | undefined,
 ): SlotFiles {
@@ -49,23 +61,40 @@ export function openSlotFiles(
 	// Every snapshot that a slot is given was made by this store.
 	const seen = remembered?.snapshot as SeenFile | undefined;
 	let owner: SeenFile | undefined = seen;
-	const isPlanted = ({ stat }: FileRead) =>
-		stat !== undefined && !directory.trusts(stat.uid);
+	/** By the last look at each file. */
+	let blockedToken: StoreError | undefined;
+	let blockedRecord: StoreError | undefined;
+	const attributes = () => contests.known(file)?.attributes() ?? location;
 	const readingOf = (found: FileRead): Reading => {
-		if (isPlanted(found))
-			return { kind: "unusable", problem: "put there by another user" };
 		owner = ownerOf(found.stat, owner);
-		return readingIn(found, location, owner);
+		const reading = readingIn(found, location, owner);
+		const { stat } = found;
+		if (reading.kind !== "token" || reading.exact || stat === undefined)
+			return reading;
+		if (found.text !== encodeToken(reading.token)) return reading;
+		const contest = contests.of(file);
+		contest.found(reading.token.value, stat);
+		return contest.accepts(stat) ? { ...reading, exact: true } : reading;
 	};
 	const files: SlotFiles = {
 		path,
 		recordPath,
 		records: undefined,
-		copies: openCopies(location, credential),
+		copies: openCopies(location, contests, credential),
 		readingOf,
+		attributes,
+		published: (value, stat) => contests.known(file)?.published(value, stat),
+		whyBlocked: () => {
+			files.record.read();
+			files.token.read();
+			return blockedToken ?? blockedRecord;
+		},
 		token: cachedRead(path, {
-			interpret: readingOf,
-			readFile: () => readSmallFile(path, maxTokenBytes),
+			interpret: (found) => {
+				blockedToken = whyNotReplaced(path, found, directory);
+				return readingOf(found);
+			},
+			readFile: () => readSmallFile(path, maxTokenBytes, directory),
 			known: remembered &&
 				seen && {
 					file: seen,
@@ -76,27 +105,19 @@ export function openSlotFiles(
 		record: cachedRead<SharedRecord>(recordPath, {
 			interpret: (found, before = emptyRecord) => {
 				const { text, unreadable } = found;
+				blockedRecord = whyNotReplaced(recordPath, found, directory);
 				if (unreadable) return before;
-				return text === undefined || isPlanted(found)
-					? emptyRecord
-					: decodeRecord(text);
+				return text === undefined ? emptyRecord : decodeRecord(text);
 			},
 			// Under the lock it is opened for adding as well, so that one open is enough.
 			readFile: () =>
-				files.records?.read(maxRecordFileBytes) ??
-				readSmallFile(recordPath, maxRecordFileBytes),
+				files.records?.read(maxRecordFileBytes, directory) ??
+				readSmallFile(recordPath, maxRecordFileBytes, directory),
 			isExpected: remembered !== undefined,
 		}),
 	};
 	return files;
 }
-
-/**
- * A larger file is not read. A token file has about 200 bytes. A record file has about
- * 2 KiB, but 140 KiB after the 10,000 calls that the largest `budget` allows.
- */
-const maxTokenBytes = 65_536;
-const maxRecordFileBytes = 1_048_576;
 
 /** The file as it was first seen: its owner is the one that published it. */
 function ownerOf(

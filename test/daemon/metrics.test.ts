@@ -75,6 +75,32 @@ test("names, units, types and order follow Prometheus' conventions", async () =>
 	expect(complaintsAbout("# TYPE a counter\na{b=c} 1")).not.toEqual([]);
 });
 
+test("the HELP texts are those of the committed list: node_exporter drops a family of which two files tell different ones", () => {
+	const source = readFileSync("src/daemon/metrics.ts", "utf8");
+	const families = source.matchAll(
+		/name: "(wxtokend_[a-z_]+)",\s+type: "([a-z]+)",\s+help: ("(?:[^"\\]|\\.)*")/g,
+	);
+	const lines = [...families].map(
+		([, name, type, help = ""]) => `${name} ${type} ${JSON.parse(help)}\n`,
+	);
+	expect(lines.join("")).toBe(
+		readFileSync("test/daemon/metrics-help.txt", "utf8"),
+	);
+});
+
+test("what two daemons tell of themselves differs by the directory, so that one collector takes both", async () => {
+	const texts: string[] = [];
+	for (const { config, socket } of [await startTwo(), await startTwo()]) {
+		const { text } = await callSocket(socket, "/metrics");
+		const { directory } = config;
+		for (const name of ["wxtokend_build_info", "wxtokend_start_time_seconds"]) {
+			expect(figureIn(text, name, { directory })).toBeGreaterThan(0);
+			texts.push(...(text.match(new RegExp(`^${name}\\{.*\\}`, "m")) ?? []));
+		}
+	}
+	expect(new Set(texts).size).toBe(4);
+});
+
 test("no text that WeChat puts into a label can break the format", () => {
 	const text = renderFamily(
 		{ name: "wxtokend_x_total", type: "counter", help: "a\\b\nc" },

@@ -82,7 +82,7 @@ test.each([
 			fs.rmSync(path);
 			fs.mkdirSync(path);
 		},
-		{ kind: "unusable", problem: "not a plain file" },
+		{ kind: "unusable", problem: "a folder" },
 	],
 	[
 		"replaced by a link to a true copy",
@@ -106,7 +106,7 @@ test.each([
 			fs.rmSync(path);
 			spawnSync("mkfifo", [path]);
 		},
-		{ kind: "unusable", problem: "not a plain file" },
+		{ kind: "unusable", problem: "a pipe" },
 	],
 	[
 		"given another value",

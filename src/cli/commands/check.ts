@@ -1,14 +1,20 @@
 /** `wxtokend check`: is the configuration right, and can its directory be written? */
+import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type Config, loadConfig } from "../../config/config.ts";
 import { exitCode, inWords, StoreError } from "../../core/errors.ts";
+import { recordNameOf } from "../../core/record.ts";
 import { probeSocketPath } from "../../daemon/control-socket.ts";
+import { credentialsOf } from "../../daemon/credential-of.ts";
 import { metricsHint } from "../../daemon/metrics-file.ts";
 import { proxyWarnings, readProxies } from "../../issuer/proxy.ts";
 import type { ManagedCredential } from "../../keeper/managed-credential.ts";
 import { type FileAttributes, publishFile } from "../../store/atomic-write.ts";
+import { phpCopyOf } from "../../store/copies.ts";
+import { lockPathOf } from "../../store/lock.ts";
+import { refuseMountedFiles } from "../../store/mounted-file.ts";
 import { prepareDirectory } from "../../store/prepare-directory.ts";
 import type { CommandLine } from "../command-line.ts";
 import { tellPerson } from "../explain.ts";
@@ -32,6 +38,15 @@ export async function check(line: CommandLine): Promise<number> {
 	const location = prepareDirectory(config, tellPerson);
 	// The name may be misspelt, so a directory that is made must be reported.
 	if (isNew) process.stdout.write(`created ${directory}\n`);
+	refuseMountedFiles(
+		directory,
+		accounts
+			.flatMap(credentialsOf)
+			.flatMap(({ file, formats }) => [
+				...[file, recordNameOf(file), lockPathOf(file)],
+				...formats.map(() => phpCopyOf(file)),
+			]),
+	);
 	await probe(directory, location);
 	if (socket !== undefined) probeSocketPath(socket);
 	if (metricsFile !== undefined) await probeMetrics(metricsFile);
@@ -85,7 +100,8 @@ async function probe(
 	directory: string,
 	attributes: FileAttributes,
 ): Promise<void> {
-	const path = join(directory, `.wxtokend-check-${process.pid}`);
+	// A name that nobody can put something at before.
+	const path = join(directory, `.wxtokend-check-${randomUUID()}`);
 	await publishFile(path, "wxtokend check\n", attributes);
 	await unlink(path);
 }

@@ -1,17 +1,18 @@
 /** `wxtokend get`: prints a token from its file. It loads little, because scripts call it in loops. */
-import { writeSync } from "node:fs";
+import { existsSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
 	findToken,
 	likelyToken,
 	readersHint,
-	readText,
 	type TokenLocation,
 	ticketFile,
 } from "../../config/lookup.ts";
 import { ConfigError, errnoOf, exitCode, inWords } from "../../core/errors.ts";
+import { recordPathOf } from "../../core/record.ts";
 import { decodeToken } from "../../core/token.ts";
+import { maxTokenBytes, readSmallFile } from "../../store/cached-read.ts";
 import type { CommandLine } from "../command-line.ts";
 import { tellPerson, unknownAccount } from "../explain.ts";
 
@@ -31,7 +32,7 @@ export async function get(line: CommandLine): Promise<number> {
 	// Polling a small file costs little. A watch could miss the rename on some file
 	// systems, and would have to be loaded.
 	for (;;) {
-		const found = readToken(location.path, minValidMs);
+		const found = await readToken(location.path, file, minValidMs);
 		if (found.value !== undefined) {
 			if (location.wrong !== undefined)
 				tellPerson(`warning: ${location.wrong.message}`);
@@ -118,18 +119,30 @@ async function complain(
 }
 
 /** A token that lives for more than `minValidMs`, or why there is none. */
-function readToken(
+async function readToken(
 	path: string,
+	config: string | undefined,
 	minValidMs: number,
-): { readonly value?: string; readonly problem: string } {
-	let text: string;
-	try {
-		text = readText(path);
-	} catch (error) {
-		return { problem: `${path} could not be read: ${inWords(errnoOf(error))}` };
+): Promise<{ readonly value?: string; readonly problem: string }> {
+	const { text, problem } = readSmallFile(path, maxTokenBytes);
+	if (text === undefined) {
+		const [, why] = /^unreadable: (.*)/.exec(problem ?? "") ?? [];
+		if (problem !== undefined && why === undefined)
+			return { problem: `${path} is no token file: it is ${problem}` };
+		return {
+			problem: `${path} could not be read: ${why ?? inWords("ENOENT")}`,
+		};
 	}
-	const token = decodeToken(text);
+	let token = decodeToken(text);
 	if (token === undefined) return { problem: `${path} holds no token` };
+	// To compare it loads more; without a record there is nothing to compare.
+	if (existsSync(recordPathOf(path))) {
+		const { trusted } = await import("../distrust.ts");
+		const judged = await trusted({ path, config, token });
+		if ("why" in judged)
+			return { problem: `${path} is not to be trusted: it is ${judged.why}` };
+		token = judged.token;
+	}
 	const leftMs = token.expiresAt - Date.now();
 	if (leftMs > minValidMs) return { value: token.value, problem: "" };
 	return {

@@ -69,8 +69,10 @@ export async function withKeepers(
 	// cron mails what a job writes, so a job without failures shall write nothing.
 	const level = config.logLevel === "info" ? "warn" : config.logLevel;
 	const log = openLog(isTold ? "silent" : level, env, config.logFormat);
-	for (const warning of config.warnings)
-		log.warn({ event: "config.doubtful" }, warning);
+	// Cron would mail the same ones at each run: they are for a person, and for check.
+	if (process.stderr.isTTY || level === "debug" || level === "trace")
+		for (const warning of config.warnings)
+			log.warn({ event: "config.doubtful" }, warning);
 	const logEvent = createEventLog(log, systemClock);
 	const location = prepareDirectory(config, tellPerson);
 	const wiring = createWiring({

@@ -130,7 +130,7 @@ function failureIn(reply: ControlReply, what: string): string | undefined {
 async function staleToken(
 	given: string | undefined,
 ): Promise<string | undefined> {
-	if (given !== "-") return given;
+	if (given !== "-") return given?.trim();
 	const chunks: Buffer[] = [];
 	let size = 0;
 	for await (const chunk of process.stdin) {
