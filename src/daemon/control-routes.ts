@@ -101,18 +101,6 @@ export function createAnswers(
 		}),
 	);
 
-	// A question only: it begins no refresh.
-	const token = ({ credential, keeper }: ManagedCredential): ControlAnswer => {
-		const current = keeper.current();
-		if (current !== undefined)
-			return { status: 200, content: asInFile(current) };
-		return failure(503, {
-			code: "no-token",
-			message: `could not give the value of ${credential.file}: none is valid now`,
-			hint: `GET /v1/credentials/${credential.file} says why`,
-		});
-	};
-
 	const refresh = async (
 		{ body }: ControlRequest,
 		{ credential, keeper }: ManagedCredential,
@@ -129,23 +117,8 @@ export function createAnswers(
 			: answerFor(answer);
 	};
 
-	/** The signature of a page by the ticket of that file, which stays in here. */
-	const sign = (body: string, file: string): ControlAnswer => {
-		const page = pageIn(body);
-		if ("status" in page) return page;
-		const one = parts.managed().byFile.get(file);
-		if (one === undefined || one.credential.kind !== "jsapi_ticket")
-			return noTicket(file);
-		const current = one.keeper.current();
-		if (current === undefined) return token(one);
-		const config = signPage(current.value, {
-			appId: one.credential.appid,
-			url: page.url,
-			nonceStr: randomBytes(8).toString("hex"),
-			timestamp: Math.floor(clock.now() / 1000),
-		});
-		return { status: 200, content: config };
-	};
+	const sign = (body: string, file: string): ControlAnswer =>
+		signatureFor(body, file, parts.managed(), clock.now());
 
 	const reload = async (): Promise<ControlAnswer> => {
 		if (stopping.aborted) return failure(503, stoppingFailure);
@@ -220,6 +193,41 @@ export function createAnswers(
 			? wrongMethod(Object.keys(methods))
 			: route(request, one);
 	};
+}
+
+/** A question only: it begins no refresh. */
+function token({ credential, keeper }: ManagedCredential): ControlAnswer {
+	const current = keeper.current();
+	if (current !== undefined)
+		return { status: 200, content: asInFile(current) };
+	return failure(503, {
+		code: "no-token",
+		message: `could not give the value of ${credential.file}: none is valid now`,
+		hint: `GET /v1/credentials/${credential.file} says why`,
+	});
+}
+
+/** The signature of a page by the ticket of that file. The ticket itself is not told. */
+function signatureFor(
+	body: string,
+	file: string,
+	{ byFile }: ReturnType<AnswerParts["managed"]>,
+	now: number,
+): ControlAnswer {
+	const page = pageIn(body);
+	if ("status" in page) return page;
+	const one = byFile.get(file);
+	if (one === undefined || one.credential.kind !== "jsapi_ticket")
+		return noTicket(file);
+	const current = one.keeper.current();
+	if (current === undefined) return token(one);
+	const config = signPage(current.value, {
+		appId: one.credential.appid,
+		url: page.url,
+		nonceStr: randomBytes(8).toString("hex"),
+		timestamp: Math.floor(now / 1000),
+	});
+	return { status: 200, content: config };
 }
 
 /** A route below an account, which was looked up before. */

@@ -152,9 +152,21 @@ export function manageAccount(
 	parts: IssuerParts,
 ): readonly ManagedCredential[] {
 	const { appid, baseUrls, timeoutMs, file: parent } = account;
+	// The fields are written out, as issuers are made again with their keepers.
+	const issuerOptions = () => ({
+		appid,
+		secret: account.secret,
+		interface: account.interface,
+		baseUrls,
+		timeoutMs,
+		http: parts.http,
+		clock: parts.clock,
+		monitor: parts.monitor,
+		stopping: parts.stopping,
+	});
 	const token = new ManagedCredential(
 		credentialOf(account),
-		() => createAccessTokenIssuer({ ...account, ...parts }),
+		() => createAccessTokenIssuer(issuerOptions()),
 		store,
 		shared,
 	);

@@ -20,7 +20,7 @@ export interface KeeperParts {
 	readonly issuer: Issuer;
 	readonly parents: () => Parents;
 	/** WeChat refused these values. Each is renewed, once for all children. */
-	readonly reportParents?: (refused: Parents) => void;
+	readonly reportParents?: ((refused: Parents) => void) | undefined;
 	readonly clock: Clock;
 	/** 0 to 1. */
 	readonly random: () => number;

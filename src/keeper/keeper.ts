@@ -97,20 +97,39 @@ export interface Idle {
 export function createKeeper(keeperParts: KeeperParts): Keeper {
 	const { credential, clock } = keeperParts;
 	const { canReport } = traitsOf(credential);
-	const settling = new AbortController();
+	let isSettling = false;
 	const requests = createRequests();
+	// No spread here and below: V8 would give each keeper a map of its properties of its
+	// own, and one process makes ten thousand keepers again and again.
 	const probe = createProbe({
-		...keeperParts,
+		credential,
+		issuer: keeperParts.issuer,
+		clock,
 		onResult: (current, result) =>
 			keeperParts.emit({ kind: "probed", current, result }),
 	});
 	const observer = createObserver(keeperParts, requests, probe);
 	const parts: RefreshParts = {
-		...keeperParts,
+		credential,
+		slot: keeperParts.slot,
+		issuer: keeperParts.issuer,
+		parents: keeperParts.parents,
+		reportParents: keeperParts.reportParents,
+		clock,
+		random: keeperParts.random,
+		self: keeperParts.self,
+		startedAt: keeperParts.startedAt,
+		isDead: keeperParts.isDead,
+		lockTimeoutMs: keeperParts.lockTimeoutMs,
+		wakeAt: keeperParts.wakeAt,
+		emit: keeperParts.emit,
+		onBug: keeperParts.onBug,
+		keepPausesFor: keeperParts.keepPausesFor,
+		known: keeperParts.known,
 		requests,
 		probe,
 		observer,
-		isSettling: () => settling.signal.aborted,
+		isSettling: () => isSettling,
 	};
 	const refresher = createRefresher(parts);
 	const attempts = createAttempts(parts, refresher);
@@ -123,7 +142,7 @@ export function createKeeper(keeperParts: KeeperParts): Keeper {
 		requestedAt = clock.now(),
 		isDue?: () => boolean,
 	): Promise<RefreshAnswer> => {
-		if (settling.signal.aborted) return Promise.resolve(failedBy(stopping));
+		if (isSettling) return Promise.resolve(failedBy(stopping));
 		const answered = requests.add({ ...wanted, requestedAt });
 		if (!isBusy()) attempts.serve(isDue?.());
 		return answered;
@@ -223,7 +242,7 @@ export function createKeeper(keeperParts: KeeperParts): Keeper {
 			while (isBusy()) await attempts.running();
 		},
 		settle: async () => {
-			settling.abort();
+			isSettling = true;
 			await attempts.running();
 			requests.close();
 		},

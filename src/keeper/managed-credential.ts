@@ -218,8 +218,17 @@ export class ManagedCredential {
 		const { credential } = this;
 		const shared = this.#shared;
 		const slot = this.#openSlot();
+		// Without a spread, for the reason that `createKeeper` gives.
 		const keeper = createKeeper({
-			...shared,
+			clock: shared.clock,
+			random: shared.random,
+			self: shared.self,
+			startedAt: shared.startedAt,
+			isDead: shared.isDead,
+			wakeAt: shared.wakeAt,
+			onBug: shared.onBug,
+			keepPausesFor: shared.keepPausesFor,
+			reportParents: shared.reportParents,
 			credential,
 			slot,
 			issuer: this.#makeIssuer(),

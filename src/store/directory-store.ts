@@ -69,7 +69,8 @@ function openSlot(
 	const files = openSlotFiles(options, contests, credential, remembered);
 	const { token, record, path, copies } = files;
 	const tryLock = createLock({
-		...options,
+		self: options.self,
+		clock: options.clock,
 		path: lockPathOf(path),
 		staleMs: lockStaleOf(credential),
 		trusts: options.directory.trusts,

@@ -28,7 +28,8 @@ export function start(machine: Machine, index: number): void {
 			instance: `${index}-${machine.agenda.now()}`,
 			pid: index,
 			startTicks: "",
-			realm: "",
+			// All of them run on one machine, and share what they learn of its link.
+			realm: "machine",
 		},
 		alive: true,
 		suspendedUntil: 0,
