@@ -3,12 +3,12 @@ export LC_ALL=C
 WECHAT_APPID=$BENCH_APPID
 
 # The examples' own lines: what they begin with, but for `set`, and then from
-# where they read the token to where they refuse one that has expired.
+# where they read the token to where they call WeChat with it.
 set -- /any/path
 eval "$(sed '/^set /d; /^# Read it/,$d' examples/shell/wxtokend.sh)"
-eval "plain_reader() { $(sed -n '/^# Read it/,/^}/p' examples/shell/wxtokend.sh)
+eval "plain_reader() { $(sed -n '/^# Read it/,/^answer=/{/^answer=/!p}' examples/shell/wxtokend.sh)
 }"
-eval "jq_reader() { $(sed -n '/^# Read it/,/^}/p' examples/shell/wxtokend-jq.sh)
+eval "jq_reader() { $(sed -n '/^# Read it/,/^answer=/{/^answer=/!p}' examples/shell/wxtokend-jq.sh)
 }"
 
 jq_bare() { token=$(jq -r .value "$file"); }

@@ -198,8 +198,7 @@ export function createAnswers(
 /** A question only: it begins no refresh. */
 function token({ credential, keeper }: ManagedCredential): ControlAnswer {
 	const current = keeper.current();
-	if (current !== undefined)
-		return { status: 200, content: asInFile(current) };
+	if (current !== undefined) return { status: 200, content: asInFile(current) };
 	return failure(503, {
 		code: "no-token",
 		message: `could not give the value of ${credential.file}: none is valid now`,

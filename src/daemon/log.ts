@@ -58,12 +58,13 @@ function createLog(options: LogOptions): AdjustableLog {
 		},
 		stream,
 	);
+	// Looked up at each call: pino replaces these methods when the level changes.
 	return {
-		fatal: logger.fatal.bind(logger),
-		error: logger.error.bind(logger),
-		warn: logger.warn.bind(logger),
-		info: logger.info.bind(logger),
-		debug: logger.debug.bind(logger),
+		fatal: (fields, message) => logger.fatal(fields, message),
+		error: (fields, message) => logger.error(fields, message),
+		warn: (fields, message) => logger.warn(fields, message),
+		info: (fields, message) => logger.info(fields, message),
+		debug: (fields, message) => logger.debug(fields, message),
 		setLevel: (level) => {
 			logger.level = level;
 		},

@@ -153,7 +153,7 @@ describe("a request is sent byte for byte as the contract says:", () => {
 		return text.replaceAll(`:${raw.port}`, ":PORT");
 	}
 	const headers =
-		"host: 127.0.0.1:PORT\r\nconnection: keep-alive\r\naccept: application/json\r\nuser-agent: wxtokend\r\n";
+		"host: 127.0.0.1:PORT\r\nconnection: close\r\naccept: application/json\r\ncache-control: no-cache\r\nuser-agent: wxtokend\r\n";
 
 	test("classic, with every special character of a secret encoded", async () => {
 		const text = await captured("classic", (issuer) =>

@@ -59,7 +59,8 @@ const rows: Readonly<Record<number, Row>> = {
 	40013: { kind: "config", wait: 10 * minute, hint: /appid.*基本配置/ },
 	40066: { kind: "config", wait: 10 * minute, hint: /base_urls.*host/ },
 	40125: secretRow,
-	40164: { kind: "admin", wait: 5 * minute, hint: /API IP白名单/ },
+	// Right after a success the address is new: it may change again soon.
+	40164: { kind: "admin", wait: minute, hint: /API IP白名单/ },
 	40243: { kind: "admin", wait: 10 * minute, hint: /解冻/ },
 	41002: bugRow,
 	41004: bugRow,

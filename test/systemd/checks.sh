@@ -180,7 +180,7 @@ debugged() {
 }
 check "NODE_DEBUG is taken away; and the debugger of NODE_OPTIONS, if systemd can" debugged
 restore
-priorities() { log -p 6..6 | grep -q '^{.*token.refreshed' && log -p 3..3 | grep 'account: is missing'; }
+priorities() { log -p 6..6 | grep -q 'token.refreshed' && log -p 3..3 | grep 'account: is missing'; }
 check "the journal knows the priority of each line" priorities
 
 # --- An issuer that takes its time. (Before the readers: the file is deleted.) ---
