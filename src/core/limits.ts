@@ -28,14 +28,19 @@ export function until(
 	return at + waitMs;
 }
 
-/** When a token becomes due (epoch ms): while at least a third of its life is left. */
+/**
+ * When a token becomes due (epoch ms): at the earliest when a third of its life is left,
+ * or with `refreshEarly` after a tenth of it.
+ */
 export function refreshAt(
 	{ id, lifetimeMs, token, sighting }: KnownToken,
 	credential: Credential,
 ): number {
 	const spread = spreadOf(id);
 	if (sighting !== undefined) return nextAskAt(sighting, spread);
-	const margin = Math.min(credential.limits.refreshBeforeMs, lifetimeMs / 3);
+	const { refreshBeforeMs, refreshEarly = false } = credential.limits;
+	const maxMargin = refreshEarly ? lifetimeMs * 0.9 : lifetimeMs / 3;
+	const margin = Math.min(refreshBeforeMs, maxMargin);
 	const { renewWindowMs } = traitsOf(credential);
 	return renewWindowMs === undefined
 		? token.expiresAt - margin - spread * lifetimeMs * 0.02
