@@ -53,6 +53,52 @@ describe("once", () => {
 		).toEqual(["wx_access_token_wx1", "wx_access_token_wx2"]);
 	});
 
+	test.each([
+		[4_200, 1],
+		[2_400, 0],
+	])(
+		"with refresh_before = %i a token that has an hour left is renewed %i times: an hourly job leaves no gap if it is raised",
+		async (seconds, fetches) => {
+			const issuer = await startIssuer();
+			const config = writeConfig({
+				...issuer,
+				wechat: { refresh_before: seconds },
+			});
+			const value = noteToken(newToken());
+			const expire = Math.floor(Date.now() / 1000) + 3_500;
+			writeTokenFile(config.tokenFile("wx1"), { value, expire });
+			expect((await once(config)).code).toBe(0);
+			expect(issuer.requests).toHaveLength(fetches);
+		},
+	);
+
+	test.each([
+		["classic", /at least every 40 minutes, or raise `refresh_before`/],
+		["stable", /at least every 4 minutes$/m],
+	])(
+		"after a gap it says how often it must run (%s); check says so before",
+		async (wire, often) => {
+			const config = writeConfig({
+				...(await startIssuer()),
+				wechat: { interface: wire },
+			});
+			const value = noteToken(newToken());
+			const expire = Math.floor(Date.now() / 1000) - 600;
+			writeTokenFile(config.tokenFile("wx1"), { value, expire });
+			const { stderr } = await once(config);
+			expect(stderr).toMatch(
+				/^wxtokend: wx1: the last token had ended 1\d min/m,
+			);
+			expect(stderr).toMatch(often);
+			const checked = await runProgram(["check", "--config", config.file]);
+			expect(checked.stdout).toMatch(
+				wire === "stable"
+					? /"wxtokend once" at least every 4 minutes\n$/
+					: /"wxtokend once" at least every 40 minutes\n$/,
+			);
+		},
+	);
+
 	test.skipIf(process.getuid?.() !== 0)(
 		"started by root it gives its files to the group of the directory, whose members could not read them otherwise",
 		async () => {
@@ -272,7 +318,7 @@ describe("check", () => {
 		expect(await check(config)).toEqual({
 			code: 0,
 			signal: null,
-			stdout: `created ${config.directory}\n${config.file}: 1 account; ${config.directory} can be written\n`,
+			stdout: `created ${config.directory}\n${config.file}: 1 account; ${config.directory} can be written\nwithout a daemon: run "wxtokend once" at least every 40 minutes\n`,
 			stderr: "",
 		});
 		expect(readdirSync(config.directory)).toEqual([]);

@@ -50,6 +50,8 @@ export interface Account {
 	readonly timeoutMs: number;
 	/** How long before its end a token becomes due. */
 	readonly refreshBeforeMs: number;
+	/** As in `Limits`; only `once` sets it. */
+	readonly refreshEarly?: boolean;
 	/** Between two forced refreshes. */
 	readonly cooldownMs: number;
 	/** The most calls to WeChat in one token lifetime. */

@@ -28,6 +28,11 @@ export interface Credential {
 /** How one credential is to be kept; all from the configuration. */
 export interface Limits {
 	readonly refreshBeforeMs: number;
+	/**
+	 * `refreshBeforeMs` counts also above a third of the lifetime: nobody looks between
+	 * two runs of a cron job, which may be an hour apart.
+	 */
+	readonly refreshEarly?: boolean;
 	/** Between two forced refreshes; the kind may ask for more. */
 	readonly cooldownMs: number;
 	/** Calls to WeChat per lifetime. */

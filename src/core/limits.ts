@@ -28,7 +28,10 @@ export function until(
 	return at + waitMs;
 }
 
-/** When a token becomes due (epoch ms): while at least a third of its life is left. */
+/**
+ * When a token becomes due (epoch ms): at the earliest when a third of its life is left,
+ * or with `refreshEarly` after a tenth of it.
+ */
 export function refreshAt(
 	{ id, lifetimeMs, token, sighting }: KnownToken,
 	credential: Credential,
@@ -38,7 +41,11 @@ export function refreshAt(
 	// Nothing is known of when it was seen: it may end at any moment.
 	if (traitsOf(credential).life === "from-last-sight-of-former")
 		return token.expiresAt - lifetimeMs;
-	const margin = Math.min(credential.limits.refreshBeforeMs, lifetimeMs / 3);
+	const { refreshBeforeMs, refreshEarly = false } = credential.limits;
+	// Nine tenths of a life that is shorter than WeChat's own would be nearly all of it.
+	const isEarly = refreshEarly && lifetimeMs >= usualLifetimeMs;
+	const maxMargin = isEarly ? lifetimeMs * 0.9 : lifetimeMs / 3;
+	const margin = Math.min(refreshBeforeMs, maxMargin);
 	const { renewWindowMs } = traitsOf(credential);
 	return renewWindowMs === undefined
 		? token.expiresAt - margin - spread * lifetimeMs * 0.02

@@ -64,8 +64,12 @@ export function credentialsOf(account: Account): readonly Credential[] {
 }
 
 function limitsOf(account: Account): Credential["limits"] {
-	const { refreshBeforeMs, cooldownMs, budget, timeoutMs } = account;
-	return { refreshBeforeMs, cooldownMs, budget, timeoutMs };
+	const { refreshBeforeMs, cooldownMs, budget, timeoutMs, refreshEarly } =
+		account;
+	return {
+		...{ refreshBeforeMs, cooldownMs, budget, timeoutMs },
+		...(refreshEarly && { refreshEarly }),
+	};
 }
 
 /**

@@ -19,7 +19,13 @@ import { prepareDirectory } from "../../store/prepare-directory.ts";
 import type { CommandLine } from "../command-line.ts";
 import { tellPerson } from "../explain.ts";
 import { sandboxWarning, unitProperties } from "../unit-sandbox.ts";
-import { codeWithoutRefresh, nameOf, nounOf, withKeepers } from "./once.ts";
+import {
+	codeWithoutRefresh,
+	howOften,
+	nameOf,
+	nounOf,
+	withKeepers,
+} from "./once.ts";
 
 /**
  * Reports on stdout; returns the exit code. Throws `ConfigError` and `StoreError`. Its
@@ -54,6 +60,9 @@ export async function check(line: CommandLine): Promise<number> {
 	const count =
 		accounts.length === 1 ? "1 account" : `${accounts.length} accounts`;
 	process.stdout.write(`${source}: ${count}; ${directory} can be written\n`);
+	process.stdout.write(
+		`without a daemon: run "wxtokend once" at least ${howOften(config)}\n`,
+	);
 	if (!line.has("online")) return exitCode.done;
 	return withKeepers(config, env, { isTold: true }, checkOnline);
 }

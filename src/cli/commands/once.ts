@@ -1,7 +1,7 @@
 /** `wxtokend once`: one pass over the accounts without a daemon. */
 import { type Config, loadConfig } from "../../config/config.ts";
 import { systemClock } from "../../core/clock.ts";
-import type { Credential } from "../../core/credential.ts";
+import { type Credential, usualLifetimeMs } from "../../core/credential.ts";
 import { exitCode, StoreError } from "../../core/errors.ts";
 import { credentialsOf } from "../../daemon/credential-of.ts";
 import { createEventLog } from "../../daemon/event-log.ts";
@@ -26,13 +26,14 @@ export async function once(line: CommandLine): Promise<number> {
 	// A cron job shall not call WeChat each minute while WeChat demands a pause, or until
 	// a person has acted. A person who names the account may have acted.
 	const keepPausesFor = line.operands.length === 0 ? ["limited", "admin"] : [];
-	const config = chosen(whole, line.operands);
+	const config = refreshingEarly(chosen(whole, line.operands));
 	const all = config.accounts.flatMap(credentialsOf);
 	return withKeepers(config, env, { keepPausesFor }, async (one) => {
 		if (!isMeant(one.credential, all, line.operands)) return exitCode.done;
 		// A process that holds the lock may be in the middle of its request.
 		const { timeoutMs } = one.credential.limits;
 		const lockTimeoutMs = 2 * timeoutMs + 5_000;
+		if (isToken(one)) tellGap(one, config);
 		let outcome = await one.keeper.reconcile(lockTimeoutMs);
 		for (let tries = 1; tries < 3 && isLost(outcome); tries += 1)
 			outcome = await one.keeper.reconcile(lockTimeoutMs);
@@ -45,6 +46,56 @@ export async function once(line: CommandLine): Promise<number> {
 		if (outcome.kind === "deferred") tellDeferred(one, outcome.until);
 		return codeFor(outcome, one);
 	});
+}
+
+/** Nobody looks between two runs, so `refresh_before` may be as long as the pause between them. */
+function refreshingEarly(config: Config): Config {
+	const accounts = config.accounts.map((account) => ({
+		...account,
+		refreshEarly: true,
+	}));
+	return { ...config, accounts };
+}
+
+/** WeChat gives a new stable token only in the last five minutes of the old one. */
+const stableWindowMs = 270_000;
+
+/** How often `once` must run, so that no token ends between two runs: in words. */
+export function howOften({ accounts }: Config): string {
+	const margins = accounts.map(({ interface: wire, refreshBeforeMs }) =>
+		Math.min(
+			refreshBeforeMs,
+			wire === "stable" ? stableWindowMs : usualLifetimeMs * 0.9,
+		),
+	);
+	const seconds = Math.min(...margins) / 1000;
+	return seconds < 120
+		? `every ${Math.floor(seconds)} seconds`
+		: `every ${Math.floor(seconds / 60)} minutes`;
+}
+
+/** Apps had no token before this run: most likely it comes too seldom. */
+function tellGap(
+	{ slot, credential }: ManagedCredential,
+	config: Config,
+): void {
+	const found = slot.read();
+	const goneMs =
+		found.kind === "token" ? systemClock.now() - found.token.expiresAt : 0;
+	if (goneMs <= 0) return;
+	const account = config.accounts.find(
+		({ appid }) => appid === credential.appid,
+	);
+	const often = howOften(
+		account === undefined ? config : { ...config, accounts: [account] },
+	);
+	const orRaise =
+		account?.interface === "classic"
+			? ", or raise `refresh_before` above the time between two runs"
+			: "";
+	tellPerson(
+		`${credential.appid}: the last token had ended ${Math.ceil(goneMs / 60_000)} min before this run; run "wxtokend once" at least ${often}${orRaise}`,
+	);
 }
 
 /** How the keepers of a command differ from those of the daemon. */
