@@ -79,6 +79,42 @@ interface Scanned {
 	whenDone: () => void;
 }
 
+/**
+ * All answers to a signal. While WeChat is silent each signal holds a promise per
+ * credential, so one beyond the limit waits for the same answers as the one before it.
+ */
+function createCollecting() {
+	/** Those that are not complete yet. */
+	const collecting: Promise<readonly RefreshAnswer[]>[] = [];
+	return (
+		answers: readonly Promise<RefreshAnswer>[],
+	): Promise<readonly RefreshAnswer[]> => {
+		const last = collecting.at(-1);
+		if (last !== undefined && collecting.length >= maxCollecting) return last;
+		const all = Promise.all(answers);
+		collecting.push(all);
+		return all.finally(() => {
+			collecting.splice(collecting.indexOf(all), 1);
+		});
+	};
+}
+
+/** Its readers shall not wait for its turn, or for WeChat. */
+function repairMeanwhile(
+	one: ManagedCredential,
+	onBug: ReconcilerParts["onBug"],
+): void {
+	if (one.activeKeeper !== undefined || one.isDirty)
+		void one.keeper.repair().catch(onBug);
+}
+
+/** `isCrowd`: it is awake, and many wait: it is looked at in its turn, not now. */
+function needOf(one: ManagedCredential, isCrowd: boolean): Need | undefined {
+	return isCrowd && !one.isDirty && one.activeKeeper === undefined
+		? { adopt: false, publish: false, more: true, fetch: true }
+		: one.keeper.needs();
+}
+
 export function createReconciler(parts: ReconcilerParts): Reconciler {
 	const { clock, limiter, repairLimiter, onBug } = parts;
 	const credentials = parentsFirst(parts.credentials);
@@ -93,8 +129,7 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 	/** Hundreds wait, by the last scan or signal. */
 	let isBurst = false;
 	const stopped = new AbortController();
-	/** Answers to signals that are not complete yet. */
-	const collecting: Promise<readonly RefreshAnswer[]>[] = [];
+	const collect = createCollecting();
 	/** The first scan; it may give way several times. */
 	let firstScan: Promise<Scanned> | undefined;
 	let isInFirstScan = false;
@@ -141,27 +176,15 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 		});
 	};
 
-	/** Its readers shall not wait for its turn, or for WeChat. */
-	const repairMeanwhile = (one: ManagedCredential) => {
-		if (one.activeKeeper !== undefined || one.isDirty)
-			void one.keeper.repair().catch(onBug);
-	};
-
-	const needOf = (one: ManagedCredential, isAwake: boolean) => {
-		const isCrowded = isAwake && !one.isDirty && limiter.load() >= crowd;
-		return isCrowded && one.activeKeeper === undefined
-			? { adopt: false, publish: false, more: true, fetch: true }
-			: one.keeper.needs();
-	};
-
 	const lookAt = (
 		one: ManagedCredential,
 		isAwake: boolean,
 		lockTimeoutMs: number,
 		scanned: Scanned,
 	) => {
-		if (one.isQueued || one.activeKeeper?.isBusy()) return repairMeanwhile(one);
-		const need = needOf(one, isAwake);
+		if (one.isQueued || one.activeKeeper?.isBusy())
+			return repairMeanwhile(one, onBug);
+		const need = needOf(one, isAwake && limiter.load() >= crowd);
 		one.isDirty = false;
 		if (need?.adopt) one.keeper.adopt();
 		if (need !== undefined && (need.publish || need.more))
@@ -223,15 +246,7 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 					? forcible.map((one) => one.forceInTurn(() => evictInBurst(one)))
 					: forcible.map(({ keeper }) => keeper.force());
 			noteBurst();
-			// While WeChat is silent each of these holds a promise per credential. A caller
-			// beyond the limit waits for the same answers as the one before it.
-			const last = collecting.at(-1);
-			if (last !== undefined && collecting.length >= maxCollecting) return last;
-			const all = Promise.all(answers);
-			collecting.push(all);
-			return all.finally(() => {
-				collecting.splice(collecting.indexOf(all), 1);
-			});
+			return collect(answers);
 		},
 		published: (id) => {
 			const children = childrenOf.get(id) ?? [];
