@@ -94,13 +94,44 @@ export interface Idle {
 	readonly until: number;
 }
 
+/**
+ * Written out, and not by a spread: V8 would give the parts of each keeper a map of
+ * properties of its own, and one process makes ten thousand keepers again and again.
+ */
+function refreshPartsOf(
+	parts: KeeperParts,
+	made: Omit<RefreshParts, keyof KeeperParts>,
+): RefreshParts {
+	return {
+		credential: parts.credential,
+		slot: parts.slot,
+		issuer: parts.issuer,
+		parents: parts.parents,
+		reportParents: parts.reportParents,
+		clock: parts.clock,
+		random: parts.random,
+		self: parts.self,
+		startedAt: parts.startedAt,
+		isDead: parts.isDead,
+		lockTimeoutMs: parts.lockTimeoutMs,
+		wakeAt: parts.wakeAt,
+		emit: parts.emit,
+		onBug: parts.onBug,
+		keepPausesFor: parts.keepPausesFor,
+		known: parts.known,
+		requests: made.requests,
+		probe: made.probe,
+		observer: made.observer,
+		isSettling: made.isSettling,
+	};
+}
+
 export function createKeeper(keeperParts: KeeperParts): Keeper {
 	const { credential, clock } = keeperParts;
 	const { canReport } = traitsOf(credential);
 	let isSettling = false;
 	const requests = createRequests();
-	// No spread here and below: V8 would give each keeper a map of its properties of its
-	// own, and one process makes ten thousand keepers again and again.
+	// Written out, as in `refreshPartsOf`.
 	const probe = createProbe({
 		credential,
 		issuer: keeperParts.issuer,
@@ -109,28 +140,12 @@ export function createKeeper(keeperParts: KeeperParts): Keeper {
 			keeperParts.emit({ kind: "probed", current, result }),
 	});
 	const observer = createObserver(keeperParts, requests, probe);
-	const parts: RefreshParts = {
-		credential,
-		slot: keeperParts.slot,
-		issuer: keeperParts.issuer,
-		parents: keeperParts.parents,
-		reportParents: keeperParts.reportParents,
-		clock,
-		random: keeperParts.random,
-		self: keeperParts.self,
-		startedAt: keeperParts.startedAt,
-		isDead: keeperParts.isDead,
-		lockTimeoutMs: keeperParts.lockTimeoutMs,
-		wakeAt: keeperParts.wakeAt,
-		emit: keeperParts.emit,
-		onBug: keeperParts.onBug,
-		keepPausesFor: keeperParts.keepPausesFor,
-		known: keeperParts.known,
+	const parts = refreshPartsOf(keeperParts, {
 		requests,
 		probe,
 		observer,
 		isSettling: () => isSettling,
-	};
+	});
 	const refresher = createRefresher(parts);
 	const attempts = createAttempts(parts, refresher);
 	const isBusy = () => attempts.running() !== undefined;
