@@ -218,7 +218,7 @@ export class ManagedCredential {
 		const { credential } = this;
 		const shared = this.#shared;
 		const slot = this.#openSlot();
-		// Without a spread, for the reason that `createKeeper` gives.
+		// Without a spread, for the reason that `refreshPartsOf` gives.
 		const keeper = createKeeper({
 			clock: shared.clock,
 			random: shared.random,
