@@ -15,10 +15,11 @@ import { createAccessTokenIssuer } from "../src/issuer/access-token.ts";
 import { createHttp } from "../src/issuer/http.ts";
 import { createKeeper } from "../src/keeper/keeper.ts";
 import { nameThisProcess } from "../src/store/process-name.ts";
+import { accessToken } from "./support/account.ts";
 import { newDirectoryInMemory } from "./support/directory.ts";
 import { eventually } from "./support/eventually.ts";
 import { logTo } from "./support/log-to.ts";
-import { accessToken, slotIn } from "./support/slot.ts";
+import { slotIn } from "./support/slot.ts";
 
 const refreshes = Number(process.env.SOAK ?? 4_000);
 

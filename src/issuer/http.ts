@@ -85,6 +85,7 @@ export function createHttp({ connectTimeoutMs, env }: HttpOptions) {
 		const url = new URL(baseUrl);
 		const route: Route = {
 			origin: url.origin,
+			host: url.host,
 			server: destinationOf(url),
 			prefix: url.pathname.replace(/\/+$/, ""),
 			// undici's Agent would drop a pool with its last connection, and make it again
@@ -170,7 +171,7 @@ export function createHttp({ connectTimeoutMs, env }: HttpOptions) {
 	};
 }
 
-/** Sends requests over shared connections. */
+/** Sends requests; the connections are those of the whole process. */
 export type Http = ReturnType<typeof createHttp>;
 
 const keepAliveMs = 1_000;
@@ -192,6 +193,8 @@ function createSharedTurn(): () => Promise<void> {
 /** What is kept of a base URL between requests. */
 interface Route {
 	readonly origin: string;
+	/** For the header `Host`. */
+	readonly host: string;
 	readonly server: Destination;
 	/** The path of a gateway, which comes before WeChat's path. */
 	readonly prefix: string;
@@ -289,7 +292,7 @@ function exchange(
 /** The same over plain http, by Node.js, which skips an unasked "100 Continue". */
 function exchangePlain(
 	{ socket, proxy }: PlainConnection,
-	{ origin, prefix }: Route,
+	{ origin, host, prefix }: Route,
 	{ path, body, onSent }: HttpRequest,
 	deadline: Deadline,
 ): Promise<Received> {
@@ -300,7 +303,7 @@ function exchangePlain(
 			path: target + prefix + path,
 			method: body === undefined ? "GET" : "POST",
 			headers: {
-				host: new URL(origin).host,
+				host,
 				connection: "close",
 				...(body === undefined
 					? headers

@@ -12,10 +12,11 @@ import { recordPathOf } from "../../src/core/record.ts";
 import { createEventLog } from "../../src/daemon/event-log.ts";
 import { createKeeper, type Keeper } from "../../src/keeper/keeper.ts";
 import { nameThisProcess } from "../../src/store/process-name.ts";
+import { accessToken } from "../support/account.ts";
 import { newDirectory } from "../support/directory.ts";
 import { newToken } from "../support/issuer.ts";
 import { type LogLine, logTo } from "../support/log-to.ts";
-import { accessToken, slotIn } from "../support/slot.ts";
+import { slotIn } from "../support/slot.ts";
 
 export interface Scene {
 	readonly directory: string;

@@ -4,7 +4,6 @@
  */
 import fs from "node:fs";
 import { expect, onTestFinished, test } from "vitest";
-import type { Account } from "../../src/config/config.ts";
 import { tokenId } from "../../src/core/token.ts";
 import { credentialOf } from "../../src/daemon/credential-of.ts";
 import { createLimiter } from "../../src/keeper/limiter.ts";
@@ -14,6 +13,7 @@ import {
 	livingParents,
 	parentsFirst,
 } from "../../src/keeper/reconciler.ts";
+import { anAccount } from "../support/account.ts";
 import { newDirectory } from "../support/directory.ts";
 import { type LogLine, logTo } from "../support/log-to.ts";
 import { keepAsOneProcess } from "../support/managed.ts";
@@ -63,19 +63,7 @@ function newScene(needs: Readonly<Record<string, readonly string[]>>) {
 		},
 	});
 	const credentials = Object.keys(needs).map((appid) => {
-		const account: Account = {
-			appid,
-			secret: "not a secret at all",
-			file: `token-${appid}`,
-			interface: "classic",
-			tickets: [],
-			formats: [],
-			baseUrls: ["http://127.0.0.1:9"],
-			timeoutMs: 10_000,
-			refreshBeforeMs: 2_400_000,
-			cooldownMs: 10_000,
-			budget: 60,
-		};
+		const account = anAccount({ appid, file: `token-${appid}` });
 		const one = manage(account);
 		byId.set(appid, one);
 		return one;

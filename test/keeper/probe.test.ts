@@ -4,7 +4,7 @@ import { knownFrom } from "../../src/core/credential.ts";
 import type { ProbeResult } from "../../src/core/ports.ts";
 import { emptyRecord } from "../../src/core/record.ts";
 import { createProbe } from "../../src/keeper/probe.ts";
-import { accessToken } from "../support/slot.ts";
+import { accessToken } from "../support/account.ts";
 
 function newScene() {
 	let now = Date.UTC(2026, 0, 5, 2);

@@ -2,28 +2,16 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import type { Account } from "../../src/config/config.ts";
 import type { KeeperEvent } from "../../src/core/ports.ts";
 import type { ManagedCredential } from "../../src/keeper/managed-credential.ts";
 import { insteadOf, systemError } from "../faults/spy.ts";
+import { anAccount } from "../support/account.ts";
 import { newDirectory } from "../support/directory.ts";
 import { logTo } from "../support/log-to.ts";
 import { keepAsOneProcess } from "../support/managed.ts";
 
 const hourMs = 3_600_000;
-const account: Account = {
-	appid: "wx1",
-	secret: "not a secret at all",
-	file: "token",
-	interface: "classic",
-	tickets: [],
-	formats: [],
-	baseUrls: ["http://127.0.0.1:9"],
-	timeoutMs: 10_000,
-	refreshBeforeMs: 2_400_000,
-	cooldownMs: 10_000,
-	budget: 60,
-};
+const account = anAccount({ appid: "wx1", file: "token" });
 
 /** Daemons on one directory, and all that a question could change. */
 function newScene() {

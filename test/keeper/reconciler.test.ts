@@ -2,12 +2,12 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test, vi } from "vitest";
-import type { Account } from "../../src/config/config.ts";
 import { recordPathOf } from "../../src/core/record.ts";
 import { encodeToken } from "../../src/core/token.ts";
 import { createLimiter } from "../../src/keeper/limiter.ts";
 import type { ManagedCredential } from "../../src/keeper/managed-credential.ts";
 import { createReconciler } from "../../src/keeper/reconciler.ts";
+import { anAccount } from "../support/account.ts";
 import { newDirectoryInMemory } from "../support/directory.ts";
 import { eventually } from "../support/eventually.ts";
 import { type LogLine, logTo } from "../support/log-to.ts";
@@ -55,19 +55,7 @@ function newScene(
 	});
 	const accounts = Array.from({ length: count }, (_, index) => {
 		const appid = `wx${index}`;
-		const account: Account = {
-			appid,
-			secret: "not a secret at all",
-			file: `wx_access_token_${appid}`,
-			interface: "classic",
-			tickets: [],
-			formats: [],
-			baseUrls: ["http://127.0.0.1:9"],
-			timeoutMs: 10_000,
-			refreshBeforeMs: 2_400_000,
-			cooldownMs: 10_000,
-			budget: 60,
-		};
+		const account = anAccount({ appid, file: `wx_access_token_${appid}` });
 		return manage(account);
 	});
 	const publish = (path: string, value: string, leftMs = lifetimeMs) => {

@@ -4,26 +4,14 @@
  * once does without the first look.
  */
 import { expect, test } from "vitest";
-import type { Account } from "../../src/config/config.ts";
 import type { Slot, Store } from "../../src/core/ports.ts";
+import { anAccount } from "../support/account.ts";
 import { newDirectory } from "../support/directory.ts";
 import { logTo } from "../support/log-to.ts";
 import { keepAsOneProcess } from "../support/managed.ts";
 
 const hourMs = 3_600_000;
-const account: Account = {
-	appid: "wx1",
-	secret: "not a secret at all",
-	file: "token",
-	interface: "classic",
-	tickets: [],
-	formats: [],
-	baseUrls: ["http://127.0.0.1:9"],
-	timeoutMs: 10_000,
-	refreshBeforeMs: 2_400_000,
-	cooldownMs: 0,
-	budget: 60,
-};
+const account = anAccount({ appid: "wx1", file: "token", cooldownMs: 0 });
 
 /** One keeper with a valid token, and the reads of its record since. */
 async function newScene() {

@@ -4,7 +4,7 @@ import type { ProcessName } from "../../src/core/record.ts";
 import type { Keeper } from "../../src/keeper/keeper.ts";
 import { createPlatform, type Platform } from "../../src/simulator/platform.ts";
 import { createRandom } from "../../src/simulator/random.ts";
-import { accessToken } from "../support/slot.ts";
+import { accessToken } from "../support/account.ts";
 import { type Agenda, createAgenda } from "./agenda.ts";
 import { createDisk, type Disk, staleMs } from "./disk.ts";
 import type { FaultMode, Scenario } from "./scenario.ts";

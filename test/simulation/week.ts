@@ -16,8 +16,8 @@ import type { SimulatedAccount } from "../../src/simulator/accounts.ts";
 import type { Knobs } from "../../src/simulator/knobs.ts";
 import { createPlatform, type Platform } from "../../src/simulator/platform.ts";
 import { createRandom } from "../../src/simulator/random.ts";
+import { accessToken } from "../support/account.ts";
 import { type LogLine, logTo } from "../support/log-to.ts";
-import { accessToken } from "../support/slot.ts";
 import { createAgenda } from "./agenda.ts";
 import { createWeekDisk } from "./week-disk.ts";
 import {

@@ -4,7 +4,6 @@
  */
 import { readFileSync } from "node:fs";
 import { describe, expect, onTestFinished, test } from "vitest";
-import type { Credential } from "../../src/core/credential.ts";
 import type { Lease, Slot, Store } from "../../src/core/ports.ts";
 import {
 	emptyRecord,
@@ -12,23 +11,10 @@ import {
 	type SharedRecord,
 } from "../../src/core/record.ts";
 import { decodeToken, type Token, tokenId } from "../../src/core/token.ts";
+import { accessToken } from "../support/account.ts";
 
 /** The credential of all processes. */
-export const contractCredential: Credential = {
-	id: "token",
-	kind: "access_token",
-	appid: "wx1",
-	file: "token",
-	formats: [],
-	source: "wx1 from WeChat",
-	needs: [],
-	limits: {
-		refreshBeforeMs: 2_400_000,
-		cooldownMs: 0,
-		budget: 60,
-		timeoutMs: 1_500,
-	},
-};
+export const contractCredential = accessToken({ timeoutMs: 1_500 });
 
 /** One place, and the processes that work there. */
 export interface StorePlace {

@@ -9,8 +9,9 @@ import type { DirectoryStoreOptions } from "../../src/store/directory-store.ts";
 import { isLeftover, removeLeftovers } from "../../src/store/leftovers.ts";
 import { createOutputDirectory } from "../../src/store/output-directory.ts";
 import { insteadOf, watchSyncs } from "../faults/spy.ts";
+import { accessToken } from "../support/account.ts";
 import { newDirectory } from "../support/directory.ts";
-import { accessToken, slotIn } from "../support/slot.ts";
+import { slotIn } from "../support/slot.ts";
 
 const token = { value: "a-token", expiresAt: 2_000_000_000_000 };
 const text = '{"value":"a-token","expire":2000000000}\n';

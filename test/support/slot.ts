@@ -1,6 +1,6 @@
 /** A credential and its slot in a real directory, with what most tests need of both. */
 import { systemClock } from "../../src/core/clock.ts";
-import type { Credential, Limits } from "../../src/core/credential.ts";
+import type { Credential } from "../../src/core/credential.ts";
 import type { Remembered, Slot } from "../../src/core/ports.ts";
 import {
 	createDirectoryStore,
@@ -8,26 +8,6 @@ import {
 } from "../../src/store/directory-store.ts";
 import { createOutputDirectory } from "../../src/store/output-directory.ts";
 import { nameThisProcess } from "../../src/store/process-name.ts";
-
-/** A classic access token of wx1 in the file `token`, with the default limits but no cooldown. */
-export function accessToken(limits: Partial<Limits> = {}): Credential {
-	return {
-		id: "token",
-		kind: "access_token",
-		appid: "wx1",
-		file: "token",
-		formats: [],
-		source: "wx1 from WeChat",
-		needs: [],
-		limits: {
-			refreshBeforeMs: 2_400_000,
-			cooldownMs: 0,
-			budget: 60,
-			timeoutMs: 10_000,
-			...limits,
-		},
-	};
-}
 
 /** The slot of that credential in a directory, as a store of this process opens it. */
 export function slotIn(

@@ -109,7 +109,7 @@ async function probe(
 	directory: string,
 	attributes: FileAttributes,
 ): Promise<void> {
-	// A name that nobody can put something at before.
+	// A random name: nobody can have put anything there before.
 	const path = join(directory, `.wxtokend-check-${randomUUID()}`);
 	await publishFile(path, "wxtokend check\n", attributes);
 	await unlink(path);

@@ -48,7 +48,7 @@ export async function once(line: CommandLine): Promise<number> {
 	});
 }
 
-/** Nobody looks between two runs, so `refresh_before` may be as long as the pause between them. */
+/** Between two runs no token is renewed. So `refresh_before` may be as long as that time. */
 function refreshingEarly(config: Config): Config {
 	const accounts = config.accounts.map((account) => ({
 		...account,
