@@ -47,8 +47,11 @@ export interface CredentialSet {
 	first(): Promise<void>;
 	/** Looks at the credentials that need it; resolves when what they need has begun. */
 	tick(): Promise<void>;
-	/** A forced refresh of every credential: one answer for each of them. */
-	forceAll(): Promise<readonly RefreshAnswer[]>;
+	/**
+	 * A forced refresh of every credential: one answer for each of them. `since`: when it
+	 * was requested, epoch ms; what another daemon fetched after that answers it.
+	 */
+	forceAll(since: number): Promise<readonly RefreshAnswer[]>;
 	/**
 	 * Manages the credentials of another configuration from now on. False if the
 	 * daemon has begun to stop: then nothing changes. Throws `StoreError` if the new
@@ -166,7 +169,7 @@ export function createCredentialSet(
 		// lock is cheaper than a second fetch.
 		first: () => current.reconciler.first(longestTimeoutMs(current.config)),
 		tick: () => current.reconciler.tick(),
-		forceAll: () => current.reconciler.forceAll(),
+		forceAll: (since) => current.reconciler.forceAll(since),
 		replace,
 		stop: () => current.reconciler.stop(),
 		settle: async () => {

@@ -154,11 +154,16 @@ function assemble(options: DaemonOptions, stopping: AbortSignal) {
 		return control.moveTo(path === undefined ? undefined : { path, gid });
 	};
 
-	const reload = atMostEvery(
+	let requestedAt = 0;
+	const reloadSoon = atMostEvery(
 		reloadGapMs,
 		(): Promise<Reloaded> =>
-			reloadOnce({ credentials, systemd, applySettings }, options),
+			reloadOnce({ credentials, systemd, applySettings, requestedAt }, options),
 	);
+	const reload = () => {
+		requestedAt = clock.now();
+		return reloadSoon();
+	};
 	// Only the configuration: no token is worse for it.
 	options.onGroup(() => {
 		void reloadConfig(credentials, options.reload, log, () => {
@@ -188,8 +193,11 @@ async function reloadOnce(
 		credentials,
 		systemd,
 		applySettings,
+		requestedAt,
 	}: Pick<Daemon, "credentials" | "systemd"> & {
 		readonly applySettings: () => Promise<void>;
+		/** The last signal, epoch ms. */
+		readonly requestedAt: number;
 	},
 	{ reload, log, onBug }: DaemonOptions,
 ): Promise<Reloaded> {
@@ -201,8 +209,9 @@ async function reloadOnce(
 	const refused = await reloadConfig(credentials, reload, log, () => {
 		void applySettings().catch(onBug);
 	});
-	// Also with the old configuration: new tokens are what the signal asks for.
-	const answers = await credentials.forceAll();
+	// Also with the old configuration: new tokens are what the signal asks for. It counts
+	// from when it was heard: daemons take unequally long to read their configuration.
+	const answers = await credentials.forceAll(requestedAt);
 	systemd.status(credentials.summary, "urgent");
 	systemd.ready();
 	return { refused, answers };

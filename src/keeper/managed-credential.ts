@@ -146,11 +146,11 @@ export class ManagedCredential {
 
 	/**
 	 * A forced refresh when it is this credential's turn: until then there is no keeper
-	 * for it, and further ones join it. `onDone`: before the turn is over.
+	 * for it, and further ones join it. `since`: as for `Keeper.force`. `onDone`: before
+	 * the turn is over.
 	 */
-	forceInTurn(onDone: () => void): Promise<RefreshAnswer> {
-		const { limiter, clock, onBug } = this.#shared;
-		const since = clock.now();
+	forceInTurn(since: number, onDone: () => void): Promise<RefreshAnswer> {
+		const { limiter, onBug } = this.#shared;
 		// A keeper that is busy takes the request along. A turn for each signal would be
 		// many for one whose WeChat does not answer.
 		if (this.#active?.keeper.isBusy()) return this.#active.keeper.force(since);

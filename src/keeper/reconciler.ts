@@ -34,8 +34,11 @@ export interface Reconciler {
 	first(lockTimeoutMs: number): Promise<void>;
 	/** Looks at those that are worth it; resolves when what they need has begun. */
 	tick(): Promise<void>;
-	/** A forced refresh of each credential that can be forced; of many, each in its turn. */
-	forceAll(): Promise<readonly RefreshAnswer[]>;
+	/**
+	 * A forced refresh of each credential that can be forced; of many, each in its turn.
+	 * `since`: as for `Keeper.force`.
+	 */
+	forceAll(since: number): Promise<readonly RefreshAnswer[]>;
 	/** That credential has another value: those that need it are looked at. Returns how many. */
 	published(id: CredentialId): number;
 	stop(): void;
@@ -240,11 +243,13 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 			// the credentials that are left, and `first` would not wait for them.
 			await (isInFirstScan ? firstScan : scan(0));
 		},
-		forceAll: async () => {
+		forceAll: async (since) => {
 			const answers =
 				forcible.length > maxRefreshing
-					? forcible.map((one) => one.forceInTurn(() => evictInBurst(one)))
-					: forcible.map(({ keeper }) => keeper.force());
+					? forcible.map((one) =>
+							one.forceInTurn(since, () => evictInBurst(one)),
+						)
+					: forcible.map(({ keeper }) => keeper.force(since));
 			noteBurst();
 			return collect(answers);
 		},

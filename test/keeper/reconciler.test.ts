@@ -90,6 +90,7 @@ function newScene(
 		reconciler,
 		limiter,
 		fetches: () => fetches,
+		now: () => now,
 		advance: (ms: number) => {
 			now += ms;
 		},
@@ -230,10 +231,14 @@ test("a credential in the queue has no keeper before its turn, stands there once
 });
 
 test("two signals in a row enqueue each account once", async () => {
-	const { reconciler, fetches, limiter, active, maxActive } = newScene(many);
+	const { reconciler, fetches, limiter, active, maxActive, now } =
+		newScene(many);
 	await reconciler.first(0);
 	expect(active()).toEqual([]);
-	const answers = Promise.all([reconciler.forceAll(), reconciler.forceAll()]);
+	const answers = Promise.all([
+		reconciler.forceAll(now()),
+		reconciler.forceAll(now()),
+	]);
 	expect(limiter.load()).toBe(many);
 	expect(active()).toEqual([]);
 	for (const answer of (await answers).flat())
@@ -323,7 +328,7 @@ test("the first scan waits for every account, also if a tick comes while it yiel
 test("signals in a row enqueue an account that waits for its answer only once", async () => {
 	const [count, hanging] = [60, 10];
 	const hangs = (appid: string) => Number(appid.slice(2)) < hanging;
-	const { reconciler, accounts, advance, fetches, limiter } = newScene(
+	const { reconciler, accounts, advance, fetches, limiter, now } = newScene(
 		count,
 		hangs,
 	);
@@ -340,7 +345,7 @@ test("signals in a row enqueue an account that waits for its answer only once", 
 	});
 	for (let signal = 1; signal <= 5; signal += 1) {
 		advance(11_000);
-		void reconciler.forceAll();
+		void reconciler.forceAll(now());
 		const wanted = signal * (count - hanging);
 		await eventually(() => fetches() === wanted && busy() === hanging, {
 			what: "the others",
@@ -349,10 +354,22 @@ test("signals in a row enqueue an account that waits for its answer only once", 
 	expect(turns).toBe(count + 4 * (count - hanging));
 });
 
+test.each([2, many])(
+	"with %i accounts a signal counts from when it was heard, not from when its turn comes",
+	async (count) => {
+		const { accounts, reconciler, now } = newScene(count);
+		await reconciler.first(0);
+		const forces = accounts.map(({ keeper }) => vi.spyOn(keeper, "force"));
+		const heardAt = now() - 1_500;
+		await reconciler.forceAll(heardAt);
+		for (const force of forces) expect(force.mock.calls).toEqual([[heardAt]]);
+	},
+);
+
 test("an account that was settled, by a reload or at the end, refreshes nothing when its turn comes", async () => {
-	const { accounts, reconciler, fetches } = newScene(many);
+	const { accounts, reconciler, fetches, now } = newScene(many);
 	await reconciler.first(0);
-	const answers = reconciler.forceAll();
+	const answers = reconciler.forceAll(now());
 	for (const one of accounts) void one.settle();
 	for (const answer of await answers)
 		expect(answer).toMatchObject({
