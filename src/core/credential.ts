@@ -136,6 +136,11 @@ export interface KnownToken {
 	 * learned the end of the token: a clock that is set back later shows by it.
 	 */
 	readonly clockOffset?: number;
+	/**
+	 * Another process published it while this one watched, and its clock is ahead of ours
+	 * by at least this much, in ms: by our clock the token ends so much earlier.
+	 */
+	readonly aheadMs?: number;
 	/** Only of kinds whose answers do not tell the end. */
 	readonly sighting?: Sighting;
 }

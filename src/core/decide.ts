@@ -145,7 +145,12 @@ function deferred(
  * the higher generation. A token on disk that no record is about counts only if
  * this process knows none: the file may have been altered.
  */
-function newest({ memory, disk, record }: Situation): KnownToken | undefined {
+function newest({
+	memory,
+	disk,
+	record,
+	now,
+}: Situation): KnownToken | undefined {
 	if (disk.kind !== "token") return memory;
 	const { published, generation } = record;
 	// Most looks find what is in memory: hashing is for the others.
@@ -161,14 +166,27 @@ function newest({ memory, disk, record }: Situation): KnownToken | undefined {
 			if (sighting === undefined) return { ...memory, generation };
 			// Another keeper was given it again: what it saw is newer.
 			const token = { value: memory.token.value, expiresAt };
-			return { ...memory, generation, token, sighting };
+			const seen = { ...memory, generation, token, sighting };
+			return withClockOf(seen, sighting.seenAt, now);
 		}
 		if (!isRecorded || memory.generation > generation) return memory;
 	}
 	if (!isRecorded) return knownFrom(disk.token, generation, undefined);
 	// The file's `expire` might have been altered beside a true value.
 	const token = { value: disk.token.value, expiresAt: published.expiresAt };
-	return knownFrom(token, generation, published);
+	const known = knownFrom(token, generation, published);
+	return memory === undefined
+		? known
+		: withClockOf(known, published.fetchedAt, now);
+}
+
+/**
+ * The same, if another process published it just now, `at` by its own clock. If that
+ * instant is still to come by our clock, its clock is ahead: ours was not set back.
+ */
+function withClockOf(known: KnownToken, at: number, now: number): KnownToken {
+	const { aheadMs: _, ...rest } = known;
+	return at > now + clockSlackMs ? { ...rest, aheadMs: at - now } : rest;
 }
 
 function mustPublish(
@@ -209,10 +227,11 @@ function isSuperseded(
 }
 
 function isFromFuture(known: KnownToken, now: number): boolean {
-	const { token, lifetimeMs, sighting } = known;
+	const { token, lifetimeMs, sighting, aheadMs = 0 } = known;
+	const byWriter = now + aheadMs;
 	return (
-		token.expiresAt - now > lifetimeMs + slackOf(known) ||
-		(sighting !== undefined && sighting.seenAt > now + clockSlackMs)
+		token.expiresAt - byWriter > lifetimeMs + slackOf(known) ||
+		(sighting !== undefined && sighting.seenAt > byWriter + clockSlackMs)
 	);
 }
 
@@ -239,7 +258,8 @@ function satisfies(
 	const { record, instance, doubtedSince = 0 } = situation;
 	if (current.fetchedAt < doubtedSince) return false;
 	if (request.reason === "reported") return current.id !== request.stale;
-	if (current.fetchedAt >= request.requestedAt) return true;
+	const fetchedAt = current.fetchedAt - (current.aheadMs ?? 0);
+	if (fetchedAt >= request.requestedAt) return true;
 	const { forced, published } = record;
 	return (
 		request.reason === "forced" &&

@@ -32,7 +32,12 @@ export function until(
  * When a token becomes due (epoch ms): at the earliest when a third of its life is left,
  * or with `refreshEarly` after a tenth of it.
  */
-export function refreshAt(
+export function refreshAt(known: KnownToken, credential: Credential): number {
+	return refreshAtOfWriter(known, credential) - (known.aheadMs ?? 0);
+}
+
+/** The same by the clock of the process that published it. */
+function refreshAtOfWriter(
 	{ id, lifetimeMs, token, sighting }: KnownToken,
 	credential: Credential,
 ): number {

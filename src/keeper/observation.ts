@@ -224,8 +224,8 @@ export function offsetOf(clock: Clock): number {
  * as a copy by spread takes 250 bytes more, for as long as a token is held.
  */
 function learnedAt(known: KnownToken, clockOffset: number): KnownToken {
-	const { token, id, generation, lifetimeMs, fetchedAt, reason, sighting } =
-		known;
+	const { token, id, generation, lifetimeMs, fetchedAt, reason } = known;
+	const { sighting, aheadMs } = known;
 	const learned: KnownToken = {
 		token,
 		id,
@@ -235,7 +235,12 @@ function learnedAt(known: KnownToken, clockOffset: number): KnownToken {
 		reason,
 		clockOffset,
 	};
-	return sighting === undefined ? learned : { ...learned, sighting };
+	if (sighting === undefined && aheadMs === undefined) return learned;
+	return {
+		...learned,
+		...(sighting && { sighting }),
+		...(aheadMs === undefined ? {} : { aheadMs }),
+	};
 }
 
 /** The later of the two pauses counts. */

@@ -2,6 +2,7 @@
 import { rmSync, writeFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { newScene } from "../faults/keepers.ts";
+import { newDirectory } from "../support/directory.ts";
 import { readTokenFile } from "../support/token-file.ts";
 
 /**
@@ -67,4 +68,34 @@ test("a signal that is satisfied by the refresh of another process logs refresh.
 	now += 2_000;
 	await other.keeper.force();
 	expect([scene.issued.length, shared()]).toEqual([3, 1]);
+});
+
+test("two processes whose clocks differ by 12 s fetch one token of 40 s for each renewal between them", async () => {
+	let passed = 0;
+	const lifetimeMs = 40_000;
+	const directory = newDirectory();
+	const clockAhead = (ms: number) => {
+		const start = Date.UTC(2026, 0, 5, 2) + ms;
+		const now = () => start + passed;
+		return { now, monotonic: () => passed };
+	};
+	const scenes = [0, 12_000].map((ms) =>
+		newScene({ directory, lifetimeMs, clock: clockAhead(ms) }),
+	);
+	const keepers = scenes.map((scene) => scene.start().keeper);
+	const fetches = () => scenes.flatMap(({ issued }) => issued).length;
+	const lives: number[] = [];
+	for (let fetchedAt = 0; passed < 400_000; passed += 1_000) {
+		const before = fetches();
+		for (const keeper of keepers)
+			if (keeper.needs()?.adopt) keeper.adopt();
+			else if (keeper.needs() !== undefined) await keeper.reconcile();
+		if (fetches() === before) continue;
+		lives.push(passed - fetchedAt);
+		expect(fetches() - before).toBe(1);
+		fetchedAt = passed;
+	}
+	// The one that is ahead renews its own tokens, after two thirds of their life.
+	expect(lives.length).toBeLessThanOrEqual(17);
+	expect(Math.min(...lives.slice(3))).toBeGreaterThanOrEqual(25_000);
 });
