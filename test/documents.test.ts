@@ -199,6 +199,7 @@ test.each([
 	["docs/readers.md", "docs/readers.zh-CN.md"],
 	["docs/tickets.md", "docs/tickets.zh-CN.md"],
 	["docs/trust.md", "docs/trust.zh-CN.md"],
+	["docs/bounds.md", "docs/bounds.zh-CN.md"],
 ])("%s and %s have the same sections, tables and examples", (one, other) => {
 	const shape = (text: string) => ({
 		sections: text.match(/^###? /gm)?.length,
@@ -275,6 +276,33 @@ test.each(["docs/trust.md", "docs/trust.zh-CN.md"])(
 		}
 		for (const name of found(text, /(?<=`)\w+(?=\(\)`)/g))
 			expect(read("src/store/found-entry.ts")).toContain(`function ${name}(`);
+	},
+);
+
+test.each(["docs/bounds.md", "docs/bounds.zh-CN.md"])(
+	"%s has the numbers of the sources, and names tests that there are",
+	(page) => {
+		const rows = read(page).match(/^\|.*\| `test\/.*$/gm) ?? [];
+		expect(rows.length).toBeGreaterThan(30);
+		let numbers = 0;
+		for (const row of rows) {
+			const cells = row.split("|").map((cell) => cell.trim());
+			const [, , bound = "", owner = "", , held = ""] = cells;
+			expect(exists(held.replaceAll("`", "")), held).toBe(true);
+			const source = read(owner.replaceAll("`", ""));
+			for (const [, name = "", value] of bound.matchAll(/`(\w+)` = (\d+)/g)) {
+				const found = new RegExp(
+					`${name}\\b[^=\n;]*[=:] ([\\d_.e* ]+)[;,]`,
+				).exec(source);
+				const product = (found?.[1] ?? "")
+					.replaceAll("_", "")
+					.split("*")
+					.reduce((left, right) => left * Number(right), 1);
+				expect([owner, name, product]).toEqual([owner, name, Number(value)]);
+				numbers += 1;
+			}
+		}
+		expect(numbers).toBeGreaterThan(25);
 	},
 );
 
