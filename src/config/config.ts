@@ -8,6 +8,7 @@ import { ConfigError, type ConfigProblem } from "../core/errors.ts";
 import type { LogLevel } from "../core/log-level.ts";
 import { findCrossProblems, namesIn, socketPath } from "./cross-checks.ts";
 import { type GroupAnswer, groupLimitMs, waitingGroups } from "./group.ts";
+import { findHttp, type HttpSettings } from "./http-settings.ts";
 import { escapeInvisible, invisibleIn, messageOf } from "./invisible.ts";
 import {
 	defaultDirectory,
@@ -77,6 +78,8 @@ export interface Config {
 	readonly logFormat: LogFormat | undefined;
 	/** For node_exporter's textfile collector; absolute path. */
 	readonly metricsFile: string | undefined;
+	/** Undefined: only the control socket is listened on. */
+	readonly http: HttpSettings | undefined;
 	/** In the order of the file; at least one. */
 	readonly accounts: readonly Account[];
 	/** Its tokens are the simulator's. */
@@ -115,6 +118,7 @@ function loadFrom(options: ConfigOptions, input: Input): Config {
 	const { secrets, problems, warnings } = options.secrets
 		? findSecrets(source, env, input)
 		: { secrets: [], problems: [], warnings: [] };
+	const http = findHttp(source, env, input, options.secrets);
 	const { group } = source.content;
 	const found = input(() => findGroup(group, options));
 	const all = [
@@ -122,13 +126,18 @@ function loadFrom(options: ConfigOptions, input: Input): Config {
 		...invisibleDirectory(source, env),
 		...shape.problems,
 		...problems,
+		...http.problems,
 		...findCrossProblems(source, env, input),
 		...groupProblems(group, found, options),
 	];
 	const { content } = shape;
 	const gid = typeof found === "number" ? found : undefined;
 	const config =
-		content && build(content, source.name, env, gid, secrets, warnings);
+		content &&
+		build(content, source.name, env, gid, http.settings, secrets, [
+			...warnings,
+			...http.warnings,
+		]);
 	if (config === undefined || all.length > 0)
 		throw new ConfigError(
 			source.name,
@@ -218,6 +227,7 @@ function build(
 	source: string,
 	env: ConfigOptions["env"],
 	gid: number | undefined,
+	http: HttpSettings | undefined,
 	secrets: readonly string[],
 	warnings: readonly string[],
 ): Config {
@@ -250,6 +260,7 @@ function build(
 		logLevel: content.log_level ?? "info",
 		logFormat: content.log_format,
 		metricsFile: content.metrics_file,
+		http,
 		accounts,
 		warnings: [
 			...new Set(warnings),

@@ -165,8 +165,11 @@ function readSecret(
 	return secret;
 }
 
-/** The text of a file with secrets. Undefined: a problem at `path` says why. */
-function readText(
+/**
+ * The text of a file with secrets, at most `limit` bytes. Undefined: a problem at `path`
+ * says why, and what was `expected`.
+ */
+export function readText(
 	file: string,
 	path: string,
 	limit: number,
@@ -174,11 +177,13 @@ function readText(
 		input,
 		problems,
 		warnings,
-	}: Pick<Search, "input" | "problems" | "warnings">,
+		expected = "a file with the AppSecret that the daemon's user can read",
+	}: Pick<Search, "input" | "problems" | "warnings"> & {
+		readonly expected?: string;
+	},
 ): string | undefined {
 	const wrong = (what: string) => {
-		const message = `${file} ${what}; expected a file with the AppSecret that the daemon's user can read`;
-		problems.push({ path, message });
+		problems.push({ path, message: `${file} ${what}; expected ${expected}` });
 		return undefined;
 	};
 	try {

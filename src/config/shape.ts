@@ -7,6 +7,7 @@ import * as v from "valibot";
 import type { ConfigProblem } from "../core/errors.ts";
 import { logLevels } from "../core/log-level.ts";
 import { cronProblem } from "./cron.ts";
+import { addressIn, listenRule } from "./http-address.ts";
 import { ticketNames } from "./lookup.ts";
 import { looksLikeSecret } from "./secrets.ts";
 import { nearestName } from "./toml-words.ts";
@@ -55,7 +56,7 @@ function removeAt(tree: unknown, [key = "", ...deeper]: readonly string[]) {
 
 /** A value as it stands in the file, shortened; never one that may be a secret. */
 export function show(value: unknown, key = ""): string {
-	if (/secret/.test(key)) return "not usable";
+	if (/secret|bearer/.test(key)) return "not usable";
 	switch (typeof value) {
 		case "string":
 			return showText(value, key);
@@ -73,7 +74,8 @@ export function show(value: unknown, key = ""): string {
 /** By the key: a user may have written a secret in the wrong place. */
 function showText(text: string, key: string): string {
 	// The text in place of a table may hold its secret.
-	if (key === "account" || key === "wechat") return "a string";
+	if (key === "account" || key === "wechat" || key === "http")
+		return "a string";
 	// In place of an appid there may be appid and secret: "wx…:secret".
 	if (key === "appid") {
 		if (looksLikeSecret(text))
@@ -198,6 +200,28 @@ const socketRule = 'a path, or "" for none';
 const metricsRule = "an absolute path that ends in .prom";
 const accountRule = "at least one [[account]]";
 
+const pathRule = "an absolute path";
+
+function absolutePath() {
+	return v.optional(
+		v.pipe(v.string(pathRule), v.check(isAbsolutePath, pathRule)),
+	);
+}
+
+/** Keys of `[http]`. */
+const httpSchema = v.strictObject(
+	{
+		listen: v.pipe(
+			v.string(listenRule),
+			v.check((value) => addressIn(value) !== undefined, listenRule),
+		),
+		bearer_file: absolutePath(),
+		cert_file: absolutePath(),
+		key_file: absolutePath(),
+	},
+	missingKey({ listen: listenRule }),
+);
+
 /** The whole file. Defaults are not filled in here: config.ts does that. */
 const fileSchema = v.strictObject(
 	{
@@ -246,6 +270,7 @@ const fileSchema = v.strictObject(
 		wechat: v.optional(
 			v.pipe(isTable("a table: [wechat]"), v.strictObject(wechatKeys)),
 		),
+		http: v.optional(v.pipe(isTable("a table: [http]"), httpSchema)),
 		account: v.pipe(
 			v.array(
 				v.pipe(isTable("a table: [[account]]"), accountSchema),
@@ -340,6 +365,7 @@ function remedyFor(keys: readonly unknown[], known: readonly string[]): string {
 		},
 		{ names: configKeys.wechat, where: " below [wechat]" },
 		{ names: configKeys.account, where: " below [[account]]" },
+		{ names: configKeys.http, where: " below [http]" },
 	];
 	const home = tables.find(({ names }) => names.includes(wrong));
 	if (home !== undefined) return `; \`${wrong}\` belongs${home.where}`;
@@ -355,6 +381,7 @@ function remedyFor(keys: readonly unknown[], known: readonly string[]): string {
 function knownKeysAt(keys: readonly unknown[]): readonly string[] {
 	if (keys[0] === "account") return configKeys.account;
 	if (keys[0] === "wechat" && keys.length > 1) return Object.keys(wechatKeys);
+	if (keys[0] === "http" && keys.length > 1) return configKeys.http;
 	return configKeys.top;
 }
 
@@ -363,4 +390,5 @@ export const configKeys = {
 	top: Object.keys(fileSchema.entries),
 	wechat: Object.keys(wechatKeys),
 	account: Object.keys(accountSchema.entries),
+	http: Object.keys(httpSchema.entries),
 } as const;

@@ -171,6 +171,7 @@ export function inWords(code: string | undefined): string {
 const systemErrors: Readonly<Record<string, string>> = {
 	EACCES: "permission denied",
 	EADDRINUSE: "address already in use",
+	EADDRNOTAVAIL: "this machine has no such address",
 	EAGAIN: "it is busy",
 	EBUSY: "it is in use",
 	ECONNREFUSED: "nobody listens there",

@@ -1,15 +1,21 @@
 /**
- * HTTP on the control socket: reads requests and sends answers, with limits on size,
+ * HTTP on the control socket, and on the address of `[http]`: reads requests and sends answers, with limits on size,
  * number and time, so that no client can hold up another one or the keepers. A wrong
  * request gets an answer in JSON, too.
  */
 import {
 	createServer,
+	type IncomingHttpHeaders,
 	type IncomingMessage,
 	type Server,
 	type ServerResponse,
 	STATUS_CODES,
 } from "node:http";
+import {
+	createServer as createTlsServer,
+	type Server as TlsServer,
+} from "node:https";
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { errnoOf } from "../core/errors.ts";
 
@@ -18,9 +24,22 @@ export interface ControlRequest {
 	readonly method: string;
 	/** Exactly as sent, without the query. */
 	readonly path: string;
+	/** What stands behind the "?", as sent. */
+	readonly query: string;
+	readonly headers: IncomingHttpHeaders;
 	/** "" for every method but POST. */
 	readonly body: string;
+	/** The client's IP address; "" on a Unix socket. */
+	readonly remote: string;
+	/** Calls the listener when the client has its answer, or has gone without. */
+	onEnd(listener: () => void): void;
 }
+
+/** Answers a request; throws only if wxtokend has a bug. */
+export type Answering = (request: ControlRequest) => Promise<ControlAnswer>;
+
+/** A server of these answers. */
+export type ControlServer = Server | TlsServer;
 
 /** What a client gets. */
 export interface ControlAnswer {
@@ -44,7 +63,9 @@ export interface ControlFailure {
 export interface ControlServerParts {
 	/** How many clients may be connected at a time. */
 	readonly maxConnections: number;
-	readonly answer: (request: ControlRequest) => Promise<ControlAnswer>;
+	readonly answer: Answering;
+	/** PEM; undefined: without TLS. */
+	readonly tls?: { readonly cert: string; readonly key: string } | undefined;
 	/** Called when `answer` throws; the client gets a 500. */
 	readonly onBug: (error: unknown) => void;
 }
@@ -63,49 +84,63 @@ const requestsPerConnection = 100;
 /** Answers that clients have not read yet, of all connections: they must not fill the memory. */
 const maxUnreadBytes = 33_554_432;
 
+/** For a whole TLS handshake. */
+const handshakeTimeoutMs = 5_000;
+
 /** A server that answers requests. It does not listen yet. */
-export function createControlServer(parts: ControlServerParts): Server {
+export function createControlServer(parts: ControlServerParts): ControlServer {
 	const deliver = createDelivery();
 	const connections = createConnections(parts.maxConnections);
 	/** Connection → how many requests came on it. */
 	const asked = new WeakMap<Duplex, number>();
-	const server = createServer(
-		{
-			maxHeaderSize: maxHeaderBytes,
-			headersTimeout: headersTimeoutMs,
-			requestTimeout: requestTimeoutMs,
-			keepAliveTimeout: 5_000,
-			connectionsCheckingInterval: 1_000,
-			// A client may be a few lines of shell, which send no Host.
-			requireHostHeader: false,
-		},
-		(request, response) => {
-			const { socket } = request;
-			const count = (asked.get(socket) ?? 0) + 1;
-			asked.set(socket, count);
-			// Half a body holds a connection no better than half a head.
-			if (request.method === "POST")
-				request.once("end", () => connections.begin(socket));
-			else connections.begin(socket);
-			response.once("close", () => connections.end(socket));
-			// Node.js has such a limit, too, but says nothing in its answer.
-			if (count >= requestsPerConnection) response.shouldKeepAlive = false;
-			if (count > requestsPerConnection) deliver(request, response, tooMany);
-			else
-				void answerTo(request, parts).then((answer) =>
-					deliver(request, response, answer),
+	const listener = (request: IncomingMessage, response: ServerResponse) => {
+		const { socket } = request;
+		const count = (asked.get(socket) ?? 0) + 1;
+		asked.set(socket, count);
+		// Half a body holds a connection no better than half a head.
+		if (request.method === "POST")
+			request.once("end", () => connections.begin(socket));
+		else connections.begin(socket);
+		response.once("close", () => connections.end(socket));
+		// Node.js has such a limit, too, but says nothing in its answer.
+		if (count >= requestsPerConnection) response.shouldKeepAlive = false;
+		if (count > requestsPerConnection) deliver(request, response, tooMany);
+		else
+			void answerTo(request, response, parts).then((answer) =>
+				deliver(request, response, answer),
+			);
+	};
+	const options = {
+		maxHeaderSize: maxHeaderBytes,
+		headersTimeout: headersTimeoutMs,
+		requestTimeout: requestTimeoutMs,
+		keepAliveTimeout: 5_000,
+		connectionsCheckingInterval: 1_000,
+		// A client may be a few lines of shell, which send no Host.
+		requireHostHeader: false,
+	};
+	const { tls } = parts;
+	const server: ControlServer =
+		tls === undefined
+			? createServer(options, listener)
+			: createTlsServer(
+					{ ...options, ...tls, handshakeTimeout: handshakeTimeoutMs },
+					listener,
 				);
-		},
-	);
 	// One more than wanted: it takes the place of one that has asked for nothing.
 	server.maxConnections = parts.maxConnections + 1;
 	server.on("connection", connections.open);
+	server.on("secureConnection", connections.secure);
 	// Node.js would answer these three without JSON, or not at all.
-	server.on("checkExpectation", (request, response) =>
-		deliver(request, response, cannotExpect),
+	server.on(
+		"checkExpectation",
+		(request: IncomingMessage, response: ServerResponse) =>
+			deliver(request, response, cannotExpect),
 	);
-	server.on("connect", (_request, socket) => hangUp(socket, unknownMethod));
-	server.on("clientError", (error: ClientError, socket) =>
+	server.on("connect", (_request: IncomingMessage, socket: Duplex) =>
+		hangUp(socket, unknownMethod),
+	);
+	server.on("clientError", (error: ClientError, socket: Duplex) =>
 		hangUp(socket, malformed(errnoOf(error), error.rawPacket)),
 	);
 	return server;
@@ -123,15 +158,21 @@ export function failure(
 /** Never throws: a bug is reported, and answered with a 500. */
 async function answerTo(
 	request: IncomingMessage,
+	response: ServerResponse,
 	{ answer, onBug }: ControlServerParts,
 ): Promise<ControlAnswer> {
 	try {
-		const { method = "", url = "" } = request;
+		const { method = "", url = "", headers, socket } = request;
 		const [path = ""] = url.split("?", 1);
+		const query = url.slice(path.length + 1);
 		const body = method === "POST" ? await bodyOf(request) : "";
-		return typeof body === "string"
-			? await answer({ method, path, body })
-			: body;
+		if (typeof body !== "string") return body;
+		const { remoteAddress: remote = "" } = socket;
+		const onEnd = (listener: () => void) => {
+			if (socket.destroyed) listener();
+			else response.once("close", listener);
+		};
+		return await answer({ method, path, query, headers, body, remote, onEnd });
 	} catch (error) {
 		onBug(error);
 		return bug;
@@ -177,7 +218,9 @@ type Deliver = (
 
 /** The connections of a server, and which of them may be closed for a new one. */
 interface Connections {
-	open(socket: Duplex): void;
+	open(socket: Socket): void;
+	/** TLS was agreed on: its requests come on that socket, and no more on the one below. */
+	secure(socket: Socket): void;
 	/** A whole request has arrived. */
 	begin(socket: Duplex): void;
 	/** Its answer was read, or will not be. */
@@ -192,12 +235,21 @@ function createConnections(maxConnections: number): Connections {
 	let open = 0;
 	/** Without a request under way; the longest first. */
 	const waiting = new Set<Duplex>();
+	/** Of connections without a TLS handshake so far: the address of the client → the socket. */
+	const unsecured = new Map<string, Socket>();
+	/** A TLS socket → the connection below it. */
+	const below = new WeakMap<Duplex, Duplex>();
+	const peerOf = ({ remoteAddress, remotePort }: Socket) =>
+		`${remoteAddress} ${remotePort}`;
 	return {
 		open: (socket) => {
 			open += 1;
+			const peer = peerOf(socket);
+			unsecured.set(peer, socket);
 			socket.once("close", () => {
 				open -= 1;
 				waiting.delete(socket);
+				if (unsecured.get(peer) === socket) unsecured.delete(peer);
 			});
 			if (open > maxConnections) {
 				const [longest = socket] = waiting;
@@ -206,11 +258,16 @@ function createConnections(maxConnections: number): Connections {
 			}
 			if (!socket.destroyed) waiting.add(socket);
 		},
+		secure: (socket) => {
+			const lower = unsecured.get(peerOf(socket));
+			if (lower !== undefined) below.set(socket, lower);
+		},
 		begin: (socket) => {
-			waiting.delete(socket);
+			waiting.delete(below.get(socket) ?? socket);
 		},
 		end: (socket) => {
-			if (!socket.destroyed) waiting.add(socket);
+			const lower = below.get(socket) ?? socket;
+			if (!lower.destroyed) waiting.add(lower);
 		},
 	};
 }
@@ -268,6 +325,7 @@ function createDelivery(): Deliver {
 					: "application/json",
 			"Content-Length": length,
 			"Cache-Control": "no-store",
+			"X-Content-Type-Options": "nosniff",
 			...headers,
 		});
 		response.end(body);
@@ -317,9 +375,13 @@ function malformed(
 	errno: string | undefined,
 	sent: Buffer | undefined,
 ): ControlAnswer | undefined {
+	// A TLS handshake that failed: there is no way to say so.
+	if (errno?.startsWith("ERR_SSL_") || errno?.startsWith("ERR_TLS_"))
+		return undefined;
 	switch (errno) {
 		case "ECONNRESET":
 		case "EPIPE":
+		case "EPROTO":
 			return undefined;
 		case "HPE_INVALID_METHOD": {
 			// A method that Node.js does not know, or something that is not HTTP.

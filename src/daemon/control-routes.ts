@@ -1,11 +1,12 @@
 /**
- * The routes of the control socket: what a request asks for, and what it is answered.
+ * The routes of the control socket and of the HTTP address: what a request asks for, and what it is answered.
  * Only a refresh or a reload changes anything, and no answer but that of a token or a
  * refresh holds a token.
  */
 import { randomBytes } from "node:crypto";
 import { ticketFile } from "../config/lookup.ts";
 import type { Clock } from "../core/clock.ts";
+import type { KnownToken } from "../core/credential.ts";
 import type { ConfigError, StoreError } from "../core/errors.ts";
 import { signPage } from "../core/jssdk.ts";
 import {
@@ -17,13 +18,16 @@ import type { Token } from "../core/token.ts";
 import { createYielding } from "../keeper/limiter.ts";
 import type { ManagedCredential } from "../keeper/managed-credential.ts";
 import {
+	type Answering,
 	type ControlAnswer,
 	type ControlFailure,
 	type ControlRequest,
 	failure,
 	seeRoutes,
 } from "./control-http.ts";
+import { patternOf } from "./control-paths.ts";
 import type { ManagedSet } from "./credential-set.ts";
+import type { NextValues } from "./next-values.ts";
 
 /** What the answers are made from. */
 export interface AnswerParts {
@@ -36,6 +40,8 @@ export interface AnswerParts {
 	readonly reload: () => Promise<Reloaded>;
 	/** Aborted once the daemon stops: no refresh begins any more. */
 	readonly stopping: AbortSignal;
+	/** For those who wait for a value. */
+	readonly nextValues: Pick<NextValues, "after">;
 }
 
 /** How a reload ended. */
@@ -65,9 +71,7 @@ type Route = (
 ) => ControlAnswer | Promise<ControlAnswer>;
 
 /** Answers every request, also a wrong one; it throws only if wxtokend has a bug. */
-export function createAnswers(
-	parts: AnswerParts,
-): (request: ControlRequest) => Promise<ControlAnswer> {
+export function createAnswers(parts: AnswerParts): Answering {
 	const { clock, stopping } = parts;
 
 	const statusNow = (one: ManagedCredential) => one.status(clock.now());
@@ -117,6 +121,31 @@ export function createAnswers(
 			: answerFor(answer);
 	};
 
+	/** A question only: it begins no refresh. With `newer_than` it waits for the next value. */
+	const token = async (
+		request: ControlRequest,
+		one: ManagedCredential,
+	): Promise<ControlAnswer> => {
+		const wanted = newerIn(request.query);
+		if ("status" in wanted) return wanted;
+		const { newerThan, waitMs } = wanted;
+		const known = livingOf(one);
+		if (newerThan === undefined)
+			return known === undefined
+				? noValue(one)
+				: valueAnswer(request, known, false);
+		if (known !== undefined && known.generation > newerThan)
+			return valueAnswer(request, known, true);
+		const next = await parts.nextValues.after(
+			one.credential.id,
+			newerThan,
+			waitMs,
+			request.onEnd,
+		);
+		if (next === "full") return tooManyWaiting;
+		return next === undefined ? nothingNewer : valueAnswer(request, next, true);
+	};
+
 	const sign = (body: string, file: string): ControlAnswer =>
 		signatureFor(body, file, parts.managed(), clock.now());
 
@@ -149,7 +178,7 @@ export function createAnswers(
 			})),
 		},
 		"/v1/accounts/{appid}/token": {
-			GET: ofAccount((_request, one) => token(one)),
+			GET: ofAccount(token),
 		},
 		"/v1/accounts/{appid}/refresh": { POST: ofAccount(refresh) },
 		"/v1/accounts/{appid}/jssdk": {
@@ -165,7 +194,7 @@ export function createAnswers(
 			})),
 		},
 		"/v1/credentials/{file}/token": {
-			GET: ofAccount((_request, one) => token(one)),
+			GET: ofAccount(token),
 		},
 		"/v1/credentials/{file}/refresh": { POST: ofAccount(refresh) },
 		"/v1/credentials/{file}/jssdk": {
@@ -195,10 +224,30 @@ export function createAnswers(
 	};
 }
 
-/** A question only: it begins no refresh. */
-function token({ credential, keeper }: ManagedCredential): ControlAnswer {
-	const current = keeper.current();
-	if (current !== undefined) return { status: 200, content: asInFile(current) };
+/** The value as in its file, or without any JSON for those who ask for text. */
+function valueAnswer(
+	{ headers }: ControlRequest,
+	known: KnownToken,
+	isFollowed: boolean,
+): ControlAnswer {
+	const { token, generation } = known;
+	const content = { ...asInFile(token), ...(isFollowed && { generation }) };
+	return {
+		status: 200,
+		content: prefersText(headers.accept) ? token.value : content,
+		headers: { "Wxtokend-Generation": String(generation) },
+	};
+}
+
+/** `Accept: text/plain`, and not JSON before it. */
+function prefersText(accept = ""): boolean {
+	const types = accept.split(",").map((one) => one.split(";", 1)[0]?.trim());
+	const text = types.indexOf("text/plain");
+	const json = types.indexOf("application/json");
+	return text >= 0 && (json < 0 || text < json);
+}
+
+function noValue({ credential }: ManagedCredential): ControlAnswer {
 	return failure(503, {
 		code: "no-token",
 		message: `could not give the value of ${credential.file}: none is valid now`,
@@ -219,7 +268,7 @@ function signatureFor(
 	if (one === undefined || one.credential.kind !== "jsapi_ticket")
 		return noTicket(file);
 	const current = one.keeper.current();
-	if (current === undefined) return token(one);
+	if (current === undefined) return noValue(one);
 	const config = signPage(current.value, {
 		appId: one.credential.appid,
 		url: page.url,
@@ -228,6 +277,53 @@ function signatureFor(
 	});
 	return { status: 200, content: config };
 }
+
+/** What the query of a token asks for, or what is wrong with it. */
+function newerIn(
+	query: string,
+):
+	| { readonly newerThan: number | undefined; readonly waitMs: number }
+	| ControlAnswer {
+	const { newer_than: newer, wait = "0" } = Object.fromEntries(
+		new URLSearchParams(query),
+	);
+	if (newer === undefined) return { newerThan: undefined, waitMs: 0 };
+	const seconds = Number(wait);
+	if (!/^\d{1,16}$/.test(newer))
+		return badQuery("newer_than is not the generation of an answer");
+	if (!/^\d+(\.\d+)?$/.test(wait) || seconds > maxWaitSeconds)
+		return badQuery(`wait is not 0 to ${maxWaitSeconds} seconds`);
+	return { newerThan: Number(newer), waitMs: seconds * 1000 };
+}
+
+/** Proxies end what is silent for much longer. */
+const maxWaitSeconds = 300;
+
+function badQuery(problem: string): ControlAnswer {
+	return failure(400, {
+		code: "bad-query",
+		message: `could not read the request: ${problem}`,
+		hint: "GET …/token?newer_than=GENERATION&wait=60, with the generation of the last answer, or 0",
+	});
+}
+
+/** The newest value, if it lives. */
+function livingOf({ keeper }: ManagedCredential): KnownToken | undefined {
+	const known = keeper.known();
+	const current = keeper.current();
+	return known !== undefined && current?.value === known.token.value
+		? known
+		: undefined;
+}
+
+/** A 304 has no body. */
+const nothingNewer: ControlAnswer = { status: 304, content: "" };
+
+const tooManyWaiting = failure(503, {
+	code: "too-many-waiting",
+	message: "could not wait for the next value: too many clients wait already",
+	hint: "ask again later, or without wait",
+});
 
 /** A route below an account, which was looked up before. */
 function ofAccount(
@@ -240,27 +336,6 @@ function ofAccount(
 		if (one === undefined) throw new Error("a route without its account");
 		return route(request, one);
 	};
-}
-
-/** What a path names: an account by its appid, or a credential by its file. */
-interface RoutePath {
-	readonly pattern: string;
-	readonly appid?: string;
-	readonly file?: string;
-}
-
-/** The name in a path is never decoded: appids and file names need no escapes. */
-function patternOf(path: string): RoutePath {
-	const [, list, name = "", rest = ""] =
-		/^\/v1\/(accounts|credentials)\/([^/]+)(\/.*)?$/.exec(path) ?? [];
-	switch (list) {
-		case "accounts":
-			return { pattern: `/v1/accounts/{appid}${rest}`, appid: name };
-		case "credentials":
-			return { pattern: `/v1/credentials/{file}${rest}`, file: name };
-		default:
-			return { pattern: path };
-	}
 }
 
 /** The page that a body wants signed, or what is wrong with it. */

@@ -3,13 +3,13 @@
  * reloads, checked at each tick, removed at the end. A failure is only a warning,
  * because the keepers work without the socket.
  */
-import { readFileSync } from "node:fs";
-import type { Server } from "node:http";
-import { setTimeout as sleep } from "node:timers/promises";
-import { errnoOf, StoreError } from "../core/errors.ts";
+import { StoreError } from "../core/errors.ts";
 import type { Log } from "../core/ports.ts";
-import { createControlServer } from "./control-http.ts";
-import { type AnswerParts, createAnswers } from "./control-routes.ts";
+import {
+	type Answering,
+	type ControlServer,
+	createControlServer,
+} from "./control-http.ts";
 import {
 	isOurs,
 	type OpenSocket,
@@ -18,6 +18,17 @@ import {
 	type SocketLocation,
 	type SocketParts,
 } from "./control-socket.ts";
+import {
+	affordableConnections,
+	type ChangeLog,
+	createChangeLog,
+	createDraining,
+	createQueue,
+	drainTimeoutMs,
+	logBug,
+	logRefusedClient,
+	retryMs,
+} from "./server-life.ts";
 
 /** The control socket of a daemon. */
 export interface Control {
@@ -38,24 +49,17 @@ export interface Control {
 	stop(settled: Promise<unknown>): Promise<void>;
 }
 
-/** How long a socket that could not be opened is left before the next try. */
-const retryMs = 5_000;
-
-/** How long answers may be on their way to clients once all refreshes are over. */
-const drainTimeoutMs = 250;
-
 /** A server and its file. */
 interface Open {
-	readonly server: Server;
+	readonly server: ControlServer;
 	readonly socket: OpenSocket;
 }
 
 /** The socket is closed until the first `moveTo`. */
 export function createControl(
-	parts: AnswerParts & SocketParts & { readonly log: Log },
+	parts: SocketParts & { readonly answer: Answering; readonly log: Log },
 ): Control {
-	const { log, clock } = parts;
-	const answer = createAnswers(parts);
+	const { answer, log, clock } = parts;
 	const stopped = new AbortController();
 	const changes = createChangeLog();
 	const inTurn = createQueue((error) => logFailure(error, log, changes));
@@ -73,7 +77,7 @@ export function createControl(
 		const { path } = wanted;
 		const server = createControlServer({
 			answer,
-			maxConnections: affordableConnections(),
+			maxConnections: affordableConnections(1 / 2),
 			onBug: (error) => logBug(error, log),
 		});
 		const socket = await openSocket(server, wanted, parts);
@@ -129,62 +133,6 @@ export function createControl(
 	};
 }
 
-/** Logs what is the same as the last time only once. */
-interface ChangeLog {
-	/** Calls `write` unless `what` is the same as in the last call. */
-	log(what: string, write: () => void): void;
-	/** The next call writes in any case. */
-	forget(): void;
-}
-
-function createChangeLog(): ChangeLog {
-	let last = "";
-	return {
-		log: (what, write) => {
-			if (last !== what) write();
-			last = what;
-		},
-		forget: () => {
-			last = "";
-		},
-	};
-}
-
-/**
- * Runs steps one after the other: while a socket is being opened, nothing else may
- * move or close it. After a step that fails the next one runs all the same.
- */
-function createQueue(
-	onError: (error: unknown) => void,
-): (step: () => Promise<void>) => Promise<void> {
-	let turn: Promise<void> = Promise.resolve();
-	return (step) => {
-		turn = turn.then(step).catch(onError);
-		return turn;
-	};
-}
-
-/** Servers that take no more clients, until their last answer is sent. */
-function createDraining() {
-	const servers = new Map<Server, Promise<void>>();
-	return {
-		add: (server: Server) => {
-			const ended = new Promise<void>((resolve) => {
-				server.close(() => {
-					servers.delete(server);
-					resolve();
-				});
-			});
-			servers.set(server, ended);
-		},
-		/** Waits for the answers, up to `timeoutMs`; then breaks the connections. */
-		end: async (timeoutMs: number) => {
-			await Promise.race([Promise.all(servers.values()), sleep(timeoutMs)]);
-			for (const server of servers.keys()) server.closeAllConnections();
-		},
-	};
-}
-
 /** Logs a `StoreError`, and throws anything else. */
 function logFailure(error: unknown, log: Log, changes: ChangeLog): void {
 	if (!(error instanceof StoreError)) throw error;
@@ -206,39 +154,4 @@ function logTaken(path: string, log: Log): void {
 		},
 		"another daemon has the control socket; this one runs without",
 	);
-}
-
-/** For example, no file descriptor is left for it. The other clients are served. */
-function logRefusedClient(error: Error, log: Log): void {
-	log.debug(
-		{ event: "control.refused", code: errnoOf(error) },
-		"a client could not be accepted",
-	);
-}
-
-function logBug(error: unknown, log: Log): void {
-	const stack = String(error instanceof Error ? error.stack : error);
-	log.error(
-		{ event: "control.failed", stack },
-		"a request could not be answered: this is a bug, please report it",
-	);
-}
-
-const maxConnections = 2_048;
-
-/**
- * Half of the files that the process may have open, so that keepers can still open
- * the files that they publish.
- */
-function affordableConnections(): number {
-	let limit = Number.NaN;
-	try {
-		const limits = readFileSync("/proc/self/limits", "utf8");
-		limit = Number(/^Max open files\s+(\d+)/m.exec(limits)?.[1]);
-	} catch {
-		// Not Linux: there Node.js has raised the limit far above this.
-	}
-	return Number.isNaN(limit)
-		? maxConnections
-		: Math.min(maxConnections, Math.max(16, Math.floor(limit / 2)));
 }

@@ -6,16 +6,19 @@ import type { Clock } from "../core/clock.ts";
 import { exitCode } from "../core/errors.ts";
 import type { KeeperEvent } from "../core/ports.ts";
 import { createControl } from "./control.ts";
-import type { Reloaded } from "./control-routes.ts";
+import { createAnswers, type Reloaded } from "./control-routes.ts";
 import {
 	createCredentialSet,
 	logWarnings,
 	reloadConfig,
 } from "./credential-set.ts";
 import { createEventLog } from "./event-log.ts";
+import { createHttpFace } from "./http-face.ts";
 import type { AdjustableLog } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
 import { createMetricsFile } from "./metrics-file.ts";
+import { createNextValues } from "./next-values.ts";
+import { affordableConnections } from "./server-life.ts";
 import { endWithoutThreads, type SignalInbox } from "./signals.ts";
 import { createNotifier } from "./systemd.ts";
 import { createTicker } from "./ticker.ts";
@@ -111,6 +114,7 @@ function assemble(options: DaemonOptions, stopping: AbortSignal) {
 	});
 	const metricsFile = createMetricsFile(metrics, clock, log);
 	const logEvent = createEventLog(log, clock);
+	const nextValues = createNextValues(affordableConnections(1 / 8));
 	const credentials = createCredentialSet({
 		...options,
 		stopping,
@@ -118,6 +122,7 @@ function assemble(options: DaemonOptions, stopping: AbortSignal) {
 		emit: (credential, event) => {
 			metrics.count(credential, event);
 			logEvent(credential, event);
+			nextValues.note(credential.id, event);
 			if (changesStatus(event)) {
 				// By a tick: it sends the line, and events come faster than it is read.
 				const dueInMs = systemd.statusInMs();
@@ -125,25 +130,29 @@ function assemble(options: DaemonOptions, stopping: AbortSignal) {
 			}
 		},
 	});
-	const control = createControl({
+	const answer = createAnswers({
 		managed: credentials.managed,
 		clock,
-		self: credentials.self,
-		log,
 		metrics: metrics.render,
 		reload: () => reload(),
 		stopping,
+		nextValues,
 	});
+	const { self } = credentials;
+	const control = createControl({ answer, clock, self, log });
+	const http = createHttpFace({ answer, clock, log });
+	stopping.addEventListener("abort", nextValues.end);
 	const ticker = createTicker({
 		...options,
 		credentials: () => credentials,
 		control,
+		http,
 		systemd,
 		writeMetrics: () => metricsFile.write(credentials.config().metricsFile),
 	});
 
 	/** What of the configuration is not about credentials; resolves when the socket is open. */
-	const applySettings = (): Promise<void> => {
+	const applySettings = async (): Promise<void> => {
 		const config = credentials.config();
 		const { socket: path } = config;
 		const { gid } = credentials.location();
@@ -151,7 +160,10 @@ function assemble(options: DaemonOptions, stopping: AbortSignal) {
 		log.setLevel(config.logLevel);
 		log.setFormat(config.logFormat);
 		logWarnings(config, log);
-		return control.moveTo(path === undefined ? undefined : { path, gid });
+		await Promise.all([
+			control.moveTo(path === undefined ? undefined : { path, gid }),
+			http.use(config.http),
+		]);
 	};
 
 	let requestedAt = 0;
@@ -174,6 +186,7 @@ function assemble(options: DaemonOptions, stopping: AbortSignal) {
 	return {
 		credentials,
 		control,
+		http,
 		ticker,
 		systemd,
 		metricsFile,
@@ -224,6 +237,7 @@ async function reloadOnce(
 async function stop({
 	credentials,
 	control,
+	http,
 	ticker,
 	systemd,
 }: Daemon): Promise<void> {
@@ -232,7 +246,7 @@ async function stop({
 	credentials.stop();
 	await ticked;
 	const settled = credentials.settle();
-	await control.stop(settled);
+	await Promise.all([control.stop(settled), http.stop(settled)]);
 	await settled;
 	await credentials.close();
 }

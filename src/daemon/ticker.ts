@@ -4,6 +4,7 @@ import type { Log } from "../core/ports.ts";
 import type { Location } from "../store/atomic-write.ts";
 import type { Control } from "./control.ts";
 import type { CredentialSet } from "./credential-set.ts";
+import type { HttpFace } from "./http-face.ts";
 import { type Schedule, startSchedule } from "./schedule.ts";
 import type { Notifier } from "./systemd.ts";
 
@@ -21,6 +22,7 @@ export interface Ticker {
 export interface TickerParts {
 	readonly credentials: () => CredentialSet;
 	readonly control: Pick<Control, "keepOpen">;
+	readonly http: Pick<HttpFace, "keepOpen">;
 	readonly systemd: Notifier;
 	/** Writes the metrics file if it is due; called once for each tick. */
 	readonly writeMetrics: () => Promise<void>;
@@ -33,7 +35,7 @@ export interface TickerParts {
 
 /** Two ticks never run at the same time: one that comes too early is left out. */
 export function createTicker(parts: TickerParts): Ticker {
-	const { credentials, control, systemd, clock, onBug } = parts;
+	const { credentials, control, http, systemd, clock, onBug } = parts;
 	const warnIfOpenToAll = createOpenDirectoryWarning(parts.log);
 	let schedule: Schedule | undefined;
 	let ticking: Promise<void> | undefined;
@@ -49,6 +51,7 @@ export function createTicker(parts: TickerParts): Ticker {
 				// The socket comes after the tick: the tick may have made the directory
 				// again in which the socket belongs.
 				control.keepOpen();
+				http.keepOpen();
 				systemd.alive();
 				systemd.status(credentials().summary);
 			});

@@ -19,6 +19,8 @@ const longest = [
 	"examples/renewals",
 	"examples/npm-sdks",
 	"daemon",
+	"http-hostile",
+	"control-hostile",
 	"control-storm",
 	"daemon-signals",
 	"demo",

@@ -69,12 +69,15 @@ export function refreshOver(
  * closes. A connection that is refused or reset gives what came until then.
  */
 export function sendRaw(
-	socketPath: string,
+	place: string | { readonly host: string; readonly port: number },
 	bytes: string | Buffer,
 ): Promise<Buffer> {
 	return new Promise((resolve) => {
 		const chunks: Buffer[] = [];
-		const connection = connect({ path: socketPath, allowHalfOpen: true });
+		const connection = connect({
+			...(typeof place === "string" ? { path: place } : place),
+			allowHalfOpen: true,
+		});
 		connection.on("data", (chunk) => chunks.push(chunk));
 		connection.on("end", () => connection.destroy());
 		connection.on("error", () => connection.destroy());

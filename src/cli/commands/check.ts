@@ -2,12 +2,20 @@
 import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { unlink } from "node:fs/promises";
+import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { type Config, loadConfig } from "../../config/config.ts";
-import { exitCode, inWords, StoreError } from "../../core/errors.ts";
+import type { HttpSettings } from "../../config/http-settings.ts";
+import {
+	ConfigError,
+	exitCode,
+	inWords,
+	StoreError,
+} from "../../core/errors.ts";
 import { recordNameOf } from "../../core/record.ts";
 import { probeSocketPath } from "../../daemon/control-socket.ts";
 import { credentialsOf } from "../../daemon/credential-of.ts";
+import { listenHint, tryListening } from "../../daemon/http-face.ts";
 import { metricsHint } from "../../daemon/metrics-file.ts";
 import { proxyWarnings, readProxies } from "../../issuer/proxy.ts";
 import type { ManagedCredential } from "../../keeper/managed-credential.ts";
@@ -17,6 +25,7 @@ import { lockPathOf } from "../../store/lock.ts";
 import { refuseMountedFiles } from "../../store/mounted-file.ts";
 import { prepareDirectory } from "../../store/prepare-directory.ts";
 import type { CommandLine } from "../command-line.ts";
+import { daemonAnswers } from "../control-client.ts";
 import { tellPerson } from "../explain.ts";
 import { sandboxWarning, unitProperties } from "../unit-sandbox.ts";
 import {
@@ -56,6 +65,7 @@ export async function check(line: CommandLine): Promise<number> {
 	await probe(directory, location);
 	if (socket !== undefined) probeSocketPath(socket);
 	if (metricsFile !== undefined) await probeMetrics(metricsFile);
+	if (config.http !== undefined) await probeListen(config, config.http);
 	warnOfSandbox(config);
 	const count =
 		accounts.length === 1 ? "1 account" : `${accounts.length} accounts`;
@@ -128,4 +138,31 @@ async function probeMetrics(path: string): Promise<void> {
 			error.cause,
 		);
 	}
+}
+
+/** Throws `ConfigError` if HTTP could not be answered there. */
+async function probeListen(
+	{ source, socket }: Config,
+	settings: HttpSettings,
+): Promise<void> {
+	const { listen } = settings;
+	const server = createServer();
+	const errno = await tryListening(server, settings);
+	if (errno === undefined) {
+		server.close();
+		return;
+	}
+	const isRunning = socket !== undefined && (await daemonAnswers(socket));
+	if (errno === "EADDRINUSE" && isRunning) {
+		process.stdout.write(
+			`${listen} is in use: most likely by the daemon that is running\n`,
+		);
+		return;
+	}
+	throw new ConfigError(source, [
+		{
+			path: "http.listen",
+			message: `is "${listen}", which could not be listened on: ${inWords(errno)}; ${listenHint(settings, errno)}`,
+		},
+	]);
 }
