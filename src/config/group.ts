@@ -46,9 +46,10 @@ export function createDaemonGroups(
 	let asking: Promise<void> | undefined;
 	/** Asked for at the last `find`, if `getent` must be asked. */
 	let wanted: string | undefined;
-	let isSilent = false;
 	/** Of the last group that was found. */
 	let lastId: number | undefined;
+	/** Names for which there was no answer the last time. */
+	const silent = new Set<string>();
 
 	const remembered = (name: string): GroupAnswer =>
 		answers.get(name) ?? lastId ?? "silent";
@@ -56,11 +57,11 @@ export function createDaemonGroups(
 	const ask = (name: string) => {
 		asking ??= askSystem(name).then((answer) => {
 			asking = undefined;
-			const wasSilent = isSilent;
-			isSilent = answer === "silent";
 			if (answer === "silent") {
-				if (!wasSilent) onSilent(name, remembered(name));
+				if (silent.size === 0) onSilent(name, remembered(name));
+				silent.add(name);
 			} else {
+				silent.clear();
 				const isNew = answer !== answers.get(name);
 				answers.set(name, answer);
 				if (isNew) onChange();
@@ -80,7 +81,7 @@ export function createDaemonGroups(
 		},
 		isKnown: () => wanted === undefined || answers.has(wanted),
 		retry: () => {
-			if (isSilent && wanted !== undefined) ask(wanted);
+			if (silent.size > 0 && wanted !== undefined) ask(wanted);
 		},
 		settled: async () => {
 			while (asking !== undefined) await asking;

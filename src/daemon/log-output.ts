@@ -61,10 +61,7 @@ export function createLogOutput(
 	let rest = Buffer.alloc(0);
 	/** How many lines are lost with it: itself, and those that its note tells of. */
 	let atStake = 0;
-	const queue: string[] = [];
-	/** Characters in `queue`. */
-	let queued = 0;
-	let dropped = 0;
+	const queue = createLineQueue(noteOf);
 	let timer: NodeJS.Timeout | undefined;
 
 	/** Whether all of `rest` is written, or lost. */
@@ -75,7 +72,7 @@ export function createLogOutput(
 			if (errnoOf(error) === "EAGAIN") return false;
 			// A pipe without a reader, a full disk. Tokens are renewed without a log.
 			rest = Buffer.alloc(0);
-			dropped += atStake;
+			queue.drop(atStake);
 		}
 		return true;
 	};
@@ -83,30 +80,12 @@ export function createLogOutput(
 	/** Whether everything is written. */
 	const writeQueue = (): boolean => {
 		while (writeRest()) {
-			const text = nextText();
-			if (text === undefined) return true;
-			rest = Buffer.from(text);
+			const next = queue.take();
+			if (next === undefined) return true;
+			rest = Buffer.from(next.text);
+			atStake = next.lines;
 		}
 		return false;
-	};
-
-	const nextText = (): string | undefined => {
-		const text = queue.shift();
-		if (text === undefined) return undefined;
-		queued -= text.length;
-		const note = dropped > 0 ? noteOf(dropped) : "";
-		atStake = dropped + 1;
-		dropped = 0;
-		return note + text;
-	};
-
-	const enqueue = (text: string) => {
-		queue.push(text);
-		queued += text.length;
-		while (queued > maxQueued && queue.length > 1) {
-			queued -= queue.shift()?.length ?? 0;
-			dropped += 1;
-		}
 	};
 
 	const retry = () => {
@@ -115,7 +94,7 @@ export function createLogOutput(
 
 	return {
 		write: (text) => {
-			enqueue(text);
+			queue.add(text);
 			if (timer === undefined) retry();
 		},
 		flush: () => {
@@ -124,6 +103,46 @@ export function createLogOutput(
 				if (waitedMs >= maxFlushMs) return;
 				Atomics.wait(still, 0, 0, stepMs);
 			}
+		},
+	};
+}
+
+/** Lines that wait, the oldest of which are dropped if they are too many. */
+function createLineQueue(noteOf: (dropped: number) => string) {
+	const waiting: string[] = [];
+	/** Characters in `waiting`. */
+	let size = 0;
+	/** Lines that no note has told of yet. */
+	let dropped = 0;
+	const shift = (): string | undefined => {
+		const text = waiting.shift();
+		size -= text?.length ?? 0;
+		return text;
+	};
+	return {
+		add: (text: string) => {
+			waiting.push(text);
+			size += text.length;
+			while (size > maxQueued && waiting.length > 1) {
+				shift();
+				dropped += 1;
+			}
+		},
+		/**
+		 * The oldest line, behind the note of those that were dropped before it. `lines`:
+		 * how many are lost if it is. Undefined: none waits.
+		 */
+		take: () => {
+			const text = shift();
+			if (text === undefined) return undefined;
+			const note = dropped > 0 ? noteOf(dropped) : "";
+			const lines = dropped + 1;
+			dropped = 0;
+			return { text: note + text, lines };
+		},
+		/** So many lines that were taken are lost. */
+		drop: (lines: number) => {
+			dropped += lines;
 		},
 	};
 }

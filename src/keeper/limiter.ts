@@ -29,8 +29,7 @@ const maxSlow = 464;
 export function createLimiter(limit: number, slowMs = 1_000): Limiter {
 	let running = 0;
 	let slow = 0;
-	let queue: (() => Promise<void>)[] = [];
-	let head = 0;
+	const queue = createQueue<() => Promise<void>>();
 	let isPumping = false;
 
 	const run = async (task: () => Promise<void>) => {
@@ -57,24 +56,21 @@ export function createLimiter(limit: number, slowMs = 1_000): Limiter {
 		isPumping = false;
 		// All at once, and not one per turn of the event loop: what they do is the
 		// same, and each turn would find the processor's caches full of other things.
-		for (; running < limit && head < queue.length; head += 1) {
-			const task = queue[head];
-			if (task !== undefined) void run(task);
-		}
-		if (head * 2 > queue.length) {
-			queue = queue.slice(head);
-			head = 0;
+		while (running < limit) {
+			const task = queue.take();
+			if (task === undefined) break;
+			void run(task);
 		}
 	};
 
 	const next = () => {
-		if (isPumping || head >= queue.length || running >= limit) return;
+		if (isPumping || queue.length() === 0 || running >= limit) return;
 		isPumping = true;
 		setImmediate(pump);
 	};
 
 	const enqueue = (task: () => Promise<void>) => {
-		queue.push(task);
+		queue.add(task);
 		next();
 	};
 
@@ -84,7 +80,30 @@ export function createLimiter(limit: number, slowMs = 1_000): Limiter {
 			new Promise<T>((resolve, reject) => {
 				enqueue(() => task().then(resolve, reject));
 			}),
-		load: () => running + queue.length - head,
+		load: () => running + queue.length(),
+	};
+}
+
+/** First in, first out. `Array.shift` would move all that wait at each take. */
+function createQueue<T>() {
+	let waiting: T[] = [];
+	let head = 0;
+	return {
+		add: (one: T) => {
+			waiting.push(one);
+		},
+		/** Undefined: it is empty. */
+		take: (): T | undefined => {
+			const one = waiting[head];
+			if (one === undefined) return undefined;
+			head += 1;
+			if (head * 2 > waiting.length) {
+				waiting = waiting.slice(head);
+				head = 0;
+			}
+			return one;
+		},
+		length: () => waiting.length - head,
 	};
 }
 

@@ -43,21 +43,14 @@ export interface OutputDirectory {
 export function createOutputDirectory(path: string): OutputDirectory {
 	/** Whether it lies in memory; found out again if the device has changed. */
 	let inMemory: boolean | undefined;
-	let device: number | undefined;
-	let mode: number | undefined;
 	/** Undefined until the first look. */
-	let seen: { readonly mode: number; readonly uid: number } | undefined;
-	let running: Promise<void> | undefined;
-	let next: Promise<void> | undefined;
+	let seen: Pick<fs.Stats, "dev" | "mode" | "uid"> | undefined;
 
 	const look = () => {
-		const found = lookAt(path);
-		if (found.dev !== device) inMemory = undefined;
-		device = found.dev;
-		seen = { mode: found.mode, uid: found.uid };
-		// If it is made again, it must not be open to every user again.
-		mode = found.mode & (letsAllReplace(found) ? 0o7775 : 0o7777);
-		return found;
+		const { dev, mode, uid } = lookAt(path);
+		if (dev !== seen?.dev) inMemory = undefined;
+		seen = { dev, mode, uid };
+		return seen;
 	};
 
 	// A disk may be slow, so a worker thread syncs. In memory (as under /run, the usual
@@ -89,18 +82,6 @@ export function createOutputDirectory(path: string): OutputDirectory {
 		return (bits & 0o002) !== 0 || (isSticky() && (bits & 0o020) !== 0);
 	};
 
-	const syncNext = async (): Promise<void> => {
-		// The fsync under way may have begun before our rename.
-		await running?.catch(() => {});
-		next = undefined;
-		running = syncNamesIn(path, sync);
-		try {
-			await running;
-		} finally {
-			running = undefined;
-		}
-	};
-
 	return {
 		path,
 		isOpenToAll,
@@ -109,12 +90,38 @@ export function createOutputDirectory(path: string): OutputDirectory {
 			!isShared() || uid === ownUid || uid === 0 || uid === seen?.uid,
 		mayReplace: (uid) =>
 			!isSticky() || uid === ownUid || ownUid === 0 || ownUid === seen?.uid,
-		makeAgain: (gid) => makeDirectory(path, gid, mode),
+		// It must not be open to every user again.
+		makeAgain: (gid) =>
+			makeDirectory(
+				path,
+				gid,
+				seen && seen.mode & (letsAllReplace(seen) ? 0o7775 : 0o7777),
+			),
 		sync,
-		syncNames: () => {
-			next ??= syncNext();
-			return next;
-		},
+		syncNames: sharedByNext(() => syncNamesIn(path, sync)),
+	};
+}
+
+/**
+ * Runs of `run`, one after the other. Calls that come before a run begins share it: a
+ * run under way may have begun before what the caller wants to be in it.
+ */
+function sharedByNext(run: () => Promise<void>): () => Promise<void> {
+	let running: Promise<void> | undefined;
+	let next: Promise<void> | undefined;
+	const runNext = async (): Promise<void> => {
+		await running?.catch(() => {});
+		next = undefined;
+		running = run();
+		try {
+			await running;
+		} finally {
+			running = undefined;
+		}
+	};
+	return () => {
+		next ??= runNext();
+		return next;
 	};
 }
 
@@ -213,7 +220,7 @@ export function refuseUnsafeDirectory(directory: string): void {
 }
 
 /** In a sticky directory (as /tmp) only the owner of a file may replace it. */
-function letsAllReplace({ mode }: fs.Stats): boolean {
+function letsAllReplace({ mode }: Pick<fs.Stats, "mode">): boolean {
 	return (mode & 0o002) !== 0 && (mode & 0o1000) === 0;
 }
 
