@@ -1,10 +1,11 @@
 /**
- * Both READMEs, the help and the man page say what the program does, and all of it;
- * the pages on its inside name every file, and show the table of rooms.
+ * The reference pages, the help and the man page say what the program does, and all of
+ * it; the READMEs name nothing that is not there; the pages on its inside name every
+ * file, and show the table of rooms.
  */
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { type CommandUsage, commands } from "../src/cli/usage.ts";
 import { configKeys } from "../src/config/shape.ts";
@@ -14,16 +15,14 @@ import { faultModes } from "../src/simulator/faults.ts";
 import { programPath, projectRoot } from "./support/program.ts";
 import { type Language, roomRows } from "./support/rooms.ts";
 
-const readmes = ["README.md", "README.zh-CN.md"] as const;
+const readmes = ["README.md", "README.zh-CN.md"];
+const references = ["docs/reference.md", "docs/reference.zh-CN.md"];
 
-/** The page on the inside of the program that a README links to. */
-const architecture = {
-	"README.md": { page: "docs/architecture.md", language: "en" },
-	"README.zh-CN.md": { page: "docs/architecture.zh-CN.md", language: "zh" },
-} as const satisfies Record<
-	string,
-	{ readonly page: string; readonly language: Language }
->;
+/** The pages on the inside of the program. */
+const architecture: readonly (readonly [string, Language])[] = [
+	["docs/architecture.md", "en"],
+	["docs/architecture.zh-CN.md", "zh"],
+];
 
 const sourceFiles = readdirSync(join(projectRoot, "src"), { recursive: true })
 	.map(String)
@@ -67,7 +66,7 @@ function errcodesIn(text: string): readonly number[] {
 		.sort((a, b) => a - b);
 }
 
-describe.each(readmes)("%s", (name) => {
+describe.each(references)("%s", (name) => {
 	const text = read(name);
 
 	test("names every command, and no other", () => {
@@ -79,14 +78,8 @@ describe.each(readmes)("%s", (name) => {
 		const options = all.flatMap(({ options }) =>
 			options.map(({ flag }) => `--${flag}`),
 		);
-		// The demo's own, and those of other programs in examples.
-		const others = [
-			"--help",
-			"--seconds",
-			"--unix-socket",
-			"--ignore-scripts",
-			"--use-openssl-ca",
-		];
+		// Those of other programs in examples.
+		const others = ["--help", "--unix-socket", "--use-openssl-ca"];
 		const named = found(text, /(?<![\w-])--[a-z][a-z-]*/g);
 		expect(named.filter((flag) => !others.includes(flag))).toEqual(
 			[...new Set(options)].sort(),
@@ -135,18 +128,24 @@ describe.each(readmes)("%s", (name) => {
 		expect(real.length).toBeGreaterThan(5);
 		expect(found(text, /\bwxtokend_[a-z_]+/g)).toEqual(real);
 	});
+});
 
-	test("links to files that exist", () => {
-		const links = [...text.matchAll(/\]\((?!http)([^)#]+)\)/g)];
-		expect(links.length).toBeGreaterThan(5);
-		for (const [, link = ""] of links)
-			expect(existsSync(join(projectRoot, link)), link).toBe(true);
-	});
+describe.each(readmes)("%s", (name) => {
+	const text = read(name);
 
-	test("shows the table of rooms, and links to the page that explains it", () => {
-		const { page, language } = architecture[name];
-		expect(roomTableIn(text)).toEqual(roomRows(language));
-		expect(text).toContain(`](${page})`);
+	test("names commands and settings that there are", () => {
+		for (const command of found(text, /(?<=wxtokend )[a-z]+(?=`| --)/g))
+			expect(Object.keys(commands)).toContain(command);
+		const keys = [
+			...configKeys.top,
+			...configKeys.wechat,
+			...configKeys.account,
+		];
+		for (const key of found(
+			text.replaceAll("\\n", "\n"),
+			/(?<=^|`)[a-z_]+(?= += ")/gm,
+		))
+			expect(keys).toContain(key);
 	});
 
 	test("runs scripts that package.json has", () => {
@@ -156,9 +155,7 @@ describe.each(readmes)("%s", (name) => {
 	});
 });
 
-describe.each(
-	Object.values(architecture).map(({ page, language }) => [page, language]),
-)("%s", (page, language) => {
+describe.each(architecture)("%s", (page, language) => {
 	const text = read(page);
 
 	test("shows the table of rooms", () => {
@@ -185,15 +182,44 @@ describe.each(
 		for (const name of names)
 			expect(code, name).toMatch(new RegExp(`\\b${name}\\b *[(<:=]`));
 	});
-
-	test("links to files that exist", () => {
-		for (const [, link = ""] of text.matchAll(/\]\((?!http)([^)#]+)\)/g))
-			expect(exists(join("docs", link)), link).toBe(true);
-	});
 });
+
+const pages = ["", "docs", "systemd"].flatMap((folder) =>
+	readdirSync(join(projectRoot, folder))
+		.filter((name) => name.endsWith(".md") && name !== "CHANGELOG.md")
+		.map((name) => join(folder, name)),
+);
+
+test.each(pages)(
+	"%s links to files, and to sections of them, that exist",
+	(page) => {
+		const links = [
+			...read(page).matchAll(/\]\((?!http)([^)#]*)(?:#([^)]*))?\)/g),
+		];
+		for (const [, file = "", section] of links) {
+			const path = file === "" ? page : join(dirname(page), file);
+			expect(exists(path), path).toBe(true);
+			if (section !== undefined)
+				expect(sectionsIn(read(path)), path).toContain(section);
+		}
+	},
+);
+
+/** The names under which a page's sections can be linked to. */
+function sectionsIn(text: string): readonly string[] {
+	return found(text, /(?<=^#+ ).*$/gm).map((title) =>
+		title
+			.toLowerCase()
+			.replace(/[^\p{L}\p{N}_ -]/gu, "")
+			.replaceAll(" ", "-"),
+	);
+}
 
 test.each([
 	["README.md", "README.zh-CN.md"],
+	["docs/reference.md", "docs/reference.zh-CN.md"],
+	["docs/figures.md", "docs/figures.zh-CN.md"],
+	["docs/testing.md", "docs/testing.zh-CN.md"],
 	["docs/architecture.md", "docs/architecture.zh-CN.md"],
 	["systemd/README.md", "systemd/README.zh-CN.md"],
 	["docs/readers.md", "docs/readers.zh-CN.md"],
@@ -226,7 +252,7 @@ test("commands for systemd are the same in both languages", () => {
 
 test("no example puts a token into the arguments of a program, where every user can see it", () => {
 	const texts = [
-		...readmes.map(read),
+		...[...readmes, ...references].map(read),
 		read("docs/readers.md"),
 		read("docs/readers.zh-CN.md"),
 		read("docs/tickets.md"),

@@ -211,7 +211,7 @@ export function meaningOf(errcode: number, call: RefusedCall): Meaning {
 	return { ...meaning, hint };
 }
 
-/** All codes with a meaning of their own, ascending: the READMEs and the tests list them. */
+/** All codes with a meaning of their own, ascending: the reference pages and the tests list them. */
 export const knownErrcodes: readonly number[] = [
 	...Object.keys(errcodes).map(Number),
 	45009,

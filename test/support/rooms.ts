@@ -63,7 +63,13 @@ export const rooms: Readonly<Record<string, Room>> = {
 	store: {
 		rooms: ["core"],
 		modules: [...pureModules, ...disk, ...waiting, "proper-lockfile"],
-		globals: ["process.pid", "process.kill", "process.geteuid", "setTimeout"],
+		globals: [
+			"process.pid",
+			"process.kill",
+			"process.geteuid",
+			"setTimeout",
+			"setImmediate",
+		],
 		touches: {
 			en: "the disk, and whether a process lives",
 			zh: "磁盘，以及某个进程是否活着",

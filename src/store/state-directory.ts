@@ -1,0 +1,134 @@
+/**
+ * The directory of what must outlive a reboot, and what nobody else may read: tickets
+ * that WeChat only pushes, refresh tokens, permanent codes. One daemon has it at a time.
+ */
+import fs from "node:fs";
+import { dirname, join } from "node:path";
+import { errnoOf, StoreError } from "../core/errors.ts";
+import type { ProcessName } from "../core/record.ts";
+import { ownUid } from "./output-directory.ts";
+import { livenessOf } from "./process-name.ts";
+import { storeError } from "./store-error.ts";
+
+const mode = 0o700;
+
+/** The name of the file that says which daemon has the directory. */
+const ownerFile = "owner";
+
+export interface StateDirectory {
+	readonly path: string;
+	/** A directory in it, made if it is missing; its path. Throws `StoreError`. */
+	folder(...names: readonly string[]): string;
+	/** Gives it back, for the next daemon. Never throws. */
+	release(): void;
+}
+
+/**
+ * Takes the directory, and makes it if it is missing. A directory of ours that others may
+ * enter is closed to them. Throws `StoreError` if it belongs to another user, or if
+ * another daemon has it.
+ */
+export function openStateDirectory(
+	path: string,
+	self: ProcessName,
+): StateDirectory {
+	const folder = (...names: readonly string[]) => {
+		let made = path;
+		for (const name of names) {
+			made = join(made, name);
+			makeClosed(made);
+		}
+		return made;
+	};
+	makeClosed(path);
+	own(path, self);
+	return {
+		path,
+		folder,
+		release: () => {
+			const file = join(path, ownerFile);
+			if (ownerIn(file)?.instance === self.instance)
+				fs.rmSync(file, { force: true });
+		},
+	};
+}
+
+/**
+ * What speaks against the directory, without taking or changing it: for `check`. Throws
+ * `StoreError`.
+ */
+export function checkStateDirectory(path: string): void {
+	try {
+		let existing = path;
+		// It is made at the start, if that is possible in the place where it is to be.
+		while (!fs.existsSync(existing)) existing = dirname(existing);
+		if (existing === path) refuseStrange(path, fs.lstatSync(path));
+		fs.accessSync(existing, fs.constants.W_OK | fs.constants.X_OK);
+	} catch (error) {
+		throw asStoreError("use", path, error);
+	}
+}
+
+function makeClosed(path: string): void {
+	try {
+		fs.mkdirSync(path, { mode, recursive: true });
+		const found = fs.lstatSync(path);
+		refuseStrange(path, found);
+		if ((found.mode & 0o777) !== mode) fs.chmodSync(path, mode);
+	} catch (error) {
+		throw asStoreError("make the directory", path, error);
+	}
+}
+
+function refuseStrange(path: string, found: fs.Stats): void {
+	if (!found.isDirectory())
+		throw new StoreError(
+			"refused",
+			`could not use ${path}: it is not a directory`,
+			"set `state_directory` to a directory, and not to a link",
+		);
+	if (ownUid !== undefined && found.uid !== ownUid)
+		throw new StoreError(
+			"refused",
+			`could not use ${path}: it belongs to user ${found.uid}, who could read and change what is kept there`,
+			`give it to the daemon's user: chown -R ${ownUid} ${path}`,
+		);
+}
+
+/** Two daemons that both write would each miss what the other one is told. */
+function own(path: string, self: ProcessName): void {
+	const file = join(path, ownerFile);
+	for (;;) {
+		try {
+			fs.writeFileSync(file, JSON.stringify(self), { flag: "wx", mode: 0o600 });
+			return;
+		} catch (error) {
+			if (errnoOf(error) !== "EEXIST") throw storeError("write", file, error);
+		}
+		const owner = ownerIn(file);
+		if (owner?.instance === self.instance) return;
+		if (owner !== undefined && livenessOf(owner, self) === "alive")
+			throw new StoreError(
+				"refused",
+				`could not use ${path}: the wxtokend with pid ${owner.pid} has it`,
+				"stop that one, or give this one another `state_directory`",
+			);
+		// It is gone, or was on another machine or in another container, as far as can be told.
+		fs.rmSync(file, { force: true });
+	}
+}
+
+function ownerIn(file: string): ProcessName | undefined {
+	try {
+		const found: unknown = JSON.parse(fs.readFileSync(file, "utf8"));
+		const { pid, instance } = found as Partial<ProcessName>;
+		const isName = typeof pid === "number" && typeof instance === "string";
+		return isName ? (found as ProcessName) : undefined;
+	} catch {
+		return undefined;
+	}
+}
+
+function asStoreError(verb: string, path: string, error: unknown): StoreError {
+	return error instanceof StoreError ? error : storeError(verb, path, error);
+}
