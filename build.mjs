@@ -124,7 +124,7 @@ const dropUnusedBuiltins = {
 	},
 };
 
-async function bundle(entry, out) {
+async function bundle(entry, out, before = "") {
 	const { outputFiles, metafile } = await build({
 		absWorkingDir: root,
 		entryPoints: [entry],
@@ -140,6 +140,7 @@ async function bundle(entry, out) {
 		sourcemap: true,
 		sourcesContent: false,
 		legalComments: "none",
+		banner: { js: before },
 		// proper-lockfile gets our own `fs`; graceful-fs would patch the global one.
 		alias: {
 			"graceful-fs": "node:fs",
@@ -188,7 +189,9 @@ function readJson(path) {
 	return JSON.parse(readFileSync(path, "utf8"));
 }
 
-const entry = await bundle("src/cli.ts", "wxtokend");
+// One file for both: it begins as a script for the shell, see there.
+const launcher = readFileSync(join(root, "src/launcher.sh"), "utf8");
+const entry = await bundle("src/cli.ts", "wxtokend", launcher);
 const built = [];
 for (const module of lazy) {
 	// A Set grows while it is walked: modules found on the way are built too.

@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 // Signals come first: an early SIGHUP kills a Node.js process that has no
 // handler yet. Only then is the program itself loaded.
 import { catchSignals, ignoreSignals } from "./daemon/signals.ts";

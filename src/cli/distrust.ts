@@ -34,9 +34,11 @@ export function whyAltered(
 			: undefined;
 	// A request was under way as the writer ended: this may be the value before it, or
 	// its answer, of which a crash of the machine has taken the record.
-	return inFlight === undefined
-		? "altered: it holds another token than was recorded"
-		: undefined;
+	const isUnderWay =
+		inFlight !== undefined && inFlight.at > published.fetchedAt;
+	return isUnderWay
+		? undefined
+		: "altered: it holds another token than was recorded";
 }
 
 /** The record beside a token file, as any reader sees it. */

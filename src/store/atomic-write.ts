@@ -47,9 +47,10 @@ export async function publishFile(
 	attributes: FileAttributes,
 	mustBeHeld?: () => void,
 	directory?: OutputDirectory,
+	changedAt?: number,
 ): Promise<fs.Stats> {
 	const draft = draftFile(path, attributes, directory);
-	return draft.publish(content, mustBeHeld);
+	return draft.publish(content, mustBeHeld, changedAt);
 }
 
 /** A file that is made, but not in its place yet. Each method that throws removes it. */
@@ -61,9 +62,13 @@ export interface Draft {
 	reserve(): void;
 	/**
 	 * Resolves with the file as it was right before its rename, which changes its ctime.
-	 * Throws `StoreError`.
+	 * `changedAt`: as in `setTimeOfChange`. Throws `StoreError`.
 	 */
-	publish(content: string, mustBeHeld?: () => void): Promise<fs.Stats>;
+	publish(
+		content: string,
+		mustBeHeld?: () => void,
+		changedAt?: number,
+	): Promise<fs.Stats>;
 	/** Removes it, as it is not to be published. Never throws. */
 	discard(): void;
 }
@@ -121,11 +126,11 @@ export function draftFile(
 				throw discarded(error);
 			}
 		},
-		publish: async (content, mustBeHeld = () => {}) => {
+		publish: async (content, mustBeHeld = () => {}, changedAt) => {
 			let found: fs.Stats;
 			try {
 				verb = "write";
-				found = writeAll(file, content);
+				found = writeAll(file, content, changedAt);
 				// A failed fsync is not repeated: the kernel may have dropped the pages.
 				verb = "sync";
 				await directory.sync(file);
@@ -149,8 +154,13 @@ export function draftFile(
 }
 
 /** Returns the file as it is now. */
-function writeAll(file: number, content: string): fs.Stats {
+function writeAll(
+	file: number,
+	content: string,
+	changedAt: number | undefined,
+): fs.Stats {
 	fs.writeFileSync(file, content);
+	if (changedAt !== undefined) setTimeOfChange(file, changedAt);
 	const bytes = Buffer.byteLength(content);
 	const found = fs.fstatSync(file);
 	if (found.size === bytes) return found;
@@ -176,6 +186,16 @@ export function setAttributes(
 	onStep("set the mode of");
 	// The umask may have removed some bits.
 	if ((made.mode & 0o7777) !== mode) fs.fchmodSync(file, mode);
+}
+
+/**
+ * Gives an open file that time of its last change, epoch ms. A token file and its record
+ * get the same one, to the nanosecond: a later change of either shows by it, without
+ * reading them (src/launcher.sh). A file system that cannot do it only makes that slower.
+ * Never throws.
+ */
+export function setTimeOfChange(file: number, changedAt: number): void {
+	quietly(() => fs.futimesSync(file, changedAt / 1000, changedAt / 1000));
 }
 
 function replace(temporary: string, path: string): void {

@@ -2,6 +2,7 @@
  * The right to write the files of one credential in a directory, while its lock is
  * held: records into the record file, and the token file. See `Lease` in core/ports.ts.
  */
+import type { Clock } from "../core/clock.ts";
 import { StoreError } from "../core/errors.ts";
 import type { Lease } from "../core/ports.ts";
 import { encodeRecord, fenceOf, type SharedRecord } from "../core/record.ts";
@@ -18,13 +19,12 @@ export interface LeaseParts {
 	readonly location: Location;
 	readonly files: SlotFiles;
 	readonly lock: HeldLock;
-	/** When the lock was taken, epoch ms. */
-	readonly takenAt: number;
+	readonly clock: Pick<Clock, "now">;
 }
 
 /** The lease ends with its `release`, which also releases the lock. */
 export function openLease(parts: LeaseParts): Lease {
-	const { location, files, lock } = parts;
+	const { location, files, lock, clock } = parts;
 	const { directory } = location;
 	const { mode, gid } = files.attributes();
 	const mustBeHeld = () => {
@@ -35,7 +35,7 @@ export function openLease(parts: LeaseParts): Lease {
 		mustBeHeld();
 		throw error;
 	};
-	const fenced = createFence(parts.takenAt);
+	const fenced = createFence(clock.now());
 	const records = openRecords(files.recordPath, { mode, gid, mustBeHeld });
 	files.records = records;
 	/** The next token file, made before WeChat is asked. */
@@ -47,21 +47,22 @@ export function openLease(parts: LeaseParts): Lease {
 	};
 	// By the last look: to try and fail would cost more than all the rest.
 	const isNew = () => files.record.wasAbsent();
-	const replaceRecords = async (record: SharedRecord) => {
+	const replaceRecords = async (record: SharedRecord, changedAt?: number) => {
 		const stat = await publishFile(
 			files.recordPath,
 			encodeRecord(record),
 			files.attributes(),
 			mustBeHeld,
 			directory,
+			changedAt,
 		);
 		mustBeHeld();
 		files.record.learn(seenIn(stat, { isRenamed: true }), record);
 	};
 	/** Writes the record of the publication, just before the token. */
-	const recordPublication = async (record: SharedRecord) => {
-		if (!(await records.add(record, { isNew: isNew() })))
-			return replaceRecords(record);
+	const recordPublication = async (record: SharedRecord, changedAt: number) => {
+		if (!(await records.add(record, { isNew: isNew(), changedAt })))
+			return replaceRecords(record, changedAt);
 		const stat = records.look();
 		if (stat !== undefined) files.record.learn(seenIn(stat), record);
 	};
@@ -84,12 +85,16 @@ export function openLease(parts: LeaseParts): Lease {
 			else await replaceRecords(content);
 		},
 		publish: async (token, record) => {
-			if (record !== undefined) await recordPublication(fenced(record));
+			const changedAt = record === undefined ? undefined : clock.now();
+			if (record !== undefined && changedAt !== undefined)
+				await recordPublication(fenced(record), changedAt);
 			const text = encodeToken(token);
 			const made =
 				draft ?? draftFile(files.path, files.attributes(), directory);
 			draft = undefined;
-			const stat = await made.publish(text, mustBeHeld).catch(orLost);
+			const stat = await made
+				.publish(text, mustBeHeld, changedAt)
+				.catch(orLost);
 			mustBeHeld();
 			files.published(token.value, stat);
 			const reading = files.readingOf({ ...nothing, stat, text });

@@ -99,8 +99,8 @@ function openSlot(
 			if (lock === undefined) return undefined;
 			if (lock.isTakenOver)
 				removeLeftoversOfDead(path, options.directory.path, credential.file);
-			const takenAt = options.clock.now();
-			const lease = openLease({ location: options, files, lock, takenAt });
+			const { clock } = options;
+			const lease = openLease({ location: options, files, lock, clock });
 			// What cannot be read is not absent: another keeper has put it there.
 			const blocked = files.whyBlocked();
 			if (blocked === undefined) return lease;

@@ -7,7 +7,11 @@
 import fs from "node:fs";
 import { StoreError } from "../core/errors.ts";
 import { encodeRecord, type SharedRecord } from "../core/record.ts";
-import { type FileAttributes, setAttributes } from "./atomic-write.ts";
+import {
+	type FileAttributes,
+	setAttributes,
+	setTimeOfChange,
+} from "./atomic-write.ts";
 import { type Believing, type FileRead, readOpened } from "./cached-read.ts";
 import { ownUid } from "./output-directory.ts";
 
@@ -47,6 +51,8 @@ export interface AddOptions {
 	readonly isFollowed?: boolean;
 	/** Done right before the write, if the record can be added; throws `StoreError`. */
 	readonly before?: () => void;
+	/** As in `setTimeOfChange`. */
+	readonly changedAt?: number;
 	/** Makes the record survive a crash of the machine. */
 	readonly sync?: (file: number) => void | Promise<void>;
 }
@@ -85,7 +91,7 @@ export function openRecords(
 
 	const add = async (
 		content: SharedRecord,
-		{ isNew = false, isFollowed = false, before, sync }: AddOptions,
+		{ isNew = false, isFollowed = false, before, changedAt, sync }: AddOptions,
 	): Promise<boolean> => {
 		const record = `\n${encodeRecord(content)}`;
 		const bytes = Buffer.byteLength(record);
@@ -98,6 +104,7 @@ export function openRecords(
 		mustBeHeld();
 		const target = found ?? create();
 		fs.writeFileSync(target, record);
+		if (changedAt !== undefined) setTimeOfChange(target, changedAt);
 		await sync?.(target);
 		isHalfMade = false;
 		return true;
