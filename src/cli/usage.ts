@@ -253,6 +253,13 @@ it. While it runs, it is controlled by JSON over HTTP on the same port:
   POST /sim/expire {"appid"}           its tokens age out now: 42001
   POST /sim/accounts {"appid", …}      adds one (secret, kind), or changes it:
        secret, frozen, state, whitelist, ipConfirmation, approve, refuse, limits
+  POST /sim/components {"appid", …}    adds a 第三方平台 (secret), or changes it:
+       secret, whitelist, push, kill, stopped, limits
+  POST /sim/consents {"appid","authorizer"}     an account authorises it (push)
+  POST /sim/withdrawals {"appid","authorizer"}  an account withdraws (push)
+  POST /sim/authorizers {"appid","count"}       many that have authorised (prefix)
+  POST /sim/push {"appid"}             pushes a ticket now, or an event: infoType,
+       fields, flaw, olderSeconds; GET /sim/pushes: how pushes were answered
   POST /sim/faults {"mode", …}         what goes wrong: endpoint, host, appid,
        count or forSeconds, processed; {"clear":true} ends all. Modes:
        refuse reset hang cut delay drip status redirect html empty big gzip-big
@@ -277,6 +284,29 @@ it. While it runs, it is controlled by JSON over HTTP on the same port:
 				many: true,
 				about: "an account",
 				default: "wx0123456789abcdef with a random secret, printed",
+			},
+			{
+				flag: "component",
+				value: "APPID:SECRET",
+				many: true,
+				about: "a 第三方平台",
+				default: "none",
+			},
+			{
+				flag: "push",
+				value: "URL",
+				about:
+					"where its tickets and events are pushed; without a path: to /component/APPID",
+			},
+			{
+				flag: "push-token",
+				value: "TOKEN",
+				about: "the Token that signs pushes (消息校验Token)",
+			},
+			{
+				flag: "push-key",
+				value: "KEY",
+				about: "the EncodingAESKey of pushes (消息加解密Key), 43 characters",
 			},
 			{
 				flag: "token-lifetime",

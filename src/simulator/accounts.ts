@@ -1,4 +1,5 @@
 /** Accounts as the platform stores them, and the state of the whole platform. */
+import type { Component } from "./components.ts";
 import type { CompleteRequest } from "./http-messages.ts";
 import type { Knobs } from "./knobs.ts";
 import type { AccountKind, CallCounters, Limits } from "./quotas.ts";
@@ -98,6 +99,8 @@ export interface PlatformState {
 	readonly book: TokenBook;
 	/** By appid. */
 	readonly accounts: Map<string, Account>;
+	/** 第三方平台, by appid. */
+	readonly components: Map<string, Component>;
 }
 
 /** One request, with the state that it meets and the instant of it, epoch ms. */

@@ -15,6 +15,13 @@
  * | `POST /sim/expire {appid}` | lets its current tokens expire at once: uses answer 42001 |
  * | `POST /sim/accounts {appid, secret, kind?}` | adds an account |
  * | `POST /sim/accounts {appid, …}` | changes one: `secret`, `frozen`, `state`, `whitelist` (null: off), `ipConfirmation`, `approve` or `refuse` (an address), `limits` |
+ * | `POST /sim/components {appid, secret}` | adds a 第三方平台 |
+ * | `POST /sim/components {appid, …}` | changes one: `secret`, `whitelist` (null: off), `push` (`{url, token, key, formerKey?}`), `kill` (its tokens die), `stopped` (WeChat has given up pushing), `limits` |
+ * | `POST /sim/consents {appid, authorizer, push?}` | an account authorises the component: `{auth_code, expires_in}`; the event is pushed unless `push` is false |
+ * | `POST /sim/withdrawals {appid, authorizer, push?}` | an account withdraws |
+ * | `POST /sim/authorizers {appid, count, prefix?}` | adds that many accounts, which have authorised long ago |
+ * | `POST /sim/push {appid, infoType?, fields?, flaw?, olderSeconds?}` | pushes once, now: a new ticket, or that event; `{"outcome"}` |
+ * | `GET /sim/pushes` | the last 1000 tries to push, and how they were answered |
  * | `POST /sim/faults {mode, endpoint?, host?, appid?, count?, forSeconds?, processed?, …}` | adds a fault |
  * | `POST /sim/faults {"clear":true}` | removes all faults; GET shows them |
  * | `POST /sim/knobs {…}` | changes knobs; GET shows them |
@@ -23,12 +30,20 @@
  * The `type` of a ticket is `jsapi` (default), `wx_card` or `2`.
  */
 import type { SimulatedAccount } from "./accounts.ts";
+import { componentLimitsIn } from "./component-operator.ts";
+import type { Component, PushTarget } from "./components.ts";
 import { checkFault, type Fault, isOutage } from "./faults.ts";
 import { type CompleteRequest, parseBody } from "./http-messages.ts";
 import type { Knobs } from "./knobs.ts";
 import { changeAccount } from "./operator.ts";
 import type { Platform } from "./platform.ts";
 import { viewOf } from "./platform-view.ts";
+import {
+	type Pushes,
+	type PushFlaw,
+	pushFlaws,
+	ticketEvent,
+} from "./pushes.ts";
 import { masked, type RequestRecord } from "./request-log.ts";
 import type { PageSignature } from "./ticket-signature.ts";
 import { isTicketType, type TicketType, ticketTypes } from "./tickets.ts";
@@ -36,6 +51,7 @@ import { isTicketType, type TicketType, ticketTypes } from "./tickets.ts";
 /** What the control port reads and changes. A test in the same process can do the same. */
 export interface Controlled {
 	readonly platform: Platform;
+	readonly pushes: Pushes;
 	/** At least the last 10,000, with their secrets. */
 	readonly requests: readonly RequestRecord[];
 	/** Virtual epoch ms. */
@@ -96,6 +112,7 @@ function routesOf(controlled: Controlled): Routes {
 		...readingRoutes(controlled),
 		...accountRoutes(controlled),
 		...ticketRoutes(controlled),
+		...componentRoutes(controlled),
 		...conditionRoutes(controlled),
 	};
 }
@@ -184,6 +201,100 @@ function ticketRoutes({ platform, now }: Controlled): Routes {
 		"POST /sim/verify-signature": (fields) => ({
 			result: platform.verifySignature(pageSignatureOf(fields), now()),
 		}),
+	};
+}
+
+function componentRoutes({ platform, pushes, now }: Controlled): Routes {
+	const known = (fields: Fields): Component => {
+		const appid = textOf(fields, "appid");
+		const component = platform.component(appid);
+		if (component === undefined)
+			throw new RangeError(`there is no component ${JSON.stringify(appid)}`);
+		return component;
+	};
+	return {
+		"POST /sim/components": (fields) => {
+			const appid = textOf(fields, "appid");
+			if (platform.component(appid) === undefined)
+				platform.addComponent({ appid, secret: textOf(fields, "secret") });
+			platform.changeComponent(appid, componentChangesIn(fields), now());
+			return {};
+		},
+		"POST /sim/consents": (fields) => {
+			const component = known(fields);
+			const authorizer = textOf(fields, "authorizer");
+			const { code, expiresIn, event } = platform.consent(
+				component.appid,
+				authorizer,
+				now(),
+			);
+			if (event !== undefined && fields.push !== false)
+				void pushes.deliver(component, event);
+			return { auth_code: code, expires_in: expiresIn };
+		},
+		"POST /sim/withdrawals": (fields) => {
+			const component = known(fields);
+			const authorizer = textOf(fields, "authorizer");
+			const event = platform.withdraw(component.appid, authorizer, now());
+			if (fields.push !== false) void pushes.deliver(component, event);
+			return {};
+		},
+		"POST /sim/authorizers": (fields) => {
+			const { appid } = known(fields);
+			const { count, prefix = "wxa" } = fields;
+			if (!Number.isInteger(count)) throw new RangeError("count is missing");
+			return {
+				authorizers: platform.loadAuthorizers(
+					appid,
+					String(prefix),
+					Number(count),
+					now(),
+				),
+			};
+		},
+		"POST /sim/push": async (fields) => {
+			const component = known(fields);
+			const { infoType, olderSeconds = 0, flaw } = fields;
+			if (flaw !== undefined && !pushFlaws.some((one) => one === flaw))
+				throw new RangeError(`flaw is one of ${pushFlaws.join(", ")}`);
+			const event =
+				infoType === undefined
+					? ticketEvent(platform.state, component, now())
+					: { infoType: String(infoType), fields: Object(fields.fields) };
+			return pushes.push(component, event, {
+				olderSeconds: Number(olderSeconds),
+				...(flaw === undefined ? {} : { flaw: flaw as PushFlaw }),
+			});
+		},
+		"GET /sim/pushes": () => pushes.records,
+	};
+}
+
+/** @throws RangeError for a wrong field */
+function componentChangesIn(fields: Fields) {
+	const { secret, whitelist, push, kill, stopped, limits } = fields;
+	return {
+		...(secret === undefined ? {} : { secret: textOf(fields, "secret") }),
+		...(whitelist === undefined
+			? {}
+			: {
+					whitelist: whitelist === null ? null : [whitelist].flat().map(String),
+				}),
+		...(push === undefined ? {} : { push: pushTargetIn(Object(push)) }),
+		...(limits === undefined ? {} : { limits: componentLimitsIn(limits) }),
+		kill: kill === true,
+		...(typeof stopped === "boolean" ? { stopped } : {}),
+	};
+}
+
+function pushTargetIn(fields: Fields): PushTarget {
+	return {
+		url: textOf(fields, "url"),
+		token: textOf(fields, "token"),
+		key: textOf(fields, "key"),
+		...(fields.formerKey === undefined
+			? {}
+			: { formerKey: textOf(fields, "formerKey") }),
 	};
 }
 

@@ -67,6 +67,37 @@ const knobs = {
 	 */
 	ticketLife: oneOf("fixed", "until-replaced", "seeded"),
 
+	/** U19: how long a component's token lives after another was fetched: 300 s, not at all, or to its own end. */
+	componentFormer: oneOf("300", "0", "own"),
+	/** U22: what a fetch of an authorizer's token gives. */
+	authorizerReissue: oneOf("new", "same-until-300", "new-former-0"),
+	/** U23: whether a fetch of an authorizer's token ends the account's own classic token. */
+	authorizerFetchEndsOwn: flag(),
+	/** U25: whether a fetch of an authorizer's token changes its refresh token; the former is taken for 300 s. */
+	refreshTokenOnRefresh: oneOf("same", "new"),
+	/** U26: the refresh token when an account authorises again without having withdrawn, and whether that is pushed. */
+	reconsent: oneOf("same", "new", "new-with-event"),
+	/** U27: whether tokens live on after the account has withdrawn. */
+	cancelKillsTokens: oneOf(true, false),
+	/** U27: errcode for the refresh of an account that has withdrawn. */
+	cancelledCode: oneOf(61003, 61023),
+	/** U28: whether a component_verify_ticket is good for its own 12 hours, or only the newest is. */
+	olderTickets: oneOf("own-life", "newest-only"),
+	/** U29: an auth code that is used again: errcode 61009, or the same answer. */
+	usedAuthCode: oneOf(61009, "same"),
+	/** U30: how often a push is tried, 5 s apart. */
+	pushTries: oneOf(5, 1, 3),
+	/** U31: seconds of failed pushes after which WeChat gives up; 0: never. */
+	giveUpAfterSeconds: seconds(0),
+	/** U32: when the first push comes after api_start_push_ticket. */
+	firstPush: oneOf("next-slot", "at-once"),
+	/** U33: tickets each 600 s, or each 420 to 840 s. */
+	pushInterval: oneOf("fixed", "varied"),
+	/** U41: the order of api_get_authorizer_list. */
+	listOrder: oneOf("oldest-first", "newest-first"),
+	/** U42: whether lists show no refresh token until the first code was exchanged. */
+	emptyUntilExchanged: oneOf(true, false),
+
 	/** Seconds between two forced refreshes. Documented: 30. */
 	forceIntervalSeconds: seconds(30),
 	/** Share (0…1) of API calls answered -1. */

@@ -224,8 +224,12 @@ function isTexts(value: unknown): value is readonly string[] {
 	);
 }
 
-/** @throws RangeError for a wrong whitelist entry or limit */
-function createAccount(
+/**
+ * An account without tokens.
+ *
+ * @throws RangeError for a wrong whitelist entry or limit
+ */
+export function createAccount(
 	given: SimulatedAccount,
 	limits?: LimitChanges,
 ): Account {

@@ -13,6 +13,14 @@ export function viewOf(platform: Platform, nowMs: number): object {
 		accounts: [...platform.accounts()].map(({ appid }) =>
 			accountState(platform, appid, nowMs),
 		),
+		components: [...platform.components()].map((one) => ({
+			appid: one.appid,
+			...lineState(one.line, nowMs),
+			authorizers: one.authorizers.size,
+			tickets: one.tickets.length,
+			pushesTo: one.push?.url ?? null,
+			isStopped: one.isStopped,
+		})),
 		faults: platform.faults.pending(nowMs),
 		knobs: platform.knobs,
 	};

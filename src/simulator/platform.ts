@@ -12,6 +12,11 @@ import {
 	serverTime,
 } from "./accounts.ts";
 import {
+	type ComponentOperator,
+	createComponentOperator,
+} from "./component-operator.ts";
+import type { SimulatedComponent } from "./components.ts";
+import {
 	applyFault,
 	createFaultScript,
 	type Fault,
@@ -44,6 +49,7 @@ import { createTokenBook, isLive } from "./tokens.ts";
 /** What a platform starts with. */
 export interface PlatformOptions {
 	readonly accounts: readonly SimulatedAccount[];
+	readonly components?: readonly SimulatedComponent[];
 	/** 32 bits; default 1. */
 	readonly seed?: number;
 	readonly knobs?: Partial<Knobs>;
@@ -52,7 +58,9 @@ export interface PlatformOptions {
 }
 
 /** A platform. All instants are epoch ms, and must not go back from call to call. */
-export interface Platform extends Operator {
+export interface Platform extends Operator, ComponentOperator {
+	/** For those who push, and know the clock. */
+	readonly state: PlatformState;
 	readonly knobs: Knobs;
 	/**
 	 * Changes knobs while the platform runs.
@@ -122,13 +130,19 @@ export function createPlatform(options: PlatformOptions): Platform {
 		random,
 		book: createTokenBook(random, () => state.knobs),
 		accounts: new Map(),
+		components: new Map(),
 	};
 	const operator = createOperator(state, options.limits);
 	for (const given of options.accounts) operator.addAccount(given);
+	const componentOperator = createComponentOperator(state);
+	for (const given of options.components ?? [])
+		componentOperator.addComponent(given);
 	const faults = createFaultScript();
 	const { answer, counters } = createAnswering(state, faults);
 	return {
 		...operator,
+		...componentOperator,
+		state,
 		...createRequests(answer),
 		answer,
 		faults,
@@ -279,8 +293,13 @@ function errmsgFor(fault: Fault, host: Host, call: Call): string {
 /** The account that the request names, by its token, query or body. */
 function appidOf(
 	{ book }: PlatformState,
-	{ query, body }: CompleteRequest,
+	{ path, query, body }: CompleteRequest,
 ): string | undefined {
+	if (path.startsWith("/cgi-bin/component/")) {
+		const { authorizer_appid, component_appid } = parseBody(body) ?? {};
+		const appid = authorizer_appid ?? component_appid;
+		return typeof appid === "string" ? appid : undefined;
+	}
 	const token = query.access_token;
 	if (token !== undefined) return book.find(token)?.appid;
 	const appid = query.appid ?? (body ? parseBody(body)?.appid : undefined);

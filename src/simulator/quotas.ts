@@ -12,7 +12,9 @@ export type QuotaName =
 	| "getticket"
 	| "get_api_domain_ip"
 	| "getcallbackip"
-	| "quota/get";
+	| "quota/get"
+	| "api_component_token"
+	| "api_authorizer_token";
 
 /** How many calls are allowed. The knob `quotaDay` says when a day begins. */
 export interface Limit {
@@ -64,6 +66,9 @@ function limitsWith(given: { tokensPerDay: number; share: number }): Limits {
 		get_api_domain_ip: { perDay: 10_000 * given.share, perMinute },
 		getcallbackip: { perDay: 10_000 * given.share, perMinute },
 		"quota/get": { perDay: 10_000 * given.share, perMinute },
+		// Of a 第三方平台: for itself, and for each account.
+		api_component_token: { perDay: 10_000, perMinute },
+		api_authorizer_token: { perDay: 2_000, perMinute },
 	};
 }
 

@@ -113,6 +113,10 @@ const openParameters: ReadonlySet<string> = new Set([
 	"type",
 	"force_refresh",
 	"cgi_path",
+	"component_appid",
+	"authorizer_appid",
+	"offset",
+	"count",
 ]);
 
 function maskedFields(fields: object): Record<string, unknown> {

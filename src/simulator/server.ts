@@ -4,7 +4,9 @@
  */
 import { randomInt } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { SimulatedAccount } from "./accounts.ts";
+import type { SimulatedComponent } from "./components.ts";
 import {
 	answerControl,
 	type Controlled,
@@ -24,6 +26,7 @@ import {
 } from "./http-server.ts";
 import type { Knobs } from "./knobs.ts";
 import { createPlatform, type Platform } from "./platform.ts";
+import { createPushes, type Pushes } from "./pushes.ts";
 import {
 	createRequestLog,
 	type RequestLog,
@@ -36,6 +39,8 @@ export interface SimulatorOptions {
 	/** Port of the main host; default 0: any free one. */
 	readonly port?: number;
 	readonly accounts: readonly SimulatedAccount[];
+	/** 第三方平台. */
+	readonly components?: readonly SimulatedComponent[];
 	/** Virtual seconds per real second; default 1. */
 	readonly timeScale?: number;
 	/** Virtual epoch ms at the start; default: the real time. */
@@ -68,6 +73,9 @@ export interface Simulator extends Controlled {
 	close(): Promise<void>;
 }
 
+/** How often it is looked whether a push is due, real ms. */
+const pushTickMs = 100;
+
 /** Requests that the log keeps at least. It bounds the memory of a long run. */
 const requestLogLimit = 10_000;
 
@@ -81,13 +89,16 @@ export async function startSimulator(
 ): Promise<Simulator> {
 	const clock = createVirtualClock(options.startAtMs, options.timeScale ?? 1);
 	const requestLog = createRequestLog(requestLogLimit);
-	const { accounts, knobs = {} } = options;
+	const { accounts, components = [], knobs = {} } = options;
 	const seed = options.seed ?? randomInt(2 ** 32);
-	const platform = createPlatform({ accounts, seed, knobs });
+	const platform = createPlatform({ accounts, components, seed, knobs });
+	const pushes = createPushes(platform.state, clock.now, async (seconds) => {
+		await sleep(clock.realMs(seconds), undefined, { ref: false });
+	});
 	// Filled by openAll: a request may reach the first port before the last is open.
 	const listeners: Listener[] = [];
 	const outages = createOutages(listeners, platform.faults, clock);
-	const controlled = control(platform, requestLog, clock, outages);
+	const controlled = control(platform, requestLog, clock, outages, pushes);
 	const answer = createAnswering(options, platform, requestLog, clock);
 
 	await openAll(listeners, options, (host, message, response) =>
@@ -105,12 +116,16 @@ export async function startSimulator(
 	const main = hosts[mainHost];
 	if (main === undefined) throw new Error("the main listener is missing");
 
+	const ticking = setInterval(pushes.tick, pushTickMs);
+	ticking.unref();
 	return {
 		...controlled,
 		...main,
 		hosts,
 		waitFor: requestLog.waitFor,
 		async close() {
+			clearInterval(ticking);
+			pushes.stop();
 			outages.stop();
 			await Promise.all(listeners.map((listener) => listener.close()));
 		},
@@ -123,13 +138,16 @@ function control(
 	requestLog: RequestLog,
 	clock: VirtualClock,
 	outages: Outages,
+	pushes: Pushes,
 ): Controlled {
 	return {
 		platform,
+		pushes,
 		requests: requestLog.records,
 		now: clock.now,
 		advance(seconds) {
 			clock.advance(seconds);
+			pushes.tick();
 			return outages.settle();
 		},
 		async addFault(fault) {

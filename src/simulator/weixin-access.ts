@@ -269,7 +269,10 @@ function wrongSecret(errcode: 40125 | 40001): Verdict {
 }
 
 /** U8: the errcode for a token that is no longer alive. */
-function endedTokenCode({ state, nowMs }: Call, token: IssuedToken): number {
+export function endedTokenCode(
+	{ state, nowMs }: Call,
+	token: IssuedToken,
+): number {
 	const { agedOutCode, forgetAfterSeconds } = state.knobs;
 	if (token.endsBy !== "age") return 40001;
 	if (agedOutCode !== 40001) return agedOutCode;

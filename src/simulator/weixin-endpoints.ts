@@ -3,6 +3,15 @@
  * in the table at the end.
  */
 import type { Account, Call } from "./accounts.ts";
+import {
+	authorizerInfo,
+	authorizerList,
+	authorizerToken,
+	componentToken,
+	preAuthCode,
+	queryAuth,
+	startPushTicket,
+} from "./component-endpoints.ts";
 import { type HostAnswer, parseBody, statusOnly } from "./http-messages.ts";
 import { countCall, isQuotaName, usageAt } from "./quotas.ts";
 import { fetchTicket, isTicketType, ticketLifetimeSeconds } from "./tickets.ts";
@@ -259,6 +268,34 @@ const endpoints = {
 		decide: clearQuotaBySecret,
 	},
 	"quota/get": { path: "/cgi-bin/openapi/quota/get", decide: quotaGet },
+	api_component_token: {
+		path: "/cgi-bin/component/api_component_token",
+		decide: componentToken,
+	},
+	api_start_push_ticket: {
+		path: "/cgi-bin/component/api_start_push_ticket",
+		decide: startPushTicket,
+	},
+	api_create_preauthcode: {
+		path: "/cgi-bin/component/api_create_preauthcode",
+		decide: preAuthCode,
+	},
+	api_query_auth: {
+		path: "/cgi-bin/component/api_query_auth",
+		decide: queryAuth,
+	},
+	api_authorizer_token: {
+		path: "/cgi-bin/component/api_authorizer_token",
+		decide: authorizerToken,
+	},
+	api_get_authorizer_info: {
+		path: "/cgi-bin/component/api_get_authorizer_info",
+		decide: authorizerInfo,
+	},
+	api_get_authorizer_list: {
+		path: "/cgi-bin/component/api_get_authorizer_list",
+		decide: authorizerList,
+	},
 	use: { path: "/sim/use", decide: useToken },
 } as const satisfies Readonly<
 	Record<string, { path: string; decide: (call: Call) => Verdict }>

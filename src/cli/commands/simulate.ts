@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { errnoOf, exitCode, inWords, UsageError } from "../../core/errors.ts";
 import type { SimulatedAccount } from "../../simulator/accounts.ts";
+import type { SimulatedComponent } from "../../simulator/components.ts";
 import { apiHosts } from "../../simulator/hosts.ts";
 import { lineOf } from "../../simulator/request-log.ts";
 import {
@@ -56,6 +57,7 @@ function optionsFrom(line: CommandLine): SimulatorOptions {
 	return {
 		port,
 		accounts: accountsOf(line.values("account")),
+		components: componentsFrom(line),
 		timeScale: line.number("time-scale", 0.001, 1e6) ?? 1,
 		latencyMs: line.number("latency", 0, 600_000) ?? 0,
 		knobs: {
@@ -81,28 +83,71 @@ function accountsOf(pairs: readonly string[]): readonly SimulatedAccount[] {
 				secret: randomBytes(16).toString("hex"),
 			},
 		];
-	const accounts = pairs.map((pair, index) => {
+	return pairsIn("account", pairs);
+}
+
+/** From `APPID:SECRET`. No message quotes a pair, which holds the secret. */
+function pairsIn(
+	flag: string,
+	pairs: readonly string[],
+): readonly SimulatedAccount[] {
+	const all = pairs.map((pair, index) => {
 		const colon = pair.indexOf(":");
 		const appid = pair.slice(0, Math.max(0, colon));
 		const secret = pair.slice(colon + 1);
 		if (!/^[A-Za-z0-9_-]{1,64}$/.test(appid) || secret === "")
 			throw new UsageError(
-				`--account number ${index + 1} is not APPID:SECRET`,
+				`--${flag} number ${index + 1} is not APPID:SECRET`,
 				"an appid is 1 to 64 of A-Z a-z 0-9 _ -, and a colon stands before the secret",
 			);
 		return { appid, secret };
 	});
 	// It would be unclear which of the two secrets is right.
-	const twice = accounts.find(
+	const twice = all.find(
 		({ appid }, index) =>
-			accounts.findIndex((other) => other.appid === appid) !== index,
+			all.findIndex((other) => other.appid === appid) !== index,
 	);
 	if (twice !== undefined)
 		throw new UsageError(
-			`--account ${twice.appid} is given twice`,
+			`--${flag} ${twice.appid} is given twice`,
 			"give each appid once",
 		);
-	return accounts;
+	return all;
+}
+
+/** Without `--push` nothing is pushed. No message quotes Token or key. */
+function componentsFrom(line: CommandLine): readonly SimulatedComponent[] {
+	const components = pairsIn("component", line.values("component"));
+	const [url, token, key] = ["push", "push-token", "push-key"].map((flag) =>
+		line.value(flag),
+	);
+	if (url === undefined && token === undefined && key === undefined)
+		return components;
+	if (components.length === 0)
+		throw new UsageError(
+			"there is nothing to push",
+			"give --component APPID:SECRET, too",
+		);
+	if (url === undefined || token === undefined || key === undefined)
+		throw new UsageError(
+			"pushes need all of --push URL, --push-token TOKEN and --push-key KEY",
+			"give the ones that are missing",
+		);
+	if (!URL.canParse(url) || new URL(url).protocol !== "http:")
+		throw new UsageError(
+			"--push is not an http URL",
+			"give the one of the receiver, such as http://127.0.0.1:7801",
+		);
+	if (!/^[A-Za-z0-9+/]{43}$/.test(key))
+		throw new UsageError(
+			"--push-key is no EncodingAESKey",
+			"an EncodingAESKey has 43 characters of A-Z a-z 0-9 + /",
+		);
+	return components.map((one) => {
+		const target = new URL(url);
+		if (target.pathname === "/") target.pathname = `/component/${one.appid}`;
+		return { ...one, push: { url: target.href, token, key } };
+	});
 }
 
 /** Host → port: the other API hosts on the ports after `port`; 0: any free ones. */
