@@ -39,24 +39,11 @@ const parts: Readonly<
 	growth: benchGrowth,
 };
 
-const { values } = parseArgs({
-	options: {
-		quick: { type: "boolean", default: false },
-		only: { type: "string" },
-		out: { type: "string" },
-	},
-});
-const names = values.only?.split(",") ?? Object.keys(parts);
-const chosen = names.map((name) => {
-	const run = parts[name];
-	if (run === undefined) {
-		const known = Object.keys(parts).join(", ");
-		console.error(
-			`bench: there is no part "${name}"; expected some of ${known}`,
-		);
-		process.exit(64);
-	}
-	return { name, run };
+const values = valuesOf(process.argv.slice(2));
+const chosen = (values.only?.split(",") ?? Object.keys(parts)).map((name) => {
+	const run = Object.hasOwn(parts, name) ? parts[name] : undefined;
+	if (run !== undefined) return { name, run };
+	return endWith(`there is no part "${name}"`);
 });
 const rows = await onScene(values.quick, async (scale) => {
 	const all: Row[] = [];
@@ -90,4 +77,28 @@ if (out !== undefined) {
 		? "a quick look: these figures mean nothing"
 		: `a bar that ends at the line or before it meets its target; long ones are cut · Node.js ${process.version}, ${cpus().length} processors`;
 	writeFileSync(join(out, "latest.svg"), plotOf(rows, subtitle));
+}
+
+/** What stands on the command line; ends the process if that is no command of ours. */
+function valuesOf(args: string[]) {
+	try {
+		return parseArgs({
+			args,
+			options: {
+				quick: { type: "boolean", default: false },
+				only: { type: "string" },
+				out: { type: "string" },
+			},
+		}).values;
+	} catch (error) {
+		return endWith(String((error as Error).message).split(". ", 1)[0] ?? "");
+	}
+}
+
+/** A mistake of the one who typed: says what there is, without a stack. */
+function endWith(mistake: string): never {
+	console.error(
+		`bench: ${mistake}; expected [--quick] [--only PART,…] [--out DIR], with parts of ${Object.keys(parts).join(", ")}`,
+	);
+	process.exit(64);
 }

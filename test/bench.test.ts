@@ -121,6 +121,24 @@ test("a herd of apps costs one fetch and a storm fails no call, beside the SDKs 
 	);
 });
 
+test.each([
+	[["--only", "nonsense"], 'there is no part "nonsense"'],
+	[["--only", "herd,constructor"], 'there is no part "constructor"'],
+	[["--onyl", "herd"], "Unknown option '--onyl'"],
+	[["--out"], "'--out <value>' argument missing"],
+])("%j is told with what there is, and without a stack", (argv, mistake) => {
+	const { status, stderr } = spawnSync(
+		process.execPath,
+		["bench/.built/main.mjs", ...argv],
+		{ cwd: projectRoot, encoding: "utf8" },
+	);
+	expect(status).toBe(64);
+	expect(stderr).toContain(`bench: `);
+	expect(stderr).toContain(mistake);
+	expect(stderr).toContain("herd, read, get, start, hup, renewals");
+	expect(stderr.trim().split("\n")).toHaveLength(1);
+});
+
 function isThere(program: string): boolean {
 	return spawnSync(program, ["--version"], { stdio: "ignore" }).status === 0;
 }
