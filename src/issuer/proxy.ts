@@ -1,4 +1,5 @@
 /** The usual environment variables `https_proxy`, `http_proxy` and `no_proxy`. */
+import { BlockList, isIP } from "node:net";
 import { ConfigError } from "../core/errors.ts";
 
 /** A proxy, from the URL in the environment. */
@@ -124,19 +125,40 @@ function proxyIn(
 	};
 }
 
-/** `*`, `host`, `.host` or `*.host`, with or without `:port`. A host includes its subdomains. */
+/**
+ * `*`, `host`, `.host` or `*.host`, with or without `:port`, or a range of addresses such
+ * as `10.0.0.0/8`. A host includes its subdomains.
+ */
 function exceptionOf(entry: string): (destination: Destination) => boolean {
 	if (entry === "*") return () => true;
+	const range = rangeIn(entry);
+	if (range !== undefined) return ({ hostname }) => range(hostname);
 	const [, name = entry, port] =
 		/^(\[.*\]|[^:]+):(\d+)$/.exec(entry) ?? ([] as readonly string[]);
-	const host = unbracketed(name)
-		.replace(/^\*?\./, "")
-		.toLowerCase();
+	const host = comparable(unbracketed(name).replace(/^\*?\./, ""));
 	return (destination) => {
-		const hostname = destination.hostname.toLowerCase();
-		const isNamed = hostname === host || hostname.endsWith(`.${host}`);
+		const hostname = comparable(destination.hostname);
+		const isNamed =
+			hostname === host || (!isIP(hostname) && hostname.endsWith(`.${host}`));
 		return isNamed && (port === undefined || port === portOf(destination));
 	};
+}
+
+/** Whether an address is in the range that an entry names; undefined: the entry is no range. */
+function rangeIn(entry: string): ((address: string) => boolean) | undefined {
+	const [, network = "", bits] = /^(.+)\/(\d{1,3})$/.exec(entry) ?? [];
+	const version = isIP(unbracketed(network));
+	const length = Number(bits);
+	if (version === 0 || length > (version === 4 ? 32 : 128)) return undefined;
+	const family = version === 4 ? "ipv4" : "ipv6";
+	const range = new BlockList();
+	range.addSubnet(unbracketed(network), length, family);
+	return (address) => isIP(address) === version && range.check(address, family);
+}
+
+/** A host name without what makes no difference: the case, and a dot at the end. */
+function comparable(hostname: string): string {
+	return hostname.toLowerCase().replace(/\.$/, "");
 }
 
 /** The port of a destination, also if it is the default one. */

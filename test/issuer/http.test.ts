@@ -15,7 +15,7 @@ import {
 	exchangeError,
 	LinkError,
 } from "../../src/issuer/link-error.ts";
-import { proxyWarnings } from "../../src/issuer/proxy.ts";
+import { proxyWarnings, readProxies } from "../../src/issuer/proxy.ts";
 import { certificate } from "../support/certificate.ts";
 import { eventually } from "../support/eventually.ts";
 import { freePort } from "../support/free-port.ts";
@@ -835,6 +835,24 @@ describe("a proxy", () => {
 			expect(await throughProxy(`${loopback}:${free}`, ""), loopback).toBe(
 				false,
 			);
+	});
+
+	test.each([
+		["198.51.100.7", "198.51.100.0/24", false],
+		["198.51.100.7", "10.0.0.0/8,198.51.100.6/31", false],
+		["198.51.101.7", "198.51.100.0/24", true],
+		["198.51.100.7", "100.7", true],
+		["198.51.100.7", "198.51.100.0/33", true],
+		["2001:db8::1", "2001:db8::/32", false],
+		["2001:db8::1", "[2001:db8::]/32", false],
+		["2001:db9::1", "2001:db8::/32", true],
+		["api.example.test", "198.51.100.0/24", true],
+		["api.example.test", "example.test.", false],
+		["api.example.test.", "example.test", false],
+	])("for %s with no_proxy = %s: used is %s", (hostname, no_proxy, used) => {
+		const proxyOf = readProxies({ https_proxy: "http://proxy:3128", no_proxy });
+		const destination = { protocol: "https:", hostname, port: "" };
+		expect(proxyOf(destination) !== undefined).toBe(used);
 	});
 
 	test("whose address stands in quotes is found, and the quotes are told", async () => {
