@@ -25,6 +25,8 @@ export function plugInto(
 	const { jssdk, card } = wechat;
 	jssdk.getAccessToken = async () => ({ access_token: keeper.token() });
 	jssdk.getJsApiTicket = retrying(jssdk.getJsApiTicket.bind(jssdk));
+	// The SDK would hand a signature out for two hours, also when the ticket in it ends or was replaced before.
+	jssdk.getSignature = (url) => jssdk.createSignature(url);
 	if (card) {
 		card.getGlobalToken = async () => ({ accessToken: keeper.token() });
 		card.getApiTicketRemotely = retrying(card.getApiTicketRemotely.bind(card));

@@ -21,7 +21,7 @@ let place: string | undefined;
  * An app as its owner would have it: the examples copied into it, the SDKs in
  * its node_modules. Gone when the tests end.
  */
-function app(): string {
+export function app(): string {
 	if (place !== undefined) return place;
 	const directory = mkdtempSync(join(tmpdir(), "wxtokend-sdks-"));
 	process.once("exit", () =>
