@@ -8,6 +8,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { type CommandUsage, commands } from "../src/cli/usage.ts";
+import { entryTableNames } from "../src/config/entry-names.ts";
 import { configKeys } from "../src/config/shape.ts";
 import { exitCode } from "../src/core/errors.ts";
 import { knownErrcodes } from "../src/issuer/errcode.ts";
@@ -96,10 +97,11 @@ describe.each(references)("%s", (name) => {
 			row.replace(/[|` ]/g, ""),
 		);
 		const inTables = [...configKeys.top, ...configKeys.wechat].filter(
-			(key) => !["wechat", "account", "http"].includes(key),
+			(key) => !["wechat", "http", ...entryTableNames].includes(key),
 		);
 		expect(named).toEqual([...new Set(inTables)].sort());
-		for (const key of configKeys.account) expect(text).toContain(`\`${key}\``);
+		for (const table of entryTableNames)
+			for (const key of configKeys[table]) expect(text).toContain(`\`${key}\``);
 	});
 
 	test("names every environment variable that the program reads", () => {

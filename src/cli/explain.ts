@@ -1,5 +1,6 @@
 /** What a command tells the person who runs it: failures and remarks, on stderr. */
 import type { Config } from "../config/config.ts";
+import { isAccount } from "../config/entry.ts";
 import {
 	ConfigError,
 	errnoOf,
@@ -68,14 +69,15 @@ function isLostAnswer(error: unknown): boolean {
 	);
 }
 
-/** For an operand that names no account of the configuration. */
-export function unknownAccount(
-	appid: string,
-	{ accounts, source }: Pick<Config, "accounts" | "source">,
+/** For an operand that names nothing of the configuration. */
+export function unknownName(
+	name: string,
+	{ entries, source }: Pick<Config, "entries" | "source">,
 ): UsageError {
+	const names = entries.map((one) => (isAccount(one) ? one.appid : one.file));
 	return new UsageError(
-		`there is no account ${JSON.stringify(appid)} in ${source}`,
-		`accounts: ${accounts.map((known) => known.appid).join(", ")}`,
+		`there is no account ${JSON.stringify(name)} in ${source}`,
+		`accounts: ${names.join(", ")}`,
 	);
 }
 

@@ -18,9 +18,9 @@ import { maxLooks, recordBeside, whyAltered } from "./distrust.ts";
  * The same report as the daemon's, with `source: "files"`. A file that cannot be read
  * is a state of its account, and no error. Never throws.
  */
-export function reportFromFiles({ directory, accounts }: Config): StatusReport {
+export function reportFromFiles({ directory, entries }: Config): StatusReport {
 	const now = systemClock.now();
-	const credentials = accounts.flatMap(credentialsOf);
+	const credentials = entries.flatMap(credentialsOf);
 	return reportOf(
 		"files",
 		credentials.map((credential) => {

@@ -155,9 +155,11 @@ export function inWords(seconds: number): string {
 	return minutes > 0 ? `${minutes}m${whole % 60}s` : `${whole}s`;
 }
 
-/** The appid; below it what hangs on its token. */
-function nameOf({ appid, kind, interface: wire }: CredentialStatus): string {
-	return wire === null ? `  ${kind}` : appid;
+/** The appid, or the file of what has none; below it what hangs on its token. */
+function nameOf(status: CredentialStatus): string {
+	const { appid, kind, parent, credential, interface: wire } = status;
+	if (parent !== null) return `  ${kind}`;
+	return wire === null ? credential : appid;
 }
 
 /** What is wrong with an account, and what to do: none, or some sentences. */

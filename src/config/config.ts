@@ -6,16 +6,15 @@
 import { resolve } from "node:path";
 import { ConfigError, type ConfigProblem } from "../core/errors.ts";
 import type { LogLevel } from "../core/log-level.ts";
-import { findCrossProblems, namesIn, socketPath } from "./cross-checks.ts";
+import { findCrossProblems, socketPath } from "./cross-checks.ts";
+import { type Entry, type EntrySecrets, entriesIn } from "./entry.ts";
+import { type EntryTableName, entryTables, namesIn } from "./entry-names.ts";
 import { type GroupAnswer, groupLimitMs, waitingGroups } from "./group.ts";
 import { findHttp, type HttpSettings } from "./http-settings.ts";
 import { escapeInvisible, invisibleIn, messageOf } from "./invisible.ts";
-import {
-	defaultDirectory,
-	defaultTokenFile,
-	type TicketName,
-} from "./lookup.ts";
-import { findSecrets, looksLikeSecret } from "./secrets.ts";
+import { defaultDirectory } from "./lookup.ts";
+import { looksLikeSecret } from "./secret-words.ts";
+import { findSecrets } from "./secrets.ts";
 import {
 	type ConfigContent,
 	checkShape,
@@ -32,32 +31,6 @@ import {
 	rememberInputs,
 } from "./source.ts";
 import { findWarnings } from "./warnings.ts";
-
-/** An account, with the defaults filled in. */
-export interface Account {
-	readonly appid: string;
-	/** The AppSecret; "" if secrets were not asked for. */
-	readonly secret: string;
-	/** The token file's name in the directory, unique among the accounts. */
-	readonly file: string;
-	readonly interface: "classic" | "stable";
-	/** The tickets that are kept beside its token. */
-	readonly tickets: readonly TicketName[];
-	/** Copies of each of its files: "php" as the sample of WeChat's JS-SDK reads them. */
-	readonly formats: readonly "php"[];
-	/** In the order in which they are tried; at least one. */
-	readonly baseUrls: readonly string[];
-	/** For a whole request. */
-	readonly timeoutMs: number;
-	/** How long before its end a token becomes due. */
-	readonly refreshBeforeMs: number;
-	/** As in `Limits`; only `once` sets it. */
-	readonly refreshEarly?: boolean;
-	/** Between two forced refreshes. */
-	readonly cooldownMs: number;
-	/** The most calls to WeChat in one token lifetime. */
-	readonly budget: number;
-}
 
 /** A configuration without mistakes. */
 export interface Config {
@@ -80,19 +53,17 @@ export interface Config {
 	readonly metricsFile: string | undefined;
 	/** Undefined: only the control socket is listened on. */
 	readonly http: HttpSettings | undefined;
-	/** In the order of the file; at least one. */
-	readonly accounts: readonly Account[];
+	/** Table by table, each in the order of the file; at least one. */
+	readonly entries: readonly Entry[];
 	/** Its tokens are the simulator's. */
 	readonly isSimulated?: boolean;
 	/** What works, but should not stay so: sentences for the operator. */
 	readonly warnings: readonly string[];
 }
 
-/** The longest time that a request of any account may take, ms. */
-export function longestTimeoutMs({
-	accounts,
-}: Pick<Config, "accounts">): number {
-	return Math.max(...accounts.map(({ timeoutMs }) => timeoutMs));
+/** The longest time that a request of any entry may take, ms. */
+export function longestTimeoutMs({ entries }: Pick<Config, "entries">): number {
+	return Math.max(...entries.map(({ timeoutMs }) => timeoutMs));
 }
 
 /**
@@ -117,7 +88,7 @@ function loadFrom(options: ConfigOptions, input: Input): Config {
 	// those of the shape.
 	const { secrets, problems, warnings } = options.secrets
 		? findSecrets(source, env, input)
-		: { secrets: [], problems: [], warnings: [] };
+		: { secrets: noSecrets, problems: [], warnings: [] };
 	const http = findHttp(source, env, input, options.secrets);
 	const { group } = source.content;
 	const found = input(() => findGroup(group, options));
@@ -187,14 +158,18 @@ function inWordsOf(
 	problems: readonly ConfigProblem[],
 ): readonly ConfigProblem[] {
 	const paths = problems.map(({ path }) => path);
-	const accounts = namesIn(content);
-	/** Among many tables an index says little; but an appid may be a misplaced secret. */
+	const entries = new Map(namesIn(content).map((one) => [one.path, one]));
+	/** Among many tables an index says little; but an id may be a misplaced secret. */
 	const placeOf = (path: string) => {
-		const [, index, key] = /^account\[(\d+)\]\.(.*)/.exec(path) ?? [];
-		const { appid = "" } = accounts[Number(index ?? -1)] ?? {};
-		const isClear = /^[\w-]{1,64}$/.test(appid) && !looksLikeSecret(appid);
+		const [, entry = "", key = ""] = /^(\w+\[\d+\])\.(.*)/.exec(path) ?? [];
+		const { table = "account", ids = [] } = entries.get(entry) ?? {};
+		const isClear =
+			ids.length > 0 &&
+			ids.every((id) => /^[\w-]{1,64}$/.test(id) && !looksLikeSecret(id));
 		const owner =
-			isClear && key !== "appid" && !isEnvironment ? [`account ${appid}`] : [];
+			isClear && !isIdKey(table, key) && !isEnvironment
+				? [`${table} ${ids.join(" ")}`]
+				: [];
 		const line = lineOf(path);
 		const all = line === undefined ? owner : [...owner, `line ${line}`];
 		return all.length === 0 ? "" : ` (${all.join(", ")})`;
@@ -228,26 +203,11 @@ function build(
 	env: ConfigOptions["env"],
 	gid: number | undefined,
 	http: HttpSettings | undefined,
-	secrets: readonly string[],
+	secrets: EntrySecrets,
 	warnings: readonly string[],
 ): Config {
 	const directory = resolve(content.directory ?? defaultDirectory(env));
-	const accounts = content.account.map((entry, index): Account => {
-		const of = { ...content.wechat, ...entry };
-		return {
-			appid: entry.appid,
-			secret: secrets[index] ?? "",
-			file: entry.file ?? defaultTokenFile(entry.appid),
-			tickets: entry.tickets ?? none,
-			formats: entry.formats ?? none,
-			interface: of.interface ?? "classic",
-			baseUrls: of.base_urls ?? defaultUrls,
-			timeoutMs: (of.timeout ?? 10) * 1000,
-			refreshBeforeMs: (of.refresh_before ?? 2400) * 1000,
-			cooldownMs: (of.cooldown ?? 10) * 1000,
-			budget: of.budget ?? 60,
-		};
-	});
+	const entries = entriesIn(content, secrets);
 	const { schedule = "*/5 * * * * *" } = content;
 	const mode = Number.parseInt(content.mode ?? "0640", 8);
 	return {
@@ -261,16 +221,17 @@ function build(
 		logFormat: content.log_format,
 		metricsFile: content.metrics_file,
 		http,
-		accounts,
+		entries,
 		warnings: [
 			...new Set(warnings),
-			...findWarnings({ schedule, mode, accounts }, content),
+			...findWarnings({ schedule, mode, entries }, content),
 		],
 	};
 }
 
-/** The second one is only tried if the link to the first one fails. */
-const defaultUrls = ["https://api.weixin.qq.com", "https://api2.weixin.qq.com"];
+const noSecrets: EntrySecrets = { account: [], wecom: [], provider: [] };
 
-/** One array for all: most of ten thousand accounts have neither tickets nor formats. */
-const none: readonly never[] = [];
+function isIdKey(table: EntryTableName, key: string): boolean {
+	const { idKeys }: { readonly idKeys: readonly string[] } = entryTables[table];
+	return idKeys.includes(key);
+}

@@ -1,17 +1,21 @@
 /**
- * Problems that no key of the configuration can show alone: two accounts that would
+ * Problems that no key of the configuration can show alone: two entries that would
  * share a file, a socket or metrics in the way of a token file. They are looked for even if the
  * content has the wrong shape, so that one run reports everything.
  */
 import { realpathSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import type { ConfigProblem } from "../core/errors.ts";
 import {
-	defaultDirectory,
-	defaultTokenFile,
-	ticketFile,
-	ticketNames,
-} from "./lookup.ts";
+	type EntryNames,
+	type EntryTableName,
+	entryTableNames,
+	entryTables,
+	entryTablesInWords,
+	namesIn,
+} from "./entry-names.ts";
+import { defaultDirectory } from "./lookup.ts";
 import { show } from "./shape.ts";
 import type { ConfigOptions, ConfigSource, Input } from "./source.ts";
 
@@ -22,51 +26,11 @@ export function findCrossProblems(
 	input: Input,
 ): readonly ConfigProblem[] {
 	return [
+		...findNothing(source),
 		...findTwins(source),
 		...findSocketProblems(source, env),
 		...findMetricsProblems(source, env, input),
 	];
-}
-
-/** What an account is called. Undefined: the content does not tell. */
-interface AccountNames {
-	readonly appid: string | undefined;
-	readonly file: string | undefined;
-	/** The files of its tickets. */
-	readonly ticketFiles: readonly string[];
-	/** The copies of all its files in other formats. */
-	readonly copies: readonly string[];
-}
-
-/** The names of every account, in the order of the file. */
-export function namesIn({
-	account,
-}: ConfigSource["content"]): readonly AccountNames[] {
-	// A value of a wrong type is a problem of the shape, and has no name.
-	const text = (value: unknown) =>
-		typeof value === "string" ? value : undefined;
-	return (Array.isArray(account) ? account : []).map((entry: unknown) => {
-		const { appid, file, tickets, formats } = (entry ?? {}) as Record<
-			string,
-			unknown
-		>;
-		const name = text(appid);
-		const kept = ticketNames.filter(
-			(ticket) => Array.isArray(tickets) && tickets.includes(ticket),
-		);
-		const tokenFile =
-			text(file) ?? (name === undefined ? undefined : defaultTokenFile(name));
-		const ticketFiles =
-			name === undefined ? [] : kept.map((one) => ticketFile(one, name));
-		const hasPhp = Array.isArray(formats) && formats.includes("php");
-		const published = [tokenFile ?? [], ticketFiles].flat();
-		return {
-			appid: name,
-			ticketFiles,
-			file: tokenFile,
-			copies: hasPhp ? published.map((one) => `${one}.php`) : [],
-		};
-	});
 }
 
 /** The absolute path of the control socket; undefined: it is turned off, or no string. */
@@ -79,39 +43,85 @@ export function socketPath(
 		: undefined;
 }
 
-/** Accounts with the appid or the file of an earlier one. */
+/** There must be something to keep. */
+function findNothing({ content }: ConfigSource): readonly ConfigProblem[] {
+	// A table of a wrong type, or without entries, is a problem of the shape.
+	if (entryTableNames.some((table) => content[table] !== undefined)) return [];
+	return [
+		{
+			path: "account",
+			message: `is missing; expected at least one ${entryTablesInWords}`,
+		},
+	];
+}
+
+/** Entries with the name or the file of an earlier one. */
 function findTwins({ content }: ConfigSource): readonly ConfigProblem[] {
 	const problems: ConfigProblem[] = [];
-	const appids = new Map<string, number>();
-	const files = new Map<string, number>();
-	// One problem for each account: with the same appid the default file is the same.
-	for (const [index, { appid, file }] of namesIn(content).entries()) {
-		const twin = appid === undefined ? undefined : appids.get(appid);
+	const all = namesIn(content);
+	const names = new Map<string, string>();
+	const files = new Map<string, string>();
+	// One problem for each entry: with the same name the default file is the same.
+	for (const { table, path, ids, file } of all) {
+		const name = ids && [table, ...ids].join(" ");
+		const twin = name === undefined ? undefined : names.get(name);
 		const sharer = file === undefined ? undefined : files.get(file);
-		if (twin !== undefined) {
+		if (twin !== undefined) problems.push(twinProblem(table, path, ids, twin));
+		else if (sharer !== undefined)
 			problems.push({
-				path: `account[${index}].appid`,
-				message: `is ${show(appid, "appid")}, as account[${twin}].appid already; expected each appid once`,
+				path: `${path}.file`,
+				message: `is ${show(file)}, the file of ${sharer} already; expected a file for each ${table === "account" ? "account" : "entry"}`,
 			});
-		} else if (sharer !== undefined) {
-			problems.push({
-				path: `account[${index}].file`,
-				message: `is ${show(file)}, the file of account[${sharer}] already; expected a file for each account`,
-			});
-		}
-		if (appid !== undefined) appids.set(appid, twin ?? index);
-		if (file !== undefined) files.set(file, sharer ?? index);
+		if (name !== undefined) names.set(name, twin ?? path);
+		if (file !== undefined) files.set(file, sharer ?? path);
 	}
-	for (const [index, { ticketFiles, copies }] of namesIn(content).entries()) {
+	return [...problems, ...findTaken(all, files)];
+}
+
+function twinProblem(
+	table: EntryTableName,
+	path: string,
+	ids: readonly string[] = [],
+	twin: string,
+): ConfigProblem {
+	const { idKeys }: { readonly idKeys: readonly string[] } = entryTables[table];
+	// The last key is the one that can be changed: a corp has many apps.
+	const key = idKeys.at(-1) ?? "";
+	const all = idKeys.join(" and ");
+	return {
+		path: `${path}.${key}`,
+		message: `is ${show(ids.at(-1), key)}, as ${twin}.${key} already; expected each ${all} once`,
+	};
+}
+
+/** Files of tickets and copies in the place of another file; `files`: tokens, with the paths of their entries. */
+function findTaken(
+	all: readonly EntryNames[],
+	files: ReadonlyMap<string, string>,
+): readonly ConfigProblem[] {
+	const problems: ConfigProblem[] = [];
+	const tickets = new Map<string, EntryNames>();
+	for (const one of all) {
+		const { path, ticketFiles, copies } = one;
 		const takes = (name: string, what: string) => {
 			const sharer = files.get(name);
 			if (sharer !== undefined)
 				problems.push({
-					path: `account[${sharer}].file`,
-					message: `is ${show(name)}, ${what} of account[${index}]; expected another name`,
+					path: `${sharer}.file`,
+					message: `is ${show(name)}, ${what} of ${path}; expected another name`,
 				});
 		};
-		for (const ticket of ticketFiles) takes(ticket, "the file of a ticket");
+		for (const ticket of ticketFiles) {
+			takes(ticket, "the file of a ticket");
+			const sharer = tickets.get(ticket);
+			// Of twins that is told already.
+			if (sharer !== undefined && !isDeepStrictEqual(sharer.ids, one.ids))
+				problems.push({
+					path: `${path}.tickets`,
+					message: `would publish ${show(ticket)}, as ${sharer.path} does; expected entries whose names joined by "_" differ`,
+				});
+			tickets.set(ticket, one);
+		}
 		for (const copy of copies) takes(copy, "a copy in another format");
 	}
 	return problems;
@@ -132,25 +142,25 @@ function findSocketProblems(
 	if (path === undefined) return [];
 	const message = socketProblem(path, directory, socket);
 	if (message !== undefined) return [{ path: "socket", message }];
-	const index = namesIn(source.content).findIndex(
+	const owner = namesIn(source.content).find(
 		({ file = "", ticketFiles, copies }) =>
 			[file, ...ticketFiles, ...copies].some(
 				(name) => resolve(directory, name) === path,
 			),
 	);
-	if (index < 0) return [];
-	// With the default socket it is the account's file that was given.
+	if (owner === undefined) return [];
+	// With the default socket it is the entry's file that was given.
 	return socket === undefined
 		? [
 				{
-					path: `account[${index}].file`,
+					path: `${owner.path}.file`,
 					message: `is ${show(basename(path))}, the default name of the control socket (\`socket\`); expected another name`,
 				},
 			]
 		: [
 				{
 					path: "socket",
-					message: `is ${show(socket)}, the name of a file of account[${index}]; expected another name`,
+					message: `is ${show(socket)}, the name of a file of ${owner.path}; expected another name`,
 				},
 			];
 }
@@ -187,24 +197,17 @@ function findMetricsProblems(
 		basename(other) === basename(path) && realLocation(other, input) === path
 			? what
 			: undefined;
-	const listed = Array.isArray(content.account) ? content.account : [];
 	const isAbove = `${realLocation(directory, input)}/`.startsWith(`${path}/`);
 	const socketAt = socketPath(directory, socket);
-	const ofAccount = ({ file }: AccountNames, index: number) => {
-		const { secret_file: secret } = Object(listed[index]);
-		return (
-			(file &&
-				over(join(directory, file), `the token file of account[${index}]`)) ||
-			(typeof secret === "string" &&
-				over(secret, `the secret file of account[${index}]`))
-		);
-	};
+	const ofEntry = ({ file, secretFile, path }: EntryNames) =>
+		(file && over(join(directory, file), `the token file of ${path}`)) ||
+		(secretFile && over(secretFile, `the secret file of ${path}`));
 	// Tickets, copies, locks, records and drafts do not end in .prom.
 	const what =
 		(isAbove && "the directory of the tokens, or one above it") ||
 		(!isEnvironment && over(name, "this configuration file")) ||
 		(socketAt && over(socketAt, "the control socket")) ||
-		namesIn(content).map(ofAccount).find(Boolean) ||
+		namesIn(content).map(ofEntry).find(Boolean) ||
 		undefined;
 	return what === undefined
 		? []

@@ -21,6 +21,7 @@ import {
 	errnoOf,
 	inWords,
 } from "../core/errors.ts";
+import { defaultTokenFile, isPublishedFile, namesIn } from "./entry-names.ts";
 import { invisibleIn, messageOf } from "./invisible.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -31,28 +32,6 @@ export const defaultConfigFile = "/etc/wxtokend/config.toml";
 /** The directory of token files, unless the configuration names another one. systemd sets $RUNTIME_DIRECTORY, perhaps to several. */
 export function defaultDirectory(env: Environment): string {
 	return env.RUNTIME_DIRECTORY?.split(":")[0] || "/run/wxtokend";
-}
-
-/** The name of an account's token file, unless the configuration names another one. */
-export function defaultTokenFile(appid: string): string {
-	return `wx_access_token_${appid}`;
-}
-
-/** The tickets that an account may have, by their names in the configuration. */
-export const ticketNames = ["jsapi", "wx_card", "sdk"] as const;
-export type TicketName = (typeof ticketNames)[number];
-
-/** Whether a name is that of a published file, and no appid. */
-export function isPublishedFile(name: string): boolean {
-	return /^wx_(access_token|(jsapi|card|sdk)_ticket)_[A-Za-z0-9_-]{1,64}$/.test(
-		name,
-	);
-}
-
-/** The name of a ticket's file in the directory. */
-export function ticketFile(ticket: TicketName, appid: string): string {
-	const kind = ticket === "wx_card" ? "card" : ticket;
-	return `wx_${kind}_ticket_${appid}`;
 }
 
 /** Where a token file is. */
@@ -183,19 +162,13 @@ function locationIn(
 	const { directory = defaultDirectory(env), account } = content;
 	if (typeof directory !== "string" || !isAbsolute(directory)) return undefined;
 	if (invisibleIn(directory) !== undefined) return undefined;
-	if (!Array.isArray(account)) return undefined;
 	if (isPublishedFile(appid)) {
-		const isTicketOf = (entry: { appid?: unknown; tickets?: unknown }) =>
-			ticketNames.some(
-				(ticket) =>
-					Array.isArray(entry?.tickets) &&
-					entry.tickets.includes(ticket) &&
-					ticketFile(ticket, String(entry?.appid)) === appid,
-			);
-		return account.some(isTicketOf)
-			? { path: join(directory, appid) }
-			: undefined;
+		const isOf = namesIn(content).some(
+			({ file, ticketFiles }) => file === appid || ticketFiles.includes(appid),
+		);
+		return isOf ? { path: join(directory, appid) } : undefined;
 	}
+	if (!Array.isArray(account)) return undefined;
 	const found = account.filter((entry) => entry?.appid === appid);
 	const { file = defaultTokenFile(appid) } = found[0] ?? {};
 	if (found.length !== 1 || typeof file !== "string" || /[/\0]/.test(file))

@@ -1,10 +1,16 @@
 /**
- * The AppSecrets: in the configuration, in files of their own, or from systemd. No
+ * The secrets of the entries: in the configuration, in files of their own, or from systemd. No
  * problem and no warning ever quotes one, or what may be one.
  */
 import { statSync } from "node:fs";
 import { isAbsolute } from "node:path";
 import { type ConfigProblem, errnoOf, inWords } from "../core/errors.ts";
+import type { EntrySecrets } from "./entry.ts";
+import {
+	type EntryTableName,
+	entryTables,
+	secretNameOf,
+} from "./entry-names.ts";
 import { invisibleIn, messageOf } from "./invisible.ts";
 import { findText } from "./lookup.ts";
 import {
@@ -12,18 +18,18 @@ import {
 	type SecretDirectory,
 	secretDirectory,
 } from "./secret-directory.ts";
+import { confusionIn, type SecretWords, secretWords } from "./secret-words.ts";
 import type { ConfigOptions, ConfigSource, Input } from "./source.ts";
 
 /** The secrets of a configuration, and what is wrong with them. */
 export interface FoundSecrets {
-	/** In the order of the accounts; "" where none was found. */
-	readonly secrets: readonly string[];
+	readonly secrets: EntrySecrets;
 	readonly problems: readonly ConfigProblem[];
 	/** What works, but is not safe: sentences for the operator. */
 	readonly warnings: readonly string[];
 }
 
-/** Of every account. What else is wrong with the content does not matter here. */
+/** Of every entry. What else is wrong with the content does not matter here. */
 export function findSecrets(
 	source: ConfigSource,
 	env: ConfigOptions["env"],
@@ -31,9 +37,7 @@ export function findSecrets(
 ): FoundSecrets {
 	const problems: ConfigProblem[] = [];
 	const warnings: string[] = [];
-	const { account } = source.content;
-	const entries = Array.isArray(account) ? account : [];
-	// Looked into once, and only if an account needs it.
+	// Looked into once, and only if an entry needs it.
 	let directory: { readonly found: SecretDirectory | undefined } | undefined;
 	const openDirectory = () => {
 		const readList = (file: string, label: string) =>
@@ -42,41 +46,33 @@ export function findSecrets(
 		directory ??= { found: secretDirectory(parts) };
 		return directory.found;
 	};
-	const secrets = entries.map((entry: unknown, index) => {
-		const isTable = typeof entry === "object" && !Array.isArray(entry);
-		if (!isTable || entry === null) return "";
-		const search = { source, openDirectory, input, problems, warnings };
-		const path = `account[${index}]`;
-		const secret = secretOf({ ...entry }, path, search) ?? "";
-		const problem = confusion({ ...entry }, secret);
-		// Neither is shown: the appid may be the secret.
-		if (problem !== undefined)
-			problems.push({ path: `${path}.appid`, message: problem });
-		return secret;
-	});
+	const search = { source, openDirectory, input, problems, warnings };
+	const secretsIn = (table: EntryTableName): readonly string[] => {
+		const { [table]: listed } = source.content;
+		const entries = Array.isArray(listed) ? listed : [];
+		return entries.map((entry: unknown, index) => {
+			const isTable = typeof entry === "object" && !Array.isArray(entry);
+			if (!isTable || entry === null) return "";
+			const path = `${table}[${index}]`;
+			const secret = secretOf({ ...entry }, path, { ...search, table }) ?? "";
+			const mixed = confusionIn(table, { ...entry }, secret);
+			// Neither is shown: the id may be the secret.
+			if (mixed !== undefined)
+				problems.push({ path: `${path}.${mixed.key}`, message: mixed.message });
+			return secret;
+		});
+	};
+	const secrets = {
+		account: secretsIn("account"),
+		wecom: secretsIn("wecom"),
+		provider: secretsIn("provider"),
+	};
 	return { secrets, problems, warnings };
-}
-
-/**
- * Whether appid and secret were mixed up: an appid begins with wx, and an AppSecret
- * has 32 hexadecimal digits.
- */
-function confusion({ appid }: Entry, secret: string): string | undefined {
-	if (typeof appid !== "string" || secret === "") return undefined;
-	if (appid === secret)
-		return "is the same as the AppSecret; expected the AppID beside it in the console";
-	return looksLikeSecret(appid) && secret.startsWith("wx")
-		? "looks like an AppSecret, and the secret like an appid; expected them the other way round"
-		: undefined;
-}
-
-/** Whether it has 32 hexadecimal digits, as every AppSecret that WeChat has issued. */
-export function looksLikeSecret(text: string): boolean {
-	return /^[0-9a-f]{32}$/i.test(text);
 }
 
 /** What a search reads from, and where it puts what it finds. */
 interface Search {
+	readonly table: EntryTableName;
 	readonly source: ConfigSource;
 	readonly openDirectory: () => SecretDirectory | undefined;
 	readonly input: Input;
@@ -84,20 +80,17 @@ interface Search {
 	readonly warnings: string[];
 }
 
-/** Of `[[account]]`, of any type. */
-interface Entry {
-	readonly appid?: unknown;
-	readonly secret?: unknown;
-	readonly secret_file?: unknown;
-}
+/** An entry as it was written: every key may be of any type. */
+type Entry = Readonly<Record<string, unknown>>;
 
 /** Undefined: there is none, or it is wrong; then a problem says so. */
 function secretOf(
-	{ appid, secret, secret_file: file }: Entry,
+	entry: Entry,
 	path: string,
 	search: Search,
 ): string | undefined {
-	const { source, problems, warnings } = search;
+	const { secret, secret_file: file } = entry;
+	const { table, source, problems, warnings } = search;
 	const wrong = (key: string, message: string) => {
 		problems.push({ path: `${path}.${key}`, message });
 		return undefined;
@@ -110,12 +103,12 @@ function secretOf(
 	if (typeof secret === "string") {
 		if (source.isOpenToAll)
 			warnings.push(
-				`${source.name} holds an AppSecret and is readable by all users of this machine: chmod 0640 ${source.name}`,
+				`${source.name} holds ${secretWords[table].one} and is readable by all users of this machine: chmod 0640 ${source.name}`,
 			);
 		// A variable has no line end, as a file has.
 		const odd = source.isEnvironment ? invisibleIn(secret) : undefined;
 		if (odd !== undefined) return wrong("secret", messageOf(odd));
-		return checked(secret, `${path}.secret`, "", problems);
+		return checked(secret, `${path}.secret`, "", search);
 	}
 	if (secret !== undefined) return undefined; // The shape says what is wrong.
 	if (typeof file === "string" && file !== "") {
@@ -125,42 +118,47 @@ function secretOf(
 		const other = source.isEnvironment ? "WECHAT_SECRET" : "`secret`";
 		return wrong(
 			"secret_file",
-			`is not an absolute path (it is not shown here: it may be the AppSecret itself); expected one, or did you mean ${other}?`,
+			`is not an absolute path (it is not shown here: it may be the ${secretWords[table].name} itself); expected one, or did you mean ${other}?`,
 		);
 	}
 	if (file !== undefined) return undefined;
-	const name = typeof appid === "string" && /^[\w-]+$/.test(appid) ? appid : "";
+	const ids = entryTables[table].idKeys.map((key) => String(entry[key] ?? ""));
+	const isNamed = ids.every((id) => /^[\w-]+$/.test(id));
+	const name = isNamed ? secretNameOf(ids) : "";
 	const directory = name === "" ? undefined : search.openDirectory();
 	const found = directory?.find(name);
 	if (found?.kind === "file")
 		return readSecret(found.file, found.label, search);
 	if (found !== undefined)
-		return checked(found.text, found.label, `for ${name} it `, problems);
+		return checked(found.text, found.label, `for ${name} it `, search);
 	const ways = source.isEnvironment
 		? "WECHAT_SECRET_FILE, WECHAT_SECRET"
 		: 'secret_file = "…", secret = "…"';
 	const where = directory === undefined ? "" : `; ${directory.missing(name)}`;
 	return wrong(
 		"secret_file",
-		`is missing; expected ${ways}, or a systemd credential named ${name || "after the appid"}${where}`,
+		`is missing; expected ${ways}, or a systemd credential named ${name || `after the ${entryTables[table].idKeys.join(" and the ")}`}${where}`,
 	);
 }
 
-/** An AppSecret has 32 characters. A file that is much longer was named by mistake. */
+/** No secret has more than 512 characters. A file that is much longer was named by mistake. */
 const maxBytes = 4_096;
 
 function readSecret(
 	file: string,
 	path: string,
-	reading: Pick<Search, "input" | "problems" | "warnings">,
+	reading: Pick<Search, "table" | "input" | "problems" | "warnings">,
 ): string | undefined {
-	const text = readText(file, path, maxBytes, reading);
+	const { name } = secretWords[reading.table];
+	const expected = `a file with the ${name} that the daemon's user can read`;
+	const text = readText(file, path, maxBytes, { ...reading, expected });
 	if (text === undefined) return undefined;
-	const { problems, warnings } = reading;
-	const secret = checked(text, path, `${file} `, problems);
-	if (secret !== undefined && !looksLikeSecret(secret))
+	const { table, warnings } = reading;
+	const secret = checked(text, path, `${file} `, reading);
+	const { one, looks, characters }: SecretWords = secretWords[table];
+	if (secret !== undefined && looks?.test(secret) === false)
 		warnings.push(
-			`what stands in secret file ${file} does not look like an AppSecret, which has 32 characters of 0-9 a-f: compare it with the console`,
+			`what stands in secret file ${file} does not look like ${one}, which has ${characters}: compare it with the console`,
 		);
 	return secret;
 }
@@ -177,7 +175,7 @@ export function readText(
 		input,
 		problems,
 		warnings,
-		expected = "a file with the AppSecret that the daemon's user can read",
+		expected = "a file with secrets that the daemon's user can read",
 	}: Pick<Search, "input" | "problems" | "warnings"> & {
 		readonly expected?: string;
 	},
@@ -220,22 +218,23 @@ function checked(
 	text: string,
 	path: string,
 	where: string,
-	problems: ConfigProblem[],
+	{ table, problems }: Pick<Search, "table" | "problems">,
 ): string | undefined {
+	const { name, looks, characters }: SecretWords = secretWords[table];
 	const secret = text.replace(/^[ \t\r\n]+|[ \t\r\n]+$/g, "");
 	if (/^(["']).*\1$/.test(secret) && secret.length > 1) {
-		const message = `${where}holds the AppSecret in quotes; expected it without them`;
+		const message = `${where}holds the ${name} in quotes; expected it without them`;
 		problems.push({ path, message });
 		return undefined;
 	}
-	if (/^[\x21-\x7e]{1,256}$/.test(secret)) return secret;
+	if (/^[\x21-\x7e]{1,512}$/.test(secret)) return secret;
 	const odd = invisibleIn(secret);
 	const message =
 		secret === ""
-			? "is empty; expected the AppSecret"
+			? `is empty; expected the ${name}`
 			: odd !== undefined
 				? messageOf(odd)
-				: "holds blanks or characters that no AppSecret has, or too many; expected its 32 characters";
+				: `holds blanks or characters that no ${name} has, or too many; expected its ${looks === undefined ? "characters" : characters.replace(/ of .*/, "")}`;
 	problems.push({ path, message: where + message });
 	return undefined;
 }

@@ -7,9 +7,15 @@ import * as v from "valibot";
 import type { ConfigProblem } from "../core/errors.ts";
 import { logLevels } from "../core/log-level.ts";
 import { cronProblem } from "./cron.ts";
+import {
+	type EntryTableName,
+	entryTableNames,
+	entryTables,
+	ticketNames,
+	wecomTicketNames,
+} from "./entry-names.ts";
 import { addressIn, listenRule } from "./http-address.ts";
-import { ticketNames } from "./lookup.ts";
-import { looksLikeSecret } from "./secrets.ts";
+import { looksLikeSecret } from "./secret-words.ts";
 import { nearestName } from "./toml-words.ts";
 
 /**
@@ -74,12 +80,11 @@ export function show(value: unknown, key = ""): string {
 /** By the key: a user may have written a secret in the wrong place. */
 function showText(text: string, key: string): string {
 	// The text in place of a table may hold its secret.
-	if (key === "account" || key === "wechat" || key === "http")
+	if (key === "wechat" || key === "http" || Object.hasOwn(entryTables, key))
 		return "a string";
 	// In place of an appid there may be appid and secret: "wx…:secret".
-	if (key === "appid") {
-		if (looksLikeSecret(text))
-			return "not shown, as it looks like an AppSecret";
+	if (isIdKey(key)) {
+		if (looksLikeSecret(text)) return "not shown, as it looks like a secret";
 		if (!/[\w-]{16}/.test(text)) return quote(text);
 		const [name = ""] = text.split(/[^\w-]/, 1);
 		return quote(name === text ? text : `${name.slice(0, 24)}…`);
@@ -87,6 +92,13 @@ function showText(text: string, key: string): string {
 	if (key === "base_urls")
 		return quote(text.replace(/\/\/.*@/s, "//***@").replace(/[?#].*/s, "?***"));
 	return quote(text);
+}
+
+/** Whether it is one of the keys that say which entry it is, such as `appid`. */
+function isIdKey(key: string): boolean {
+	return entryTableNames.some((table) =>
+		entryTables[table].idKeys.some((idKey) => idKey === key),
+	);
 }
 
 function quote(text: string, maxLength = 80): string {
@@ -114,11 +126,18 @@ const urlRule =
 const bareUrlRule =
 	"only scheme, host and port, such as https://api.weixin.qq.com; the path is wxtokend's matter";
 
-/** Keys of `[wechat]`; each one may stand in `[[account]]`, too. */
-const wechatKeys = {
-	interface: v.optional(
-		v.picklist(["classic", "stable"], '"classic" or "stable"'),
+/** Keys that every entry may have; in `[wechat]` they are the defaults of all. */
+const limitKeys = {
+	timeout: seconds(0.1, 300),
+	refresh_before: seconds(1, 86_400),
+	cooldown: seconds(0, 86_400),
+	budget: number(
+		"a whole number, 1 to 10000",
+		(value) => Number.isInteger(value) && value >= 1 && value <= 10_000,
 	),
+};
+
+const baseUrlsKey = {
 	base_urls: v.optional(
 		v.pipe(
 			v.array(
@@ -133,13 +152,15 @@ const wechatKeys = {
 			v.maxLength(8, "at most 8 URLs"),
 		),
 	),
-	timeout: seconds(0.1, 300),
-	refresh_before: seconds(1, 86_400),
-	cooldown: seconds(0, 86_400),
-	budget: number(
-		"a whole number, 1 to 10000",
-		(value) => Number.isInteger(value) && value >= 1 && value <= 10_000,
+};
+
+/** Keys of `[wechat]`; each one may stand in `[[account]]`, too. */
+const wechatKeys = {
+	interface: v.optional(
+		v.picklist(["classic", "stable"], '"classic" or "stable"'),
 	),
+	...baseUrlsKey,
+	...limitKeys,
 };
 
 /** How lines of the log look. */
@@ -147,6 +168,7 @@ const logFormats = ["json", "text"] as const;
 export type LogFormat = (typeof logFormats)[number];
 
 const appidRule = "1 to 64 of A–Z a–z 0–9 _ -";
+const nameRule = `the agentid or a word in quotes: ${appidRule}`;
 const fileNameRule =
 	'a bare file name: 1 to 200 of A–Z a–z 0–9 . _ -, not beginning with "." and not ending in ".lock"';
 const secretFileRule = "a path in quotes";
@@ -163,33 +185,81 @@ function listOf<const Name extends string>(names: readonly Name[]) {
 	);
 }
 
+/** An id becomes a part of a file's name. */
+function idKey(rule: string) {
+	return v.pipe(v.string(rule), v.regex(/^[A-Za-z0-9_-]{1,64}$/, rule));
+}
+
+const formatsKey = { formats: v.optional(listOf(formatNames)) };
+
+/** Keys of every entry. */
+const entryKeys = {
+	secret: v.optional(v.string("a string in quotes")),
+	secret_file: v.optional(
+		v.pipe(
+			v.string(secretFileRule),
+			v.minLength(1, secretFileRule),
+			v.check(isPath, secretFileRule),
+		),
+	),
+	file: v.optional(
+		v.pipe(
+			v.string(fileNameRule),
+			v.regex(/^(?!\.)(?!.*\.lock$)[A-Za-z0-9._-]{1,200}$/, fileNameRule),
+		),
+	),
+};
+
 /** Strict: an unknown key is mostly a misspelt one, whose default would be used silently. */
 const accountSchema = v.strictObject(
 	{
-		appid: v.pipe(
-			v.string(appidRule),
-			v.regex(/^[A-Za-z0-9_-]{1,64}$/, appidRule),
-		),
-		secret: v.optional(v.string("a string in quotes")),
-		secret_file: v.optional(
-			v.pipe(
-				v.string(secretFileRule),
-				v.minLength(1, secretFileRule),
-				v.check(isPath, secretFileRule),
-			),
-		),
-		file: v.optional(
-			v.pipe(
-				v.string(fileNameRule),
-				v.regex(/^(?!\.)(?!.*\.lock$)[A-Za-z0-9._-]{1,200}$/, fileNameRule),
-			),
-		),
+		appid: idKey(appidRule),
+		...entryKeys,
 		tickets: v.optional(listOf(ticketNames)),
-		formats: v.optional(listOf(formatNames)),
+		...formatsKey,
 		...wechatKeys,
 	},
 	missingKey({ appid: appidRule }),
 );
+
+const wecomSchema = v.strictObject(
+	{
+		corpid: idKey(appidRule),
+		name: idKey(nameRule),
+		...entryKeys,
+		tickets: v.optional(listOf(wecomTicketNames)),
+		...formatsKey,
+		...baseUrlsKey,
+		...limitKeys,
+	},
+	missingKey({ corpid: appidRule, name: nameRule }),
+);
+
+const providerSchema = v.strictObject(
+	{
+		corpid: idKey(appidRule),
+		...entryKeys,
+		...formatsKey,
+		...baseUrlsKey,
+		...limitKeys,
+	},
+	missingKey({ corpid: appidRule }),
+);
+
+/** A list of entries. */
+function tablesOf<
+	Schema extends v.GenericSchema<Readonly<Record<string, unknown>>>,
+>(name: EntryTableName, entry: Schema) {
+	return v.optional(
+		v.pipe(
+			v.array(
+				v.pipe(isTable(`a table: [[${name}]]`), entry),
+				`an array of tables: [[${name}]]`,
+			),
+			v.minLength(1, `at least one [[${name}]]`),
+		),
+	);
+}
 
 const directoryRule = "an absolute path, such as /run/wxtokend";
 const scheduleRule = 'a node-cron expression such as "*/5 * * * * *"';
@@ -198,7 +268,6 @@ const modeRule = 'an octal string such as "0640", readable by its owner';
 export const groupRule = "the name or id of a group on this machine";
 const socketRule = 'a path, or "" for none';
 const metricsRule = "an absolute path that ends in .prom";
-const accountRule = "at least one [[account]]";
 
 const pathRule = "an absolute path";
 
@@ -223,64 +292,55 @@ const httpSchema = v.strictObject(
 );
 
 /** The whole file. Defaults are not filled in here: config.ts does that. */
-const fileSchema = v.strictObject(
-	{
-		directory: v.optional(
-			v.pipe(v.string(directoryRule), v.check(isAbsolutePath, directoryRule)),
-		),
-		schedule: v.optional(
-			v.pipe(
-				v.string(scheduleRule),
-				v.check(
-					(expression) => cronProblem(expression) === undefined,
-					({ input }) => `${scheduleRule} (${cronProblem(String(input))})`,
-				),
+const fileSchema = v.strictObject({
+	directory: v.optional(
+		v.pipe(v.string(directoryRule), v.check(isAbsolutePath, directoryRule)),
+	),
+	schedule: v.optional(
+		v.pipe(
+			v.string(scheduleRule),
+			v.check(
+				(expression) => cronProblem(expression) === undefined,
+				({ input }) => `${scheduleRule} (${cronProblem(String(input))})`,
 			),
 		),
-		mode: v.optional(
-			v.pipe(
-				v.string(modeRule),
-				v.regex(/^0?[4-7][0-7]{2}$/, modeRule),
-				v.check(
-					(mode) => (Number.parseInt(mode, 8) & 0o133) === 0,
-					"a mode without execute bits, writable by its owner at most",
-				),
+	),
+	mode: v.optional(
+		v.pipe(
+			v.string(modeRule),
+			v.regex(/^0?[4-7][0-7]{2}$/, modeRule),
+			v.check(
+				(mode) => (Number.parseInt(mode, 8) & 0o133) === 0,
+				"a mode without execute bits, writable by its owner at most",
 			),
 		),
-		group: v.optional(
-			// Whether there is such a group is asked in config.ts.
-			v.union([v.string(), v.number()], groupRule),
-		),
-		socket: v.optional(
-			v.pipe(v.string(socketRule), v.check(isPath, socketRule)),
-		),
-		log_level: v.optional(
-			v.picklist(logLevels, `one of ${logLevels.join(", ")}`),
-		),
-		log_format: v.optional(v.picklist(logFormats, '"json" or "text"')),
-		metrics_file: v.optional(
-			v.pipe(
-				v.string(metricsRule),
-				v.check(
-					(path) => isAbsolutePath(path) && path.endsWith(".prom"),
-					metricsRule,
-				),
+	),
+	group: v.optional(
+		// Whether there is such a group is asked in config.ts.
+		v.union([v.string(), v.number()], groupRule),
+	),
+	socket: v.optional(v.pipe(v.string(socketRule), v.check(isPath, socketRule))),
+	log_level: v.optional(
+		v.picklist(logLevels, `one of ${logLevels.join(", ")}`),
+	),
+	log_format: v.optional(v.picklist(logFormats, '"json" or "text"')),
+	metrics_file: v.optional(
+		v.pipe(
+			v.string(metricsRule),
+			v.check(
+				(path) => isAbsolutePath(path) && path.endsWith(".prom"),
+				metricsRule,
 			),
 		),
-		wechat: v.optional(
-			v.pipe(isTable("a table: [wechat]"), v.strictObject(wechatKeys)),
-		),
-		http: v.optional(v.pipe(isTable("a table: [http]"), httpSchema)),
-		account: v.pipe(
-			v.array(
-				v.pipe(isTable("a table: [[account]]"), accountSchema),
-				"an array of tables: [[account]]",
-			),
-			v.minLength(1, accountRule),
-		),
-	},
-	missingKey({ account: accountRule }),
-);
+	),
+	wechat: v.optional(
+		v.pipe(isTable("a table: [wechat]"), v.strictObject(wechatKeys)),
+	),
+	http: v.optional(v.pipe(isTable("a table: [http]"), httpSchema)),
+	account: tablesOf("account", accountSchema),
+	wecom: tablesOf("wecom", wecomSchema),
+	provider: tablesOf("provider", providerSchema),
+});
 
 /** The content of a configuration file without mistakes. */
 export type ConfigContent = v.InferOutput<typeof fileSchema>;
@@ -364,8 +424,11 @@ function remedyFor(keys: readonly unknown[], known: readonly string[]): string {
 			where: " at the top of the file, above the first [table]",
 		},
 		{ names: configKeys.wechat, where: " below [wechat]" },
-		{ names: configKeys.account, where: " below [[account]]" },
 		{ names: configKeys.http, where: " below [http]" },
+		...entryTableNames.map((table) => ({
+			names: configKeys[table],
+			where: ` below [[${table}]]`,
+		})),
 	];
 	const home = tables.find(({ names }) => names.includes(wrong));
 	if (home !== undefined) return `; \`${wrong}\` belongs${home.where}`;
@@ -379,7 +442,8 @@ function remedyFor(keys: readonly unknown[], known: readonly string[]): string {
 
 /** The keys that are known in the table of a wrong key. */
 function knownKeysAt(keys: readonly unknown[]): readonly string[] {
-	if (keys[0] === "account") return configKeys.account;
+	const table = entryTableNames.find((name) => name === keys[0]);
+	if (table !== undefined && keys.length > 1) return configKeys[table];
 	if (keys[0] === "wechat" && keys.length > 1) return Object.keys(wechatKeys);
 	if (keys[0] === "http" && keys.length > 1) return configKeys.http;
 	return configKeys.top;
@@ -391,4 +455,6 @@ export const configKeys = {
 	wechat: Object.keys(wechatKeys),
 	account: Object.keys(accountSchema.entries),
 	http: Object.keys(httpSchema.entries),
+	wecom: Object.keys(wecomSchema.entries),
+	provider: Object.keys(providerSchema.entries),
 } as const;

@@ -3,6 +3,7 @@
  * which `check` prints and the daemon logs.
  */
 import { longestGapMs } from "./cron.ts";
+import type { Entry } from "./entry.ts";
 import { type ConfigContent, show } from "./shape.ts";
 
 /** What is looked at. */
@@ -11,24 +12,21 @@ export interface Doubtful {
 	readonly schedule: string;
 	/** Permission bits of token files. */
 	readonly mode: number;
-	readonly accounts: readonly DoubtfulAccount[];
+	readonly entries: readonly DoubtfulEntry[];
 }
 
-interface DoubtfulAccount {
-	readonly interface: "classic" | "stable";
-	readonly baseUrls: readonly string[];
-	readonly refreshBeforeMs: number;
-}
+type DoubtfulEntry = Pick<Entry, "interface" | "baseUrls" | "refreshBeforeMs">;
 
 /** All of them. `content`: the file, to quote what stands there. */
 export function findWarnings(
-	{ schedule, mode, accounts }: Doubtful,
+	{ schedule, mode, entries }: Doubtful,
 	content: ConfigContent,
 ): readonly string[] {
 	return [
-		...plainHttpWarnings(accounts),
-		...scheduleWarnings(schedule, accounts),
+		...plainHttpWarnings(entries),
+		...scheduleWarnings(schedule, entries),
 		...cooldownWarnings(content),
+		...corpidWarnings(content),
 		...((mode & 0o004) === 0
 			? []
 			: [
@@ -38,9 +36,9 @@ export function findWarnings(
 }
 
 function plainHttpWarnings(
-	accounts: readonly DoubtfulAccount[],
+	entries: readonly DoubtfulEntry[],
 ): readonly string[] {
-	const urls = new Set(accounts.flatMap(({ baseUrls }) => baseUrls));
+	const urls = new Set(entries.flatMap(({ baseUrls }) => baseUrls));
 	return [...urls]
 		.filter((url) => {
 			const { protocol, hostname } = new URL(url);
@@ -59,7 +57,7 @@ function plainHttpWarnings(
  */
 function cooldownWarnings({
 	wechat,
-	account,
+	account = [],
 }: ConfigContent): readonly string[] {
 	const raised = account
 		.map((entry) => ({ ...wechat, ...entry }))
@@ -72,6 +70,20 @@ function cooldownWarnings({
 	];
 }
 
+/** An appid in a corpid's place; but the oldest corps of 企业号 have such corpids. */
+function corpidWarnings({
+	wecom = [],
+	provider = [],
+}: ConfigContent): readonly string[] {
+	const corpids = [...wecom, ...provider].map(({ corpid }) => corpid);
+	return [...new Set(corpids)]
+		.filter((corpid) => /^wx[0-9a-f]{16}$/.test(corpid))
+		.map(
+			(corpid) =>
+				`corpid ${corpid} looks like the appid of a 公众号 or 小程序, which belongs below [[account]]: only a corp that began as 企业号 has such a corpid; compare it with the console (我的企业 → 企业信息)`,
+		);
+}
+
 /**
  * A token that becomes due just after a tick waits for the next one, and must live
  * until then. WeChat gives a new stable token only in the last 300 s, of which a
@@ -79,11 +91,11 @@ function cooldownWarnings({
  */
 function scheduleWarnings(
 	schedule: string,
-	accounts: readonly DoubtfulAccount[],
+	entries: readonly DoubtfulEntry[],
 ): readonly string[] {
 	const gapMs = longestGapMs(schedule);
 	const marginMs = Math.min(
-		...accounts.map(({ refreshBeforeMs, interface: wire }) =>
+		...entries.map(({ refreshBeforeMs, interface: wire }) =>
 			wire === "stable" ? Math.min(refreshBeforeMs, 270_000) : refreshBeforeMs,
 		),
 	);

@@ -9,7 +9,7 @@ export type CredentialId = string;
 export interface Credential {
 	readonly id: CredentialId;
 	readonly kind: KindName;
-	/** The account that it belongs to, for logs, status and metrics. */
+	/** The account that it belongs to, for logs, status and metrics; of 企业微信 the corpid. */
 	readonly appid: string;
 	/** The name of its file in the directory. */
 	readonly file: string;
@@ -110,9 +110,34 @@ export const kinds = {
 	wx_card_ticket: ticket,
 	/** … type=2: scan-login of mobile apps. */
 	sdk_ticket: ticket,
+	/** 企业微信, GET /cgi-bin/gettoken: mostly the same token until its end. */
+	wecom_access_token: {
+		reissue: "same-until-end",
+		life: "as-told",
+		replacedLivesMs: 0,
+		canProbe: true,
+		canReport: true,
+	},
+	/** 企业微信, GET /cgi-bin/get_jsapi_ticket: signs the pages of a corp. */
+	wecom_jsapi_ticket: ticket,
+	/** 企业微信, GET /cgi-bin/ticket/get?type=agent_config: signs the pages of an app. */
+	wecom_agent_ticket: ticket,
+	/** 企业微信, POST /cgi-bin/service/get_provider_token: of a 服务商. */
+	wecom_provider_access_token: {
+		reissue: "same-until-end",
+		life: "as-told",
+		replacedLivesMs: 0,
+		canProbe: false,
+		canReport: true,
+	},
 } as const satisfies Readonly<Record<string, Traits>>;
 
 export type KindName = keyof typeof kinds;
+
+/** What it is, for a person. */
+export function nounOf({ kind }: Pick<Credential, "kind">): "token" | "ticket" {
+	return kind.endsWith("_ticket") ? "ticket" : "token";
+}
 
 /** What the rules may know of that credential's kind. */
 export function traitsOf({ kind }: Pick<Credential, "kind">): Traits {

@@ -51,6 +51,8 @@ export interface CredentialStatus {
 	/** The name of its file in the directory. */
 	readonly credential: string;
 	readonly kind: KindName;
+	/** The credential that it hangs on; null: it stands alone. */
+	readonly parent: string | null;
 	/** A credential that it needs, and that has no living value; and why it has none. */
 	readonly waitsFor: {
 		readonly credential: string;
@@ -131,6 +133,13 @@ export function interfaceOf({
 	}
 }
 
+/** What a person calls it: an account's access token by its appid, all else by its file. */
+export function callNameOf(
+	credential: Pick<Credential, "kind" | "appid" | "file">,
+): string {
+	return interfaceOf(credential) === null ? credential.file : credential.appid;
+}
+
 /** What is said of the credential right now. */
 export function statusOf(asked: StatusInput): CredentialStatus {
 	const record = ownRecord(asked.record, asked.credential);
@@ -162,6 +171,7 @@ export function statusOf(asked: StatusInput): CredentialStatus {
 		hint: hintFor(input, leftMs, foreignFetcher),
 		credential: credential.file,
 		kind: credential.kind,
+		parent: credential.needs[0] ?? null,
 		waitsFor: input.waitsFor ?? null,
 		guessed: known?.sighting?.isGuessed === true,
 		overdue: known?.sighting !== undefined && isOverdue(known.sighting),

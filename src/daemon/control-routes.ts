@@ -4,9 +4,9 @@
  * refresh holds a token.
  */
 import { randomBytes } from "node:crypto";
-import { ticketFile } from "../config/lookup.ts";
+import { ticketFile } from "../config/entry-names.ts";
 import type { Clock } from "../core/clock.ts";
-import type { KnownToken } from "../core/credential.ts";
+import type { KindName, KnownToken } from "../core/credential.ts";
 import type { ConfigError, StoreError } from "../core/errors.ts";
 import { signPage } from "../core/jssdk.ts";
 import {
@@ -255,6 +255,13 @@ function noValue({ credential }: ManagedCredential): ControlAnswer {
 	});
 }
 
+/** Tickets that sign pages. */
+const signingKinds: ReadonlySet<KindName> = new Set([
+	"jsapi_ticket",
+	"wecom_jsapi_ticket",
+	"wecom_agent_ticket",
+]);
+
 /** The signature of a page by the ticket of that file. The ticket itself is not told. */
 function signatureFor(
 	body: string,
@@ -265,7 +272,7 @@ function signatureFor(
 	const page = pageIn(body);
 	if ("status" in page) return page;
 	const one = byFile.get(file);
-	if (one === undefined || one.credential.kind !== "jsapi_ticket")
+	if (one === undefined || !signingKinds.has(one.credential.kind))
 		return noTicket(file);
 	const current = one.keeper.current();
 	if (current === undefined) return noValue(one);
@@ -365,7 +372,7 @@ function noTicket(file: string): ControlAnswer {
 	return failure(404, {
 		code: "no-ticket",
 		message: `could not sign the page: there is no jsapi ticket ${JSON.stringify(file.slice(0, 200))}`,
-		hint: 'set tickets = ["jsapi"] in the account, then reload',
+		hint: 'set tickets = ["jsapi"] in its entry of the configuration, then reload',
 	});
 }
 
@@ -442,7 +449,7 @@ function statusFor(code: string): number {
 /** 503 if a file holds no valid token: a load balancer or monitor needs no more. */
 function healthOf(credentials: readonly CredentialStatus[]): ControlAnswer {
 	const failing = credentials.filter(({ valid }) => !valid);
-	const tokens = credentials.filter((one) => one.interface !== null);
+	const tokens = credentials.filter((one) => one.parent === null);
 	if (failing.length === 0)
 		return {
 			status: 200,

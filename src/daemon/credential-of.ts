@@ -1,11 +1,18 @@
-/** From an account of the configuration to the credentials that are kept for it. */
-import type { Account } from "../config/config.ts";
-import { type TicketName, ticketFile } from "../config/lookup.ts";
+/** From an entry of the configuration to the credentials that are kept for it. */
+import type { Account, Entry, Provider, WecomApp } from "../config/entry.ts";
+import {
+	type TicketName,
+	ticketFile,
+	type WecomTicketName,
+	wecomTicketFile,
+} from "../config/entry-names.ts";
 import type { Credential, KindName } from "../core/credential.ts";
 
-const kindOf: Readonly<Record<Account["interface"], KindName>> = {
+const tokenKindOf: Readonly<Record<Entry["interface"], KindName>> = {
 	classic: "access_token",
 	stable: "stable_access_token",
+	wecom: "wecom_access_token",
+	provider: "wecom_provider_access_token",
 };
 
 const ticketKindOf: Readonly<Record<TicketName, KindName>> = {
@@ -14,18 +21,40 @@ const ticketKindOf: Readonly<Record<TicketName, KindName>> = {
 	sdk: "sdk_ticket",
 };
 
-/** The access token of an account. */
-export function credentialOf(account: Account): Credential {
-	const { appid, file, formats } = account;
+const wecomTicketKindOf: Readonly<Record<WecomTicketName, KindName>> = {
+	jsapi: "wecom_jsapi_ticket",
+	agent_config: "wecom_agent_ticket",
+};
+
+/** All that is kept for an entry: its token first, then what hangs on it. */
+export function credentialsOf(entry: Entry): readonly Credential[] {
+	const token = credentialOf(entry);
+	if (entry.tickets.length === 0) return [token];
+	switch (entry.interface) {
+		case "classic":
+		case "stable":
+			return [token, ...entry.tickets.map((one) => ticketOf(entry, one))];
+		case "wecom":
+			return [token, ...entry.tickets.map((one) => wecomTicketOf(entry, one))];
+		case "provider":
+			return [token];
+		default:
+			return entry satisfies never;
+	}
+}
+
+/** The token of an entry. */
+export function credentialOf(entry: Entry): Credential {
+	const { file, formats } = entry;
 	return {
 		id: file,
-		kind: kindOf[account.interface],
-		appid,
+		kind: tokenKindOf[entry.interface],
+		appid: ownerOf(entry),
 		file,
 		formats,
-		source: sourceOf(account),
+		source: sourceOf(entry),
 		needs: nothing,
-		limits: limitsOf(account),
+		limits: limitsOf(entry),
 	};
 }
 
@@ -38,34 +67,40 @@ const minTicketBudget = 120;
 
 /** A ticket of an account, which hangs on its access token. */
 export function ticketOf(account: Account, ticket: TicketName): Credential {
-	const { appid, file: parent, formats } = account;
-	const file = ticketFile(ticket, appid);
+	const file = ticketFile(ticket, account.appid);
+	return childOf(account, ticketKindOf[ticket], file);
+}
+
+/** A ticket of an app, which hangs on its access token. */
+function wecomTicketOf(app: WecomApp, ticket: WecomTicketName): Credential {
+	const file = wecomTicketFile(ticket, `${app.corpid}_${app.name}`);
+	return childOf(app, wecomTicketKindOf[ticket], file);
+}
+
+function childOf(entry: Entry, kind: KindName, file: string): Credential {
 	return {
 		id: file,
-		kind: ticketKindOf[ticket],
-		appid,
+		kind,
+		appid: ownerOf(entry),
 		file,
-		formats,
-		source: sourceOf(account),
-		needs: [parent],
+		formats: entry.formats,
+		source: sourceOf(entry),
+		needs: [entry.file],
 		limits: {
-			...limitsOf(account),
-			budget: Math.max(minTicketBudget, account.budget),
+			...limitsOf(entry),
+			budget: Math.max(minTicketBudget, entry.budget),
 		},
 	};
 }
 
-/** All that is kept for an account: its access token, then its tickets. */
-export function credentialsOf(account: Account): readonly Credential[] {
-	return [
-		credentialOf(account),
-		...account.tickets.map((ticket) => ticketOf(account, ticket)),
-	];
+/** The appid, or the corpid. */
+function ownerOf(entry: Account | WecomApp | Provider): string {
+	return "appid" in entry ? entry.appid : entry.corpid;
 }
 
-function limitsOf(account: Account): Credential["limits"] {
+function limitsOf(entry: Entry): Credential["limits"] {
 	const { refreshBeforeMs, cooldownMs, budget, timeoutMs, refreshEarly } =
-		account;
+		entry;
 	return {
 		...{ refreshBeforeMs, cooldownMs, budget, timeoutMs },
 		...(refreshEarly && { refreshEarly }),
@@ -74,12 +109,15 @@ function limitsOf(account: Account): Credential["limits"] {
 
 /**
  * All of WeChat's own hosts know the same accounts. Behind another base URL there may
- * be a simulator, or a proxy of which nothing is known.
+ * be a simulator, or a proxy of which nothing is known. An app of 企业微信 is a part of
+ * the source, as each app has a token of its own.
  */
-function sourceOf({ appid, baseUrls: [first = ""] }: Account): string {
+function sourceOf(entry: Entry): string {
+	const [first = ""] = entry.baseUrls;
 	const { origin, hostname } = new URL(first);
 	const server = hostname.endsWith(".weixin.qq.com") ? "WeChat" : origin;
-	return `${appid} from ${server}`;
+	const app = entry.interface === "wecom" ? ` ${entry.name}` : "";
+	return `${ownerOf(entry)}${app} from ${server}`;
 }
 
 /** One array for all credentials: ten thousand empty ones would take memory. */

@@ -6,11 +6,12 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import { type Config, longestTimeoutMs } from "../config/config.ts";
-import { type TicketName, ticketFile } from "../config/lookup.ts";
+import { type Entry, entryKeyOf, isAccount } from "../config/entry.ts";
 import { ConfigError, StoreError } from "../core/errors.ts";
 import type { Log, Store } from "../core/ports.ts";
 import type { ProcessName } from "../core/record.ts";
 import type { RefreshAnswer } from "../core/request.ts";
+import { callNameOf } from "../core/status.ts";
 import { createLimiter, maxRefreshing } from "../keeper/limiter.ts";
 import type { ManagedCredential } from "../keeper/managed-credential.ts";
 import { createReconciler, type Reconciler } from "../keeper/reconciler.ts";
@@ -19,6 +20,7 @@ import {
 	prepareDirectory,
 	sweepLeftovers,
 } from "../store/prepare-directory.ts";
+import { credentialsOf } from "./credential-of.ts";
 import { collectGarbage, growNewSpace, keepNewSpace } from "./heap.ts";
 import { createLinkPauses } from "./link-pauses.ts";
 import { createWiring, type Wiring, type WiringParts } from "./wiring.ts";
@@ -69,7 +71,7 @@ export interface CredentialSet {
 /** A configuration in use. */
 interface Current {
 	readonly config: Config;
-	/** By appid. */
+	/** By the file of the token that the entry is about. */
 	readonly baseUrls: ReadonlyMap<string, readonly string[]>;
 	readonly location: Location;
 	readonly managed: ManagedSet;
@@ -87,7 +89,8 @@ export function createCredentialSet(
 ): CredentialSet {
 	const { clock, log, onBug, stopping } = parts;
 	const linkPauses = createLinkPauses({
-		baseUrlsOf: (appid) => current.baseUrls.get(appid) ?? [],
+		baseUrlsOf: ({ file, needs: [parent] }) =>
+			current.baseUrls.get(parent ?? file) ?? [],
 		endPause: (file) =>
 			current.managed.byFile.get(file)?.activeKeeper?.endPause(),
 		clock,
@@ -132,7 +135,7 @@ export function createCredentialSet(
 			onBug,
 		});
 		const baseUrls = new Map(
-			config.accounts.map(({ appid, baseUrls }) => [appid, baseUrls]),
+			config.entries.map(({ file, baseUrls }) => [file, baseUrls]),
 		);
 		return { config, baseUrls, location, managed, reconciler };
 	};
@@ -188,49 +191,66 @@ function manageAll(
 	store: Store,
 	former: Current | undefined,
 ): ManagedSet {
-	const entries = new Map(
-		former?.config.accounts.map((account) => [account.appid, account]),
+	const formerOf = new Map(
+		former?.config.entries.map((entry) => [entryKeyOf(entry), entry]),
 	);
 	const hasSameFiles =
 		former !== undefined && haveSameFiles(former.config, config);
 	const byFile = new Map<string, ManagedCredential>();
 	const byAppid = new Map<string, ManagedCredential>();
-	for (const account of config.accounts) {
-		const { appid, tickets } = account;
-		const token = former?.managed.byAppid.get(appid);
-		const entry = hasSameFiles ? entries.get(appid) : undefined;
-		const formerOf = (ticket: TicketName) =>
-			entry?.tickets.includes(ticket)
-				? former?.managed.byFile.get(ticketFile(ticket, appid))
-				: undefined;
-		// Another ticket in the list is nothing new for the rest of the account.
-		const isKept =
-			token !== undefined && isDeepStrictEqual({ ...entry, tickets }, account);
-		let all: readonly ManagedCredential[];
-		if (isKept && isDeepStrictEqual(entry, account)) {
-			all = [token, ...tickets.flatMap((ticket) => formerOf(ticket) ?? [])];
-		} else if (isKept) {
-			const kept = tickets.map(formerOf);
-			const made = wiring.manage(account, store).slice(1);
-			all = [token, ...made.map((one, index) => kept[index] ?? one)];
-		} else {
-			all = wiring.manage(account, store, former && settled(former, appid));
-		}
+	for (const entry of config.entries) {
+		const before = formerOf.get(entryKeyOf(entry));
+		const kept = before && former ? keptOf(before, former) : nothing;
+		const all =
+			hasSameFiles && before !== undefined && isSame(before, entry)
+				? carriedOver(entry, before, kept, wiring, store)
+				: wiring.manage(entry, store, former && settled(kept));
 		for (const one of all) byFile.set(one.credential.file, one);
 		const [first] = all;
-		if (first !== undefined) byAppid.set(appid, first);
+		if (first !== undefined && isAccount(entry))
+			byAppid.set(entry.appid, first);
 	}
 	return { byFile, byAppid };
 }
 
+const nothing: readonly ManagedCredential[] = [];
+
+/** Another ticket in the list is nothing new for the rest of the entry. */
+function isSame(before: Entry, entry: Entry): boolean {
+	const { tickets } = entry;
+	return isDeepStrictEqual({ ...before, tickets }, entry);
+}
+
+/** The keepers of an entry of the former configuration. */
+function keptOf(
+	entry: Entry,
+	{ managed }: Current,
+): readonly ManagedCredential[] {
+	return credentialsOf(entry).flatMap(
+		({ file }) => managed.byFile.get(file) ?? [],
+	);
+}
+
+/** The keepers of an entry that is the same but for its tickets: only new ones are made. */
+function carriedOver(
+	entry: Entry,
+	before: Entry,
+	kept: readonly ManagedCredential[],
+	wiring: Wiring,
+	store: Store,
+): readonly ManagedCredential[] {
+	if (isDeepStrictEqual(before.tickets, entry.tickets)) return kept;
+	const byFile = new Map(kept.map((one) => [one.credential.file, one]));
+	return wiring
+		.manage(entry, store)
+		.map((one) => byFile.get(one.credential.file) ?? one);
+}
+
 /**
- * The end of the keepers that an account had. There must never be two requests for one
+ * The end of the keepers that an entry had. There must never be two requests for one
  * account under way: the token of the one that is answered last would be the living one.
  */
-async function settled({ managed }: Current, appid: string): Promise<void> {
-	const replaced = [...managed.byFile.values()].filter(
-		({ credential }) => credential.appid === appid,
-	);
+async function settled(replaced: readonly ManagedCredential[]): Promise<void> {
 	await Promise.all(replaced.map((one) => one.settle()));
 }
 
@@ -256,14 +276,14 @@ function summaryOf({ byFile }: ManagedSet, now: number): string {
 			fresh += 1;
 			continue;
 		}
-		const { appid, valid, lastError } = one.status(now);
+		const { valid, lastError } = one.status(now);
 		if (valid && lastError === null) {
 			fresh += 1;
 			continue;
 		}
 		if (valid) older += 1;
 		if (firstFailure === "")
-			firstFailure = `; ${appid}: ${lastError?.message ?? "no live token yet"}`;
+			firstFailure = `; ${callNameOf(one.credential)}: ${lastError?.message ?? "no live token yet"}`;
 	}
 	const rest =
 		older === 0 ? "" : `, ${older} that could not be renewed still valid`;

@@ -68,7 +68,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 			event: "daemon.started",
 			config: config.source,
 			directory: config.directory,
-			accounts: config.accounts.length,
+			accounts: config.entries.length,
 			schedule: config.schedule,
 		},
 		"wxtokend keeps the tokens",

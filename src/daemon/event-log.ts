@@ -7,6 +7,7 @@ import {
 	type Credential,
 	type CredentialId,
 	type KnownToken,
+	nounOf,
 	type Reading,
 	usualLifetimeMs,
 } from "../core/credential.ts";
@@ -219,7 +220,7 @@ interface PlainLine {
 
 /** Level and words of an event; the fields never hold a token, only its id. */
 function plainLine(event: PlainEvent, credential: Credential): PlainLine {
-	const noun = isAccessToken(credential) ? "token" : "ticket";
+	const noun = nounOf(credential);
 	switch (event.kind) {
 		case "adopted":
 			return {
@@ -270,7 +271,7 @@ function refreshedLine(
 	{ current, isSame, reason, replaces, afterFailures }: EventOf<"refreshed">,
 	credential: Credential,
 ): PlainLine {
-	const noun = isAccessToken(credential) ? "token" : "ticket";
+	const noun = nounOf(credential);
 	return {
 		// A ticket is asked for a hundred times a day.
 		level: isSame && current.sighting !== undefined ? "debug" : "info",

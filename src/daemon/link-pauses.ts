@@ -14,8 +14,8 @@ export interface LinkPauses {
 }
 
 export interface LinkPausesParts {
-	/** The base URLs of an account. */
-	readonly baseUrlsOf: (appid: string) => readonly string[];
+	/** The base URLs that a credential is fetched from. */
+	readonly baseUrlsOf: (credential: Credential) => readonly string[];
 	/** Ends the pause of the credential with that file, if it still has one. */
 	readonly endPause: (file: string) => void;
 	readonly clock: Clock;
@@ -36,8 +36,8 @@ export function createLinkPauses(parts: LinkPausesParts): LinkPauses {
 
 	const releaseAll = (answering: readonly string[]) => {
 		const now = clock.monotonic();
-		for (const [file, { appid }] of failing) {
-			const isSameHost = baseUrlsOf(appid).some((url) =>
+		for (const [file, credential] of failing) {
+			const isSameHost = baseUrlsOf(credential).some((url) =>
 				answering.includes(url),
 			);
 			const last = releasedAt.get(file) ?? Number.NEGATIVE_INFINITY;
@@ -50,14 +50,14 @@ export function createLinkPauses(parts: LinkPausesParts): LinkPauses {
 
 	return {
 		note: (credential, event) => {
-			const { file, appid } = credential;
+			const { file } = credential;
 			if (event.kind === "failed") {
 				if (isOfLink(event.error)) failing.set(file, credential);
 				else failing.delete(file);
 			} else if (event.kind === "asked" && event.outcome === "ok") {
 				failing.delete(file);
 				releasedAt.delete(file);
-				if (failing.size > 0) releaseAll(baseUrlsOf(appid));
+				if (failing.size > 0) releaseAll(baseUrlsOf(credential));
 			}
 		},
 	};

@@ -3,19 +3,14 @@
  * commands that do without one. The rooms meet here: a keeper gets its issuer, its
  * store and the clock handed in.
  */
-import {
-	type Account,
-	type Config,
-	longestTimeoutMs,
-} from "../config/config.ts";
+import { type Config, longestTimeoutMs } from "../config/config.ts";
+import type { Entry } from "../config/entry.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Credential, CredentialId } from "../core/credential.ts";
 import type { KeeperEvent, Log, Store } from "../core/ports.ts";
-import { createAccessTokenIssuer } from "../issuer/access-token.ts";
 import { createHttp, type Http } from "../issuer/http.ts";
-import { createLinkMonitor, type LinkMonitor } from "../issuer/link-monitor.ts";
+import { createLinkMonitor } from "../issuer/link-monitor.ts";
 import { proxyWarnings } from "../issuer/proxy.ts";
-import { createTicketIssuer, ticketTypes } from "../issuer/ticket.ts";
 import { createLimiter, maxRefreshing } from "../keeper/limiter.ts";
 import {
 	ManagedCredential,
@@ -26,12 +21,13 @@ import type { Location } from "../store/atomic-write.ts";
 import type { Contested } from "../store/contest.ts";
 import { createDirectoryStore } from "../store/directory-store.ts";
 import { livenessOf, nameThisProcess } from "../store/process-name.ts";
-import { credentialOf, ticketOf } from "./credential-of.ts";
+import { credentialsOf } from "./credential-of.ts";
 import { keepWasmSmall } from "./heap.ts";
+import { type IssuerParts, issuerOf } from "./issuer-of.ts";
 
 /** What the keepers of a process are wired from. */
 export interface WiringParts {
-	/** Only for the timeout of a connection. Accounts come with `manage`, also those of a later configuration. */
+	/** Only for the timeout of a connection. Entries come with `manage`, also those of a later configuration. */
 	readonly config: Config;
 	/** For the proxy. */
 	readonly env: Readonly<Record<string, string | undefined>>;
@@ -53,12 +49,12 @@ export interface Wiring extends SharedParts {
 	/** The store of a directory. */
 	storeAt(location: Location): Store;
 	/**
-	 * The keepers of an account: of its access token first, then of its tickets. They ask
+	 * The keepers of an entry: of its token first, then of what hangs on it. They ask
 	 * WeChat for nothing before `after` has settled: that is the end of the keepers whose
 	 * place they take, whatever file or secret those had.
 	 */
 	manage(
-		account: Account,
+		entry: Entry,
 		store: Store,
 		after?: Promise<unknown>,
 	): readonly ManagedCredential[];
@@ -107,8 +103,8 @@ export function createWiring(parts: WiringParts): Wiring {
 				stopping,
 				onContested: (contested) => logContested(log, contested),
 			}),
-		manage: (account, store, after) =>
-			manageAccount(account, store, shared, {
+		manage: (entry, store, after) =>
+			manageEntry(entry, store, shared, {
 				http: after === undefined ? http : sendingAfter(after, http),
 				clock,
 				monitor,
@@ -132,59 +128,25 @@ function sendingAfter(after: Promise<unknown>, http: Http): Pick<Http, "send"> {
 	};
 }
 
-/** What an issuer needs besides its account. */
-export interface IssuerParts {
-	readonly http: Pick<Http, "send">;
-	readonly clock: Clock;
-	readonly monitor: LinkMonitor;
-	/** Once aborted, no further base URL is tried. */
-	readonly stopping: AbortSignal;
-}
-
 /**
- * The credentials of an account, with their keepers. An issuer is made when its keeper
+ * The credentials of an entry, with their keepers. An issuer is made when its keeper
  * is: most of ten thousand accounts are idle and need neither.
  */
-export function manageAccount(
-	account: Account,
+export function manageEntry(
+	entry: Entry,
 	store: Store,
 	shared: SharedParts,
 	parts: IssuerParts,
 ): readonly ManagedCredential[] {
-	const { appid, baseUrls, timeoutMs, file: parent } = account;
-	// The fields are written out, as issuers are made again with their keepers.
-	const issuerOptions = () => ({
-		appid,
-		secret: account.secret,
-		interface: account.interface,
-		baseUrls,
-		timeoutMs,
-		http: parts.http,
-		clock: parts.clock,
-		monitor: parts.monitor,
-		stopping: parts.stopping,
-	});
-	const token = new ManagedCredential(
-		credentialOf(account),
-		() => createAccessTokenIssuer(issuerOptions()),
-		store,
-		shared,
+	return credentialsOf(entry).map(
+		(credential) =>
+			new ManagedCredential(
+				credential,
+				() => issuerOf(entry, credential, parts),
+				store,
+				shared,
+			),
 	);
-	if (account.tickets.length === 0) return [token];
-	const tickets = account.tickets.map((ticket) => {
-		const { type } = ticketTypes[ticket];
-		return new ManagedCredential(
-			ticketOf(account, ticket),
-			() =>
-				createTicketIssuer({
-					...{ appid, type, parent, baseUrls, timeoutMs },
-					...parts,
-				}),
-			store,
-			shared,
-		);
-	});
-	return [token, ...tickets];
 }
 
 /** Two keepers that would repair each other's files for ever; logged once. */

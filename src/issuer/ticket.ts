@@ -3,21 +3,19 @@
  * for pages (JS-SDK), cards (卡券) and scan-login of mobile apps. `expires_in` is always
  * 7200 here, whatever is left; a repeated call gives the same ticket.
  */
-import type { CredentialId, KindName } from "../core/credential.ts";
+import type { CredentialId } from "../core/credential.ts";
 import { IssuerError } from "../core/errors.ts";
 import type { Issuer } from "../core/ports.ts";
-import { type CallerOptions, createCaller } from "./call.ts";
+import { type CallerOptions, createCaller, type Wanted } from "./call.ts";
 import { deadTokenCodes, meaningOf } from "./errcode.ts";
 import type { Meaning } from "./meaning.ts";
 
-/** The names of tickets in the configuration, their kinds, and `type` in the request. */
+/** `type` in the request, by the names of tickets in the configuration. */
 export const ticketTypes = {
-	jsapi: { kind: "jsapi_ticket", type: "jsapi" },
-	wx_card: { kind: "wx_card_ticket", type: "wx_card" },
-	sdk: { kind: "sdk_ticket", type: "2" },
-} as const satisfies Readonly<
-	Record<string, { readonly kind: KindName; readonly type: string }>
->;
+	jsapi: "jsapi",
+	wx_card: "wx_card",
+	sdk: "2",
+} as const;
 
 /** One ticket of an account, and what its calls need. */
 export interface TicketIssuerOptions extends CallerOptions {
@@ -31,20 +29,42 @@ export interface TicketIssuerOptions extends CallerOptions {
 /** The issuer of one ticket. It makes no request until it is asked. */
 export function createTicketIssuer(options: TicketIssuerOptions): Issuer {
 	const { appid, type, parent } = options;
+	return createChildIssuer(options, {
+		parent,
+		what: `a ticket (${type}) for ${appid}`,
+		pathWith: (token) =>
+			`/cgi-bin/ticket/getticket?access_token=${encodeURIComponent(token)}&type=${type}`,
+		meaningOf: ticketMeaningOf,
+	});
+}
+
+/** A ticket of whatever host, which is fetched with the value of its parent. */
+export interface ChildTicket {
+	readonly parent: CredentialId;
+	/** As in `Wanted`. */
+	readonly what: string;
+	/** The path of the request with the parent's value in it. */
+	readonly pathWith: (value: string) => string;
+	/** As in `Wanted`. */
+	readonly meaningOf: Wanted["meaningOf"];
+}
+
+/** The issuer of such a ticket. It makes no request until it is asked. */
+export function createChildIssuer(
+	options: CallerOptions,
+	{ parent, what, pathWith, meaningOf }: ChildTicket,
+): Issuer {
 	const caller = createCaller(options);
 	return {
-		issue: ({ parents, onCall, maxCalls }) => {
-			const token = parents?.get(parent);
-			if (token === undefined) throw noToken(appid, type);
+		issue: async ({ parents, onCall, maxCalls }) => {
+			const value = parents?.get(parent);
+			if (value === undefined) throw noToken(what);
 			return caller.fetch(
 				{
-					request: {
-						path: `/cgi-bin/ticket/getticket?access_token=${encodeURIComponent(token)}&type=${type}`,
-					},
-					what: `a ticket (${type}) for ${appid}`,
+					...{ what, meaningOf },
+					request: { path: pathWith(value) },
 					field: "ticket",
-					secret: token,
-					meaningOf: ticketMeaningOf,
+					secret: value,
 				},
 				{ maxCalls, onCall },
 			);
@@ -83,11 +103,11 @@ function ticketMeaningOf(errcode: number, at: number): Meaning {
 	}
 }
 
-function noToken(appid: string, type: string): IssuerError {
+function noToken(what: string): IssuerError {
 	return new IssuerError({
 		kind: "parent",
 		code: "no-token",
-		message: `could not fetch a ticket (${type}) for ${appid}: its access token is missing`,
+		message: `could not fetch ${what}: its access token is missing`,
 		hint: "wxtokend status says why the token is missing",
 		mayHaveIssued: false,
 		sent: false,

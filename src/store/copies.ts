@@ -82,6 +82,10 @@ const phpKeys: Readonly<Record<KindName, string>> = {
 	jsapi_ticket: "jsapi_ticket",
 	wx_card_ticket: "api_ticket",
 	sdk_ticket: "sdk_ticket",
+	wecom_access_token: "access_token",
+	wecom_jsapi_ticket: "jsapi_ticket",
+	wecom_agent_ticket: "jsapi_ticket",
+	wecom_provider_access_token: "provider_access_token",
 };
 
 function phpText(kind: KindName, { value, expiresAt }: Token): string {

@@ -27,9 +27,9 @@ export interface SimulatedConfig {
 	readonly directory: string;
 	/** Its name, for errors. */
 	readonly source: string;
-	readonly accounts: readonly {
+	/** Every file, with the appid or corpid that it is of. */
+	readonly published: readonly {
 		readonly appid: string;
-		/** The token file's name. */
 		readonly file: string;
 	}[];
 	/** The path of the control socket; undefined: none. */
@@ -47,10 +47,10 @@ export async function beginSimulation(
 	answers: (socket: string) => Promise<boolean>,
 	now: number,
 ): Promise<void> {
-	const { directory, accounts } = config;
+	const { directory, published } = config;
 	if (!removeSimulation(config, () => {}))
 		await refuseRealServer(config, answers, now);
-	const files = accounts.map(({ file }) => file);
+	const files = published.map(({ file }) => file);
 	const marker: Marker = { process: nameThisProcess(), files };
 	await publishFile(
 		markerIn(directory),
@@ -91,8 +91,8 @@ async function refuseRealServer(
 	answers: (socket: string) => Promise<boolean>,
 	now: number,
 ): Promise<void> {
-	const { directory, accounts, socket, source } = config;
-	const real = accounts.find(({ file }) => isAlive(directory, file, now));
+	const { directory, published, socket, source } = config;
+	const real = published.find(({ file }) => isAlive(directory, file, now));
 	const what =
 		real !== undefined
 			? `where a live token of ${real.appid} lies`

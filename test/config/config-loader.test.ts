@@ -74,20 +74,20 @@ describe("the configuration is made again", () => {
 	test("if an AppSecret in a file has changed to one of the same length", () => {
 		const secret = newSecret();
 		write(secretFile, secret);
-		const [one] = load().accounts;
+		const [one] = load().entries;
 		expect(one?.secret).toBe(secret);
 	});
 
 	test("if an AppSecret in a credential has changed", () => {
 		const secret = newSecret();
 		write(join(place, "credentials/secret_wx2"), secret);
-		expect(load().accounts[1]?.secret).toBe(secret);
+		expect(load().entries[1]?.secret).toBe(secret);
 	});
 
 	test("if there is a new credential that has priority over the one that was found", () => {
 		const secret = newSecret();
 		write(join(place, "credentials/wx2"), secret);
-		expect(load().accounts[1]?.secret).toBe(secret);
+		expect(load().entries[1]?.secret).toBe(secret);
 	});
 
 	test("if all users may read a secret from now on, which adds a warning", () => {

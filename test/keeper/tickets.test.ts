@@ -2,10 +2,10 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import type { Account } from "../../src/config/config.ts";
+import type { Account } from "../../src/config/entry.ts";
 import type { Clock } from "../../src/core/clock.ts";
 import { createEventLog } from "../../src/daemon/event-log.ts";
-import { manageAccount } from "../../src/daemon/wiring.ts";
+import { manageEntry } from "../../src/daemon/wiring.ts";
 import { createLimiter } from "../../src/keeper/limiter.ts";
 import type {
 	ManagedCredential,
@@ -104,7 +104,7 @@ function newScene(count: number) {
 			...{ refreshBeforeMs: 2_400_000, cooldownMs: 10_000, budget: 60 },
 		};
 	}).flatMap((account) =>
-		manageAccount(account, store, shared, {
+		manageEntry(account, store, shared, {
 			http: {
 				send: async ({ path }) => ({
 					status: 200,

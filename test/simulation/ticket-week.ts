@@ -3,7 +3,7 @@
  * keepers and issuers, and the platform of the simulator. No phone is needed to see a
  * dead ticket: the platform says to the millisecond when the published one dies.
  */
-import type { Account } from "../../src/config/config.ts";
+import type { Account } from "../../src/config/entry.ts";
 import type { SharedRecord } from "../../src/core/record.ts";
 import type { Token } from "../../src/core/token.ts";
 import { credentialOf, ticketOf } from "../../src/daemon/credential-of.ts";

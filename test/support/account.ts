@@ -1,4 +1,4 @@
-import type { Account } from "../../src/config/config.ts";
+import type { Account } from "../../src/config/entry.ts";
 import type { Credential, Limits } from "../../src/core/credential.ts";
 
 /** An account as the configuration gives it, with the default limits; nobody answers at its base URL. */

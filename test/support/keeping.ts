@@ -6,7 +6,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { setImmediate as turnOfTheLoop } from "node:timers/promises";
 import { onTestFinished } from "vitest";
-import type { Account } from "../../src/config/config.ts";
+import type { Account } from "../../src/config/entry.ts";
 import type { IssuerError, StoreError } from "../../src/core/errors.ts";
 import { recordPathOf } from "../../src/core/record.ts";
 import type { RefreshAnswer } from "../../src/core/request.ts";

@@ -1,5 +1,5 @@
 /** The keeper of an account as `daemon/wiring.ts` makes it, with the network and the clock of a test. */
-import type { Account } from "../../src/config/config.ts";
+import type { Account } from "../../src/config/entry.ts";
 import type { Clock } from "../../src/core/clock.ts";
 import type { Credential } from "../../src/core/credential.ts";
 import type { KeeperEvent, Log, Store } from "../../src/core/ports.ts";

@@ -5,7 +5,9 @@ import { unlink } from "node:fs/promises";
 import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { type Config, loadConfig } from "../../config/config.ts";
+import { type Entry, isAccount } from "../../config/entry.ts";
 import type { HttpSettings } from "../../config/http-settings.ts";
+import { nounOf } from "../../core/credential.ts";
 import {
 	ConfigError,
 	exitCode,
@@ -28,13 +30,7 @@ import type { CommandLine } from "../command-line.ts";
 import { daemonAnswers } from "../control-client.ts";
 import { tellPerson } from "../explain.ts";
 import { sandboxWarning, unitProperties } from "../unit-sandbox.ts";
-import {
-	codeWithoutRefresh,
-	howOften,
-	nameOf,
-	nounOf,
-	withKeepers,
-} from "./once.ts";
+import { codeWithoutRefresh, howOften, nameOf, withKeepers } from "./once.ts";
 
 /**
  * Reports on stdout; returns the exit code. Throws `ConfigError` and `StoreError`. Its
@@ -47,7 +43,7 @@ export async function check(line: CommandLine): Promise<number> {
 	readProxies(env);
 	for (const warning of [...config.warnings, ...proxyWarnings(env)])
 		tellPerson(`warning: ${warning}`);
-	const { source, accounts, directory, socket, metricsFile } = config;
+	const { source, entries, directory, socket, metricsFile } = config;
 	const isNew = !existsSync(directory);
 	// From here on nothing but the disk is tried, in the same way as the daemon does.
 	const location = prepareDirectory(config, tellPerson);
@@ -55,7 +51,7 @@ export async function check(line: CommandLine): Promise<number> {
 	if (isNew) process.stdout.write(`created ${directory}\n`);
 	refuseMountedFiles(
 		directory,
-		accounts
+		entries
 			.flatMap(credentialsOf)
 			.flatMap(({ file, formats }) => [
 				...[file, recordNameOf(file), lockPathOf(file)],
@@ -67,14 +63,31 @@ export async function check(line: CommandLine): Promise<number> {
 	if (metricsFile !== undefined) await probeMetrics(metricsFile);
 	if (config.http !== undefined) await probeListen(config, config.http);
 	warnOfSandbox(config);
-	const count =
-		accounts.length === 1 ? "1 account" : `${accounts.length} accounts`;
-	process.stdout.write(`${source}: ${count}; ${directory} can be written\n`);
+	process.stdout.write(
+		`${source}: ${countsOf(entries)}; ${directory} can be written\n`,
+	);
 	process.stdout.write(
 		`without a daemon: run "wxtokend once" at least ${howOften(config)}\n`,
 	);
 	if (!line.has("online")) return exitCode.done;
 	return withKeepers(config, env, { isTold: true }, checkOnline);
+}
+
+/** How much of each kind there is: "2 accounts, 1 app of 企业微信". */
+function countsOf(entries: Config["entries"]): string {
+	const counts = [
+		["account", "accounts", entries.filter(isAccount)],
+		["app of 企业微信", "apps of 企业微信", entries.filter(isOf("wecom"))],
+		["服务商", "服务商", entries.filter(isOf("provider"))],
+	] as const;
+	return counts
+		.filter(([, , { length }]) => length > 0)
+		.map(([one, many, { length }]) => `${length} ${length === 1 ? one : many}`)
+		.join(", ");
+}
+
+function isOf(wanted: Entry["interface"]): (entry: Entry) => boolean {
+	return (entry) => entry.interface === wanted;
 }
 
 /** The probes tell what this process may write; the unit of the daemon may do less. */
@@ -97,7 +110,7 @@ async function checkOnline(one: ManagedCredential): Promise<number> {
 	const answer = await keeper.verify();
 	if (answer.outcome !== "failed") {
 		process.stdout.write(
-			`${name}: WeChat gave a ${nounOf(one)}, and it is published\n`,
+			`${name}: WeChat gave a ${nounOf(one.credential)}, and it is published\n`,
 		);
 		return exitCode.done;
 	}
@@ -105,7 +118,7 @@ async function checkOnline(one: ManagedCredential): Promise<number> {
 	const code = codeWithoutRefresh(keeper);
 	const left =
 		code === exitCode.temporary
-			? ` (the ${nounOf(one)} on disk is still valid)`
+			? ` (the ${nounOf(one.credential)} on disk is still valid)`
 			: "";
 	process.stdout.write(`${name}: ${message}; ${hint}${left}\n`);
 	return code;

@@ -7,14 +7,13 @@ import {
 	likelyToken,
 	readersHint,
 	type TokenLocation,
-	ticketFile,
 } from "../../config/lookup.ts";
 import { ConfigError, errnoOf, exitCode, inWords } from "../../core/errors.ts";
 import { recordPathOf } from "../../core/record.ts";
 import { decodeToken } from "../../core/token.ts";
 import { maxTokenBytes, readSmallFile } from "../../store/cached-read.ts";
 import type { CommandLine } from "../command-line.ts";
-import { tellPerson, unknownAccount } from "../explain.ts";
+import { tellPerson, unknownName } from "../explain.ts";
 
 /** How often the file is read while `--wait` waits. */
 const pollMs = 100;
@@ -81,20 +80,18 @@ async function configured(
 ): Promise<TokenLocation> {
 	const { loadConfig } = await import("../../config/config.ts");
 	const { env } = process;
-	const { directory, accounts, source } = loadConfig({
-		file,
-		env,
-		secrets: false,
-	});
-	const account = accounts.find((known) => known.appid === appid);
-	if (account !== undefined) return { path: join(directory, account.file) };
-	const isFile = accounts.some(
-		({ file, tickets, appid: owner }) =>
-			file === appid ||
-			tickets.some((ticket) => ticketFile(ticket, owner) === appid),
+	const config = loadConfig({ file, env, secrets: false });
+	const { directory, entries } = config;
+	const account = entries.find(
+		(known) => "appid" in known && known.appid === appid,
 	);
+	if (account !== undefined) return { path: join(directory, account.file) };
+	const { credentialsOf } = await import("../../daemon/credential-of.ts");
+	const isFile = entries
+		.flatMap(credentialsOf)
+		.some((known) => known.file === appid);
 	if (isFile) return { path: join(directory, appid) };
-	throw unknownAccount(appid, { accounts, source });
+	throw unknownName(appid, config);
 }
 
 /** Says why there is no token. Throws `ConfigError` if there is no configuration at all. */

@@ -1,8 +1,14 @@
 /** `wxtokend once`: one pass over the accounts without a daemon. */
 import { type Config, loadConfig } from "../../config/config.ts";
+import { isAccount } from "../../config/entry.ts";
 import { systemClock } from "../../core/clock.ts";
-import { type Credential, usualLifetimeMs } from "../../core/credential.ts";
+import {
+	type Credential,
+	nounOf,
+	usualLifetimeMs,
+} from "../../core/credential.ts";
 import { exitCode, StoreError } from "../../core/errors.ts";
+import { callNameOf } from "../../core/status.ts";
 import { credentialsOf } from "../../daemon/credential-of.ts";
 import { createEventLog } from "../../daemon/event-log.ts";
 import { openLog } from "../../daemon/log.ts";
@@ -14,7 +20,7 @@ import {
 	sweepLeftovers,
 } from "../../store/prepare-directory.ts";
 import type { CommandLine } from "../command-line.ts";
-import { explain, tellPerson, unknownAccount, worstCode } from "../explain.ts";
+import { explain, tellPerson, unknownName, worstCode } from "../explain.ts";
 
 /**
  * Refreshes what is due, prints a line for each new token, and returns the exit code.
@@ -27,7 +33,7 @@ export async function once(line: CommandLine): Promise<number> {
 	// a person has acted. A person who names the account may have acted.
 	const keepPausesFor = line.operands.length === 0 ? ["limited", "admin"] : [];
 	const config = refreshingEarly(chosen(whole, line.operands));
-	const all = config.accounts.flatMap(credentialsOf);
+	const all = config.entries.flatMap(credentialsOf);
 	return withKeepers(config, env, { keepPausesFor }, async (one) => {
 		if (!isMeant(one.credential, all, line.operands)) return exitCode.done;
 		// A process that holds the lock may be in the middle of its request.
@@ -40,7 +46,7 @@ export async function once(line: CommandLine): Promise<number> {
 		if (outcome.kind === "refreshed") {
 			const until = new Date(outcome.token.expiresAt).toISOString();
 			process.stdout.write(
-				`${nameOf(one)}: a new ${nounOf(one)}, valid until ${until}\n`,
+				`${nameOf(one)}: a new ${nounOf(one.credential)}, valid until ${until}\n`,
 			);
 		}
 		if (outcome.kind === "deferred") tellDeferred(one, outcome.until);
@@ -50,19 +56,19 @@ export async function once(line: CommandLine): Promise<number> {
 
 /** Between two runs no token is renewed. So `refresh_before` may be as long as that time. */
 function refreshingEarly(config: Config): Config {
-	const accounts = config.accounts.map((account) => ({
-		...account,
+	const entries = config.entries.map((entry) => ({
+		...entry,
 		refreshEarly: true,
 	}));
-	return { ...config, accounts };
+	return { ...config, entries };
 }
 
 /** WeChat gives a new stable token only in the last five minutes of the old one. */
 const stableWindowMs = 270_000;
 
 /** How often `once` must run, so that no token ends between two runs: in words. */
-export function howOften({ accounts }: Config): string {
-	const margins = accounts.map(({ interface: wire, refreshBeforeMs }) =>
+export function howOften({ entries }: Pick<Config, "entries">): string {
+	const margins = entries.map(({ interface: wire, refreshBeforeMs }) =>
 		Math.min(
 			refreshBeforeMs,
 			wire === "stable" ? stableWindowMs : usualLifetimeMs * 0.9,
@@ -83,18 +89,14 @@ function tellGap(
 	const goneMs =
 		found.kind === "token" ? systemClock.now() - found.token.expiresAt : 0;
 	if (goneMs <= 0) return;
-	const account = config.accounts.find(
-		({ appid }) => appid === credential.appid,
-	);
-	const often = howOften(
-		account === undefined ? config : { ...config, accounts: [account] },
-	);
+	const entry = config.entries.find(({ file }) => file === credential.file);
+	const often = howOften(entry === undefined ? config : { entries: [entry] });
 	const orRaise =
-		account?.interface === "classic"
+		entry?.interface === "classic"
 			? ", or raise `refresh_before` above the time between two runs"
 			: "";
 	tellPerson(
-		`${credential.appid}: the last token had ended ${Math.ceil(goneMs / 60_000)} min before this run; run "wxtokend once" at least ${often}${orRaise}`,
+		`${callNameOf(credential)}: the last token had ended ${Math.ceil(goneMs / 60_000)} min before this run; run "wxtokend once" at least ${often}${orRaise}`,
 	);
 }
 
@@ -139,8 +141,8 @@ export async function withKeepers(
 		onBug: (error: unknown) => process.exit(explain(error)),
 	});
 	const store = wiring.storeAt(location);
-	const managed = config.accounts.flatMap((account) =>
-		wiring.manage(account, store),
+	const managed = config.entries.flatMap((entry) =>
+		wiring.manage(entry, store),
 	);
 	const byFile = new Map(managed.map((one) => [one.credential.file, one]));
 	await sweepLeftovers(config.directory, managed, log);
@@ -162,15 +164,9 @@ function isToken({ credential }: ManagedCredential): boolean {
 	return credential.needs.length === 0;
 }
 
-/** What it is, for a person. */
-export function nounOf(one: ManagedCredential): "token" | "ticket" {
-	return isToken(one) ? "token" : "ticket";
-}
-
-/** The appid of an access token, and the file of any other credential. */
-export function nameOf(one: ManagedCredential): string {
-	const { appid, file } = one.credential;
-	return isToken(one) ? appid : file;
+/** What a person calls it. */
+export function nameOf({ credential }: ManagedCredential): string {
+	return callNameOf(credential);
 }
 
 /** Says why a due token was not fetched: the exit code alone would be a riddle. */
@@ -191,21 +187,21 @@ function tellDeferred(one: ManagedCredential, until: number): void {
 }
 
 /**
- * The configuration with the accounts that are named, by their appids or by one of their
+ * The configuration with the entries that are named, by their appids or by one of their
  * files, each one once; without names, all.
  */
 function chosen(config: Config, names: readonly string[]): Config {
 	if (names.length === 0) return config;
-	const accounts = names.map((name) => {
-		const account =
-			config.accounts.find(({ appid }) => appid === name) ??
-			config.accounts.find((known) =>
+	const entries = names.map((name) => {
+		const entry =
+			config.entries.find((one) => isAccount(one) && one.appid === name) ??
+			config.entries.find((known) =>
 				credentialsOf(known).some(({ file }) => file === name),
 			);
-		if (account !== undefined) return account;
-		throw unknownAccount(name, config);
+		if (entry !== undefined) return entry;
+		throw unknownName(name, config);
 	});
-	return { ...config, accounts: [...new Set(accounts)] };
+	return { ...config, entries: [...new Set(entries)] };
 }
 
 /** Whether one of the names means it, or something that hangs on it. */

@@ -1,6 +1,8 @@
 /** `wxtokend refresh`: asks the daemon for new tokens, and tells what came of it. */
 import { join } from "node:path";
-import { guessedDirectory, isPublishedFile } from "../../config/lookup.ts";
+import { isPublishedFile } from "../../config/entry-names.ts";
+import { guessedDirectory } from "../../config/lookup.ts";
+import { nounOf } from "../../core/credential.ts";
 import { exitCode, UsageError } from "../../core/errors.ts";
 import type { StatusReport } from "../../core/status.ts";
 import type { CommandLine } from "../command-line.ts";
@@ -41,17 +43,17 @@ export async function refresh(line: CommandLine): Promise<number> {
 		// The daemon works by its old configuration, but the next start would fail.
 		if (location.wrong !== undefined)
 			tellPerson(`warning: ${location.wrong.message}`);
-		const appids =
+		const names =
 			line.operands.length > 0
 				? [...new Set(line.operands)]
-				: await allAppids(socket);
-		if (stale !== undefined && appids.length !== 1)
+				: await allTokens(socket);
+		if (stale !== undefined && names.length !== 1)
 			throw new UsageError(
 				"--stale is about the token of one account",
-				"give its APPID",
+				"give its NAME",
 			);
-		const codes = await inTurns(appids, (appid) =>
-			refreshOne(socket, appid, stale),
+		const codes = await inTurns(names, (name) =>
+			refreshOne(socket, name, stale),
 		);
 		return worstCode(codes);
 	} catch (error) {
@@ -148,48 +150,73 @@ async function staleToken(
 	);
 }
 
-/** Throws `UsageError`. An appid becomes a part of a path, so it is checked before. */
+function isAppid(name: string): boolean {
+	return /^[A-Za-z0-9_-]{1,64}$/.test(name) && !isPublishedFile(name);
+}
+
+/** Throws `UsageError`. A name becomes a part of a path, so it is checked before. */
 function mustBeName(name: string): void {
-	if (isPublishedFile(name) || /^[A-Za-z0-9_-]{1,64}$/.test(name)) return;
+	if (isAppid(name) || /^(?!\.)[A-Za-z0-9._-]{1,200}$/.test(name)) return;
 	throw new UsageError(
 		`${JSON.stringify(name)} is neither an appid nor the name of a published file`,
 		"1 to 64 of A–Z a–z 0–9 _ -",
 	);
 }
 
-/** From the daemon, which may have other accounts than the configuration on disk. */
-async function allAppids(socket: string): Promise<readonly string[]> {
+/** From the daemon, which may keep others than the configuration on disk. */
+async function allTokens(socket: string): Promise<readonly string[]> {
 	const { status, content } = await callControl(socket, {
 		method: "GET",
-		path: "/v1/accounts",
+		path: "/v1/credentials",
 		timeoutMs,
 	});
 	if (status !== 200)
 		throw new ControlUnreachable(socket, `it answers ${status}`);
-	return (content as StatusReport).accounts.map(({ appid }) => appid);
+	const { credentials } = content as Pick<StatusReport, "credentials">;
+	return tokensIn(credentials).map((one) =>
+		one.interface === null ? one.credential : one.appid,
+	);
+}
+
+/** Tickets cannot be forced. */
+function tokensIn(
+	credentials: StatusReport["credentials"],
+): StatusReport["credentials"] {
+	return credentials.filter((one) => nounOf(one) === "token");
 }
 
 /** Returns the exit code. Throws `ControlUnreachable`. */
 async function refreshOne(
 	socket: string,
-	appid: string,
+	name: string,
 	stale: string | undefined,
 ): Promise<number> {
-	const reply = await callControl(socket, {
-		method: "POST",
-		path: `${pathOf(appid)}/refresh`,
-		timeoutMs,
-		...(stale === undefined ? {} : { content: { stale } }),
-	});
+	const ask = (path: string) =>
+		callControl(socket, {
+			method: "POST",
+			path: `${path}/refresh`,
+			timeoutMs,
+			...(stale === undefined ? {} : { content: { stale } }),
+		});
+	let path = pathOf(name);
+	let reply = await ask(path);
+	// A file may have a name that looks like an appid.
+	const { code: refused } = (reply.content ?? {}) as Failure;
+	if (refused === "unknown-account") {
+		const other = await ask(`/v1/credentials/${name}`);
+		if (other.status !== 404) {
+			path = `/v1/credentials/${name}`;
+			reply = other;
+		}
+	}
 	if (reply.status === 200) {
-		process.stdout.write(`${appid}: ${successIn(reply)}\n`);
+		process.stdout.write(`${name}: ${successIn(reply)}\n`);
 		return exitCode.done;
 	}
-	const code = failureIn(reply, `could not refresh ${appid}`);
-	if (code === "unknown-account") return exitCode.usage;
-	return (await hasToken(socket, appid))
-		? exitCode.temporary
-		: exitCode.noToken;
+	const code = failureIn(reply, `could not refresh ${name}`);
+	if (code === "unknown-account" || code === "unknown-credential")
+		return exitCode.usage;
+	return (await hasToken(socket, path)) ? exitCode.temporary : exitCode.noToken;
 }
 
 /** The JSON of an answer to a request that failed. */
@@ -219,10 +246,10 @@ function successIn({ content }: ControlReply): string {
 }
 
 /** Whether apps still have a valid token after a failed refresh. */
-async function hasToken(socket: string, appid: string): Promise<boolean> {
+async function hasToken(socket: string, path: string): Promise<boolean> {
 	const { content } = await callControl(socket, {
 		method: "GET",
-		path: pathOf(appid),
+		path,
 		timeoutMs,
 	});
 	return (content as { readonly valid?: boolean } | undefined)?.valid === true;
@@ -234,8 +261,14 @@ function withoutDaemon(
 	operands: readonly string[],
 ): number {
 	if (config === undefined) return exitCode.noToken;
-	const wanted = reportFromFiles(config).accounts.filter(
-		({ appid }) => operands.length === 0 || operands.includes(appid),
+	const { credentials } = reportFromFiles(config);
+	const wanted = (
+		operands.length === 0 ? tokensIn(credentials) : credentials
+	).filter(
+		({ appid, credential, interface: wire }) =>
+			operands.length === 0 ||
+			operands.includes(credential) ||
+			(wire !== null && operands.includes(appid)),
 	);
 	return wanted.length > 0 && wanted.every(({ valid }) => valid)
 		? exitCode.temporary
@@ -257,7 +290,5 @@ async function inTurns<T, R>(
 
 /** The route of an account, or of another credential by its file. */
 function pathOf(name: string): string {
-	return isPublishedFile(name)
-		? `/v1/credentials/${name}`
-		: `/v1/accounts/${name}`;
+	return isAppid(name) ? `/v1/accounts/${name}` : `/v1/credentials/${name}`;
 }

@@ -9,6 +9,7 @@ import {
 	createConfigLoader,
 	loadConfig,
 } from "../../config/config.ts";
+import { isAccount } from "../../config/entry.ts";
 import {
 	createDaemonGroups,
 	type GroupAnswer,
@@ -165,11 +166,13 @@ async function runSimulator(
 	// Marks the directory, so that simulated tokens are never taken for WeChat's, even
 	// if this process is killed.
 	await beginSimulation(
-		{ ...first, accounts: first.accounts.flatMap(filesOf) },
+		{ ...first, published: publishedBy(first) },
 		daemonAnswers,
 		systemClock.now(),
 	);
-	const simulator = await startSimulator({ accounts: first.accounts });
+	const simulator = await startSimulator({
+		accounts: first.entries.filter(isAccount),
+	});
 	tellPerson(
 		`simulating WeChat at ${simulator.url}; tokens in ${first.directory}`,
 	);
@@ -177,14 +180,14 @@ async function runSimulator(
 	const readerWith = (groups: Groups) => () => {
 		const config = loadSimulated(given, settings, groups);
 		refuseOtherFiles(config, first);
-		const accounts = config.accounts.map((account) => ({
-			...account,
+		const entries = config.entries.map((entry) => ({
+			...entry,
 			baseUrls: [simulator.url],
 		}));
 		return {
 			...config,
 			source: isMadeUp ? "none (an account is made up)" : config.source,
-			accounts,
+			entries,
 			warnings: [],
 		};
 	};
@@ -215,10 +218,10 @@ function simulatedEnvironment(
  * with: at its end only those are removed, and a simulated token must not stay behind.
  */
 function refuseOtherFiles(config: Config, first: Config): void {
-	const known = first.accounts.flatMap(filesOf).map(({ file }) => file);
+	const known = publishedBy(first).map(({ file }) => file);
 	const isSame =
 		config.directory === first.directory &&
-		config.accounts.flatMap(filesOf).every(({ file }) => known.includes(file));
+		publishedBy(config).every(({ file }) => known.includes(file));
 	if (isSame) return;
 	throw new ConfigError(config.source, [
 		{
@@ -229,13 +232,14 @@ function refuseOtherFiles(config: Config, first: Config): void {
 	]);
 }
 
-/** Everything that is published for an account: simulated tickets and copies must not stay either. */
-function filesOf(account: Config["accounts"][number]) {
-	return credentialsOf(account)
-		.flatMap(({ file, formats }) =>
-			formats.length === 0 ? [file] : [file, phpCopyOf(file)],
-		)
-		.map((file) => ({ appid: account.appid, file }));
+/** Everything that is published: simulated tickets and copies must not stay either. */
+function publishedBy({ entries }: Config) {
+	return entries.flatMap(credentialsOf).flatMap(({ appid, file, formats }) =>
+		(formats.length === 0 ? [file] : [file, phpCopyOf(file)]).map((one) => ({
+			appid,
+			file: one,
+		})),
+	);
 }
 
 /** Throws `ConfigError`. */

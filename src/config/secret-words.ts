@@ -1,0 +1,110 @@
+/** What a secret of each table is called and looks like, and whether two were mixed up. */
+import { type EntryTableName, entryTables } from "./entry-names.ts";
+
+/** How a person knows a secret. */
+export interface SecretWords {
+	/** As the console calls it. */
+	readonly name: string;
+	/** The same with its article. */
+	readonly one: string;
+	/** What each one that was ever issued looks like; absent: not documented. */
+	readonly looks?: RegExp;
+	/** What it consists of, in words. */
+	readonly characters: string;
+}
+
+const appSecret = /^[0-9a-f]{32}$/i;
+const wecomSecret = /^[\w-]{43}$/;
+
+/** Of the entries of each table. */
+export const secretWords = {
+	account: {
+		name: "AppSecret",
+		one: "an AppSecret",
+		looks: appSecret,
+		characters: "32 characters of 0-9 a-f",
+	},
+	wecom: {
+		name: "Secret of the app",
+		one: "a Secret of 企业微信",
+		looks: wecomSecret,
+		characters: "43 characters of A-Z a-z 0-9 _ -",
+	},
+	provider: {
+		name: "ProviderSecret",
+		one: "a ProviderSecret",
+		characters: "the characters that the console shows",
+	},
+} as const satisfies Readonly<Record<EntryTableName, SecretWords>>;
+
+/** Whether it looks like a secret of any kind: no name does. */
+export function looksLikeSecret(text: string): boolean {
+	return appSecret.test(text) || wecomSecret.test(text);
+}
+
+/** A key whose value belongs to another key, or to another table. */
+export interface Confusion {
+	readonly key: string;
+	/** Shows no value: each may be a secret. */
+	readonly message: string;
+}
+
+/** `secret`: "" if there is none. Undefined: nothing is mixed up, as far as can be told. */
+export function confusionIn(
+	table: EntryTableName,
+	entry: Readonly<Record<string, unknown>>,
+	secret: string,
+): Confusion | undefined {
+	const [key] = entryTables[table].idKeys;
+	const { [key]: id } = entry;
+	if (typeof id !== "string") return undefined;
+	if (secret !== "" && id === secret)
+		return {
+			key,
+			message: `is the same as the ${secretWords[table].name}; expected the ${key === "appid" ? "AppID" : "企业ID"} beside it in the console`,
+		};
+	if (looksLikeSecret(id) && /^w[wx]/.test(secret))
+		return {
+			key,
+			message: `looks like ${secretWords[table].one}, and the secret like an id; expected them the other way round`,
+		};
+	return table === "account"
+		? ofWecom(id, secret)
+		: ofAccount(table, id, secret);
+}
+
+/** Whether what stands below [[account]] is of 企业微信. */
+function ofWecom(appid: string, secret: string): Confusion | undefined {
+	if (/^ww[0-9a-f]{16}$/.test(appid))
+		return {
+			key: "appid",
+			message:
+				"is a corpid of 企业微信; expected an appid, which begins with wx; a corpid belongs below [[wecom]]",
+		};
+	if (!wecomSecret.test(secret)) return undefined;
+	return {
+		key: "secret",
+		message:
+			"has 43 characters, as a Secret of 企业微信 has; expected the AppSecret with its 32; an app of 企业微信 belongs below [[wecom]]",
+	};
+}
+
+/** Whether what stands below [[wecom]] or [[provider]] is of a 公众号 or 小程序. */
+function ofAccount(
+	table: "wecom" | "provider",
+	corpid: string,
+	secret: string,
+): Confusion | undefined {
+	if (!appSecret.test(secret)) return undefined;
+	const isAppid = /^wx[0-9a-f]{16}$/.test(corpid);
+	return isAppid
+		? {
+				key: "corpid",
+				message:
+					"is the appid of a 公众号 or 小程序, as the AppSecret beside it shows; expected a corpid, which begins with ww; an appid belongs below [[account]]",
+			}
+		: {
+				key: "secret",
+				message: `has 32 characters of 0-9 a-f, as an AppSecret of a 公众号 or 小程序 has; expected ${secretWords[table].one}, which has ${secretWords[table].characters}`,
+			};
+}

@@ -1,0 +1,100 @@
+/** From a credential and its entry of the configuration to the issuer that fetches it. */
+import type { Account, Entry, Provider, WecomApp } from "../config/entry.ts";
+import type { Clock } from "../core/clock.ts";
+import type { Credential } from "../core/credential.ts";
+import type { Issuer } from "../core/ports.ts";
+import { createAccessTokenIssuer } from "../issuer/access-token.ts";
+import type { Http } from "../issuer/http.ts";
+import type { LinkMonitor } from "../issuer/link-monitor.ts";
+import { createTicketIssuer, ticketTypes } from "../issuer/ticket.ts";
+import {
+	createAppTicketIssuer,
+	createAppTokenIssuer,
+	createProviderTokenIssuer,
+} from "../issuer/wecom.ts";
+
+/** What an issuer needs besides its entry. */
+export interface IssuerParts {
+	readonly http: Pick<Http, "send">;
+	readonly clock: Clock;
+	readonly monitor: LinkMonitor;
+	/** Once aborted, no further base URL is tried. */
+	readonly stopping: AbortSignal;
+}
+
+/** Throws if the entry has no credential of that kind. */
+export function issuerOf(
+	entry: Entry,
+	{ kind }: Pick<Credential, "kind">,
+	parts: IssuerParts,
+): Issuer {
+	switch (entry.interface) {
+		case "classic":
+		case "stable":
+			return issuerOfAccount(entry, kind, parts);
+		case "wecom":
+			return issuerOfApp(entry, kind, parts);
+		case "provider":
+			return issuerOfProvider(entry, parts);
+		default:
+			return entry satisfies never;
+	}
+}
+
+function issuerOfAccount(
+	account: Account,
+	kind: Credential["kind"],
+	parts: IssuerParts,
+): Issuer {
+	const { appid, baseUrls, timeoutMs, file: parent } = account;
+	const options = { appid, baseUrls, timeoutMs, ...parts };
+	const ticket = (name: keyof typeof ticketTypes) =>
+		createTicketIssuer({ ...options, type: ticketTypes[name], parent });
+	switch (kind) {
+		case "access_token":
+		case "stable_access_token": {
+			const { secret, interface: wire } = account;
+			return createAccessTokenIssuer({ ...options, secret, interface: wire });
+		}
+		case "jsapi_ticket":
+			return ticket("jsapi");
+		case "wx_card_ticket":
+			return ticket("wx_card");
+		case "sdk_ticket":
+			return ticket("sdk");
+		default:
+			throw new Error(`an account has no ${kind}`);
+	}
+}
+
+function issuerOfApp(
+	app: WecomApp,
+	kind: Credential["kind"],
+	parts: IssuerParts,
+): Issuer {
+	const { corpid, name, secret, baseUrls, timeoutMs, file: parent } = app;
+	const options = { corpid, name, baseUrls, timeoutMs, ...parts };
+	switch (kind) {
+		case "wecom_access_token":
+			return createAppTokenIssuer({ ...options, secret });
+		case "wecom_jsapi_ticket":
+			return createAppTicketIssuer({ ...options, parent, ticket: "jsapi" });
+		case "wecom_agent_ticket":
+			return createAppTicketIssuer({
+				...{ ...options, parent },
+				ticket: "agent_config",
+			});
+		default:
+			throw new Error(`an app of 企业微信 has no ${kind}`);
+	}
+}
+
+function issuerOfProvider(
+	{ corpid, secret, baseUrls, timeoutMs }: Provider,
+	parts: IssuerParts,
+): Issuer {
+	return createProviderTokenIssuer({
+		...{ corpid, secret, baseUrls, timeoutMs },
+		...parts,
+	});
+}
