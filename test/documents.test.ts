@@ -97,7 +97,7 @@ describe.each(references)("%s", (name) => {
 			row.replace(/[|` ]/g, ""),
 		);
 		const inTables = [...configKeys.top, ...configKeys.wechat].filter(
-			(key) => !["wechat", "http", ...entryTableNames].includes(key),
+			(key) => !["wechat", "http", "alert", ...entryTableNames].includes(key),
 		);
 		expect(named).toEqual([...new Set(inTables)].sort());
 		for (const table of entryTableNames)
@@ -227,6 +227,7 @@ test.each([
 	["docs/readers.md", "docs/readers.zh-CN.md"],
 	["docs/tickets.md", "docs/tickets.zh-CN.md"],
 	["docs/http.md", "docs/http.zh-CN.md"],
+	["docs/alerts.md", "docs/alerts.zh-CN.md"],
 	["docs/trust.md", "docs/trust.zh-CN.md"],
 	["docs/bounds.md", "docs/bounds.zh-CN.md"],
 ])("%s and %s have the same sections, tables and examples", (one, other) => {
@@ -241,6 +242,15 @@ test.each([
 	expect(read(one)).toContain(`](${name(other)})`);
 	expect(read(other)).toContain(`](${name(one)})`);
 });
+
+test.each(["docs/alerts.md", "docs/alerts.zh-CN.md"])(
+	"%s has a row for every key of [alert], and no other",
+	(page) => {
+		const rows = found(read(page), /^\| `[a-z_]+`.*?(?= \| )/gm);
+		const named = rows.flatMap((row) => found(row, /(?<=`)[a-z_]+(?=`)/g));
+		expect(named.sort()).toEqual([...configKeys.alert].sort());
+	},
+);
 
 test("commands for systemd are the same in both languages", () => {
 	const commandsIn = (name: string) =>

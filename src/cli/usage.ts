@@ -220,11 +220,15 @@ directory (made if it is missing) and beside metrics_file to see that it can wri
 				about:
 					"also fetch once per account; the token is published, so that it is not lost",
 			},
+			{
+				flag: "alert",
+				about: "also send a test message to the robot of [alert]",
+			},
 		],
 		exitCodes: [
 			[0, "all is well"],
 			usageCode,
-			[69, "--online: an account got no token"],
+			[69, "--online: an account got no token; --alert: no message arrived"],
 			[73, "the directory, metrics_file or the answer cannot be written"],
 			[75, "--online: no token, but the one on disk is still valid"],
 			configCode,

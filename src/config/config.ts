@@ -6,6 +6,8 @@
 import { resolve } from "node:path";
 import { ConfigError, type ConfigProblem } from "../core/errors.ts";
 import type { LogLevel } from "../core/log-level.ts";
+import { type FoundAlert, findAlert } from "./alert.ts";
+import { type AlertSettings, settingsFor } from "./alert-settings.ts";
 import { findCrossProblems, socketPath } from "./cross-checks.ts";
 import { type Entry, type EntrySecrets, entriesIn } from "./entry.ts";
 import { type EntryTableName, entryTables, namesIn } from "./entry-names.ts";
@@ -53,6 +55,8 @@ export interface Config {
 	readonly metricsFile: string | undefined;
 	/** Undefined: only the control socket is listened on. */
 	readonly http: HttpSettings | undefined;
+	/** Whom to tell of troubles; undefined: nobody. Only if secrets were asked for. */
+	readonly alert: AlertSettings | undefined;
 	/** Table by table, each in the order of the file; at least one. */
 	readonly entries: readonly Entry[];
 	/** Its tokens are the simulator's. */
@@ -90,6 +94,7 @@ function loadFrom(options: ConfigOptions, input: Input): Config {
 		? findSecrets(source, env, input)
 		: { secrets: noSecrets, problems: [], warnings: [] };
 	const http = findHttp(source, env, input, options.secrets);
+	const alert = options.secrets ? findAlert(source, env, input) : noAlert;
 	const { group } = source.content;
 	const found = input(() => findGroup(group, options));
 	const all = [
@@ -98,6 +103,7 @@ function loadFrom(options: ConfigOptions, input: Input): Config {
 		...shape.problems,
 		...problems,
 		...http.problems,
+		...alert.problems,
 		...findCrossProblems(source, env, input),
 		...groupProblems(group, found, options),
 	];
@@ -105,10 +111,10 @@ function loadFrom(options: ConfigOptions, input: Input): Config {
 	const gid = typeof found === "number" ? found : undefined;
 	const config =
 		content &&
-		build(content, source.name, env, gid, http.settings, secrets, [
-			...warnings,
-			...http.warnings,
-		]);
+		build(content, source.name, env, gid, {
+			...{ secrets, alert, http: http.settings },
+			warnings: [...warnings, ...http.warnings, ...alert.warnings],
+		});
 	if (config === undefined || all.length > 0)
 		throw new ConfigError(
 			source.name,
@@ -196,15 +202,29 @@ function invisibleDirectory(
 		: [{ path: "RUNTIME_DIRECTORY", message: messageOf(odd) }];
 }
 
+/** What was found beside the content. */
+interface Found {
+	/** As `FoundSecrets.secrets`. */
+	readonly secrets: EntrySecrets;
+	readonly alert: FoundAlert;
+	readonly http: HttpSettings | undefined;
+	readonly warnings: readonly string[];
+}
+
+const noAlert: FoundAlert = {
+	url: undefined,
+	secret: undefined,
+	problems: [],
+	warnings: [],
+};
+
 /** From content of the right shape, with the defaults filled in. */
 function build(
 	content: ConfigContent,
 	source: string,
 	env: ConfigOptions["env"],
 	gid: number | undefined,
-	http: HttpSettings | undefined,
-	secrets: EntrySecrets,
-	warnings: readonly string[],
+	{ secrets, alert, http, warnings }: Found,
 ): Config {
 	const directory = resolve(content.directory ?? defaultDirectory(env));
 	const entries = entriesIn(content, secrets);
@@ -221,6 +241,10 @@ function build(
 		logFormat: content.log_format,
 		metricsFile: content.metrics_file,
 		http,
+		alert:
+			alert.url === undefined
+				? undefined
+				: settingsFor(content.alert ?? {}, alert.url, alert.secret),
 		entries,
 		warnings: [
 			...new Set(warnings),

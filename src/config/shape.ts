@@ -6,6 +6,7 @@ import { isAbsolute } from "node:path";
 import * as v from "valibot";
 import type { ConfigProblem } from "../core/errors.ts";
 import { logLevels } from "../core/log-level.ts";
+import { alertFormats, alertLanguages } from "./alert-settings.ts";
 import { cronProblem } from "./cron.ts";
 import {
 	type EntryTableName,
@@ -62,7 +63,8 @@ function removeAt(tree: unknown, [key = "", ...deeper]: readonly string[]) {
 
 /** A value as it stands in the file, shortened; never one that may be a secret. */
 export function show(value: unknown, key = ""): string {
-	if (/secret|bearer/.test(key)) return "not usable";
+	// A robot's address is a secret, too.
+	if (/secret|bearer|^url/.test(key)) return "not usable";
 	switch (typeof value) {
 		case "string":
 			return showText(value, key);
@@ -80,7 +82,7 @@ export function show(value: unknown, key = ""): string {
 /** By the key: a user may have written a secret in the wrong place. */
 function showText(text: string, key: string): string {
 	// The text in place of a table may hold its secret.
-	if (key === "wechat" || key === "http" || Object.hasOwn(entryTables, key))
+	if (/^(wechat|http|alert)$/.test(key) || Object.hasOwn(entryTables, key))
 		return "a string";
 	// In place of an appid there may be appid and secret: "wx…:secret".
 	if (isIdKey(key)) {
@@ -173,6 +175,15 @@ const fileNameRule =
 	'a bare file name: 1 to 200 of A–Z a–z 0–9 . _ -, not beginning with "." and not ending in ".lock"';
 const secretFileRule = "a path in quotes";
 
+/** A path that is not shown: the secret itself may stand there by mistake. */
+const secretPath = v.optional(
+	v.pipe(
+		v.string(secretFileRule),
+		v.minLength(1, secretFileRule),
+		v.check(isPath, secretFileRule),
+	),
+);
+
 /** Copies of a file in forms that existing sites read. */
 const formatNames = ["php"] as const;
 
@@ -195,13 +206,7 @@ const formatsKey = { formats: v.optional(listOf(formatNames)) };
 /** Keys of every entry. */
 const entryKeys = {
 	secret: v.optional(v.string("a string in quotes")),
-	secret_file: v.optional(
-		v.pipe(
-			v.string(secretFileRule),
-			v.minLength(1, secretFileRule),
-			v.check(isPath, secretFileRule),
-		),
-	),
+	secret_file: secretPath,
 	file: v.optional(
 		v.pipe(
 			v.string(fileNameRule),
@@ -260,6 +265,21 @@ function tablesOf<
 		),
 	);
 }
+/** Keys of `[alert]`; what an address must be is said by alert.ts, which also reads its file. */
+const alertKeys = {
+	url: v.optional(v.string("a string in quotes")),
+	url_file: secretPath,
+	secret: v.optional(v.string("a string in quotes")),
+	secret_file: secretPath,
+	format: v.optional(
+		v.picklist(
+			alertFormats,
+			`one of ${alertFormats.map((name) => `"${name}"`).join(", ")}`,
+		),
+	),
+	after: seconds(0, 86_400),
+	language: v.optional(v.picklist(alertLanguages, '"zh" or "en"')),
+};
 
 const directoryRule = "an absolute path, such as /run/wxtokend";
 const scheduleRule = 'a node-cron expression such as "*/5 * * * * *"';
@@ -337,6 +357,9 @@ const fileSchema = v.strictObject({
 		v.pipe(isTable("a table: [wechat]"), v.strictObject(wechatKeys)),
 	),
 	http: v.optional(v.pipe(isTable("a table: [http]"), httpSchema)),
+	alert: v.optional(
+		v.pipe(isTable("a table: [alert]"), v.strictObject(alertKeys)),
+	),
 	account: tablesOf("account", accountSchema),
 	wecom: tablesOf("wecom", wecomSchema),
 	provider: tablesOf("provider", providerSchema),
@@ -429,6 +452,7 @@ function remedyFor(keys: readonly unknown[], known: readonly string[]): string {
 			names: configKeys[table],
 			where: ` below [[${table}]]`,
 		})),
+		{ names: configKeys.alert, where: " below [alert]" },
 	];
 	const home = tables.find(({ names }) => names.includes(wrong));
 	if (home !== undefined) return `; \`${wrong}\` belongs${home.where}`;
@@ -444,8 +468,9 @@ function remedyFor(keys: readonly unknown[], known: readonly string[]): string {
 function knownKeysAt(keys: readonly unknown[]): readonly string[] {
 	const table = entryTableNames.find((name) => name === keys[0]);
 	if (table !== undefined && keys.length > 1) return configKeys[table];
-	if (keys[0] === "wechat" && keys.length > 1) return Object.keys(wechatKeys);
+	if (keys[0] === "wechat" && keys.length > 1) return configKeys.wechat;
 	if (keys[0] === "http" && keys.length > 1) return configKeys.http;
+	if (keys[0] === "alert" && keys.length > 1) return configKeys.alert;
 	return configKeys.top;
 }
 
@@ -457,4 +482,5 @@ export const configKeys = {
 	http: Object.keys(httpSchema.entries),
 	wecom: Object.keys(wecomSchema.entries),
 	provider: Object.keys(providerSchema.entries),
+	alert: Object.keys(alertKeys),
 } as const;

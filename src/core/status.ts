@@ -65,6 +65,8 @@ export interface CredentialStatus {
 }
 
 export interface StatusError {
+	/** Who must act: `IssuerErrorKind` or `StoreErrorKind`. */
+	readonly kind: string;
 	readonly code: string;
 	readonly message: string;
 	readonly hint: string;
@@ -314,11 +316,12 @@ function lastErrorOf(
 	const { pause } = record;
 	const failure = pause?.failure;
 	if (pause === undefined || failure === undefined) return null;
-	const { code, message, hint, rid = null, since, attempts } = failure;
+	const { kind, code, message, hint, rid = null, since, attempts } = failure;
 	const isDue = known === undefined || now >= refreshAt(known, credential);
 	// What fails before its time was asked for by somebody.
 	const share = shareOf(isDue ? "due" : "forced", credential.limits);
 	return {
+		kind,
 		code,
 		message,
 		hint,

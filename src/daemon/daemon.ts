@@ -1,13 +1,18 @@
 /** The daemon's life, from start to stop. */
+import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import manifest from "../../package.json" with { type: "json" };
 import { type Config, longestTimeoutMs } from "../config/config.ts";
 import type { Clock } from "../core/clock.ts";
 import { exitCode } from "../core/errors.ts";
 import type { KeeperEvent } from "../core/ports.ts";
+import { createHttp } from "../issuer/http.ts";
+import { readAlertMemory } from "./alert-memory.ts";
+import { type Alerts, createAlerts } from "./alerts.ts";
 import { createControl } from "./control.ts";
 import { createAnswers, type Reloaded } from "./control-routes.ts";
 import {
+	type CredentialSet,
 	createCredentialSet,
 	logWarnings,
 	reloadConfig,
@@ -123,6 +128,7 @@ function assemble(options: DaemonOptions, stopping: AbortSignal) {
 			metrics.count(credential, event);
 			logEvent(credential, event);
 			nextValues.note(credential.id, event);
+			alerts.note(credential, event);
 			if (changesStatus(event)) {
 				// By a tick: it sends the line, and events come faster than it is read.
 				const dueInMs = systemd.statusInMs();
@@ -130,6 +136,7 @@ function assemble(options: DaemonOptions, stopping: AbortSignal) {
 			}
 		},
 	});
+	const alerts = createDaemonAlerts(options, () => credentials);
 	const answer = createAnswers({
 		managed: credentials.managed,
 		clock,
@@ -148,6 +155,7 @@ function assemble(options: DaemonOptions, stopping: AbortSignal) {
 		control,
 		http,
 		systemd,
+		onBeat: alerts.turn,
 		writeMetrics: () => metricsFile.write(credentials.config().metricsFile),
 	});
 
@@ -160,6 +168,7 @@ function assemble(options: DaemonOptions, stopping: AbortSignal) {
 		log.setLevel(config.logLevel);
 		log.setFormat(config.logFormat);
 		logWarnings(config, log);
+		alerts.use(config.alert);
 		await Promise.all([
 			control.moveTo(path === undefined ? undefined : { path, gid }),
 			http.use(config.http),
@@ -190,9 +199,28 @@ function assemble(options: DaemonOptions, stopping: AbortSignal) {
 		ticker,
 		systemd,
 		metricsFile,
+		alerts,
 		applySettings,
 		reload,
 	};
+}
+
+/** The alerts, about the credentials of the current configuration. */
+function createDaemonAlerts(
+	{ config, clock, log, env, onBug }: DaemonOptions,
+	credentials: () => CredentialSet,
+): Alerts {
+	const { directory, alert, isSimulated = false } = config;
+	return createAlerts({
+		statusOf: (file) =>
+			credentials().managed().byFile.get(file)?.status(clock.now()),
+		directory: () => credentials().config().directory,
+		isSimulated,
+		makeHttp: () => createHttp({ connectTimeoutMs: 10_000, env }),
+		host: hostname(),
+		remembered: alert === undefined ? [] : readAlertMemory(directory),
+		...{ clock, log, onBug },
+	});
 }
 
 /** Whether the line for `systemctl status` may be another one after that event. */
@@ -240,14 +268,17 @@ async function stop({
 	http,
 	ticker,
 	systemd,
+	alerts,
 }: Daemon): Promise<void> {
 	systemd.stopping(longestTimeoutMs(credentials.config()) + drainTimeoutMs);
 	const ticked = ticker.stop();
 	credentials.stop();
+	const written = alerts.stop();
 	await ticked;
 	const settled = credentials.settle();
 	await Promise.all([control.stop(settled), http.stop(settled)]);
 	await settled;
+	await written;
 	await credentials.close();
 }
 

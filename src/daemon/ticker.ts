@@ -26,6 +26,8 @@ export interface TickerParts {
 	readonly systemd: Notifier;
 	/** Writes the metrics file if it is due; called once for each tick. */
 	readonly writeMetrics: () => Promise<void>;
+	/** Called every few seconds, whatever the schedule is. Returns at once. */
+	readonly onBeat: () => void;
 	/** As in `DaemonOptions`. */
 	readonly retryGroup: () => void;
 	readonly clock: Clock;
@@ -60,6 +62,7 @@ export function createTicker(parts: TickerParts): Ticker {
 	// A long schedule leaves minutes between two ticks, in which the watchdog needs a
 	// sign of life. A tick that hangs must not send one: then systemd restarts us.
 	const beat = () => {
+		parts.onBeat();
 		if (ticking === undefined) systemd.alive();
 	};
 

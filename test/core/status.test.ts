@@ -155,6 +155,7 @@ test("a failure stands there with what to do, its rid, and when it is tried agai
 	const pause = { at: now - 1_000, waitMs: 300_000, failure };
 	const status = statusFor(onDisk(5), { pause, published: published(5) });
 	expect(status.lastError).toEqual({
+		kind: "admin",
 		code: "errcode 40164",
 		message: failure.message,
 		hint: failure.hint,

@@ -3,10 +3,12 @@ import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { unlink } from "node:fs/promises";
 import { createServer } from "node:net";
+import { hostname } from "node:os";
 import { dirname, join } from "node:path";
 import { type Config, loadConfig } from "../../config/config.ts";
 import { type Entry, isAccount } from "../../config/entry.ts";
 import type { HttpSettings } from "../../config/http-settings.ts";
+import { systemClock } from "../../core/clock.ts";
 import { nounOf } from "../../core/credential.ts";
 import {
 	ConfigError,
@@ -15,10 +17,12 @@ import {
 	StoreError,
 } from "../../core/errors.ts";
 import { recordNameOf } from "../../core/record.ts";
+import { sendTestMessage } from "../../daemon/alerts.ts";
 import { probeSocketPath } from "../../daemon/control-socket.ts";
 import { credentialsOf } from "../../daemon/credential-of.ts";
 import { listenHint, tryListening } from "../../daemon/http-face.ts";
 import { metricsHint } from "../../daemon/metrics-file.ts";
+import { createHttp } from "../../issuer/http.ts";
 import { proxyWarnings, readProxies } from "../../issuer/proxy.ts";
 import type { ManagedCredential } from "../../keeper/managed-credential.ts";
 import { type FileAttributes, publishFile } from "../../store/atomic-write.ts";
@@ -69,8 +73,43 @@ export async function check(line: CommandLine): Promise<number> {
 	process.stdout.write(
 		`without a daemon: run "wxtokend once" at least ${howOften(config)}\n`,
 	);
-	if (!line.has("online")) return exitCode.done;
-	return withKeepers(config, env, { isTold: true }, checkOnline);
+	const told = line.has("alert") ? await checkAlert(config) : exitCode.done;
+	if (!line.has("online")) return told;
+	const code = await withKeepers(config, env, { isTold: true }, checkOnline);
+	return code === exitCode.done ? told : code;
+}
+
+/** Sends a test message, and says how that went. */
+async function checkAlert({
+	source,
+	alert,
+	isSimulated = false,
+}: Config): Promise<number> {
+	if (alert === undefined)
+		throw new ConfigError(source, [
+			{
+				path: "alert",
+				message:
+					'is missing; expected a table [alert] with url_file = "…", to which --alert sends a test message',
+			},
+		]);
+	const http = createHttp({ connectTimeoutMs: 10_000, env: process.env });
+	try {
+		const refusal = await sendTestMessage(http, alert, {
+			...{ host: hostname(), isSimulated, clock: systemClock },
+		});
+		if (refusal === undefined) {
+			process.stdout.write("alert: the robot took a test message\n");
+			return exitCode.done;
+		}
+		const { cause, hint } = refusal;
+		process.stdout.write(
+			`alert: could not send a test message to the robot: ${cause}; ${hint}\n`,
+		);
+		return exitCode.noToken;
+	} finally {
+		await http.close();
+	}
 }
 
 /** How much of each kind there is: "2 accounts, 1 app of 企业微信". */
