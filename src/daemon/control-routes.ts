@@ -42,6 +42,8 @@ export interface AnswerParts {
 	readonly stopping: AbortSignal;
 	/** For those who wait for a value. */
 	readonly nextValues: Pick<NextValues, "after">;
+	/** The status page. */
+	readonly page: (request: ControlRequest) => Promise<ControlAnswer>;
 }
 
 /** How a reload ended. */
@@ -167,6 +169,7 @@ export function createAnswers(parts: AnswerParts): Answering {
 	};
 
 	const routes: Readonly<Record<string, Readonly<Record<string, Route>>>> = {
+		"/": { GET: parts.page },
 		"/healthz": { GET: health },
 		"/metrics": { GET: metrics },
 		"/v1/reload": { POST: reload },

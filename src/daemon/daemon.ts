@@ -18,11 +18,14 @@ import {
 	reloadConfig,
 } from "./credential-set.ts";
 import { createEventLog } from "./event-log.ts";
+import { createHistory } from "./history.ts";
+import { createHistoryFile } from "./history-file.ts";
 import { createHttpFace } from "./http-face.ts";
 import type { AdjustableLog } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
 import { createMetricsFile } from "./metrics-file.ts";
 import { createNextValues } from "./next-values.ts";
+import { createStatusPage } from "./page/status-page.ts";
 import { affordableConnections } from "./server-life.ts";
 import { endWithoutThreads, type SignalInbox } from "./signals.ts";
 import { createNotifier } from "./systemd.ts";
@@ -62,6 +65,8 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 	const daemon = assemble(options, stopping.signal);
 	const { credentials, systemd } = daemon;
 	await credentials.sweep();
+	if (config.http !== undefined)
+		daemon.historyFile.load(credentials.location());
 	const stopped = new Promise<string>((resolve) => {
 		signals.onStop((signal) => {
 			stopping.abort();
@@ -119,6 +124,8 @@ function assemble(options: DaemonOptions, stopping: AbortSignal) {
 	});
 	const metricsFile = createMetricsFile(metrics, clock, log);
 	const logEvent = createEventLog(log, clock);
+	const history = createHistory();
+	const historyFile = createHistoryFile(history, clock, log);
 	const nextValues = createNextValues(affordableConnections(1 / 8));
 	const credentials = createCredentialSet({
 		...options,
@@ -129,6 +136,7 @@ function assemble(options: DaemonOptions, stopping: AbortSignal) {
 			logEvent(credential, event);
 			nextValues.note(credential.id, event);
 			alerts.note(credential, event);
+			history.note(credential.id, event, clock.now());
 			if (changesStatus(event)) {
 				// By a tick: it sends the line, and events come faster than it is read.
 				const dueInMs = systemd.statusInMs();
@@ -137,7 +145,15 @@ function assemble(options: DaemonOptions, stopping: AbortSignal) {
 		},
 	});
 	const alerts = createDaemonAlerts(options, () => credentials);
+	const page = createStatusPage({
+		managed: credentials.managed,
+		history,
+		clock,
+		version: manifest.version,
+		directory: () => credentials.config().directory,
+	});
 	const answer = createAnswers({
+		page,
 		managed: credentials.managed,
 		clock,
 		metrics: metrics.render,
@@ -156,7 +172,11 @@ function assemble(options: DaemonOptions, stopping: AbortSignal) {
 		http,
 		systemd,
 		onBeat: alerts.turn,
-		writeMetrics: () => metricsFile.write(credentials.config().metricsFile),
+		writeFiles: async () => {
+			const { metricsFile: path, http: wanted } = credentials.config();
+			if (wanted !== undefined) await historyFile.save(credentials.location());
+			await metricsFile.write(path);
+		},
 	});
 
 	/** What of the configuration is not about credentials; resolves when the socket is open. */
@@ -200,6 +220,7 @@ function assemble(options: DaemonOptions, stopping: AbortSignal) {
 		systemd,
 		metricsFile,
 		alerts,
+		historyFile,
 		applySettings,
 		reload,
 	};
@@ -266,6 +287,7 @@ async function stop({
 	credentials,
 	control,
 	http,
+	historyFile,
 	ticker,
 	systemd,
 	alerts,
@@ -279,6 +301,8 @@ async function stop({
 	await Promise.all([control.stop(settled), http.stop(settled)]);
 	await settled;
 	await written;
+	if (credentials.config().http !== undefined)
+		await historyFile.save(credentials.location(), true);
 	await credentials.close();
 }
 

@@ -24,10 +24,10 @@ export interface TickerParts {
 	readonly control: Pick<Control, "keepOpen">;
 	readonly http: Pick<HttpFace, "keepOpen">;
 	readonly systemd: Notifier;
-	/** Writes the metrics file if it is due; called once for each tick. */
-	readonly writeMetrics: () => Promise<void>;
 	/** Called every few seconds, whatever the schedule is. Returns at once. */
 	readonly onBeat: () => void;
+	/** Writes the files that are due; called once for each tick. */
+	readonly writeFiles: () => Promise<void>;
 	/** As in `DaemonOptions`. */
 	readonly retryGroup: () => void;
 	readonly clock: Clock;
@@ -45,7 +45,7 @@ export function createTicker(parts: TickerParts): Ticker {
 	const tick = () => {
 		warnIfOpenToAll(credentials().location());
 		parts.retryGroup();
-		void parts.writeMetrics().catch(onBug);
+		void parts.writeFiles().catch(onBug);
 		ticking ??= credentials()
 			.tick()
 			.finally(() => {

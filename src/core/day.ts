@@ -1,0 +1,58 @@
+/**
+ * What happened to a credential within a day, as a picture needs it: spans in which a
+ * value lived, forced refreshes, failures, and spans without a living value.
+ */
+
+/** Something that happened. Instants are epoch ms. */
+export interface DayEvent {
+	readonly at: number;
+	/** `value`: one is on disk; `failure`: attempts failed; `death`: a value was found dead. */
+	readonly kind: "value" | "failure" | "death";
+	/** Why it was fetched, as `Reason`; or the code of the failure. */
+	readonly why: string;
+	/** Its end; of failures, the last one with that code in a row. */
+	readonly until: number;
+}
+
+/** From one instant to another. */
+export interface Span {
+	readonly from: number;
+	readonly to: number;
+}
+
+/** A day, ready to be drawn. All lists are in the order of time. */
+export interface Day {
+	/** When values lived. Each one overlaps the next: the former lives on for a while. */
+	readonly values: readonly (Span & { readonly why: string })[];
+	readonly failures: readonly (Span & { readonly why: string })[];
+	/** When there was no living value; not before the first one that is known. */
+	readonly dead: readonly Span[];
+}
+
+/**
+ * The day by its events, in the order of time. `overlapMs`: how long a value lives on
+ * once it was replaced.
+ */
+export function dayOf(
+	events: readonly DayEvent[],
+	overlapMs: number,
+	now: number,
+): Day {
+	const issued = events.filter(({ kind }) => kind === "value");
+	const deaths = events.filter(({ kind }) => kind === "death");
+	const values = issued.map(({ at, until, why }, index) => {
+		const next = issued[index + 1]?.at ?? Number.POSITIVE_INFINITY;
+		const died = deaths.find((one) => one.at > at && one.at <= next)?.at;
+		const to = Math.min(died ?? until, until, next + overlapMs);
+		return { from: at, to: Math.max(at, to), why };
+	});
+	const dead: Span[] = [];
+	for (const [index, { to }] of values.entries()) {
+		const nextFrom = values[index + 1]?.from ?? now;
+		if (to < nextFrom) dead.push({ from: to, to: nextFrom });
+	}
+	const failures = events
+		.filter(({ kind }) => kind === "failure")
+		.map(({ at, until, why }) => ({ from: at, to: until, why }));
+	return { values, failures, dead };
+}

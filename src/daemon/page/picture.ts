@@ -1,0 +1,69 @@
+/** The picture of a credential's day as inline SVG, and what it shows in words. */
+import type { Day, Span } from "../../core/day.ts";
+import { duration, type PageWords } from "./words.ts";
+
+/** What all pictures of a page show: from the past to what is still to come. */
+export interface Frame {
+	readonly from: number;
+	readonly now: number;
+	readonly to: number;
+}
+
+/** Units of the picture's width; bytes count, so that coordinates are whole numbers. */
+const width = 520;
+/** More values are too many to tell apart, and only cost bytes. */
+const maxBars = 64;
+/** Where things are: two lanes for values, and one for failures. */
+const lanes = [5, 11] as const;
+const failureLane = 17;
+const middle = 9;
+
+/** `title`: for those who do not see it. */
+export function pictureOf(day: Day, frame: Frame, words: PageWords): string {
+	const { from, to } = frame;
+	const x = (at: number) =>
+		Math.round(
+			(Math.min(Math.max(at, from), to) - from) * (width / (to - from)),
+		);
+	const isSeen = (span: Span) => span.to >= from && span.from <= to;
+	const line = (span: Span, y: number, least: number) => {
+		const start = x(span.from);
+		return `M${start} ${y}h${Math.max(least, x(span.to) - start)}`;
+	};
+	const values = day.values.filter(isSeen).slice(-maxBars);
+	const paths = {
+		d: day.dead.filter(isSeen).map((span) => line(span, middle, 1)),
+		b: values.map((span, index) => line(span, lanes[index % 2] ?? 0, 1)),
+		x: day.failures.filter(isSeen).map((span) => line(span, failureLane, 2)),
+		f: ticks("forced"),
+		r: ticks("reported"),
+	};
+	function ticks(why: string) {
+		return values
+			.filter((span) => span.why === why && span.from >= from)
+			.map((span) => `M${x(span.from)} 1v14`);
+	}
+	const drawn = Object.entries(paths)
+		.filter(([, parts]) => parts.length > 0)
+		.map(([name, parts]) => `<path class=${name} d="${parts.join("")}"/>`);
+	return `<svg role=img aria-label="${inWords(day, frame, words)}" viewBox="0 0 520 20" preserveAspectRatio=none>${drawn.join("")}</svg>`;
+}
+
+function inWords(day: Day, { from, now }: Frame, words: PageWords): string {
+	const { picture } = words;
+	const isPast = (span: Span) => span.to >= from && span.from <= now;
+	const values = day.values.filter(isPast);
+	if (values.length === 0 && day.failures.length === 0) return picture.unknown;
+	const asked = values.filter(({ why }) => /^(forced|reported)$/.test(why));
+	const failures = day.failures.filter(isPast);
+	const deadMs = day.dead
+		.filter(isPast)
+		.reduce((sum, span) => sum + span.to - Math.max(from, span.from), 0);
+	const parts = [
+		picture.refreshes(values.length),
+		...(asked.length === 0 ? [] : [picture.forced(asked.length)]),
+		...(failures.length === 0 ? [] : [picture.failures(failures.length)]),
+		...(deadMs < 1000 ? [] : [picture.dead(duration(deadMs, words))]),
+	];
+	return parts.join(picture.comma);
+}
