@@ -264,6 +264,8 @@ it. While it runs, it is controlled by JSON over HTTP on the same port:
   POST /sim/authorizers {"appid","count"}       many that have authorised (prefix)
   POST /sim/push {"appid"}             pushes a ticket now, or an event: infoType,
        fields, flaw, olderSeconds; GET /sim/pushes: how pushes were answered
+  POST /sim/wecom {"corpid","secret"}  adds an app of 企业微信, or changes it:
+       newSecret, disabled, trustedIps, kill, provider
   POST /sim/faults {"mode", …}         what goes wrong: endpoint, host, appid,
        count or forSeconds, processed; {"clear":true} ends all. Modes:
        refuse reset hang cut delay drip status redirect html empty big gzip-big
@@ -288,6 +290,13 @@ it. While it runs, it is controlled by JSON over HTTP on the same port:
 				many: true,
 				about: "an account",
 				default: "wx0123456789abcdef with a random secret, printed",
+			},
+			{
+				flag: "wecom",
+				value: "CORPID:SECRET",
+				many: true,
+				about: "an app of 企业微信; its port is five above --port",
+				default: "none",
 			},
 			{
 				flag: "component",

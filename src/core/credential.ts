@@ -45,14 +45,15 @@ export interface Limits {
 export interface Traits {
 	/**
 	 * Whether WeChat issues another value at each call, or the same one until its
-	 * end (or until `renewWindowMs` before it).
+	 * end (or until `renewWindowMs` before it); `either`: nobody knows.
 	 */
-	readonly reissue: "new-each-time" | "same-until-end";
+	readonly reissue: "new-each-time" | "same-until-end" | "either";
 	/**
 	 * What an answer's lifetime says: how long the value lives from the request on;
-	 * or a constant, so that the end counts from the last sight of the former value.
+	 * or a constant, so that the end counts from the last sight of the former value; or
+	 * one of the two, so that only less than a whole life is what is left.
 	 */
-	readonly life: "as-told" | "from-last-sight-of-former";
+	readonly life: "as-told" | "from-last-sight-of-former" | "left-or-constant";
 	/** The span before its end in which WeChat gives a new value; absent: at any time. */
 	readonly renewWindowMs?: number;
 	/** Another value can be forced: how far apart, and how often a day. */
@@ -76,6 +77,14 @@ const ticket = {
 	canProbe: false,
 	canReport: false,
 } as const satisfies Traits;
+
+/** A token of 企业微信: what a repeated call gives is not documented. */
+const wecomToken = {
+	reissue: "either",
+	life: "left-or-constant",
+	replacedLivesMs: 0,
+	canReport: true,
+} as const satisfies Omit<Traits, "canProbe">;
 
 /**
  * Every kind that is kept, by what the rules know of it. A further kind is one row
@@ -110,26 +119,14 @@ export const kinds = {
 	wx_card_ticket: ticket,
 	/** … type=2: scan-login of mobile apps. */
 	sdk_ticket: ticket,
-	/** 企业微信, GET /cgi-bin/gettoken: mostly the same token until its end. */
-	wecom_access_token: {
-		reissue: "same-until-end",
-		life: "as-told",
-		replacedLivesMs: 0,
-		canProbe: true,
-		canReport: true,
-	},
+	/** 企业微信, GET /cgi-bin/gettoken: of an app. */
+	wecom_access_token: { ...wecomToken, canProbe: true },
 	/** 企业微信, GET /cgi-bin/get_jsapi_ticket: signs the pages of a corp. */
 	wecom_jsapi_ticket: ticket,
 	/** 企业微信, GET /cgi-bin/ticket/get?type=agent_config: signs the pages of an app. */
 	wecom_agent_ticket: ticket,
 	/** 企业微信, POST /cgi-bin/service/get_provider_token: of a 服务商. */
-	wecom_provider_access_token: {
-		reissue: "same-until-end",
-		life: "as-told",
-		replacedLivesMs: 0,
-		canProbe: false,
-		canReport: true,
-	},
+	wecom_provider_access_token: { ...wecomToken, canProbe: false },
 } as const satisfies Readonly<Record<string, Traits>>;
 
 export type KindName = keyof typeof kinds;
@@ -213,8 +210,8 @@ export function knownFrom(
 	};
 }
 
-/** Whether another value can be had at any time, or forced. */
+/** Whether another value can be had at any time, or forced; or perhaps. */
 export function canForce(credential: Pick<Credential, "kind">): boolean {
 	const { reissue, force } = traitsOf(credential);
-	return reissue === "new-each-time" || force !== undefined;
+	return reissue !== "same-until-end" || force !== undefined;
 }

@@ -9,6 +9,7 @@ import {
 import type { SharedRecord } from "./record.ts";
 import type { Reason } from "./request.ts";
 import { nextAskAt } from "./sighting.ts";
+import { nextTokenAskAt } from "./token-sighting.ts";
 
 const dayMs = 86_400_000;
 
@@ -37,24 +38,44 @@ export function refreshAt(known: KnownToken, credential: Credential): number {
 }
 
 /** The same by the clock of the process that published it. */
-function refreshAtOfWriter(
-	{ id, lifetimeMs, token, sighting }: KnownToken,
-	credential: Credential,
-): number {
-	const spread = spreadOf(id);
-	if (sighting !== undefined) return nextAskAt(sighting, spread);
+function refreshAtOfWriter(known: KnownToken, credential: Credential): number {
+	const { token, lifetimeMs, sighting } = known;
+	const { life } = traitsOf(credential);
+	if (life === "as-told") return dueByEnd(known, credential);
 	// Nothing is known of when it was seen: it may end at any moment.
-	if (traitsOf(credential).life === "from-last-sight-of-former")
-		return token.expiresAt - lifetimeMs;
-	const { refreshBeforeMs, refreshEarly = false } = credential.limits;
-	// Nine tenths of a life that is shorter than WeChat's own would be nearly all of it.
-	const isEarly = refreshEarly && lifetimeMs >= usualLifetimeMs;
-	const maxMargin = isEarly ? lifetimeMs * 0.9 : lifetimeMs / 3;
-	const margin = Math.min(refreshBeforeMs, maxMargin);
+	if (sighting === undefined) return token.expiresAt - lifetimeMs;
+	const spread = spreadOf(known.id);
+	switch (life) {
+		case "from-last-sight-of-former":
+			return nextAskAt(sighting, spread);
+		case "left-or-constant": {
+			const spreadMs = spread * lifetimeMs * 0.02;
+			const marginMs = marginOf(known, credential) + spreadMs;
+			return nextTokenAskAt(sighting, marginMs);
+		}
+		default:
+			return life satisfies never;
+	}
+}
+
+/** Where the answer tells the end. */
+function dueByEnd(known: KnownToken, credential: Credential): number {
+	const { id, lifetimeMs, token } = known;
+	const spread = spreadOf(id);
+	const margin = marginOf(known, credential);
 	const { renewWindowMs } = traitsOf(credential);
 	return renewWindowMs === undefined
 		? token.expiresAt - margin - spread * lifetimeMs * 0.02
 		: token.expiresAt - Math.min(margin, renewWindowMs - spread * 15_000);
+}
+
+/** How long before its end a token is due, if another one can be had by then. */
+function marginOf({ lifetimeMs }: KnownToken, credential: Credential): number {
+	const { refreshBeforeMs, refreshEarly = false } = credential.limits;
+	// Nine tenths of a life that is shorter than WeChat's own would be nearly all of it.
+	const isEarly = refreshEarly && lifetimeMs >= usualLifetimeMs;
+	const maxMargin = isEarly ? lifetimeMs * 0.9 : lifetimeMs / 3;
+	return Math.min(refreshBeforeMs, maxMargin);
 }
 
 /** 0 to 1: tokens fetched in the same second shall not be due in the same second. */

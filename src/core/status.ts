@@ -116,7 +116,10 @@ export interface StatusInput {
 export function foreignFetcherHint(
 	credential: Pick<Credential, "kind">,
 ): string {
-	return traitsOf(credential).reissue === "new-each-time"
+	const { reissue } = traitsOf(credential);
+	if (reissue === "either")
+		return "find the program that fetches by itself with this Secret (an SDK, a second server), and let it read our file; if nobody knows it, reset the Secret";
+	return reissue === "new-each-time"
 		? 'find the program that fetches by itself (an SDK with the AppSecret, a second server, the online debugging tool) and let it read our file, or set interface = "stable"'
 		: "find the program that asks for stable_token with force_refresh by itself, and let it read our file; if nobody knows it, reset the AppSecret";
 }

@@ -2,7 +2,7 @@
  * What follows a step of a refresh: from what came back to what is known, what is
  * written down for all keepers, and when the next attempt may be made. Pure.
  */
-import type { KnownToken, Traits } from "./credential.ts";
+import type { KnownToken, Sighting, Traits } from "./credential.ts";
 import { IssuerError, isStoreErrorKind, type StoreError } from "./errors.ts";
 import {
 	countCall,
@@ -23,6 +23,11 @@ import type {
 import { isForced, type Reason } from "./request.ts";
 import { bySetBackClock, firstSight, seenAgain, toldEnd } from "./sighting.ts";
 import { tokenId } from "./token.ts";
+import {
+	firstTokenSight,
+	tokenSeenAgain,
+	toldTokenEnd,
+} from "./token-sighting.ts";
 
 /** What is known as a request is about to leave. */
 export interface FetchBegin {
@@ -262,33 +267,49 @@ export function afterSameToken(expiresAt: number, now: number): Pause {
 /** Where the answer does not tell the end, it follows from what was seen before. */
 function withSighting(
 	known: KnownToken,
-	{ lifetimeMs }: Grant,
-	{ traits, before, clockOffset }: Asked,
+	grant: Grant,
+	asked: Asked,
 	now: number,
 ): KnownToken {
-	switch (traits.life) {
-		case "as-told":
-			return known;
+	const { life } = asked.traits;
+	if (life === "as-told") return known;
+	const former = formerSighting(asked, now);
+	const isSame = known.id === asked.before?.id;
+	const same = isSame ? former : undefined;
+	const told = (sighting: Sighting, expiresAt: number) => ({
+		...{ ...known, sighting },
+		token: { ...known.token, expiresAt },
+	});
+	switch (life) {
 		case "from-last-sight-of-former": {
-			const setBackMs = (before?.clockOffset ?? clockOffset) - clockOffset;
-			const former =
-				before?.sighting &&
-				bySetBackClock(
-					before.sighting,
-					// Small differences are those of two readings of the clocks.
-					setBackMs > 1_000 ? Math.round(setBackMs) : 0,
-					now,
-				);
 			const sighting =
-				known.id === before?.id && former !== undefined
-					? seenAgain(former, now)
-					: firstSight(former, now, lifetimeMs);
-			const expiresAt = toldEnd(sighting, spreadOf(known.id));
-			return { ...known, sighting, token: { ...known.token, expiresAt } };
+				same === undefined
+					? firstSight(former, now, grant.lifetimeMs)
+					: seenAgain(same, now);
+			return told(sighting, toldEnd(sighting, spreadOf(known.id)));
+		}
+		case "left-or-constant": {
+			const sighting =
+				same === undefined
+					? firstTokenSight(former, grant)
+					: tokenSeenAgain(same, grant);
+			return told(sighting, toldTokenEnd(sighting));
 		}
 		default:
-			return traits.life satisfies never;
+			return life satisfies never;
 	}
+}
+
+/** What was seen of the value before, by the clock of now. */
+function formerSighting(
+	{ before, clockOffset }: Asked,
+	now: number,
+): Sighting | undefined {
+	if (before?.sighting === undefined) return undefined;
+	const setBackMs = (before.clockOffset ?? clockOffset) - clockOffset;
+	// Small differences are those of two readings of the clocks.
+	const ms = setBackMs > 1_000 ? Math.round(setBackMs) : 0;
+	return bySetBackClock(before.sighting, ms, now);
 }
 
 /** Above all that is known; and above what is forgotten, should the record be lost. */

@@ -12,6 +12,7 @@ import {
 	type TokenBook,
 	type TokenLine,
 } from "./tokens.ts";
+import type { WecomState } from "./wecom.ts";
 
 /**
  * Restrictions that WeChat puts on an account. `component`: a 第三方平台 manages
@@ -101,6 +102,8 @@ export interface PlatformState {
 	readonly accounts: Map<string, Account>;
 	/** 第三方平台, by appid. */
 	readonly components: Map<string, Component>;
+	/** 企业微信. */
+	readonly wecom: WecomState;
 }
 
 /** One request, with the state that it meets and the instant of it, epoch ms. */

@@ -22,12 +22,13 @@
  * | `POST /sim/authorizers {appid, count, prefix?}` | adds that many accounts, which have authorised long ago |
  * | `POST /sim/push {appid, infoType?, fields?, flaw?, olderSeconds?}` | pushes once, now: a new ticket, or that event; `{"outcome"}` |
  * | `GET /sim/pushes` | the last 1000 tries to push, and how they were answered |
+ * | `POST /sim/wecom {corpid, secret, provider?}` | adds an app of 企业微信, or changes it: `newSecret`, `disabled`, `trustedIps` (null: off), `kill` (its token dies: 40014) |
  * | `POST /sim/faults {mode, endpoint?, host?, appid?, count?, forSeconds?, processed?, …}` | adds a fault |
  * | `POST /sim/faults {"clear":true}` | removes all faults; GET shows them |
  * | `POST /sim/knobs {…}` | changes knobs; GET shows them |
  * | `POST /sim/advance {seconds}` | skips time |
  *
- * The `type` of a ticket is `jsapi` (default), `wx_card` or `2`.
+ * The `type` of a ticket is `jsapi` (default), `wx_card` or `2`; for a signature also `agent_config`.
  */
 import type { SimulatedAccount } from "./accounts.ts";
 import { componentLimitsIn } from "./component-operator.ts";
@@ -47,6 +48,7 @@ import {
 import { masked, type RequestRecord } from "./request-log.ts";
 import type { PageSignature } from "./ticket-signature.ts";
 import { isTicketType, type TicketType, ticketTypes } from "./tickets.ts";
+import { addWecomApp } from "./wecom.ts";
 
 /** What the control port reads and changes. A test in the same process can do the same. */
 export interface Controlled {
@@ -113,6 +115,7 @@ function routesOf(controlled: Controlled): Routes {
 		...accountRoutes(controlled),
 		...ticketRoutes(controlled),
 		...componentRoutes(controlled),
+		...wecomRoutes(controlled),
 		...conditionRoutes(controlled),
 	};
 }
@@ -270,6 +273,35 @@ function componentRoutes({ platform, pushes, now }: Controlled): Routes {
 	};
 }
 
+function wecomRoutes({ platform }: Controlled): Routes {
+	const { wecom } = platform.state;
+	return {
+		"POST /sim/wecom": (fields) => {
+			const [corpid, secret] = [
+				textOf(fields, "corpid"),
+				textOf(fields, "secret"),
+			];
+			const app =
+				wecom.apps.find(
+					(one) => one.corpid === corpid && one.secret === secret,
+				) ??
+				addWecomApp(wecom, {
+					...{ corpid, secret },
+					isProvider: fields.provider === true,
+				});
+			const { newSecret, disabled, trustedIps, kill } = fields;
+			if (newSecret !== undefined) app.secret = textOf(fields, "newSecret");
+			if (typeof disabled === "boolean") app.isDisabled = disabled;
+			if (trustedIps !== undefined)
+				app.trustedIps =
+					trustedIps === null ? undefined : [trustedIps].flat().map(String);
+			if (kill === true && app.current !== undefined)
+				app.current.isInvalid = true;
+			return { agentId: app.agentId };
+		},
+	};
+}
+
 /** @throws RangeError for a wrong field */
 function componentChangesIn(fields: Fields) {
 	const { secret, whitelist, push, kill, stopped, limits } = fields;
@@ -351,7 +383,8 @@ function pageSignatureOf(fields: Fields): PageSignature {
 			? String(timestamp)
 			: textOf(fields, "timestamp"),
 		signature: textOf(fields, "signature"),
-		type: ticketTypeOf(fields),
+		type:
+			fields.type === "agent_config" ? "agent_config" : ticketTypeOf(fields),
 		...(fields.appid === undefined ? {} : { appid: textOf(fields, "appid") }),
 	};
 }

@@ -5,7 +5,13 @@
  */
 import type { Call } from "./accounts.ts";
 import type { HostAnswer } from "./http-messages.ts";
-import { answerAtQyapi } from "./qyapi-endpoints.ts";
+import {
+	answerAtQyapi,
+	type QyapiEndpoint,
+	qyapiEndpointNames,
+	qyapiEndpointOf,
+	qyapiErrmsg,
+} from "./qyapi-endpoints.ts";
 import { signedErrmsg } from "./weixin-answers.ts";
 import {
 	answerAtWeixin,
@@ -30,10 +36,13 @@ export const mainHost = apiHosts[0];
 export const wecomHost = "qyapi.weixin.qq.com";
 
 /** The name of an endpoint of any host. `other` is every path that a host does not have. */
-export type Endpoint = WeixinEndpoint;
+export type Endpoint = WeixinEndpoint | QyapiEndpoint;
 
 /** Every name that a fault can select by. */
-export const endpointNames: readonly Endpoint[] = weixinEndpointNames;
+export const endpointNames: readonly Endpoint[] = [
+	...weixinEndpointNames,
+	...qyapiEndpointNames,
+];
 
 /** How a host answers. Each host has endpoints, errcodes and error texts of its own. */
 export interface Host {
@@ -53,8 +62,11 @@ const weixin: Host = {
 
 /** Hosts that differ from the general API. */
 const otherHosts: Readonly<Record<string, Host>> = {
-	// Until it has endpoints of its own, logs and faults use the names of the general API.
-	[wecomHost]: { ...weixin, answer: answerAtQyapi },
+	[wecomHost]: {
+		endpointOf: qyapiEndpointOf,
+		answer: answerAtQyapi,
+		errmsgOf: qyapiErrmsg,
+	},
 };
 
 /** The host with this name. A name that is not in the table answers as the general API. */

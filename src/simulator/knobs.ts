@@ -98,6 +98,29 @@ const knobs = {
 	/** U42: whether lists show no refresh token until the first code was exchanged. */
 	emptyUntilExchanged: oneOf(true, false),
 
+	/**
+	 * U7: what a repeated call of 企业微信 gives. `same`: the same token until its end.
+	 * `same-extended`: each call moves that end. `same-outlives`: the same for two hours,
+	 * and it lives for two more. `new`: a new one. `new-former-dead`: and the former dies.
+	 */
+	wecomRepeat: oneOf(
+		"same",
+		"same-extended",
+		"same-outlives",
+		"new",
+		"new-former-dead",
+	),
+	/** U17: `expires_in` of 企业微信's tokens: always 7200, or what is left. */
+	wecomExpiresIn: oneOf("constant", "remaining"),
+	/** U36: whether the apps of a corp share the corp's ticket. */
+	wecomCorpTicket: oneOf("same", "per-app"),
+	/** U38: the errcodes of wrong secrets that count towards the ban of an IP. */
+	wecomBanCounts: oneOf("all", "40001"),
+	/** U38: so many wrong secrets within an hour ban the IP for an hour. */
+	wecomBanAfter: oneOf(5, 3, 10),
+	/** Whether 企业微信 answers over plain HTTP, or redirects to https as the real one does. */
+	wecomPlainHttp: oneOf("redirected", "served"),
+
 	/** Seconds between two forced refreshes. Documented: 30. */
 	forceIntervalSeconds: seconds(30),
 	/** Share (0…1) of API calls answered -1. */

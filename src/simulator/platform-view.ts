@@ -4,6 +4,7 @@ import type { Platform } from "./platform.ts";
 import { usageAt } from "./quotas.ts";
 import { type TicketLine, ticketsOf } from "./tickets.ts";
 import { isLive, type TokenLine } from "./tokens.ts";
+import { isWecomTokenAlive, type WecomApp } from "./wecom.ts";
 
 /** The content of `GET /sim/state`, without secrets and whole tokens. */
 export function viewOf(platform: Platform, nowMs: number): object {
@@ -21,6 +22,7 @@ export function viewOf(platform: Platform, nowMs: number): object {
 			pushesTo: one.push?.url ?? null,
 			isStopped: one.isStopped,
 		})),
+		wecom: platform.state.wecom.apps.map((app) => wecomState(app, nowMs)),
 		faults: platform.faults.pending(nowMs),
 		knobs: platform.knobs,
 	};
@@ -84,6 +86,23 @@ function lineState(
 			endsAt: token?.endsAt,
 			isCurrent: token === current,
 		})),
+	};
+}
+
+function wecomState(app: WecomApp, nowMs: number): object {
+	const { corpid, agentId, isProvider, isDisabled, trustedIps, current } = app;
+	return {
+		...{ corpid, agentId, isProvider, isDisabled },
+		trustedIps: trustedIps ?? null,
+		token:
+			current === undefined
+				? null
+				: {
+						begins: `${current.value.slice(0, 10)}…`,
+						issuedAt: current.issuedAt,
+						endsAt: current.endsAt,
+						isAlive: isWecomTokenAlive(current, nowMs),
+					},
 	};
 }
 

@@ -23,7 +23,7 @@ import {
 	type FaultScript,
 	isProcessed,
 } from "./faults.ts";
-import { type Host, hostOf, mainHost } from "./hosts.ts";
+import { type Host, hostOf, mainHost, wecomHost } from "./hosts.ts";
 import {
 	type Answer,
 	type CompleteRequest,
@@ -45,11 +45,18 @@ import {
 } from "./ticket-signature.ts";
 import { isTicketAlive, type TicketType } from "./tickets.ts";
 import { createTokenBook, isLive } from "./tokens.ts";
+import {
+	addWecomApp,
+	emptyWecomState,
+	type SimulatedWecomApp,
+} from "./wecom.ts";
 
 /** What a platform starts with. */
 export interface PlatformOptions {
 	readonly accounts: readonly SimulatedAccount[];
 	readonly components?: readonly SimulatedComponent[];
+	/** Apps of 企业微信. */
+	readonly wecom?: readonly SimulatedWecomApp[];
 	/** 32 bits; default 1. */
 	readonly seed?: number;
 	readonly knobs?: Partial<Knobs>;
@@ -131,12 +138,14 @@ export function createPlatform(options: PlatformOptions): Platform {
 		book: createTokenBook(random, () => state.knobs),
 		accounts: new Map(),
 		components: new Map(),
+		wecom: emptyWecomState(),
 	};
 	const operator = createOperator(state, options.limits);
 	for (const given of options.accounts) operator.addAccount(given);
 	const componentOperator = createComponentOperator(state);
 	for (const given of options.components ?? [])
 		componentOperator.addComponent(given);
+	for (const given of options.wecom ?? []) addWecomApp(state.wecom, given);
 	const faults = createFaultScript();
 	const { answer, counters } = createAnswering(state, faults);
 	return {
@@ -292,9 +301,15 @@ function errmsgFor(fault: Fault, host: Host, call: Call): string {
 
 /** The account that the request names, by its token, query or body. */
 function appidOf(
-	{ book }: PlatformState,
-	{ path, query, body }: CompleteRequest,
+	{ book, wecom }: PlatformState,
+	{ host, path, query, body }: CompleteRequest,
 ): string | undefined {
+	if (host === wecomHost) {
+		const { access_token = "" } = query;
+		const corpid = query.corpid ?? parseBody(body)?.corpid;
+		if (typeof corpid === "string") return corpid;
+		return wecom.tokens.get(access_token)?.app.corpid;
+	}
 	if (path.startsWith("/cgi-bin/component/")) {
 		const { authorizer_appid, component_appid } = parseBody(body) ?? {};
 		const appid = authorizer_appid ?? component_appid;

@@ -110,6 +110,7 @@ export function lineOf(record: RequestRecord): string {
 const openParameters: ReadonlySet<string> = new Set([
 	"grant_type",
 	"appid",
+	"corpid",
 	"type",
 	"force_refresh",
 	"cgi_path",

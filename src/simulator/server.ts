@@ -33,6 +33,7 @@ import {
 	type RequestRecord,
 } from "./request-log.ts";
 import { createVirtualClock, type VirtualClock } from "./virtual-clock.ts";
+import type { SimulatedWecomApp } from "./wecom.ts";
 
 /** What a simulator starts with. */
 export interface SimulatorOptions {
@@ -41,6 +42,8 @@ export interface SimulatorOptions {
 	readonly accounts: readonly SimulatedAccount[];
 	/** 第三方平台. */
 	readonly components?: readonly SimulatedComponent[];
+	/** Apps of 企业微信; their host needs a port in `hosts`. */
+	readonly wecom?: readonly SimulatedWecomApp[];
 	/** Virtual seconds per real second; default 1. */
 	readonly timeScale?: number;
 	/** Virtual epoch ms at the start; default: the real time. */
@@ -89,9 +92,12 @@ export async function startSimulator(
 ): Promise<Simulator> {
 	const clock = createVirtualClock(options.startAtMs, options.timeScale ?? 1);
 	const requestLog = createRequestLog(requestLogLimit);
-	const { accounts, components = [], knobs = {} } = options;
+	const { accounts, components = [], wecom = [], knobs = {} } = options;
 	const seed = options.seed ?? randomInt(2 ** 32);
-	const platform = createPlatform({ accounts, components, seed, knobs });
+	const platform = createPlatform({
+		...{ accounts, components, wecom },
+		...{ seed, knobs },
+	});
 	const pushes = createPushes(platform.state, clock.now, async (seconds) => {
 		await sleep(clock.realMs(seconds), undefined, { ref: false });
 	});

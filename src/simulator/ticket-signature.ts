@@ -5,7 +5,8 @@
  */
 import { createHash } from "node:crypto";
 import { accountAt, type PlatformState } from "./accounts.ts";
-import { type TicketType, ticketsOf } from "./tickets.ts";
+import { type Ticket, type TicketType, ticketsOf } from "./tickets.ts";
+import { wecomTicketLines } from "./wecom.ts";
 
 /** What a page hands to `wx.config`, and where the page is. */
 export interface PageSignature {
@@ -17,10 +18,10 @@ export interface PageSignature {
 	readonly timestamp: string;
 	/** 40 lower-case hex digits. */
 	readonly signature: string;
-	/** Absent: the tickets of every account are tried. */
+	/** An appid or a corpid; absent: the tickets of every account are tried. */
 	readonly appid?: string;
-	/** Default `jsapi`, the only type that signs pages at WeChat. */
-	readonly type?: TicketType;
+	/** Default `jsapi`, the only type that signs pages at WeChat; `agent_config`: at 企业微信. */
+	readonly type?: TicketType | "agent_config";
 }
 
 /**
@@ -58,17 +59,32 @@ export function verifySignature(
 	nowMs: number,
 ): SignatureVerdict {
 	const [url = ""] = page.url.split("#");
-	const appids = appid === undefined ? state.accounts.keys() : [appid];
+	const { accounts, wecom } = state;
+	const ids =
+		appid === undefined ? [...accounts.keys(), ...wecom.corps.keys()] : [appid];
 	let verdict: SignatureVerdict = "invalid";
-	for (const one of appids) {
-		const account = accountAt(state, one, nowMs);
-		if (account === undefined)
-			throw new RangeError(`there is no account ${JSON.stringify(one)}`);
-		for (const { value, endsAt } of ticketsOf(account.tickets.get(type))) {
+	for (const id of ids)
+		for (const { value, endsAt } of ticketsFor(state, id, type, nowMs)) {
 			if (signatureOf(value, { ...page, url }) !== signature) continue;
 			if (nowMs < endsAt) return "alive";
 			verdict = "dead-ticket";
 		}
-	}
 	return verdict;
+}
+
+function ticketsFor(
+	state: PlatformState,
+	id: string,
+	type: NonNullable<PageSignature["type"]>,
+	nowMs: number,
+): readonly Ticket[] {
+	const ofCorp =
+		type === "jsapi" || type === "agent_config"
+			? wecomTicketLines(state.wecom, id, type).flatMap(ticketsOf)
+			: [];
+	if (state.wecom.corps.has(id)) return ofCorp;
+	const account = accountAt(state, id, nowMs);
+	if (account === undefined)
+		throw new RangeError(`there is no account ${JSON.stringify(id)}`);
+	return type === "agent_config" ? [] : ticketsOf(account.tickets.get(type));
 }

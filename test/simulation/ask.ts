@@ -9,13 +9,14 @@ export function ask(
 	{ baseUrl, path, body }: HttpRequest,
 	nowMs: number,
 ): Answer {
-	const { host, pathname, searchParams } = new URL(path, baseUrl);
+	const { host, pathname, protocol, searchParams } = new URL(path, baseUrl);
 	return platform.answer(
 		{
 			method: body === undefined ? "GET" : "POST",
 			host,
 			path: pathname,
 			query: Object.fromEntries(searchParams),
+			secure: protocol === "https:",
 			...(body === undefined ? {} : { body }),
 		},
 		nowMs,

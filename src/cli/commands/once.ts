@@ -1,6 +1,6 @@
 /** `wxtokend once`: one pass over the accounts without a daemon. */
 import { type Config, loadConfig } from "../../config/config.ts";
-import { isAccount } from "../../config/entry.ts";
+import { type Entry, isAccount } from "../../config/entry.ts";
 import { systemClock } from "../../core/clock.ts";
 import {
 	type Credential,
@@ -66,13 +66,28 @@ function refreshingEarly(config: Config): Config {
 /** WeChat gives a new stable token only in the last five minutes of the old one. */
 const stableWindowMs = 270_000;
 
+/** 企业微信 may give a new token only at the end of the old one. */
+const wecomWindowMs = 60_000;
+
+/** How long before the end of a token a new one may be had at the latest. */
+function latestMarginOf(wire: Entry["interface"]): number {
+	switch (wire) {
+		case "classic":
+			return usualLifetimeMs * 0.9;
+		case "stable":
+			return stableWindowMs;
+		case "wecom":
+		case "provider":
+			return wecomWindowMs;
+		default:
+			return wire satisfies never;
+	}
+}
+
 /** How often `once` must run, so that no token ends between two runs: in words. */
 export function howOften({ entries }: Pick<Config, "entries">): string {
 	const margins = entries.map(({ interface: wire, refreshBeforeMs }) =>
-		Math.min(
-			refreshBeforeMs,
-			wire === "stable" ? stableWindowMs : usualLifetimeMs * 0.9,
-		),
+		Math.min(refreshBeforeMs, latestMarginOf(wire)),
 	);
 	const seconds = Math.min(...margins) / 1000;
 	return seconds < 120

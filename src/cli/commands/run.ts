@@ -24,6 +24,7 @@ import { runDaemon } from "../../daemon/daemon.ts";
 import { keepNewSpace } from "../../daemon/heap.ts";
 import { openLog } from "../../daemon/log.ts";
 import type { SignalInbox } from "../../daemon/signals.ts";
+import type { SimulatorOptions } from "../../simulator/server.ts";
 import { phpCopyOf } from "../../store/copies.ts";
 import { prepareDirectory } from "../../store/prepare-directory.ts";
 import { beginSimulation } from "../../store/simulated-directory.ts";
@@ -159,6 +160,7 @@ async function runSimulator(
 	signals: SignalInbox,
 ): Promise<number> {
 	const { startSimulator } = await import("../../simulator/server.ts");
+	const { wecomHost } = await import("../../simulator/hosts.ts");
 	const settings = given ? env : simulatedEnvironment(env, directory);
 	const isMadeUp = !given && !env.WECHAT_APPID;
 	const first = loadSimulated(given, settings);
@@ -170,9 +172,8 @@ async function runSimulator(
 		daemonAnswers,
 		systemClock.now(),
 	);
-	const simulator = await startSimulator({
-		accounts: first.entries.filter(isAccount),
-	});
+	const simulator = await startSimulator(simulatedFrom(first, wecomHost));
+	const wecomUrl = simulator.hosts[wecomHost]?.url ?? simulator.url;
 	tellPerson(
 		`simulating WeChat at ${simulator.url}; tokens in ${first.directory}`,
 	);
@@ -182,7 +183,7 @@ async function runSimulator(
 		refuseOtherFiles(config, first);
 		const entries = config.entries.map((entry) => ({
 			...entry,
-			baseUrls: [simulator.url],
+			baseUrls: [isAccount(entry) ? simulator.url : wecomUrl],
 		}));
 		return {
 			...config,
@@ -196,6 +197,22 @@ async function runSimulator(
 	} finally {
 		await simulator.close();
 	}
+}
+
+/** The accounts and apps of the configuration, at hosts that answer over plain HTTP. */
+function simulatedFrom(
+	{ entries }: Config,
+	wecomHost: string,
+): SimulatorOptions {
+	const apps = entries.filter((entry) => !isAccount(entry));
+	return {
+		accounts: entries.filter(isAccount),
+		wecom: apps.map(({ corpid, secret, interface: wire }) => ({
+			...{ corpid, secret, isProvider: wire === "provider" },
+		})),
+		...(apps.length === 0 ? {} : { hosts: { [wecomHost]: 0 } }),
+		knobs: { wecomPlainHttp: "served" },
+	};
 }
 
 /** The environment with an account for the simulator, and without other configurations. */

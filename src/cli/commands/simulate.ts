@@ -3,13 +3,14 @@ import { randomBytes } from "node:crypto";
 import { errnoOf, exitCode, inWords, UsageError } from "../../core/errors.ts";
 import type { SimulatedAccount } from "../../simulator/accounts.ts";
 import type { SimulatedComponent } from "../../simulator/components.ts";
-import { apiHosts } from "../../simulator/hosts.ts";
+import { apiHosts, wecomHost } from "../../simulator/hosts.ts";
 import { lineOf } from "../../simulator/request-log.ts";
 import {
 	type Simulator,
 	type SimulatorOptions,
 	startSimulator,
 } from "../../simulator/server.ts";
+import type { SimulatedWecomApp } from "../../simulator/wecom.ts";
 import type { CommandLine } from "../command-line.ts";
 import { tellPerson } from "../explain.ts";
 
@@ -23,7 +24,10 @@ export async function simulate(line: CommandLine): Promise<number> {
 	const stopped = stopSignal();
 	try {
 		const simulator = await startSimulator(options);
-		process.stdout.write(welcome(simulator, options.accounts));
+		process.stdout.write(
+			welcome(simulator, options.accounts) +
+				wecomTables(simulator, options.wecom ?? []),
+		);
 		await stopped;
 		await simulator.close();
 		return exitCode.done;
@@ -54,18 +58,25 @@ function optionsFrom(line: CommandLine): SimulatorOptions {
 	const lifetime = line.number("token-lifetime", 1, 86_400);
 	const overlap = line.number("overlap", 0, 86_400);
 	const seed = line.number("seed", 0, 2 ** 32 - 1);
+	const wecom = wecomFrom(line.values("wecom"));
 	return {
 		port,
 		accounts: accountsOf(line.values("account")),
 		components: componentsFrom(line),
+		wecom,
 		timeScale: line.number("time-scale", 0.001, 1e6) ?? 1,
 		latencyMs: line.number("latency", 0, 600_000) ?? 0,
 		knobs: {
 			...(lifetime === undefined ? {} : { tokenLifetimeSeconds: lifetime }),
 			...(overlap === undefined ? {} : { overlapSeconds: overlap }),
+			// The simulator has no certificate that a client would believe.
+			wecomPlainHttp: "served",
 		},
 		...(seed === undefined ? {} : { seed }),
-		...(line.has("hosts") ? { hosts: nextPorts(port) } : {}),
+		hosts: {
+			...(line.has("hosts") ? nextPorts(port) : {}),
+			...(wecom.length > 0 ? { [wecomHost]: wecomPort(port) } : {}),
+		},
 		...(line.has("quiet")
 			? {}
 			: {
@@ -150,6 +161,29 @@ function componentsFrom(line: CommandLine): readonly SimulatedComponent[] {
 	});
 }
 
+/** From `CORPID:SECRET`; a corp may have several apps. No message quotes a pair. */
+function wecomFrom(pairs: readonly string[]): readonly SimulatedWecomApp[] {
+	return pairs.map((pair, index) => {
+		const [, corpid, secret] = /^([A-Za-z0-9_-]{1,64}):(.+)$/.exec(pair) ?? [];
+		if (corpid === undefined || secret === undefined)
+			throw new UsageError(
+				`--wecom number ${index + 1} is not CORPID:SECRET`,
+				"a corpid is 1 to 64 of A-Z a-z 0-9 _ -, and a colon stands before the secret",
+			);
+		return { corpid, secret };
+	});
+}
+
+/** The port of 企业微信 stays behind those of `--hosts`; 0: any free one. */
+function wecomPort(port: number): number {
+	const wanted = port === 0 ? 0 : port + apiHosts.length;
+	if (wanted <= 65_535) return wanted;
+	throw new UsageError(
+		`--wecom needs port ${wanted}`,
+		`give a --port up to ${65_535 - apiHosts.length}`,
+	);
+}
+
 /** Host → port: the other API hosts on the ports after `port`; 0: any free ones. */
 function nextPorts(port: number): Readonly<Record<string, number>> {
 	const maxPort = 65_536 - apiHosts.length;
@@ -186,7 +220,9 @@ function welcome(
 	const [account] = accounts;
 	if (account === undefined) return `WeChat simulator at ${url}\n`;
 	const { appid, secret } = account;
-	const urls = Object.values(hosts).map((host) => JSON.stringify(host.url));
+	const urls = Object.entries(hosts)
+		.filter(([name]) => name !== wecomHost)
+		.map(([, host]) => JSON.stringify(host.url));
 	const tables = accounts.map(
 		(given) => `[[account]]
 appid  = ${JSON.stringify(given.appid)}
@@ -211,4 +247,26 @@ curl '${url}/cgi-bin/token?grant_type=client_credential&appid=${appid}&secret=${
 curl '${url}/sim/use?access_token=TOKEN'
 curl '${url}/sim/state'
 `;
+}
+
+/** The apps of 企业微信 for the same configuration. */
+function wecomTables(
+	{ hosts }: Simulator,
+	apps: readonly SimulatedWecomApp[],
+): string {
+	const url = hosts[wecomHost]?.url;
+	if (url === undefined) return "";
+	const tables = apps.map(
+		({ corpid, secret }, index) => `
+[[wecom]]
+corpid    = ${JSON.stringify(corpid)}
+name      = "app${index + 1}"
+secret    = ${JSON.stringify(secret)}
+tickets   = ["jsapi", "agent_config"]
+base_urls = [${JSON.stringify(url)}]
+`,
+	);
+	return `
+# 企业微信 at ${url}; for the same config.toml:
+${tables.join("")}`;
 }
