@@ -97,7 +97,8 @@ describe.each(references)("%s", (name) => {
 			row.replace(/[|` ]/g, ""),
 		);
 		const inTables = [...configKeys.top, ...configKeys.wechat].filter(
-			(key) => !["wechat", "http", "alert", ...entryTableNames].includes(key),
+			(key) =>
+				!["wechat", "http", "alert", "fleet", ...entryTableNames].includes(key),
 		);
 		expect(named).toEqual([...new Set(inTables)].sort());
 		for (const table of entryTableNames)
@@ -185,6 +186,14 @@ describe.each(architecture)("%s", (page, language) => {
 			expect(code, name).toMatch(new RegExp(`\\b${name}\\b *[(<:=]`));
 	});
 });
+
+test.each(["docs/fleet.md", "docs/fleet.zh-CN.md"])(
+	"%s names every key of [fleet]",
+	(page) => {
+		const text = read(page);
+		for (const key of configKeys.fleet) expect(text).toContain(`\`${key}\``);
+	},
+);
 
 const pages = ["", "docs", "systemd"].flatMap((folder) =>
 	readdirSync(join(projectRoot, folder))

@@ -11,6 +11,7 @@ import { type AlertSettings, settingsFor } from "./alert-settings.ts";
 import { findCrossProblems, socketPath } from "./cross-checks.ts";
 import { type Entry, type EntrySecrets, entriesIn } from "./entry.ts";
 import { type EntryTableName, entryTables, namesIn } from "./entry-names.ts";
+import { type FleetConfig, findFleet } from "./fleet.ts";
 import { type GroupAnswer, groupLimitMs, waitingGroups } from "./group.ts";
 import { findHttp, type HttpSettings } from "./http-settings.ts";
 import { escapeInvisible, invisibleIn, messageOf } from "./invisible.ts";
@@ -57,6 +58,8 @@ export interface Config {
 	readonly http: HttpSettings | undefined;
 	/** Whom to tell of troubles; undefined: nobody. Only if secrets were asked for. */
 	readonly alert: AlertSettings | undefined;
+	/** The hosts that keep the same entries together; undefined: this one is alone. */
+	readonly fleet?: FleetConfig;
 	/** Table by table, each in the order of the file; at least one. */
 	readonly entries: readonly Entry[];
 	/** Its tokens are the simulator's. */
@@ -94,6 +97,7 @@ function loadFrom(options: ConfigOptions, input: Input): Config {
 		? findSecrets(source, env, input)
 		: { secrets: noSecrets, problems: [], warnings: [] };
 	const http = findHttp(source, env, input, options.secrets);
+	const fleet = findFleet(shape.content, source, options, input);
 	const alert = options.secrets ? findAlert(source, env, input) : noAlert;
 	const { group } = source.content;
 	const found = input(() => findGroup(group, options));
@@ -104,6 +108,7 @@ function loadFrom(options: ConfigOptions, input: Input): Config {
 		...problems,
 		...http.problems,
 		...alert.problems,
+		...fleet.problems,
 		...findCrossProblems(source, env, input),
 		...groupProblems(group, found, options),
 	];
@@ -112,8 +117,13 @@ function loadFrom(options: ConfigOptions, input: Input): Config {
 	const config =
 		content &&
 		build(content, source.name, env, gid, {
-			...{ secrets, alert, http: http.settings },
-			warnings: [...warnings, ...http.warnings, ...alert.warnings],
+			...{ secrets, alert, http: http.settings, fleet: fleet.settings },
+			warnings: [
+				...warnings,
+				...http.warnings,
+				...alert.warnings,
+				...fleet.warnings,
+			],
 		});
 	if (config === undefined || all.length > 0)
 		throw new ConfigError(
@@ -208,6 +218,7 @@ interface Found {
 	readonly secrets: EntrySecrets;
 	readonly alert: FoundAlert;
 	readonly http: HttpSettings | undefined;
+	readonly fleet: FleetConfig | undefined;
 	readonly warnings: readonly string[];
 }
 
@@ -224,7 +235,7 @@ function build(
 	source: string,
 	env: ConfigOptions["env"],
 	gid: number | undefined,
-	{ secrets, alert, http, warnings }: Found,
+	{ secrets, alert, http, fleet, warnings }: Found,
 ): Config {
 	const directory = resolve(content.directory ?? defaultDirectory(env));
 	const entries = entriesIn(content, secrets);
@@ -245,6 +256,7 @@ function build(
 			alert.url === undefined
 				? undefined
 				: settingsFor(content.alert ?? {}, alert.url, alert.secret),
+		...(fleet && { fleet }),
 		entries,
 		warnings: [
 			...new Set(warnings),

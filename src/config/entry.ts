@@ -9,7 +9,7 @@ import type { ConfigContent } from "./shape.ts";
 
 /** What every entry has, whatever it is an entry of. */
 interface EntryBase {
-	/** "" if secrets were not asked for. */
+	/** "" if secrets were not asked for, or a follower has none. */
 	readonly secret: string;
 	/** The token file's name in the directory, unique among all entries. */
 	readonly file: string;
@@ -27,6 +27,8 @@ interface EntryBase {
 	readonly cooldownMs: number;
 	/** The most calls to WeChat in one token lifetime. */
 	readonly budget: number;
+	/** False: this host keeps it alone. */
+	readonly fleet?: boolean;
 }
 
 /** A 公众号, 服务号 or 小程序. */
@@ -110,6 +112,7 @@ export function entriesIn(
 				refreshBeforeMs: refreshBeforeIn(of),
 				cooldownMs: cooldownIn(of),
 				budget: budgetIn(of),
+				...outsideFleet(entry),
 			};
 		}),
 		...(content.wecom ?? none).map((entry, index): WecomApp => {
@@ -122,6 +125,7 @@ export function entriesIn(
 				formats: entry.formats ?? none,
 				baseUrls: entry.base_urls ?? qyapiUrls,
 				...limitsIn({ ...defaults, ...entry }),
+				...outsideFleet(entry),
 			};
 		}),
 		...(content.provider ?? none).map((entry, index): Provider => {
@@ -134,9 +138,15 @@ export function entriesIn(
 				formats: entry.formats ?? none,
 				baseUrls: entry.base_urls ?? qyapiUrls,
 				...limitsIn({ ...defaults, ...entry }),
+				...outsideFleet(entry),
 			};
 		}),
 	];
+}
+
+/** Most entries say nothing of it, and have no key for it. */
+function outsideFleet({ fleet }: { readonly fleet?: boolean | undefined }) {
+	return fleet === false ? { fleet } : nothing;
 }
 
 /** The keys of `[wechat]` that hold for every entry, as they were written: in seconds. */
@@ -176,6 +186,8 @@ function budgetIn({ budget = 60 }: WrittenLimits): number {
 const weixinUrls = ["https://api.weixin.qq.com", "https://api2.weixin.qq.com"];
 
 const qyapiUrls = ["https://qyapi.weixin.qq.com"];
+
+const nothing = {};
 
 /** One array for all: most of ten thousand accounts have neither tickets nor formats. */
 const none: readonly never[] = [];

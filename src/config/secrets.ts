@@ -46,6 +46,7 @@ export function findSecrets(
 		directory ??= { found: secretDirectory(parts) };
 		return directory.found;
 	};
+	const isFollower = isFollowing(source.content.fleet);
 	const search = { source, openDirectory, input, problems, warnings };
 	const secretsIn = (table: EntryTableName): readonly string[] => {
 		const { [table]: listed } = source.content;
@@ -54,7 +55,9 @@ export function findSecrets(
 			const isTable = typeof entry === "object" && !Array.isArray(entry);
 			if (!isTable || entry === null) return "";
 			const path = `${table}[${index}]`;
-			const secret = secretOf({ ...entry }, path, { ...search, table }) ?? "";
+			const isOptional = isFollower && Object(entry).fleet !== false;
+			const place = { ...search, table, isOptional };
+			const secret = secretOf({ ...entry }, path, place) ?? "";
 			const mixed = confusionIn(table, { ...entry }, secret);
 			// Neither is shown: the id may be the secret.
 			if (mixed !== undefined)
@@ -70,8 +73,18 @@ export function findSecrets(
 	return { secrets, problems, warnings };
 }
 
+/** Whether this host asks WeChat for nothing: then it needs no secret. */
+function isFollowing(fleet: unknown): boolean {
+	const { role, url } = Object(fleet) as Record<string, unknown>;
+	return (
+		role === "follower" || (typeof url === "string" && /^https?:/.test(url))
+	);
+}
+
 /** What a search reads from, and where it puts what it finds. */
 interface Search {
+	/** That there is none is no problem. */
+	readonly isOptional: boolean;
 	readonly table: EntryTableName;
 	readonly source: ConfigSource;
 	readonly openDirectory: () => SecretDirectory | undefined;
@@ -131,6 +144,7 @@ function secretOf(
 		return readSecret(found.file, found.label, search);
 	if (found !== undefined)
 		return checked(found.text, found.label, `for ${name} it `, search);
+	if (search.isOptional) return undefined;
 	const ways = source.isEnvironment
 		? "WECHAT_SECRET_FILE, WECHAT_SECRET"
 		: 'secret_file = "…", secret = "…"';

@@ -15,6 +15,7 @@ import {
 	ticketNames,
 	wecomTicketNames,
 } from "./entry-names.ts";
+import { fleetKeys } from "./fleet.ts";
 import { addressIn, listenRule } from "./http-address.ts";
 import { looksLikeSecret } from "./secret-words.ts";
 import { nearestName } from "./toml-words.ts";
@@ -82,7 +83,10 @@ export function show(value: unknown, key = ""): string {
 /** By the key: a user may have written a secret in the wrong place. */
 function showText(text: string, key: string): string {
 	// The text in place of a table may hold its secret.
-	if (/^(wechat|http|alert)$/.test(key) || Object.hasOwn(entryTables, key))
+	if (
+		/^(wechat|http|alert|fleet)$/.test(key) ||
+		Object.hasOwn(entryTables, key)
+	)
 		return "a string";
 	// In place of an appid there may be appid and secret: "wx…:secret".
 	if (isIdKey(key)) {
@@ -91,7 +95,7 @@ function showText(text: string, key: string): string {
 		const [name = ""] = text.split(/[^\w-]/, 1);
 		return quote(name === text ? text : `${name.slice(0, 24)}…`);
 	}
-	if (key === "base_urls")
+	if (key === "base_urls" || key === "url" || key === "sentinels")
 		return quote(text.replace(/\/\/.*@/s, "//***@").replace(/[?#].*/s, "?***"));
 	return quote(text);
 }
@@ -213,6 +217,7 @@ const entryKeys = {
 			v.regex(/^(?!\.)(?!.*\.lock$)[A-Za-z0-9._-]{1,200}$/, fileNameRule),
 		),
 	),
+	fleet: v.optional(v.boolean("true or false")),
 };
 
 /** Strict: an unknown key is mostly a misspelt one, whose default would be used silently. */
@@ -311,6 +316,8 @@ const httpSchema = v.strictObject(
 	missingKey({ listen: listenRule }),
 );
 
+const fleetSchema = v.strictObject(fleetKeys);
+
 /** The whole file. Defaults are not filled in here: config.ts does that. */
 const fileSchema = v.strictObject({
 	directory: v.optional(
@@ -356,6 +363,7 @@ const fileSchema = v.strictObject({
 	wechat: v.optional(
 		v.pipe(isTable("a table: [wechat]"), v.strictObject(wechatKeys)),
 	),
+	fleet: v.optional(v.pipe(isTable("a table: [fleet]"), fleetSchema)),
 	http: v.optional(v.pipe(isTable("a table: [http]"), httpSchema)),
 	alert: v.optional(
 		v.pipe(isTable("a table: [alert]"), v.strictObject(alertKeys)),
@@ -448,6 +456,7 @@ function remedyFor(keys: readonly unknown[], known: readonly string[]): string {
 		},
 		{ names: configKeys.wechat, where: " below [wechat]" },
 		{ names: configKeys.http, where: " below [http]" },
+		{ names: configKeys.fleet, where: " below [fleet]" },
 		...entryTableNames.map((table) => ({
 			names: configKeys[table],
 			where: ` below [[${table}]]`,
@@ -471,6 +480,7 @@ function knownKeysAt(keys: readonly unknown[]): readonly string[] {
 	if (keys[0] === "wechat" && keys.length > 1) return configKeys.wechat;
 	if (keys[0] === "http" && keys.length > 1) return configKeys.http;
 	if (keys[0] === "alert" && keys.length > 1) return configKeys.alert;
+	if (keys[0] === "fleet" && keys.length > 1) return configKeys.fleet;
 	return configKeys.top;
 }
 
@@ -480,6 +490,7 @@ export const configKeys = {
 	wechat: Object.keys(wechatKeys),
 	account: Object.keys(accountSchema.entries),
 	http: Object.keys(httpSchema.entries),
+	fleet: Object.keys(fleetSchema.entries),
 	wecom: Object.keys(wecomSchema.entries),
 	provider: Object.keys(providerSchema.entries),
 	alert: Object.keys(alertKeys),

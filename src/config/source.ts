@@ -179,6 +179,8 @@ const variables: Readonly<Record<string, string>> = {
 	"account[0].appid": "WECHAT_APPID",
 	"account[0].secret": "WECHAT_SECRET",
 	"account[0].secret_file": "WECHAT_SECRET_FILE",
+	"fleet.url": "WXTOKEND_FLEET_URL",
+	"fleet.role": "WXTOKEND_FLEET_ROLE",
 };
 
 /** One account, from the variables that a container sets. */
@@ -207,6 +209,14 @@ function fromEnvironment(env: ConfigOptions["env"]): ConfigSource {
 				...given("interface", "WXTOKEND_INTERFACE"),
 				...(env.WXTOKEND_BASE_URL ? { base_urls: urls } : {}),
 			},
+			...(env.WXTOKEND_FLEET_URL || env.WXTOKEND_FLEET_ROLE
+				? {
+						fleet: {
+							...given("url", "WXTOKEND_FLEET_URL"),
+							...given("role", "WXTOKEND_FLEET_ROLE"),
+						},
+					}
+				: {}),
 			account: [
 				{
 					...given("appid", "WECHAT_APPID"),

@@ -23,6 +23,8 @@ export interface Credential {
 	/** Its parents: without a living value of each of them WeChat is not asked. */
 	readonly needs: readonly CredentialId[];
 	readonly limits: Limits;
+	/** Another host fetches it. This process never asks WeChat for it, only that host. */
+	readonly isFollowed?: boolean;
 }
 
 /** How one credential is to be kept; all from the configuration. */
@@ -39,6 +41,11 @@ export interface Limits {
 	readonly budget: number;
 	/** How long one request to WeChat may take as a whole. */
 	readonly timeoutMs: number;
+	/**
+	 * 0 to 1: when this host has its turn among those that renew it together. Absent: at
+	 * once.
+	 */
+	readonly turn?: number;
 }
 
 /** All that the rules may know of a kind. */

@@ -69,9 +69,12 @@ export interface Plan {
 
 /** Why a fetch is not made now. */
 export interface Deferral {
-	/** `parent`: a credential that this one needs has no living value. */
-	readonly by: "pause" | "cooldown" | "budget" | "parent";
-	/** Epoch ms; for `parent`: now, as its publication brings the next look. */
+	/**
+	 * `parent`: a credential that this one needs has no living value; `other-host`: this
+	 * host does not fetch, and the one that does has published nothing.
+	 */
+	readonly by: "pause" | "cooldown" | "budget" | "parent" | "other-host";
+	/** Epoch ms; for `parent` and `other-host`: now, as a publication brings the next look. */
 	readonly until: number;
 	/** Why it would be fetched. */
 	readonly reason: Reason;
@@ -98,11 +101,7 @@ export function decide(situation: Situation): Plan {
 		publish: mustPublish(current, situation),
 		satisfied,
 	};
-	const needed = whyNeeded(current, situation);
-	const renewal =
-		needed === undefined
-			? nothing
-			: passage(needed, "patient", current, situation);
+	const renewal = renewalOf(current, situation);
 	if (request === undefined || satisfied) return { ...plan, ...renewal };
 	const reason = request.reason;
 	// A missing parent is told at once: the end of the cooldown would not help.
@@ -121,6 +120,20 @@ export function decide(situation: Situation): Plan {
 	// A request that has to wait does not hold up the renewal.
 	const isHeldUp = answer.fetch === undefined && renewal.fetch !== undefined;
 	return { ...plan, ...(isHeldUp ? renewal : answer) };
+}
+
+/** What is to be done without a request for another token. */
+function renewalOf(
+	current: KnownToken | undefined,
+	situation: Situation,
+): Passage {
+	const needed = whyNeeded(current, situation);
+	if (needed === undefined) return nothing;
+	const { credential, now } = situation;
+	if (!credential.isFollowed)
+		return passage(needed, "patient", current, situation);
+	const isLiving = current !== undefined && current.token.expiresAt > now;
+	return isLiving ? nothing : deferred("other-host", now, needed);
 }
 
 /** Nothing to do, and nothing that waits. */

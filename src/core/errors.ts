@@ -112,8 +112,11 @@ export class IssuerError extends Error implements IssuerErrorFields {
 	}
 }
 
-/** `lost`: the lock went to another process; `io`: a system call failed; `refused`: not safe to write there. */
-const storeErrorKinds = ["lost", "io", "refused"] as const;
+/**
+ * `lost`: the lock went to another process; `io`: a system call failed; `refused`: not
+ * safe to write there; `unreachable`: what the hosts share cannot be asked.
+ */
+const storeErrorKinds = ["lost", "io", "refused", "unreachable"] as const;
 export type StoreErrorKind = (typeof storeErrorKinds)[number];
 
 /** Whether a failure of that kind is one of the disk, and none of WeChat. */
@@ -121,12 +124,13 @@ export function isStoreErrorKind(kind: string): kind is StoreErrorKind {
 	return storeErrorKinds.some((one) => one === kind);
 }
 
-/** The directory of token files failed us. */
+/** The directory of token files failed us, or what several hosts share. */
 export class StoreError extends Error {
 	readonly kind: StoreErrorKind;
-	/** `EROFS`, `ENOSPC`… or the kind. */
+	/** `EROFS`, `ENOSPC`, `redis-unreachable`… or the kind. */
 	readonly code: string;
 	readonly hint: string;
+	/** `cause`: a system error, or the code itself. */
 	constructor(
 		kind: StoreErrorKind,
 		message: string,
@@ -136,7 +140,7 @@ export class StoreError extends Error {
 		super(message, cause === undefined ? undefined : { cause });
 		this.name = "StoreError";
 		this.kind = kind;
-		this.code = errnoOf(cause) ?? kind;
+		this.code = errnoOf(cause) ?? (typeof cause === "string" ? cause : kind);
 		this.hint = hint;
 	}
 }

@@ -34,8 +34,13 @@ export function until(
  * or with `refreshEarly` after a tenth of it.
  */
 export function refreshAt(known: KnownToken, credential: Credential): number {
-	return refreshAtOfWriter(known, credential) - (known.aheadMs ?? 0);
+	const { turn = 0 } = credential.limits;
+	const turnMs = Math.min(maxTurnMs, known.lifetimeMs / 240) * turn;
+	return refreshAtOfWriter(known, credential) - (known.aheadMs ?? 0) + turnMs;
 }
+
+/** The hosts of a fleet do not all ask for their turn in one instant. */
+const maxTurnMs = 30_000;
 
 /** The same by the clock of the process that published it. */
 function refreshAtOfWriter(known: KnownToken, credential: Credential): number {

@@ -6,6 +6,7 @@ import type {
 	Reading,
 } from "./credential.ts";
 import type { IssuerError, StoreError } from "./errors.ts";
+import type { FleetClock } from "./fleet-clock.ts";
 import type { Failure, SharedRecord } from "./record.ts";
 import type { Reason } from "./request.ts";
 import type { Token } from "./token.ts";
@@ -108,13 +109,27 @@ export interface Slot {
 	 * Waits up to `timeoutMs` for the lease (0: one try); undefined: another process
 	 * has it. Throws `StoreError`.
 	 */
-	acquire(timeoutMs: number): Promise<Lease | undefined>;
+	acquire(timeoutMs: number, purpose?: Purpose): Promise<Lease | undefined>;
 	/** Undefined unless the file was just as it should be, with that token, at the last look. */
 	snapshot(token: Token): Snapshot | undefined;
 }
 
+/**
+ * What a lease is wanted for, by default a refresh. A store that many hosts share takes
+ * the lease of them all only for a refresh: a file is repaired also while it is away.
+ */
+export type Purpose =
+	| { readonly kind: "repair" }
+	/** `stale`: `tokenId` of the token that an app found dead. */
+	| { readonly kind: "refresh"; readonly stale?: string | undefined };
+
 /** The right to write one credential, for as long as it is held. */
 export interface Lease {
+	/**
+	 * The other hosts cannot be asked: nothing may be done that would take their value
+	 * from them. Absent: they can, or there are none.
+	 */
+	readonly isAlone?: boolean;
 	/** Names this hold of the lock, for the intent of a request. */
 	readonly id: string;
 	/** `durable: false`: a crash of the machine may take it back. Throws `StoreError`. */
@@ -126,6 +141,67 @@ export interface Lease {
 	publish(token: Token, record?: SharedRecord): Promise<void>;
 	/** Never throws. */
 	release(): Promise<void>;
+}
+
+// --- The fleet: the hosts that keep the same credentials together. ---
+
+/** What this host shares with others. */
+export interface Fleet {
+	/** For all who deal with its credentials: the fleet's time. */
+	readonly clock: FleetClock;
+	/** The same store, but a refresh is one for all hosts. */
+	storeOver(store: Store): Store;
+	/** That credential as this host keeps it with the others. */
+	shared(credential: Credential): Credential;
+	/** From now on the publications of the others are taken over for these, and no others. */
+	keep(store: Store, credentials: readonly Credential[]): void;
+	/** Resolves when the fleet's time is known, or after that time. */
+	connected(timeoutMs: number): Promise<void>;
+	/** Resolves when this host has taken over what it keeps, or after that time. */
+	agreed(timeoutMs: number): Promise<void>;
+	/** Asks the others. Never rejects. */
+	status(): Promise<FleetStatus>;
+	/** What happened so far. */
+	counts(): FleetCounts;
+	close(): Promise<void>;
+}
+
+/** What is known of a fleet; instants are by its own time, epoch ms. */
+export interface FleetStatus {
+	/** The name of this host. */
+	readonly self: string;
+	readonly role: "keeper" | "follower";
+	readonly connected: boolean;
+	/** What the hosts share: the address of the server. */
+	readonly server: string;
+	/** Why it is not connected. */
+	readonly problem: { readonly message: string; readonly hint: string } | null;
+	/** How far the fleet's time is ahead of this host's clock, ms. */
+	readonly offsetMs: number;
+	readonly hosts: readonly FleetHost[];
+	/** Which host published each credential last; "" if that is not known. */
+	readonly publishedBy: Readonly<Record<string, string>>;
+}
+
+export interface FleetHost {
+	readonly name: string;
+	readonly role: string;
+	readonly version: string;
+	readonly offsetMs: number;
+	/** How many credentials it keeps. */
+	readonly credentials: number;
+	readonly withoutRedis: string;
+	readonly seenAt: number;
+}
+
+export interface FleetCounts {
+	readonly leaseWaits: number;
+	readonly offers: number;
+	readonly followed: number;
+	readonly lostLeases: number;
+	/** Calls to what the hosts share, and how long they took in all. */
+	readonly calls: number;
+	readonly callsMs: number;
 }
 
 // --- Those who listen. ---

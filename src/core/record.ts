@@ -29,6 +29,12 @@ export interface SharedRecord {
 	/** The token last published. Written just before its file is renamed into place. */
 	readonly published?: Publication;
 	/**
+	 * The number that a fleet of hosts gave to the publication of that token (by its
+	 * `tokenId`): the higher one is the newer on all of them. Absent, or of another
+	 * token: no fleet knows the published one yet.
+	 */
+	readonly numbered?: { readonly id: string; readonly number: number };
+	/**
 	 * The intent to send a request that may change the token at WeChat: written
 	 * before the request leaves. It counts for as long as the file still holds the
 	 * token that the request was to replace.
@@ -189,8 +195,9 @@ function recordIn(line: string): SharedRecord | undefined {
 function isSharedRecord(content: unknown): content is SharedRecord {
 	if (!isRecord(content)) return false;
 	const { fence, source, foreign, generation, published } = content;
-	const { inFlight, pause, forced } = content;
+	const { inFlight, pause, forced, numbered } = content;
 	return (
+		isAbsentOr(numbered, { id: isText, number: isInstant }) &&
 		(fence === undefined || isInstant(fence)) &&
 		(source === undefined || isText(source)) &&
 		(foreign === undefined || isText(foreign)) &&

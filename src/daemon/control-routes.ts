@@ -436,7 +436,8 @@ function statusFor(code: string): number {
 	// The client must ask less often.
 	if (/^(budget|force-limit|errcode 450(09|11))$/.test(code)) return 429;
 	// It passes by itself: the client may ask again.
-	if (/^(stopping|lost|locked)$/.test(code)) return 503;
+	if (/^(stopping|lost|locked|no-keeper|\w+-unreachable)$/.test(code))
+		return 503;
 	if (/timeout|^ETIMEDOUT$/i.test(code)) return 504;
 	// The operator must look at the disk of this server.
 	if (

@@ -121,6 +121,7 @@ export function createCredentialSet(
 	): Current => {
 		const store = wiring.storeAt(location);
 		const managed = manageAll(config, wiring, store, former);
+		wiring.share(managed.byFile.values(), config.entries);
 		const reconciler = createReconciler({
 			credentials: [...managed.byFile.values()],
 			watch: store.watch,
@@ -256,6 +257,7 @@ async function settled(replaced: readonly ManagedCredential[]): Promise<void> {
 
 function haveSameFiles(one: Config, other: Config): boolean {
 	return (
+		isDeepStrictEqual(one.fleet, other.fleet) &&
 		one.directory === other.directory &&
 		one.mode === other.mode &&
 		one.gid === other.gid

@@ -18,6 +18,7 @@ import {
 	reloadConfig,
 } from "./credential-set.ts";
 import { createEventLog } from "./event-log.ts";
+import { agreementMs, createFleetSeat, type FleetSeat } from "./fleet.ts";
 import { createHistory } from "./history.ts";
 import { createHistoryFile } from "./history-file.ts";
 import { createHttpFace } from "./http-face.ts";
@@ -62,7 +63,13 @@ const drainTimeoutMs = 10_000;
 export async function runDaemon(options: DaemonOptions): Promise<number> {
 	const { config, log, signals, onBug } = options;
 	const stopping = new AbortController();
-	const daemon = assemble(options, stopping.signal);
+	const seat = createFleetSeat({
+		...{ hostClock: options.clock, log, onBug, stopping: stopping.signal },
+		onFollowed: () => daemon.ticker.wakeAt(seat.clock.now()),
+		keeperOf: ({ id }) => daemon.credentials.managed().byFile.get(id)?.keeper,
+	});
+	await seat.take(config);
+	const daemon = assemble(inFleet(options, seat), stopping.signal, seat);
 	const { credentials, systemd } = daemon;
 	await credentials.sweep();
 	if (config.http !== undefined)
@@ -84,7 +91,11 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 		"wxtokend keeps the tokens",
 	);
 	const opened = daemon.applySettings();
-	const looked = credentials.first();
+	const agreed = seat.current()?.agreed(agreementMs);
+	const looked =
+		agreed === undefined
+			? credentials.first()
+			: agreed.then(() => credentials.first());
 	// Signals are taken after the first look began, so that a refresh that SIGHUP asks
 	// for joins it. An earlier SIGHUP was kept, and is delivered now.
 	signals.onReload(() => {
@@ -99,6 +110,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 	const signal = await stopped;
 	log.info({ event: "daemon.stopping", signal }, "finishing what is under way");
 	await stop(daemon);
+	await seat.close();
 	log.info(
 		{ event: "daemon.stopped" },
 		"the token files stay for their readers",
@@ -107,13 +119,30 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 	return exitCode.done;
 }
 
+/** By the fleet's time; and a reload may bring another fleet. */
+function inFleet(options: DaemonOptions, seat: FleetSeat): DaemonOptions {
+	return {
+		...options,
+		clock: seat.clock,
+		reload: async () => {
+			const config = await options.reload();
+			await seat.take(config);
+			return config;
+		},
+	};
+}
+
 type Daemon = ReturnType<typeof assemble>;
 
 /**
  * Makes the parts of a daemon and connects them. Some need each other, so they are
  * handed functions that look the other part up when it is needed; nothing runs yet.
  */
-function assemble(options: DaemonOptions, stopping: AbortSignal) {
+function assemble(
+	options: DaemonOptions,
+	stopping: AbortSignal,
+	seat: FleetSeat,
+) {
 	const { log, clock, env } = options;
 	const systemd = createNotifier(env, log, clock.monotonic);
 	const metrics = createMetrics({
@@ -130,6 +159,8 @@ function assemble(options: DaemonOptions, stopping: AbortSignal) {
 	const credentials = createCredentialSet({
 		...options,
 		stopping,
+		fleet: seat.current,
+		hostClock: seat.hostClock,
 		wakeAt: (at) => ticker.wakeAt(at),
 		emit: (credential, event) => {
 			metrics.count(credential, event);

@@ -93,7 +93,7 @@ export function createEventLog(
 		const isNews = known.failure !== error.code || isAsked;
 		const level = !isNews
 			? "debug"
-			: error.kind === "transient"
+			: error.kind === "transient" || error.kind === "unreachable"
 				? "warn"
 				: "error";
 		known.failure = error.code;

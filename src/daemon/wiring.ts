@@ -7,7 +7,7 @@ import { type Config, longestTimeoutMs } from "../config/config.ts";
 import type { Entry } from "../config/entry.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Credential, CredentialId } from "../core/credential.ts";
-import type { KeeperEvent, Log, Store } from "../core/ports.ts";
+import type { Fleet, KeeperEvent, Log, Store } from "../core/ports.ts";
 import { createHttp, type Http } from "../issuer/http.ts";
 import { createLinkMonitor } from "../issuer/link-monitor.ts";
 import { proxyWarnings } from "../issuer/proxy.ts";
@@ -40,6 +40,10 @@ export interface WiringParts {
 	readonly emit: (credential: Credential, event: KeeperEvent) => void;
 	readonly onBug: (error: unknown) => void;
 	readonly keepPausesFor?: readonly string[];
+	/** The hosts that keep the same credentials; undefined: this one is alone. */
+	readonly fleet?: () => Fleet | undefined;
+	/** In a fleet: the clock of this host, for its locks. */
+	readonly hostClock?: Clock;
 	/** The keeper of a credential that another one needs. */
 	readonly find: (id: CredentialId) => ManagedCredential | undefined;
 }
@@ -58,6 +62,8 @@ export interface Wiring extends SharedParts {
 		store: Store,
 		after?: Promise<unknown>,
 	): readonly ManagedCredential[];
+	/** These and no others are shared with the fleet from now on, if there is one. */
+	share(managed: Iterable<ManagedCredential>, entries: readonly Entry[]): void;
 	/** Closes the connections. */
 	close(): Promise<void>;
 }
@@ -92,24 +98,45 @@ export function createWiring(parts: WiringParts): Wiring {
 		},
 		findParent: parts.find,
 	};
+	const fleet = () => parts.fleet?.();
+	/** The store of this host's directory. */
+	let local: Store | undefined;
 	return {
 		...shared,
-		storeAt: (location) =>
-			createDirectoryStore({
+		storeAt: (location) => {
+			local = createDirectoryStore({
 				...location,
 				self,
-				clock,
+				clock: parts.hostClock ?? clock,
 				random: shared.random,
 				stopping,
 				onContested: (contested) => logContested(log, contested),
-			}),
+			});
+			return fleet()?.storeOver(local) ?? local;
+		},
 		manage: (entry, store, after) =>
-			manageEntry(entry, store, shared, {
-				http: after === undefined ? http : sendingAfter(after, http),
-				clock,
-				monitor,
-				stopping,
-			}),
+			manageEntry(
+				entry,
+				store,
+				shared,
+				{
+					http: after === undefined ? http : sendingAfter(after, http),
+					clock,
+					monitor,
+					stopping,
+				},
+				entry.fleet === false ? undefined : fleet(),
+			),
+		share: (managed, entries) => {
+			const outside = new Set(
+				entries.filter((one) => one.fleet === false).map(({ file }) => file),
+			);
+			if (local === undefined) return;
+			const isShared = ({ file, needs }: Credential) =>
+				![file, ...needs].some((one) => outside.has(one));
+			const all = [...managed].map(({ credential }) => credential);
+			fleet()?.keep(local, all.filter(isShared));
+		},
 		close: () => http.close(),
 	};
 }
@@ -137,16 +164,17 @@ export function manageEntry(
 	store: Store,
 	shared: SharedParts,
 	parts: IssuerParts,
+	fleet?: Pick<Fleet, "shared">,
 ): readonly ManagedCredential[] {
-	return credentialsOf(entry).map(
-		(credential) =>
-			new ManagedCredential(
-				credential,
-				() => issuerOf(entry, credential, parts),
-				store,
-				shared,
-			),
-	);
+	return credentialsOf(entry).map((one) => {
+		const credential = fleet?.shared(one) ?? one;
+		return new ManagedCredential(
+			credential,
+			() => issuerOf(entry, credential, parts),
+			store,
+			shared,
+		);
+	});
 }
 
 /** Two keepers that would repair each other's files for ever; logged once. */

@@ -6,8 +6,12 @@ import type { KnownToken } from "../core/credential.ts";
 import type { Deferral } from "../core/decide.ts";
 import { StoreError } from "../core/errors.ts";
 import { windowOf } from "../core/limits.ts";
-import type { Lease } from "../core/ports.ts";
-import { isForced, type RefreshFailure } from "../core/request.ts";
+import type { Lease, Purpose } from "../core/ports.ts";
+import {
+	isForced,
+	type RefreshFailure,
+	type RefreshRequest,
+} from "../core/request.ts";
 import {
 	afterStoreError,
 	isOfDisk,
@@ -48,12 +52,19 @@ export async function attempt(
 	let lease: Lease | undefined;
 	try {
 		// If that is not to be had, the look before it tells whether it is needed at all.
-		if (isDue) lease = await slot.acquire(0).catch(unlessStoreError);
+		if (isDue)
+			lease = await slot
+				.acquire(0, refreshFor(requests.pending()))
+				.catch(unlessStoreError);
 		if (lease === undefined) {
 			const seen = consider(parts, isRepair);
-			if (!seen.plan.publish && seen.plan.fetch === undefined)
-				return rest(parts, seen);
-			lease = await slot.acquire(lockTimeoutMs);
+			const { publish, fetch } = seen.plan;
+			if (!publish && fetch === undefined) return rest(parts, seen);
+			const purpose: Purpose =
+				fetch === undefined
+					? { kind: "repair" }
+					: refreshFor(requests.pending());
+			lease = await slot.acquire(lockTimeoutMs, purpose);
 		}
 		if (lease === undefined) {
 			emit({ kind: "lock-busy" });
@@ -73,6 +84,10 @@ export async function attempt(
 	} finally {
 		await lease?.release();
 	}
+}
+
+function refreshFor(request: RefreshRequest | undefined): Purpose {
+	return { kind: "refresh", stale: request?.stale };
 }
 
 /** Looks, takes over what another process has published, and answers a request that it satisfies. */
@@ -153,6 +168,8 @@ function rest(parts: RefreshParts, { plan, record }: Observation): Outcome {
 		}
 		case "parent":
 			parts.requests.defer(parentMissing(parts.credential));
+			break;
+		case "other-host": // Its publication brings the next look.
 			break;
 		default:
 			by satisfies never;

@@ -187,6 +187,8 @@ async function ask(
 		reissue !== "same-until-end" ||
 		current === undefined ||
 		tokenId(granted.value) !== current.id ||
+		// The other hosts could not be told of another value, and theirs would end.
+		attempt.lease.isAlone ||
 		!(await isUnwanted(parts, current, attempt))
 	)
 		return granted;

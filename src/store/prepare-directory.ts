@@ -97,7 +97,7 @@ async function sweepOne(
 	const { file } = one.credential;
 	const leftovers = suspects.filter((name) => isLeftover(name, file));
 	if (leftovers.length === 0) return;
-	const lock = await one.slot.acquire(0);
+	const lock = await one.slot.acquire(0, { kind: "repair" });
 	if (lock === undefined) return; // A living process is using them.
 	try {
 		removeLeftovers(one.path, leftovers);

@@ -62,7 +62,13 @@ export const rooms: Readonly<Record<string, Room>> = {
 	},
 	store: {
 		rooms: ["core"],
-		modules: [...pureModules, ...disk, ...waiting, "proper-lockfile"],
+		modules: [
+			...pureModules,
+			...disk,
+			...waiting,
+			"proper-lockfile",
+			"@redis/client",
+		],
 		globals: [
 			"process.pid",
 			"process.kill",
@@ -71,8 +77,8 @@ export const rooms: Readonly<Record<string, Room>> = {
 			"setImmediate",
 		],
 		touches: {
-			en: "the disk, and whether a process lives",
-			zh: "磁盘，以及某个进程是否活着",
+			en: "the disk, a Redis, and whether a process lives",
+			zh: "磁盘、Redis，以及某个进程是否活着",
 		},
 		holds: {
 			en: "where tokens and shared records are: lock, atomic write, file watch",

@@ -11,6 +11,7 @@ import { exitCode, StoreError } from "../../core/errors.ts";
 import { callNameOf } from "../../core/status.ts";
 import { credentialsOf } from "../../daemon/credential-of.ts";
 import { createEventLog } from "../../daemon/event-log.ts";
+import { agreementMs, createFleetSeat } from "../../daemon/fleet.ts";
 import { openLog } from "../../daemon/log.ts";
 import { createWiring } from "../../daemon/wiring.ts";
 import type { Outcome } from "../../keeper/keeper-parts.ts";
@@ -141,25 +142,32 @@ export async function withKeepers(
 	if (process.stderr.isTTY || level === "debug" || level === "trace")
 		for (const warning of config.warnings)
 			log.warn({ event: "config.doubtful" }, warning);
-	const logEvent = createEventLog(log, systemClock);
 	const location = prepareDirectory(config, tellPerson);
+	const onBug = (error: unknown) => process.exit(explain(error));
+	const stopping = new AbortController().signal;
+	const seat = createFleetSeat({
+		...{ hostClock: systemClock, log, stopping, onBug },
+		// Whoever stays longer serves it.
+		keeperOf: () => undefined,
+		onFollowed: () => {},
+	});
+	const { clock } = seat;
+	await seat.take(config);
 	const wiring = createWiring({
-		config,
-		env,
-		clock: systemClock,
-		log,
-		stopping: new AbortController().signal,
+		...{ config, env, clock, log, stopping, keepPausesFor, onBug },
 		wakeAt: () => {},
-		emit: logEvent,
-		keepPausesFor,
+		emit: createEventLog(log, clock),
 		find: (id) => byFile.get(id),
-		onBug: (error: unknown) => process.exit(explain(error)),
+		fleet: seat.current,
+		hostClock: systemClock,
 	});
 	const store = wiring.storeAt(location);
 	const managed = config.entries.flatMap((entry) =>
 		wiring.manage(entry, store),
 	);
 	const byFile = new Map(managed.map((one) => [one.credential.file, one]));
+	wiring.share(managed, config.entries);
+	await seat.current()?.agreed(agreementMs);
 	await sweepLeftovers(config.directory, managed, log);
 	try {
 		const inTurns = (some: readonly ManagedCredential[]) =>
@@ -172,6 +180,7 @@ export async function withKeepers(
 		]);
 	} finally {
 		await wiring.close();
+		await seat.close();
 	}
 }
 
@@ -243,6 +252,12 @@ function isLost(outcome: Outcome): boolean {
 	);
 }
 
+/** The directory failed us, and neither another process nor what hosts share. */
+function isOfDirectory(error: unknown): boolean {
+	if (!(error instanceof StoreError)) return false;
+	return error.kind !== "lost" && error.kind !== "unreachable";
+}
+
 /** Zero as well if nothing was due. */
 function codeFor(outcome: Outcome, { keeper }: ManagedCredential): number {
 	switch (outcome.kind) {
@@ -251,8 +266,7 @@ function codeFor(outcome: Outcome, { keeper }: ManagedCredential): number {
 		case "refreshed":
 			return exitCode.done;
 		case "failed":
-			if (outcome.error instanceof StoreError && !isLost(outcome))
-				return exitCode.cannotWrite;
+			if (isOfDirectory(outcome.error)) return exitCode.cannotWrite;
 			break;
 		case "locked":
 		case "deferred":

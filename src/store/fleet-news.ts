@@ -1,0 +1,255 @@
+/**
+ * What the hosts of a fleet tell each other: news of a publication or a wish, a number
+ * that counts the news, and a comparison of everything when one was missed.
+ */
+import { createHash } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Credential } from "../core/credential.ts";
+import { StoreError } from "../core/errors.ts";
+import { numberOf, type Wish } from "../core/fleet-record.ts";
+import type { Slot } from "../core/ports.ts";
+import type { SharedRecord } from "../core/record.ts";
+import { type Member, type Members, wake } from "./fleet-member.ts";
+import { takeOver } from "./fleet-takeover.ts";
+import { type FleetParts, inFleetTime, settleDebt } from "./redis-slot.ts";
+
+export interface News {
+	/** A message of the channel. */
+	hear(message: string): void;
+	/** The server has counted so many news. */
+	counted(total: number): void;
+	/** Compares everything with what the fleet knows. Rejects with `StoreError`. */
+	compare(): Promise<void>;
+	/** Tries again what could not be taken over. */
+	retry(): void;
+}
+
+export interface NewsParts extends FleetParts {
+	readonly members: Members;
+	/** Of this process: it spreads what all hosts would do at once. */
+	readonly instance: string;
+	/** The file of this host holds another value now. */
+	readonly onFollowed: (of: Credential) => void;
+	/** A host that does not fetch wants another value. */
+	readonly onWish: (of: Credential, wish: Wish) => void;
+	/** Something could not be taken over: the disk of this host fails. */
+	readonly onTrouble: (of: Credential, error: StoreError) => void;
+	readonly onBug: (error: unknown) => void;
+}
+
+/** So many are read in one go. */
+const chunkSize = 500;
+/** So many are taken over at a time. */
+const maxFollowing = 64;
+/** How long a host waits before it offers, or serves a wish: the first one does for all. */
+const maxTurnMs = 200;
+/** How long another process of this host may hold the lock. */
+const lockTimeoutMs = 2_000;
+
+export function createNews(parts: NewsParts): News {
+	const { members, records } = parts;
+	const following = new Map<Member, Promise<void>>();
+	const again = new Set<Member>();
+	/** Undefined: nothing was counted yet. */
+	let expected: number | undefined;
+
+	const followOnce = (member: Member): Promise<void> => {
+		const under = following.get(member);
+		if (under !== undefined) {
+			again.add(member);
+			return under;
+		}
+		const begun = follow(parts, member).finally(() => {
+			following.delete(member);
+			if (again.delete(member)) inBackground(followOnce(member));
+		});
+		following.set(member, begun);
+		return begun;
+	};
+
+	const inBackground = (work: Promise<void>) => {
+		void work.catch((error) => {
+			// The next session begins with a comparison.
+			if (!isUnreachable(error)) parts.onBug(error);
+		});
+	};
+
+	const compare = async () => {
+		const all = [...members.all()];
+		const different: Member[] = [];
+		for (let start = 0; start < all.length; start += chunkSize) {
+			const chunk = all.slice(start, start + chunkSize);
+			const found = await records.numbers(
+				chunk.map(({ credential }) => credential),
+			);
+			for (const [index, member] of chunk.entries()) {
+				const { number = 0, wish } = found[index] ?? {};
+				const record = member.local.open(member.credential).record();
+				const own = numberOf(record);
+				const isOffered = own === 0 && record.published !== undefined;
+				if (number !== own || isOffered || isNewWish(wish, member, parts))
+					different.push(member);
+			}
+		}
+		await inTurns(different, maxFollowing, followOnce);
+	};
+
+	return {
+		compare,
+		hear: (message) => {
+			if (expected !== undefined) expected += 1;
+			const [name = "", what = ""] = message.split(" ");
+			const member = members.named(name);
+			if (member === undefined) return;
+			if (member.isHeld) wake(member);
+			else if (what === "wish" || !isKnown(member, Number(what)))
+				inBackground(followOnce(member));
+		},
+		counted: (total) => {
+			const isMissed = expected !== undefined && total !== expected;
+			expected = total;
+			if (isMissed) inBackground(compare());
+		},
+		retry: () => {
+			for (const member of members.all())
+				if (member.isStale) inBackground(followOnce(member));
+		},
+	};
+}
+
+function isKnown({ local, credential }: Member, number: number): boolean {
+	return number <= numberOf(local.open(credential).record());
+}
+
+/** Takes over what the fleet knows, or offers what it does not. */
+async function follow(parts: NewsParts, member: Member): Promise<void> {
+	const { credential } = member;
+	try {
+		const [found] = await parts.records.read([credential]);
+		if (found === undefined || member.isHeld) return;
+		const { record, wish } = found;
+		const slot = inFleetTime(member.local.open(credential), parts.clock);
+		const known = slot.record();
+		const own = numberOf(known);
+		member.isStale = false;
+		if (record.number > own && record.published !== undefined)
+			await withLease(parts, member, slot, async (lease) => {
+				const place = { credential, slot, lease };
+				const taken = await takeOver(place, record, parts.clock.now());
+				if (taken === "followed") parts.onFollowed(credential);
+				if (taken === "owed") await settleDebt(parts, member, slot, lease);
+			});
+		else if (own > record.number || isUnnumbered(known))
+			await offerInTurn(parts, member, slot);
+		serve(parts, member, wish, slot.record());
+	} catch (error) {
+		if (!(error instanceof StoreError) || isUnreachable(error)) throw error;
+		member.isStale = true;
+		parts.onTrouble(credential, error);
+	} finally {
+		wake(member);
+	}
+}
+
+function isUnnumbered(record: SharedRecord): boolean {
+	return numberOf(record) === 0 && record.published !== undefined;
+}
+
+/** The first host that offers it does so for all. */
+async function offerInTurn(
+	parts: NewsParts,
+	member: Member,
+	slot: Slot,
+): Promise<void> {
+	await sleep(turnOf(parts.instance, member.credential) * maxTurnMs);
+	await withLease(parts, member, slot, async (lease) => {
+		const { credential } = member;
+		const [found] = await parts.records.read([credential]);
+		if (found === undefined) return;
+		const place = { credential, slot, lease };
+		const taken = await takeOver(place, found.record, parts.clock.now());
+		if (taken === "followed") parts.onFollowed(credential);
+		if (taken === "owed") await settleDebt(parts, member, slot, lease);
+	});
+}
+
+/** With this host's lock for it; if another process has it, it is tried again. */
+async function withLease(
+	{ stopping }: NewsParts,
+	member: Member,
+	slot: Slot,
+	act: (
+		lease: NonNullable<Awaited<ReturnType<Slot["acquire"]>>>,
+	) => Promise<void>,
+): Promise<void> {
+	const lease = await slot.acquire(lockTimeoutMs, { kind: "repair" });
+	if (lease === undefined) {
+		member.isStale = !stopping.aborted;
+		return;
+	}
+	try {
+		await act(lease);
+	} finally {
+		await lease.release();
+	}
+}
+
+/** One that nobody has served yet, as far as this host knows. */
+function isNewWish(
+	wish: Wish | undefined,
+	{ credential, wishedAt }: Member,
+	{ clock }: NewsParts,
+): wish is Wish {
+	return (
+		wish !== undefined &&
+		!credential.isFollowed &&
+		wish.at > wishedAt &&
+		clock.now() - wish.at < maxWishAgeMs
+	);
+}
+
+/** Who made an older one has given up. */
+const maxWishAgeMs = 30_000;
+
+function serve(
+	parts: NewsParts,
+	member: Member,
+	wish: Wish | undefined,
+	{ published }: SharedRecord,
+): void {
+	if (!isNewWish(wish, member, parts)) return;
+	member.wishedAt = wish.at;
+	if (published !== undefined && published.fetchedAt >= wish.at) return;
+	const { credential } = member;
+	const waitMs = turnOf(parts.instance, credential) * maxTurnMs;
+	void sleep(waitMs).then(() => {
+		const { published: now } = member.local.open(credential).record();
+		if (now === undefined || now.fetchedAt < wish.at)
+			parts.onWish(credential, wish);
+	}, parts.onBug);
+}
+
+/** 0 to 1: the place of this process among those that keep that credential. */
+export function turnOf(instance: string, { id }: Credential): number {
+	const digest = createHash("sha256").update(`${instance} ${id}`).digest();
+	return digest.readUInt32BE(0) / 2 ** 32;
+}
+
+async function inTurns<T>(
+	items: readonly T[],
+	limit: number,
+	act: (item: T) => Promise<void>,
+): Promise<void> {
+	const queue = items.values();
+	const worker = async () => {
+		for (const item of queue) await act(item);
+	};
+	await Promise.all(
+		Array.from({ length: Math.min(limit, items.length) }, worker),
+	);
+}
+
+/** Whether what the hosts share cannot be asked. */
+export function isUnreachable(error: unknown): boolean {
+	return error instanceof StoreError && error.kind === "unreachable";
+}

@@ -1,0 +1,450 @@
+/**
+ * The way to a Redis or Valkey: two connections, one for commands and one for messages,
+ * opened again for as long as it takes. With sentinels the primary is asked for at each
+ * opening, and each second after it.
+ *
+ * A session ends at its first doubt: an error of a socket, an answer that does not come,
+ * another primary, a primary that takes no writes. Nothing is sent again by itself: what
+ * was under way is rejected, and the caller decides.
+ */
+import {
+	setTimeout as sleep,
+	setImmediate as turnOfTheLoop,
+} from "node:timers/promises";
+import { createClient, ErrorReply } from "@redis/client";
+import type { RedisScript } from "./redis-scripts.ts";
+
+/** Where a Redis is. */
+export type RedisNode =
+	| { readonly host: string; readonly port: number }
+	| { readonly path: string };
+
+export interface RedisTarget {
+	/** The one server, or the sentinels. */
+	readonly nodes: readonly RedisNode[];
+	/** What the sentinels call the primary; undefined: there are none. */
+	readonly sentinelName: string | undefined;
+	readonly database: number;
+	readonly username: string | undefined;
+	readonly password: string | undefined;
+	readonly sentinelPassword: string | undefined;
+	readonly isTls: boolean;
+	/** PEM. */
+	readonly ca: string | undefined;
+}
+
+/** Why it cannot be used, for a person; neither holds a password. */
+export interface LinkProblem {
+	readonly message: string;
+	readonly hint: string;
+}
+
+/** A call that was not done, as far as is known. */
+export class LinkError extends Error {
+	readonly hint: string;
+	constructor({ message, hint }: LinkProblem) {
+		super(message);
+		this.name = "LinkError";
+		this.hint = hint;
+	}
+}
+
+export interface RedisLink {
+	/** One command. Rejects with `LinkError`. */
+	call(args: readonly string[]): Promise<unknown>;
+	/** One script. Rejects with `LinkError`. */
+	run(
+		script: RedisScript,
+		keys: readonly string[],
+		args: readonly string[],
+	): Promise<unknown>;
+	isUp(): boolean;
+	/** Undefined: it is up, or nobody knows yet. */
+	problem(): LinkProblem | undefined;
+	/** `host:port` of the server, or the path of its socket; "" if it is not up. */
+	address(): string;
+	close(): Promise<void>;
+}
+
+export interface LinkParts {
+	readonly target: RedisTarget;
+	readonly channel: string;
+	readonly onMessage: (message: string) => void;
+	/** A session has begun; what was missed meanwhile is to be looked for. */
+	readonly onUp: () => void;
+	readonly onDown: (problem: LinkProblem) => void;
+	/** Each second while it is up. Rejects with `LinkError` if the server does not answer. */
+	readonly onPoll: () => Promise<void>;
+	/** Milliseconds from an arbitrary start. */
+	readonly monotonic: () => number;
+	/** 0 to 1. */
+	readonly random: () => number;
+	/** What no error class stands for. */
+	readonly onBug: (error: unknown) => void;
+}
+
+const connectTimeoutMs = 2_000;
+/** Our own deadline of each call: those of the client do not end what was sent. */
+const callTimeoutMs = 1_500;
+const pollEveryMs = 1_000;
+
+/** Connects at once, and goes on until it is closed. */
+export function openRedisLink(parts: LinkParts): RedisLink {
+	const closing = new AbortController();
+	let session: Session | undefined;
+	let problem: LinkProblem | undefined;
+
+	const live = async () => {
+		while (!closing.signal.aborted) {
+			try {
+				session = await openSession(parts, closing.signal);
+				problem = undefined;
+				parts.onUp();
+				session.poll();
+				problem = await session.ended;
+			} catch (error) {
+				problem = problemOf(error, parts.target);
+			}
+			const former = session;
+			session = undefined;
+			former?.destroy();
+			if (closing.signal.aborted) return;
+			parts.onDown(problem);
+			const pauseMs = 200 + 200 * parts.random();
+			await sleep(pauseMs, undefined, { signal: closing.signal }).catch(
+				() => {},
+			);
+		}
+	};
+	const lived = live().catch(parts.onBug);
+
+	const call = async (args: readonly string[]): Promise<unknown> => {
+		if (session === undefined) throw new LinkError(problem ?? notYet);
+		return session.call(args);
+	};
+
+	return {
+		call,
+		run: async ({ sha, text }, keys, args) => {
+			const rest = [String(keys.length), ...keys, ...args];
+			try {
+				return await call(["EVALSHA", sha, ...rest]);
+			} catch (error) {
+				if (!(error instanceof UnknownScript)) throw error;
+				return call(["EVAL", text, ...rest]);
+			}
+		},
+		isUp: () => session !== undefined,
+		problem: () => (session === undefined ? problem : undefined),
+		address: () => session?.address ?? "",
+		close: async () => {
+			closing.abort();
+			session?.end(notYet);
+			await lived;
+		},
+	};
+}
+
+const notYet: LinkProblem = {
+	message: "Redis was not reached yet",
+	hint: "wait a moment; wxtokend status --fleet says more",
+};
+
+/** The server does not know the script: it was restarted, or its scripts were flushed. */
+class UnknownScript extends LinkError {}
+
+/** Two connections to one server, from their opening to the first doubt. */
+interface Session {
+	readonly address: string;
+	call(args: readonly string[]): Promise<unknown>;
+	/** Resolves with the reason. */
+	readonly ended: Promise<LinkProblem>;
+	/** From now on it is looked after. */
+	poll(): void;
+	end(why: LinkProblem): void;
+	destroy(): void;
+}
+
+type Client = ReturnType<typeof newClient>;
+
+async function openSession(
+	parts: LinkParts,
+	closing: AbortSignal,
+): Promise<Session> {
+	const { target } = parts;
+	let end: (why: LinkProblem) => void = () => {};
+	const ended = new Promise<LinkProblem>((resolve) => {
+		end = resolve;
+	});
+	const clients: Client[] = [];
+	const destroyAll = () => {
+		for (const client of clients.splice(0)) if (client.isOpen) client.destroy();
+	};
+	const connect = async (node: RedisNode, role: Role): Promise<Client> => {
+		const client = newClient(target, node, role);
+		client.on("error", (error) => end(problemOf(error, target)));
+		clients.push(client);
+		await within(2 * connectTimeoutMs, client.connect(), target);
+		return client;
+	};
+	try {
+		const sentinel =
+			target.sentinelName === undefined
+				? undefined
+				: await connectSentinel(target, connect);
+		const node = sentinel?.primary ?? target.nodes[0];
+		if (node === undefined) throw new Error("a Redis without an address");
+		const [commands, messages] = await Promise.all([
+			connect(node, "server"),
+			connect(node, "server"),
+		]);
+		await within(
+			callTimeoutMs,
+			messages.subscribe(parts.channel, (message) => {
+				try {
+					parts.onMessage(message);
+				} catch (error) {
+					parts.onBug(error);
+				}
+			}),
+			target,
+		);
+		if (closing.aborted) throw new LinkError(notYet);
+		const call = (args: readonly string[]) =>
+			callOf(commands, args, target, end);
+		const session: Session = {
+			address: addressOf(node),
+			call,
+			ended,
+			end,
+			poll: () => {
+				void poll(parts, sentinel, node, end, ended).catch(parts.onBug);
+			},
+			destroy: destroyAll,
+		};
+		return session;
+	} catch (error) {
+		destroyAll();
+		throw error;
+	}
+}
+
+type Role = "server" | "sentinel";
+
+function newClient(target: RedisTarget, node: RedisNode, role: Role) {
+	const { username, password, sentinelPassword, isTls, ca } = target;
+	const isSentinel = role === "sentinel";
+	const secret = isSentinel ? sentinelPassword : password;
+	const basic = {
+		connectTimeout: connectTimeoutMs,
+		socketTimeout: 2_500,
+		// A session that has a doubt ends; the next one is a new client.
+		reconnectStrategy: false as const,
+	};
+	const tls = { tls: true as const, ...(ca === undefined ? {} : { ca }) };
+	return createClient({
+		RESP: 2,
+		disableOfflineQueue: true,
+		disableClientInfo: true,
+		maintNotifications: "disabled",
+		pingInterval: pollEveryMs,
+		database: isSentinel ? 0 : target.database,
+		...(username === undefined || isSentinel ? {} : { username }),
+		...(secret === undefined ? {} : { password: secret }),
+		socket:
+			"path" in node
+				? { ...basic, path: node.path }
+				: { ...basic, ...node, ...(isTls ? tls : {}) },
+	});
+}
+
+/** A sentinel that answers, and the primary that it names. */
+interface Sentinel {
+	readonly client: Client;
+	readonly primary: RedisNode;
+}
+
+async function connectSentinel(
+	target: RedisTarget,
+	connect: (node: RedisNode, role: Role) => Promise<Client>,
+): Promise<Sentinel> {
+	let last: unknown;
+	for (const node of target.nodes) {
+		try {
+			const client = await connect(node, "sentinel");
+			const primary = await primaryBy(client, target);
+			return { client, primary };
+		} catch (error) {
+			last = error;
+		}
+	}
+	throw last;
+}
+
+async function primaryBy(
+	client: Client,
+	target: RedisTarget,
+): Promise<RedisNode> {
+	const name = target.sentinelName ?? "";
+	const command = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", name];
+	const answer = await within(
+		callTimeoutMs,
+		client.sendCommand(command),
+		target,
+	);
+	const [host, port] = Array.isArray(answer) ? answer.map(String) : [];
+	if (host === undefined)
+		throw new LinkError({
+			message: `the sentinels know no primary ${JSON.stringify(name)}`,
+			hint: "set `name` below [fleet] to the name in `sentinel monitor`",
+		});
+	return { host, port: Number(port) };
+}
+
+/** Each second: does the server answer, and is it still the primary? */
+async function poll(
+	parts: LinkParts,
+	sentinel: Sentinel | undefined,
+	node: RedisNode,
+	end: (why: LinkProblem) => void,
+	ended: Promise<LinkProblem>,
+): Promise<void> {
+	const { target } = parts;
+	let isOver = false;
+	void ended.then(() => {
+		isOver = true;
+	});
+	for (;;) {
+		const beganAt = parts.monotonic();
+		try {
+			await parts.onPoll();
+			if (sentinel !== undefined) {
+				const primary = await primaryBy(sentinel.client, target);
+				if (addressOf(primary) !== addressOf(node))
+					end({
+						message: `the primary of Redis is ${addressOf(primary)} now`,
+						hint: "nothing to do: it is connected to next",
+					});
+			}
+		} catch (error) {
+			end(problemOf(error, target));
+		}
+		const leftMs = pollEveryMs - (parts.monotonic() - beganAt);
+		await Promise.race([sleep(Math.max(leftMs, 100)), ended]);
+		if (isOver) return;
+	}
+}
+
+async function callOf(
+	client: Client,
+	args: readonly string[],
+	target: RedisTarget,
+	end: (why: LinkProblem) => void,
+): Promise<unknown> {
+	try {
+		return await within(callTimeoutMs, client.sendCommand(args), target);
+	} catch (error) {
+		const problem = problemOf(error, target);
+		if (error instanceof ErrorReply) {
+			if (error.message.startsWith("NOSCRIPT"))
+				throw new UnknownScript(problem);
+			// It serves others, or will soon: another session may find a better one.
+			if (/^(READONLY|LOADING|MASTERDOWN|CLUSTERDOWN)/.test(error.message))
+				end(problem);
+		} else end(problem);
+		throw new LinkError(problem);
+	}
+}
+
+/** Rejects after that time, whatever the client does. */
+async function within<T>(
+	timeoutMs: number,
+	promise: Promise<T>,
+	target: RedisTarget,
+): Promise<T> {
+	const timer = new AbortController();
+	const late = sleep(timeoutMs, undefined, { signal: timer.signal }).then(
+		async () => {
+			// This process may have been the slow one: the answer may be there, unread.
+			await turnOfTheLoop();
+			throw new LinkError({
+				message: `Redis at ${placeOf(target)} did not answer in ${timeoutMs / 1_000} s`,
+				hint: "look whether it hangs, and whether a firewall drops what is sent",
+			});
+		},
+	);
+	// It lost the race, and nobody waits for it.
+	late.catch(() => {});
+	promise.catch(() => {});
+	try {
+		return await Promise.race([promise, late]);
+	} finally {
+		timer.abort();
+	}
+}
+
+function addressOf(node: RedisNode): string {
+	return "path" in node ? node.path : `${node.host}:${node.port}`;
+}
+
+/** Where the configuration says that it is. */
+function placeOf({ nodes, sentinelName }: RedisTarget): string {
+	const places = nodes.map(addressOf).join(", ");
+	return sentinelName === undefined
+		? places
+		: `${sentinelName} behind the sentinels ${places}`;
+}
+
+/** In words that name the remedy. */
+function problemOf(error: unknown, target: RedisTarget): LinkProblem {
+	if (error instanceof LinkError)
+		return { message: error.message, hint: error.hint };
+	const text = error instanceof Error ? error.message : String(error);
+	const code = String(Object(error).code ?? "");
+	const [, hint] =
+		remedies.find(([pattern]) => pattern.test(`${code} ${text}`)) ?? [];
+	// A reply of a server begins with a word in capitals, and may quote what was sent.
+	const what =
+		error instanceof ErrorReply
+			? text.slice(0, 160)
+			: code || text.slice(0, 160) || "the connection ended";
+	return {
+		message: `Redis at ${placeOf(target)}: ${what}`,
+		hint:
+			hint ??
+			"look whether it runs, and whether this host reaches it: redis-cli PING",
+	};
+}
+
+/** What an error says → what to do. */
+const remedies: readonly (readonly [RegExp, string])[] = [
+	[
+		/WRONGPASS|invalid (username-)?password/i,
+		"correct password_file or username below [fleet]",
+	],
+	[
+		/NOAUTH|called without any password|AUTH <password>/i,
+		"the server wants a password, or wants none: see password_file below [fleet]",
+	],
+	[/NOPERM/, "give the user of [fleet] the rights that docs/fleet.md lists"],
+	[
+		/NOREPLICAS/,
+		"min-replicas-to-write of the server is not met: look at its replicas",
+	],
+	[/OOM/, "the server has no memory left: raise maxmemory"],
+	[/MISCONF/, "the server cannot write its snapshot: look at its log"],
+	[
+		/READONLY/,
+		"this server is a replica: name the primary in url, or set sentinels",
+	],
+	[
+		/CERT|SELF_SIGNED|UNABLE_TO_(GET|VERIFY)|ALTNAME/i,
+		"set ca_file below [fleet] to the certificate of the authority, and use the name that is in the server's certificate",
+	],
+	[/WRONG_VERSION_NUMBER|EPROTO/, "the server speaks no TLS: use redis://"],
+	[
+		/ENOTFOUND|EAI_AGAIN/,
+		"correct the name of the server below [fleet], or look at DNS",
+	],
+	[/ENOENT|EACCES/, "look at the path and the rights of the server's socket"],
+];

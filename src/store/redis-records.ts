@@ -1,0 +1,224 @@
+/**
+ * The records of a fleet in Redis, as typed questions and answers. Every method rejects
+ * with a `StoreError` (unreachable), if Redis cannot be asked.
+ */
+import type { Credential } from "../core/credential.ts";
+import { StoreError } from "../core/errors.ts";
+import {
+	decodeFleetRecord,
+	decodeWish,
+	encodeState,
+	encodeWish,
+	type FleetRecord,
+	fleetNameOf,
+	type Wish,
+} from "../core/fleet-record.ts";
+import type { SharedRecord } from "../core/record.ts";
+import type { Token } from "../core/token.ts";
+import { LinkError, type RedisLink } from "./redis-link.ts";
+import {
+	claim,
+	offer,
+	publish,
+	type RedisScript,
+	release,
+	remember,
+	renew,
+	wish,
+} from "./redis-scripts.ts";
+
+/** The answer to a claim. */
+export type Claimed =
+	| {
+			readonly kind: "granted";
+			/** Also the number of what is published under it. */
+			readonly fence: number;
+			readonly record: FleetRecord;
+	  }
+	| {
+			readonly kind: "busy";
+			/** After that the lease ends, unless its holder renews it. */
+			readonly leftMs: number;
+			readonly record: FleetRecord;
+	  };
+
+/** A publication, as it is sent. */
+export interface Publishing {
+	readonly number: number;
+	readonly token: Token;
+	readonly record: SharedRecord;
+}
+
+export interface RedisRecords {
+	claim(of: Credential): Promise<Claimed>;
+	/** False: the lease is another's. */
+	remember(
+		of: Credential,
+		fence: number,
+		record: SharedRecord,
+	): Promise<boolean>;
+	/** False: another lease was granted since. */
+	publish(of: Credential, what: Publishing): Promise<boolean>;
+	/** False: the fleet knows a newer one. `isUnnumbered`: any living one is better. */
+	offer(
+		of: Credential,
+		what: Publishing,
+		isUnnumbered: boolean,
+	): Promise<boolean>;
+	/** False: the lease is another's. */
+	renew(of: Credential, fence: number): Promise<boolean>;
+	release(of: Credential, fence: number): Promise<void>;
+	/** Another host is asked for another value. */
+	wish(of: Credential, stale: string | undefined): Promise<void>;
+	/** Each with the wish that stands there, in the same order. */
+	read(
+		of: readonly Credential[],
+	): Promise<readonly { record: FleetRecord; wish: Wish | undefined }[]>;
+	/** The numbers alone, and the wishes; for a comparison of many. */
+	numbers(
+		of: readonly Credential[],
+	): Promise<readonly { number: number; wish: Wish | undefined }[]>;
+	/** Tells all hosts of a publication, or of a wish. */
+	tell(of: Credential, news: string): Promise<void>;
+}
+
+export interface RecordsOptions {
+	readonly link: Pick<RedisLink, "call" | "run">;
+	readonly prefix: string;
+	/** Of this process. */
+	readonly instance: string;
+	/** The name of this host. */
+	readonly host: string;
+	readonly leaseMs: number;
+	readonly replicas: number;
+	/** By the fleet's time. */
+	readonly now: () => number;
+}
+
+const dayMs = 86_400_000;
+/** How long replicas have to confirm. */
+const confirmMs = 100;
+
+export function createRedisRecords(options: RecordsOptions): RedisRecords {
+	const { link, prefix, instance, leaseMs } = options;
+	const keysOf = (of: Credential) => {
+		const record = keyOf(prefix, of);
+		return [record, `${record}:lease`];
+	};
+	const run = (script: RedisScript, of: Credential, args: readonly unknown[]) =>
+		asStoreError(link.run(script, keysOf(of), args.map(String)));
+	const call = (...args: readonly string[]) => asStoreError(link.call(args));
+	const isDone = async (answer: Promise<unknown>) => (await answer) === 1;
+	const areConfirmed = async () => {
+		if (options.replicas === 0) return true;
+		const { replicas } = options;
+		const confirmed = await call("WAIT", `${replicas}`, `${confirmMs}`);
+		return Number(confirmed) >= replicas;
+	};
+	const sent = ({ number, token, record }: Publishing) => [
+		number,
+		token.value,
+		token.expiresAt,
+		encodeState(record),
+		options.host,
+		Math.max(0, token.expiresAt - options.now()) + dayMs,
+	];
+	const holder = (fence: number) => `${fence}:${instance}`;
+	const releaseOf = async (of: Credential, fence: number) => {
+		await run(release, of, [holder(fence)]);
+	};
+	const fieldsOf = (of: Credential, ...fields: readonly string[]) =>
+		call("HMGET", keyOf(prefix, of), ...fields).then(listOf);
+
+	return {
+		claim: async (of) => {
+			const answer = listOf(await run(claim, of, [instance, leaseMs, dayMs]));
+			const [isGranted, what, , gen, value, expire, state, host] = answer;
+			const record = decodeFleetRecord({ gen, value, expire, state, host });
+			if (isGranted !== 1)
+				return { kind: "busy", leftMs: Number(what), record };
+			const fence = Number(what);
+			if (await areConfirmed()) return { kind: "granted", fence, record };
+			await releaseOf(of, fence);
+			throw unconfirmed(options.replicas);
+		},
+		remember: (of, fence, record) =>
+			isDone(run(remember, of, [holder(fence), leaseMs, encodeState(record)])),
+		publish: async (of, what) => {
+			const isPublished = await isDone(run(publish, of, sent(what)));
+			// Without them the hosts hold it still, and offer it to the next primary.
+			if (isPublished) await areConfirmed();
+			return isPublished;
+		},
+		offer: (of, what, isUnnumbered) =>
+			isDone(run(offer, of, [...sent(what), isUnnumbered ? 1 : 0])),
+		renew: (of, fence) => isDone(run(renew, of, [holder(fence), leaseMs])),
+		release: releaseOf,
+		wish: async (of, stale) => {
+			await run(wish, of, [encodeWish(stale), dayMs]);
+		},
+		read: (all) =>
+			Promise.all(
+				all.map(async (of) => {
+					const names = ["gen", "value", "expire", "state", "host", "wish"];
+					const [gen, value, expire, state, host, wished] = await fieldsOf(
+						of,
+						...names,
+					);
+					return {
+						record: decodeFleetRecord({ gen, value, expire, state, host }),
+						wish: decodeWish(wished),
+					};
+				}),
+			),
+		numbers: (all) =>
+			Promise.all(
+				all.map(async (of) => {
+					const [gen, wished] = await fieldsOf(of, "gen", "wish");
+					return { number: Number(gen ?? 0), wish: decodeWish(wished) };
+				}),
+			),
+		tell: async (of, news) => {
+			await call("INCR", `${prefix}seq`);
+			await call("PUBLISH", `${prefix}news`, `${fleetNameOf(of)} ${news}`);
+		},
+	};
+}
+
+/** All keys of one credential are in one slot of a cluster. */
+function keyOf(prefix: string, of: Credential): string {
+	return `${prefix}{${fleetNameOf(of)}}`;
+}
+
+function listOf(answer: unknown): readonly unknown[] {
+	return Array.isArray(answer) ? answer : [];
+}
+
+async function asStoreError<T>(answer: Promise<T>): Promise<T> {
+	try {
+		return await answer;
+	} catch (error) {
+		if (!(error instanceof LinkError)) throw error;
+		throw redisUnreachable(error);
+	}
+}
+
+/** The error of a refresh that Redis could not be asked for. */
+export function redisUnreachable({
+	message,
+	hint,
+}: Pick<LinkError, "message" | "hint">): StoreError {
+	return new StoreError(
+		"unreachable",
+		`could not ask the fleet: ${message}`,
+		hint,
+		"redis-unreachable",
+	);
+}
+
+function unconfirmed(replicas: number): StoreError {
+	return redisUnreachable({
+		message: `fewer than ${replicas} replicas of Redis confirmed in ${confirmMs} ms`,
+		hint: "look at the replicas of the server (INFO replication), or lower `replicas` below [fleet]",
+	});
+}

@@ -1,0 +1,289 @@
+/**
+ * One credential of a fleet on this host. Its file and record are those of the directory
+ * store, and so readers never depend on Redis. Only a refresh asks for the lease of all
+ * hosts, and takes over what they published before.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Credential, traitsOf } from "../core/credential.ts";
+import { StoreError } from "../core/errors.ts";
+import type { FleetClock } from "../core/fleet-clock.ts";
+import { numberOf, withNumber } from "../core/fleet-record.ts";
+import type { Lease, Purpose, Slot } from "../core/ports.ts";
+import type { Token } from "../core/token.ts";
+import { type Member, nextNews } from "./fleet-member.ts";
+import { heldIn, takeOver } from "./fleet-takeover.ts";
+import { openRedisLease } from "./redis-lease.ts";
+import type { LinkProblem } from "./redis-link.ts";
+import { type RedisRecords, redisUnreachable } from "./redis-records.ts";
+
+/** What all slots of a fleet share. */
+export interface FleetParts {
+	readonly records: RedisRecords;
+	readonly clock: FleetClock;
+	/** Milliseconds from an arbitrary start, which no clock step moves. */
+	readonly monotonic: () => number;
+	/** 0 to 1. */
+	readonly random: () => number;
+	readonly stopping: AbortSignal;
+	readonly leaseMs: number;
+	readonly withoutRedis: "auto" | "wait" | "alone";
+	/** Why Redis cannot be asked; undefined: it can. */
+	readonly problem: () => LinkProblem | undefined;
+	readonly count: (what: "leaseWaits" | "offers" | "lostLeases") => void;
+	/** A token was published under that number: what reads it in Redis gets it, too. */
+	readonly onPublished: (
+		of: Credential,
+		published: { readonly token: Token; readonly number: number },
+	) => void;
+	/** Tells the hosts of a publication, or of a wish, in the background. */
+	readonly tell: (of: Credential, news: string) => void;
+}
+
+/** `inner`: the slot of the directory store, whose instants are by this host's clock. */
+export function openFleetSlot(
+	parts: FleetParts,
+	member: Member,
+	inner: Slot,
+): Slot {
+	const { credential } = member;
+	const slot = inFleetTime(inner, parts.clock);
+	return {
+		...slot,
+		acquire: (timeoutMs, purpose = { kind: "refresh" }) => {
+			if (purpose.kind === "repair") return slot.acquire(timeoutMs, purpose);
+			return credential.isFollowed
+				? askKeepers(parts, member, slot, timeoutMs, purpose)
+				: acquireForAll(parts, member, slot, timeoutMs);
+		},
+	};
+}
+
+/** The same slot, whose token ends by the fleet's time: in the file it does by the host's clock. */
+export function inFleetTime(inner: Slot, clock: FleetClock): Slot {
+	const toFile = ({ value, expiresAt }: Token) => ({
+		value,
+		expiresAt: expiresAt - clock.shiftMs(),
+	});
+	return {
+		read: () => {
+			const reading = inner.read();
+			const shiftMs = clock.shiftMs();
+			if (shiftMs === 0 || reading.kind !== "token") return reading;
+			const { value, expiresAt } = reading.token;
+			return { ...reading, token: { value, expiresAt: expiresAt + shiftMs } };
+		},
+		record: inner.record,
+		snapshot: (token) => inner.snapshot(toFile(token)),
+		acquire: async (timeoutMs, purpose) => {
+			const lease = await inner.acquire(timeoutMs, purpose);
+			return (
+				lease && {
+					...lease,
+					publish: (token, record) => lease.publish(toFile(token), record),
+				}
+			);
+		},
+	};
+}
+
+async function acquireForAll(
+	parts: FleetParts,
+	member: Member,
+	slot: Slot,
+	timeoutMs: number,
+): Promise<Lease | undefined> {
+	const { problem, monotonic } = parts;
+	const giveUpAt = monotonic() + timeoutMs;
+	const mayBeAlone = isAloneAllowed(parts, member.credential, slot);
+	const before = problem();
+	if (before !== undefined && !mayBeAlone) throw redisUnreachable(before);
+	const local = await slot.acquire(timeoutMs);
+	if (local === undefined) return undefined;
+	member.isHeld = true;
+	const giveUp = async () => {
+		member.isHeld = false;
+		await local.release();
+	};
+	try {
+		const lease =
+			before === undefined
+				? await claimUntil(giveUpAt, parts, member, slot, local)
+				: aloneWith(local, slot, parts, member);
+		if (lease === undefined) await giveUp();
+		return lease;
+	} catch (error) {
+		const isAway = error instanceof StoreError && error.kind === "unreachable";
+		if (isAway && mayBeAlone) return aloneWith(local, slot, parts, member);
+		await giveUp();
+		throw error;
+	}
+}
+
+/**
+ * Whether this host may refresh while it cannot ask the others. Where WeChat gives the
+ * same value to all who ask, that harms nobody. Where each call takes the value from the
+ * others, only one host may, and only once the value has ended.
+ */
+function isAloneAllowed(
+	{ withoutRedis, clock }: FleetParts,
+	credential: Credential,
+	slot: Slot,
+): boolean {
+	if (withoutRedis === "wait") return false;
+	if (traitsOf(credential).reissue === "same-until-end") return true;
+	const reading = slot.read();
+	const isLiving =
+		reading.kind === "token" && reading.token.expiresAt > clock.now();
+	return withoutRedis === "alone" && !isLiving;
+}
+
+/** What it publishes is owed to the others: they get it at the next contact. */
+function aloneWith(
+	local: Lease,
+	slot: Slot,
+	{ clock }: FleetParts,
+	member: Member,
+): Lease {
+	return {
+		...local,
+		isAlone: true,
+		publish: (token, record) => {
+			const last = numberOf(slot.record());
+			const number = Math.max(last + 1, Math.floor(clock.now()));
+			return local.publish(token, record && withNumber(record, number));
+		},
+		release: async () => {
+			member.isHeld = false;
+			await local.release();
+		},
+	};
+}
+
+async function claimUntil(
+	giveUpAt: number,
+	parts: FleetParts,
+	member: Member,
+	slot: Slot,
+	local: Lease,
+): Promise<Lease | undefined> {
+	const { records, monotonic, clock, stopping, random } = parts;
+	const { credential } = member;
+	for (let waits = 0; ; waits += 1) {
+		// From before the claim: what is told while it is under way counts as well.
+		let heard = false;
+		const listen = () => {
+			heard = true;
+		};
+		member.waiting.add(listen);
+		const claimedAt = monotonic();
+		const claimed = await records
+			.claim(credential)
+			.finally(() => member.waiting.delete(listen));
+		const place = { credential, slot, lease: local };
+		const taken = await takeOver(place, claimed.record, clock.now());
+		if (claimed.kind === "granted") {
+			const { fence } = claimed;
+			if (taken === "owed") await settleDebt(parts, member, slot, local);
+			return leaseOf(parts, member, slot, local, { fence, claimedAt });
+		}
+		const leftMs = giveUpAt - monotonic();
+		if (leftMs <= 0 || stopping.aborted) return undefined;
+		parts.count("leaseWaits");
+		const pauseMs = Math.min(leftMs, claimed.leftMs + 5, pollMs(waits, random));
+		const news = heard
+			? "news"
+			: await nextNews(member, (signal) =>
+					sleep(pauseMs, undefined, {
+						signal: AbortSignal.any([signal, stopping]),
+					}),
+				);
+		// All who waited come at once now, and each holds the lease for an instant.
+		if (news === "news") waits = -1;
+	}
+}
+
+function leaseOf(
+	parts: FleetParts,
+	member: Member,
+	slot: Slot,
+	local: Lease,
+	claim: { readonly fence: number; readonly claimedAt: number },
+): Lease {
+	const { credential } = member;
+	return openRedisLease({
+		credential,
+		local,
+		...claim,
+		numbered: () => slot.record().numbered,
+		records: parts.records,
+		leaseMs: parts.leaseMs,
+		monotonic: parts.monotonic,
+		onLost: () => parts.count("lostLeases"),
+		tell: (token, number) => {
+			parts.tell(credential, String(number));
+			parts.onPublished(credential, { token, number });
+		},
+		onReleased: () => {
+			member.isHeld = false;
+		},
+	});
+}
+
+/** The news wakes those who wait; the rest is for what is not told. */
+function pollMs(waits: number, random: () => number): number {
+	return Math.min(1_000, 10 * 1.6 ** waits) * (0.5 + random());
+}
+
+/** The fleet gets what this host holds, and the others do not know. */
+export async function settleDebt(
+	{ records, clock, count, tell }: FleetParts,
+	{ credential }: Pick<Member, "credential">,
+	slot: Slot,
+	lease: Lease,
+): Promise<void> {
+	const held = heldIn(slot, clock.now());
+	if (held === undefined) return;
+	const { isUnnumbered, ...offered } = held;
+	if (!(await records.offer(credential, offered, isUnnumbered))) return;
+	count("offers");
+	tell(credential, String(offered.number));
+	if (isUnnumbered)
+		await lease.write(withNumber(offered.record, offered.number), {
+			durable: false,
+		});
+}
+
+/** A follower never fetches: it says what it wants, and waits for what the others publish. */
+async function askKeepers(
+	parts: FleetParts,
+	member: Member,
+	slot: Slot,
+	timeoutMs: number,
+	{ stale }: Extract<Purpose, { kind: "refresh" }>,
+): Promise<Lease | undefined> {
+	if (timeoutMs === 0) return undefined;
+	const { problem, monotonic, records, tell, stopping } = parts;
+	const { credential } = member;
+	const before = problem();
+	if (before !== undefined) throw redisUnreachable(before);
+	const giveUpAt = monotonic() + timeoutMs;
+	const known = numberOf(slot.record());
+	await records.wish(credential, stale);
+	tell(credential, "wish");
+	while (numberOf(slot.record()) <= known) {
+		const leftMs = giveUpAt - monotonic();
+		if (leftMs <= 0 || stopping.aborted)
+			throw new StoreError(
+				"unreachable",
+				`could not refresh ${credential.file}: no keeper of the fleet has published another value in ${Math.round(timeoutMs / 1_000)} s`,
+				"look at the hosts with the role keeper: wxtokend status --fleet lists them",
+				"no-keeper",
+			);
+		await nextNews(member, (signal) =>
+			sleep(Math.min(leftMs, 1_000), undefined, {
+				signal: AbortSignal.any([signal, stopping]),
+			}),
+		);
+	}
+	return slot.acquire(Math.max(0, giveUpAt - monotonic()));
+}

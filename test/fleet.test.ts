@@ -1,0 +1,197 @@
+/**
+ * Several hosts and one Redis: what they fetch between them, counted at the simulator;
+ * and what becomes of their files when Redis, a host or a clock fails. Real daemons, each
+ * with its own directory, and a real server.
+ */
+import { rmSync } from "node:fs";
+import { expect, onTestFinished, test } from "vitest";
+import { eventually } from "./support/eventually.ts";
+import { hangUp, startHosts } from "./support/hosts.ts";
+import { noRedis, startRedis } from "./support/redis.ts";
+import { hasFile } from "./support/token-file.ts";
+
+const withRedis = test.skipIf(noRedis !== undefined);
+
+withRedis(
+	"one fetch at the start, for HUPs on all hosts, and for a dead token that all of them report",
+	async () => {
+		const redis = await startRedis();
+		const { hosts, fetches, wechat, agreement } = await startHosts({
+			fleet: () => ({ url: redis.url }),
+			wechat: { cooldown: 0 },
+		});
+		const first = await agreement();
+		expect(fetches()).toBe(1);
+
+		hangUp(hosts);
+		const forced = await agreement(first);
+		expect(fetches()).toBe(2);
+
+		wechat.platform.kill("wx1", wechat.now());
+		const answers = await Promise.all(
+			hosts.map((host) =>
+				host.call("/v1/accounts/wx1/refresh", {
+					method: "POST",
+					body: JSON.stringify({ stale: forced }),
+				}),
+			),
+		);
+		const values = answers.map((answer) => answer.json().value);
+		expect(new Set(values).size).toBe(1);
+		expect(answers.map(({ status }) => status)).toEqual(hosts.map(() => 200));
+		expect(await agreement(forced)).toBe(values[0]);
+		expect(fetches()).toBe(3);
+	},
+);
+
+withRedis("one fetch for each renewal, whichever host makes it", async () => {
+	const redis = await startRedis();
+	const { fetches, agreement } = await startHosts({
+		fleet: () => ({ url: redis.url }),
+		lifetimeSeconds: 9,
+	});
+	let last = await agreement();
+	for (let renewals = 1; renewals <= 2; renewals += 1) {
+		expect(fetches()).toBe(renewals);
+		last = await agreement(last);
+	}
+	expect(fetches()).toBe(3);
+});
+
+withRedis(
+	"while Redis is away classic hosts fetch nothing and answer at once; an empty one that comes back is filled from their files, without a fetch",
+	async () => {
+		const redis = await startRedis();
+		const { hosts, fetches, value, agreement } = await startHosts({
+			fleet: () => ({ url: redis.url }),
+		});
+		const before = await agreement();
+		await redis.kill();
+		const [host] = hosts;
+		if (host === undefined) throw new Error("no host");
+		await host.daemon.event("fleet.unreachable");
+		const answer = await host.call("/v1/accounts/wx1/refresh", {
+			method: "POST",
+		});
+		expect(answer.status).toBe(503);
+		expect(answer.json()).toMatchObject({
+			code: "redis-unreachable",
+			hint: expect.any(String),
+		});
+		// A file that was deleted is repaired without Redis.
+		const file = host.config.tokenFile("wx1");
+		rmSync(file);
+		await eventually(() => hasFile(file), { what: "the repaired file" });
+		expect(value()).toBe(before);
+
+		await redis.restart();
+		await eventually(
+			async () =>
+				(await redis.cli("HGET", "wxtokend:{wx1}", "value")) === before,
+			{ what: "the record in Redis" },
+		);
+		expect(fetches()).toBe(1);
+		hangUp([host]);
+		await agreement(before);
+		expect(fetches()).toBe(2);
+	},
+);
+
+withRedis(
+	"stable hosts renew alone while Redis is away, without force, and agree afterwards",
+	async () => {
+		const redis = await startRedis();
+		const { hosts, wechat, value, agreement } = await startHosts({
+			fleet: () => ({ url: redis.url }),
+			wechat: { interface: "stable" },
+			count: 3,
+		});
+		const before = await agreement();
+		await redis.kill();
+		await Promise.all(
+			hosts.map(({ daemon }) => daemon.event("fleet.unreachable")),
+		);
+		const answers = await Promise.all(
+			hosts.map((host) =>
+				host.call("/v1/accounts/wx1/refresh", { method: "POST" }),
+			),
+		);
+		expect(answers.map(({ status }) => status)).toEqual([200, 200, 200]);
+		expect(value()).toBe(before);
+		const forced = wechat.requests.filter(
+			({ endpoint, query }) =>
+				endpoint === "stable_token" && JSON.stringify(query).includes("force"),
+		);
+		expect(forced).toEqual([]);
+		await redis.restart();
+		await eventually(
+			async () =>
+				(await redis.cli("HGET", "wxtokend:{wx1}", "value")) === before,
+			{ what: "the record in Redis" },
+		);
+	},
+);
+
+withRedis(
+	"a holder that is killed in its request is followed by another host after its lease, and the token is fetched once more",
+	async () => {
+		const redis = await startRedis();
+		const { hosts, fetches, wechat, agreement } = await startHosts({
+			fleet: () => ({ url: redis.url, lease: 3 }),
+			count: 3,
+		});
+		const before = await agreement();
+		await wechat.addFault({ mode: "hang", count: 1 });
+		const [holder, ...others] = hosts;
+		if (holder === undefined) throw new Error("no host");
+		hangUp([holder]);
+		await eventually(() => fetches() === 2, { what: "a request that hangs" });
+		await holder.end("SIGKILL");
+		hangUp(others);
+		await eventually(() => fetches() === 3, { what: "the next host's fetch" });
+		await holder.start();
+		expect(await agreement(before)).not.toBe(before);
+		expect(fetches()).toBe(3);
+	},
+);
+
+withRedis("a Redis that hangs is noticed, and costs no file", async () => {
+	const redis = await startRedis();
+	const { hosts, fetches, value, agreement } = await startHosts({
+		fleet: () => ({ url: redis.url }),
+		count: 2,
+	});
+	const before = await agreement();
+	onTestFinished(() => redis.signal("SIGCONT"));
+	redis.signal("SIGSTOP");
+	for (const { daemon } of hosts) await daemon.event("fleet.unreachable");
+	expect(value()).toBe(before);
+	redis.signal("SIGCONT");
+	for (const { daemon } of hosts)
+		await eventually(
+			() =>
+				daemon.events().filter(({ event }) => event === "fleet.connected")
+					.length === 2,
+			{ what: "the fleet again" },
+		);
+	hangUp(hosts);
+	await agreement(before);
+	expect(fetches()).toBe(2);
+});
+
+withRedis(
+	"a wrong password is named, with the remedy, and counts as an absent Redis",
+	async () => {
+		const redis = await startRedis(["--requirepass", "not-that-one"]);
+		const fleet = { url: redis.url };
+		const { hosts } = await startHosts({ fleet: () => fleet, count: 1 });
+		const [host] = hosts;
+		const line = await host?.daemon.event("fleet.unreachable");
+		expect(line?.msg).toContain(`127.0.0.1:${redis.port}`);
+		expect(line?.hint).toContain("password_file");
+		const answer = await host?.call("/v1/accounts/wx1/refresh", {
+			method: "POST",
+		});
+		expect(answer?.status).toBe(503);
+	},
+);

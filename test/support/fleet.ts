@@ -1,0 +1,48 @@
+/** A fleet of this process at a Redis on loopback. */
+import { randomBytes } from "node:crypto";
+import { systemClock } from "../../src/core/clock.ts";
+import type { Fleet } from "../../src/core/ports.ts";
+import {
+	openRedisFleet,
+	type RedisFleetOptions,
+} from "../../src/store/redis-store.ts";
+
+export function newFleetOf(
+	port: number,
+	options: Partial<RedisFleetOptions> = {},
+): Fleet {
+	const instance = randomBytes(8).toString("hex");
+	return openRedisFleet({
+		target: {
+			nodes: [{ host: "127.0.0.1", port }],
+			sentinelName: undefined,
+			database: 0,
+			username: undefined,
+			password: undefined,
+			sentinelPassword: undefined,
+			isTls: false,
+			ca: undefined,
+		},
+		prefix: "wxtokend:",
+		role: "keeper",
+		withoutRedis: "auto",
+		replicas: 0,
+		leaseMs: 10_000,
+		publishAs: [],
+		instance,
+		host: `host-${instance.slice(0, 6)}`,
+		version: "test",
+		hostClock: systemClock,
+		random: Math.random,
+		stopping: new AbortController().signal,
+		onFollowed: () => {},
+		onWish: () => {},
+		onTrouble: () => {},
+		onUp: () => {},
+		onDown: () => {},
+		onBug: (error) => {
+			throw error;
+		},
+		...options,
+	});
+}

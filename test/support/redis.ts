@@ -1,0 +1,107 @@
+/** Real Redis servers for tests, each in a process of its own that ends with the test. */
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { connect } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { onTestFinished } from "vitest";
+import { newDirectory } from "./directory.ts";
+import { freePort } from "./free-port.ts";
+
+/** Why tests with Redis are skipped; undefined: they are not. In CI they never are. */
+export const noRedis = whyMissing("redis-server");
+
+function whyMissing(program: string): string | undefined {
+	try {
+		execFileSync(program, ["--version"]);
+		return undefined;
+	} catch {
+		if (process.env.CI)
+			throw new Error(`${program} is missing, and CI must have it`);
+		return `${program} is not installed: apt-get install ${program}`;
+	}
+}
+
+if (noRedis !== undefined) console.warn(`skipped: ${noRedis}`);
+
+export interface Redis {
+	readonly port: number;
+	readonly url: string;
+	/** One command, as redis-cli takes it; the answer as text. */
+	cli(...args: readonly string[]): Promise<string>;
+	/** SIGKILL, and the end. */
+	kill(): Promise<void>;
+	/** Again on the same port, and empty. */
+	restart(): Promise<void>;
+	signal(signal: NodeJS.Signals): void;
+}
+
+/** Until it answers PING. `args`: further arguments of the program. */
+export async function startRedis(
+	args: readonly string[] = [],
+	program = "redis-server",
+): Promise<Redis> {
+	const port = await freePort();
+	const directory = newDirectory();
+	let child: ChildProcess | undefined;
+	const start = async () => {
+		child = spawn(
+			program,
+			[
+				...["--port", `${port}`, "--bind", "127.0.0.1", "--dir", directory],
+				...["--save", "", "--appendonly", "no"],
+				...["--repl-diskless-sync-delay", "0", ...args],
+			],
+			{ stdio: "ignore" },
+		);
+		await untilItAnswers(port);
+	};
+	const kill = async () => {
+		const running = child;
+		child = undefined;
+		if (running === undefined || running.exitCode !== null) return;
+		const exited = once(running, "exit");
+		running.kill("SIGKILL");
+		await exited;
+	};
+	await start();
+	onTestFinished(kill);
+	return {
+		port,
+		url: `redis://127.0.0.1:${port}/0`,
+		cli: async (...command) =>
+			execFileSync("redis-cli", ["-p", `${port}`, ...command], {
+				encoding: "utf8",
+			}).trim(),
+		kill,
+		restart: async () => {
+			await kill();
+			await start();
+		},
+		signal: (signal) => {
+			child?.kill(signal);
+		},
+	};
+}
+
+/** Also -LOADING and -NOAUTH are answers. */
+async function untilItAnswers(port: number): Promise<void> {
+	for (let tries = 0; tries < 500; tries += 1) {
+		if (await answers(port)) return;
+		await sleep(10);
+	}
+	throw new Error(`no Redis at port ${port} after 5 s`);
+}
+
+function answers(port: number): Promise<boolean> {
+	return new Promise((resolve) => {
+		const socket = connect(port, "127.0.0.1");
+		const end = (isAnswered: boolean) => {
+			socket.destroy();
+			resolve(isAnswered);
+		};
+		socket.on("connect", () => socket.write("PING\r\n"));
+		socket.on("data", () => end(true));
+		socket.on("error", () => end(false));
+		socket.setTimeout(1_000, () => end(false));
+	});
+}
