@@ -56,7 +56,9 @@ export function createHistory(): History {
 	/** A process that starts finds what an earlier one has published. */
 	const adopted = (id: CredentialId, known: KnownToken, now: number) => {
 		const last = eventsOf.get(id)?.findLast(({ kind }) => kind === "value");
-		if (last?.until !== known.token.expiresAt) published(id, known, now);
+		// In the file its end is in whole seconds.
+		const apartMs = Math.abs((last?.until ?? 0) - known.token.expiresAt);
+		if (apartMs >= 1_000) published(id, known, now);
 	};
 
 	/** The end of a ticket moves on while WeChat gives the same one. */

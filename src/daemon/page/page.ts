@@ -88,7 +88,7 @@ export function renderPage(view: PageView): string {
 	return `<!doctype html><html lang=${lang}><meta charset=utf-8><title>${title}</title><meta name=viewport content="width=device-width,initial-scale=1"><link rel=icon href="${icon(rank)}"><noscript><meta http-equiv=refresh content=15></noscript><style>${style}</style>
 <header><strong>wxtokend<span>${words.title}</span></strong><button type=button id=hold aria-pressed=false hidden>${words.pause}</button><a id=lang lang=${otherLang} hreflang=${otherLang} href="${address(view, { lang: otherLang })}">${words.other}</a></header>
 <p id=old role=alert hidden>${words.stale}</p>
-<main><h1 id=say role=status class=${rank}>${sentence}</h1>
+<main><h1 id=say aria-live=polite class=${rank}>${sentence}</h1>
 <div id=all>${list(view, words)}</div></main>
 <footer>${words.footer(escaped(view.version), escaped(view.directory), zone(view.now))}</footer>
 <script>${script}</script></html>
@@ -98,7 +98,8 @@ export function renderPage(view: PageView): string {
 function headline(view: PageView, words: PageWords): readonly [Rank, string] {
 	const { failing, dead, total, now } = view;
 	const of = count(total);
-	if (dead > 0) return ["bad", words.someDead(count(dead), of)];
+	const more = failing > 0 ? words.moreFailing(count(failing)) : "";
+	if (dead > 0) return ["bad", words.someDead(count(dead), of) + more];
 	return failing > 0
 		? [
 				"warn",

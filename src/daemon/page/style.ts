@@ -33,7 +33,7 @@ code{font:.92em ui-monospace,"SF Mono",Menlo,Consolas,monospace}
 .key{display:flex;flex-wrap:wrap;gap:.15rem 1rem;list-style:none;margin:0;padding:0;color:var(--dim);font-size:.87rem}
 .key svg{width:1.6rem;height:.9rem;background:none;margin-right:.35rem;vertical-align:-.1rem;display:inline}
 .key li{white-space:nowrap}
-.axis{display:none;color:var(--dim);font-size:.8rem;padding:0 1rem .25rem}
+.axis{display:none;color:var(--dim);font-size:.8rem;padding:0 calc(1rem + 1px) .25rem;column-gap:.8rem}
 .axis span:nth-child(1){grid-column:4;position:relative;height:1.2em}
 .axis i{position:absolute;font-style:normal;transform:translateX(-50%);white-space:nowrap}
 .axis i:nth-child(1){left:0;transform:none}.axis i:nth-child(2){left:46.15%}.axis i:nth-child(3){left:92.31%}
@@ -42,7 +42,7 @@ ol>li{display:grid;grid-template-columns:1fr auto;gap:.1rem .8rem;padding:.65rem
 ol>li:first-child{border-top:0}
 ol b{font-weight:600;overflow-wrap:anywhere}
 small{color:var(--dim);font-size:.85rem}
-ol b small{font-weight:400;margin-left:.5em;white-space:nowrap}
+ol b small{display:block;font-weight:400}
 .c b{font-weight:500;padding-left:1.25rem}
 .c b::before{content:"└"/"";color:var(--dim);margin:0 .4em 0 -1.1em}
 ol p{margin:0;font-variant-numeric:tabular-nums}
@@ -60,7 +60,9 @@ path{fill:none;stroke:var(--bar);stroke-width:5px;vector-effect:non-scaling-stro
 .e p+p{color:var(--dim)}
 nav{display:flex;gap:1rem;justify-content:space-between;align-items:center;margin:1rem .2rem}
 footer{color:var(--dim);font-size:.85rem;margin-top:1.5rem;overflow-wrap:anywhere}
-@media(min-width:56rem){ol>li,.axis{grid-template-columns:minmax(15rem,24rem) 8rem minmax(11rem,15rem) 1fr}.axis{display:grid}ol>li>span{justify-self:start}ol>li>p,svg{grid-column:auto}ol>li>p{color:var(--ink)}.e{grid-column:1/-1}}
+@media(max-width:26rem){header strong span{display:none}}
+@media(min-width:56rem){ol>li,.axis{grid-template-columns:14rem 7rem 11rem 1fr}.axis{display:grid}ol>li>span{justify-self:start}ol>li>p,svg{grid-column:auto}ol>li>p{color:var(--ink)}.e{grid-column:1/-1}}
+@media(min-width:90rem){ol>li,.axis{grid-template-columns:24rem 8rem 18rem 1fr}ol b small{display:inline;margin-left:.5em}}
 @media(prefers-reduced-motion:no-preference){a,button{transition:color .15s,background .15s}}
 @media print{body{background:#fff}button,form{display:none}}`;
 

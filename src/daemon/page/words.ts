@@ -12,6 +12,8 @@ export interface PageWords {
 	readonly allValid: (count: string) => string;
 	readonly someFailing: (count: string, of: string, firstEnd: string) => string;
 	readonly someDead: (count: string, of: string) => string;
+	/** Behind the one before. */
+	readonly moreFailing: (count: string) => string;
 	readonly none: string;
 	readonly states: Readonly<Record<CredentialStatus["state"], string>>;
 	/** Of kinds; another one is shown by its name. */
@@ -72,6 +74,7 @@ const en: PageWords = {
 		`${count} of ${of} could not be renewed: apps will fail from ${firstEnd} on`,
 	someDead: (count, of) =>
 		`${count} of ${of} ${count === "1" ? "has" : "have"} no valid value: apps fail`,
+	moreFailing: (count) => `; ${count} more could not be renewed`,
 	none: "Nothing is found by that name.",
 	states: {
 		valid: "valid",
@@ -96,7 +99,8 @@ const en: PageWords = {
 	guessed: "end guessed",
 	overdue: "past its end, still given",
 	waitsFor: (name) => `waits for ${name}`,
-	since: (time, attempts) => `since ${time}, ${attempts} attempts`,
+	since: (time, attempts) =>
+		`since ${time}, ${attempts} ${attempts === "1" ? "attempt" : "attempts"}`,
 	nextTry: (time) => `next try ${time}`,
 	lastRefresh: (time, reason) => `renewed ${time}, ${reason}`,
 	reasons: {
@@ -152,6 +156,7 @@ const zh: PageWords = {
 		`${of} 个凭据中有 ${count} 个未能更新：${firstEnd} 起程序会出错`,
 	someDead: (count, of) =>
 		`${of} 个凭据中有 ${count} 个没有有效值：程序正在出错`,
+	moreFailing: (count) => `；另有 ${count} 个未能更新`,
 	none: "没有找到这个名字。",
 	states: {
 		valid: "有效",
