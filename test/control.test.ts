@@ -116,7 +116,25 @@ test("while WeChat refuses, the caller gets its errcode with a hint, and the old
 		valid: true,
 		lastError: { code: "errcode 40164", attempts: 1 },
 	});
-	expect((await callSocket(socket, "/healthz")).status).toBe(200);
+	const health = await callSocket(socket, "/healthz");
+	expect(health.status).toBe(200);
+	const { expire } = readTokenFile(config.tokenFile("wx1"));
+	const from = new Date(expire * 1000).toISOString();
+	expect(health.json()).toMatchObject({
+		status: "ok",
+		failing: [
+			{
+				credential: "wx_access_token_wx1",
+				reason: expect.stringMatching(
+					new RegExp(
+						`: could not be renewed since \\S+Z: apps will fail from ${from} on$`,
+					),
+				),
+				appsFailFrom: from,
+				error: { code: "errcode 40164" },
+			},
+		],
+	});
 });
 
 test("healthz reports what readers find in the file, even if the daemon knows a valid token", async () => {
@@ -170,7 +188,12 @@ test("healthz checks the file on disk, not the memory of the daemon", async () =
 	expect(ill.status).toBe(503);
 	expect(ill.json()).toMatchObject({
 		code: "no-valid-token",
-		reasons: [{ appid: "wx2", state: "missing" }],
+		reasons: [
+			{
+				...{ appid: "wx2", state: "missing", appsFailSince: null },
+				reason: expect.stringMatching(/: there is no such file: apps fail$/),
+			},
+		],
 	});
 });
 

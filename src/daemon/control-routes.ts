@@ -454,24 +454,37 @@ function statusFor(code: string): number {
 function healthOf(credentials: readonly CredentialStatus[]): ControlAnswer {
 	const failing = credentials.filter(({ valid }) => !valid);
 	const tokens = credentials.filter((one) => one.parent === null);
-	if (failing.length === 0)
+	if (failing.length === 0) {
+		const atRisk = credentials.filter(({ lastError }) => lastError !== null);
+		const content = { status: "ok", accounts: tokens.length };
 		return {
 			status: 200,
-			content: { status: "ok", accounts: tokens.length },
+			content:
+				atRisk.length === 0
+					? content
+					: { ...content, failing: risksOf(atRisk) },
 		};
+	}
 	const [what, value] =
 		tokens.length === credentials.length
 			? ["accounts", "token"]
 			: ["tokens and tickets", "value"];
 	const reasons = failing
 		.slice(0, maxReasons)
-		.map(({ appid, credential, state, file, lastError }) => ({
-			appid,
-			credential,
-			state,
-			reason: `${file}: ${reasonWords[state]}`,
-			error: lastError,
-		}));
+		.map(({ appid, credential, state, file, lastError, expire }) => {
+			// A file that is missing, or not ours, says nothing about that.
+			const since =
+				state === "expired" && expire !== null ? instantOf(expire) : null;
+			const effect = since === null ? "apps fail" : `apps fail since ${since}`;
+			return {
+				appid,
+				credential,
+				state,
+				reason: `${file}: ${reasonWords[state]}: ${effect}`,
+				appsFailSince: since,
+				error: lastError,
+			};
+		});
 	const content: ControlFailure & { readonly reasons: unknown } = {
 		code: "no-valid-token",
 		message: `${failing.length} of ${credentials.length} ${what} have no valid ${value} on disk`,
@@ -481,6 +494,28 @@ function healthOf(credentials: readonly CredentialStatus[]): ControlAnswer {
 		reasons,
 	};
 	return failure(503, content);
+}
+
+/** Of credentials that are valid, but could not be renewed: from when on apps will fail. */
+function risksOf(atRisk: readonly CredentialStatus[]) {
+	return atRisk
+		.slice(0, maxReasons)
+		.map(({ appid, credential, state, file, lastError, expire }) => {
+			const from = expire === null ? null : instantOf(expire);
+			return {
+				appid,
+				credential,
+				state,
+				reason: `${file}: could not be renewed since ${lastError?.since}: apps will fail from ${from} on`,
+				appsFailFrom: from,
+				error: lastError,
+			};
+		});
+}
+
+/** `expire` as ISO 8601. */
+function instantOf(expire: number): string {
+	return new Date(expire * 1000).toISOString();
 }
 
 /** In the middle of a sentence about the token file. */
