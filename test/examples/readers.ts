@@ -286,6 +286,14 @@ export const signers: readonly Signer[] = [
 		needs: mono,
 		prepare: async () => ["mono", await buildCsharp(), "tickets"],
 	},
+	{
+		name: "shell",
+		needs: [curl],
+		prepare: async () => [
+			join(drivers, "tickets.sh"),
+			join(examples, "shell/wxtokend-tickets.sh"),
+		],
+	},
 ];
 
 function script(interpreter: string, file: string): Reader["prepare"] {

@@ -2,6 +2,8 @@ require "#{ENV.fetch("EXAMPLES")}/ruby/wxtokend_tickets"
 
 TICKETS = WxtokendTickets.new(ENV.fetch("WECHAT_APPID"), directory: ENV.fetch("WXTOKEND_DIRECTORY"))
 
+$stdout.sync = true
+
 def sign(what, *words)
   case what
   when "page" then TICKETS.page(words[0], nonce: words[1], timestamp: Integer(words[2])).values.join(" ")

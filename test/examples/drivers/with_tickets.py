@@ -18,6 +18,6 @@ def sign(what, *words):
 
 for line in sys.stdin:
     try:
-        print(sign(*line.rstrip("\n").split("\t")))
+        print(sign(*line.rstrip("\n").split("\t")), flush=True)
     except Exception as error:
-        print("error", error)
+        print("error", error, flush=True)
