@@ -1,5 +1,6 @@
 // npm run bench [-- --quick] [-- --only herd,read,…] [-- --out DIR]
-// Builds the program and the bench, and runs the bench; see bench/main.ts.
+// npm run chaos [-- --seconds 3600] …
+// Builds the program and what is to run, and runs it; see bench/main.ts and bench/chaos.ts.
 import { spawnSync } from "node:child_process";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -9,9 +10,13 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 process.chdir(root);
 
 await import("../build.mjs");
-const outfile = "bench/.built/main.mjs";
+const [name, ...argv] =
+	process.argv[2] === "chaos"
+		? process.argv.slice(2)
+		: ["main", ...process.argv.slice(2)];
+const outfile = `bench/.built/${name}.mjs`;
 await build({
-	entryPoints: ["bench/main.ts"],
+	entryPoints: [`bench/${name}.ts`],
 	outfile,
 	bundle: true,
 	platform: "node",
@@ -22,7 +27,7 @@ await build({
 });
 const { status } = spawnSync(
 	process.execPath,
-	["--enable-source-maps", outfile, ...process.argv.slice(2)],
+	["--enable-source-maps", outfile, ...argv],
 	{ stdio: "inherit" },
 );
 process.exitCode = status ?? 1;
