@@ -204,6 +204,14 @@ export interface FleetCounts {
 	readonly callsMs: number;
 }
 
+/** What processes of a directory tell each other beside the credentials. */
+export interface SharedNote {
+	/** Undefined: there is none, or it cannot be read. */
+	read(): string | undefined;
+	/** Resolves when it is written, or cannot be: then this process still knows it. */
+	write(text: string): Promise<void>;
+}
+
 // --- Those who listen. ---
 
 type LogCall = (

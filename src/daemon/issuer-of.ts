@@ -5,6 +5,7 @@ import type { Credential } from "../core/credential.ts";
 import type { Issuer } from "../core/ports.ts";
 import { createAccessTokenIssuer } from "../issuer/access-token.ts";
 import type { Http } from "../issuer/http.ts";
+import type { IpGate } from "../issuer/ip-gate.ts";
 import type { LinkMonitor } from "../issuer/link-monitor.ts";
 import { createTicketIssuer, ticketTypes } from "../issuer/ticket.ts";
 import {
@@ -20,6 +21,8 @@ export interface IssuerParts {
 	readonly monitor: LinkMonitor;
 	/** Once aborted, no further base URL is tried. */
 	readonly stopping: AbortSignal;
+	/** Shared by all calls to 企业微信. */
+	readonly gate: IpGate;
 }
 
 /** Throws if the entry has no credential of that kind. */

@@ -9,6 +9,7 @@ import type { Clock } from "../core/clock.ts";
 import type { Credential, CredentialId } from "../core/credential.ts";
 import type { Fleet, KeeperEvent, Log, Store } from "../core/ports.ts";
 import { createHttp, type Http } from "../issuer/http.ts";
+import { createIpGate } from "../issuer/ip-gate.ts";
 import { createLinkMonitor } from "../issuer/link-monitor.ts";
 import { proxyWarnings } from "../issuer/proxy.ts";
 import { createLimiter, maxRefreshing } from "../keeper/limiter.ts";
@@ -21,6 +22,7 @@ import type { Location } from "../store/atomic-write.ts";
 import type { Contested } from "../store/contest.ts";
 import { createDirectoryStore } from "../store/directory-store.ts";
 import { livenessOf, nameThisProcess } from "../store/process-name.ts";
+import { openNote } from "../store/shared-note.ts";
 import { credentialsOf } from "./credential-of.ts";
 import { keepWasmSmall } from "./heap.ts";
 import { type IssuerParts, issuerOf } from "./issuer-of.ts";
@@ -79,6 +81,7 @@ export function createWiring(parts: WiringParts): Wiring {
 	for (const warning of proxyWarnings(env))
 		log.warn({ event: "config.doubtful" }, warning);
 	const monitor = createLinkMonitor(clock, log);
+	const gate = createIpGate(parts.hostClock ?? clock);
 	const self = nameThisProcess();
 	const shared: SharedParts = {
 		clock,
@@ -104,6 +107,7 @@ export function createWiring(parts: WiringParts): Wiring {
 	return {
 		...shared,
 		storeAt: (location) => {
+			gate.keepIn(openNote(location, ".wecom-calls"));
 			local = createDirectoryStore({
 				...location,
 				self,
@@ -124,6 +128,7 @@ export function createWiring(parts: WiringParts): Wiring {
 					clock,
 					monitor,
 					stopping,
+					gate,
 				},
 				entry.fleet === false ? undefined : fleet(),
 			),

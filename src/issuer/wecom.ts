@@ -6,6 +6,7 @@
 import type { Issuer, ProbeResult } from "../core/ports.ts";
 import { type Body, errcodeIn } from "./answer.ts";
 import { type CallerOptions, createCaller } from "./call.ts";
+import type { GatedCall, IpGate } from "./ip-gate.ts";
 import { type ChildTicket, createChildIssuer } from "./ticket.ts";
 import {
 	deadWecomTokenCodes,
@@ -13,9 +14,15 @@ import {
 	wecomTicketMeaningOf,
 } from "./wecom-errcode.ts";
 
-/** One app, and what its calls need. */
-export interface AppTokenOptions extends CallerOptions {
+/** What calls to 企业微信 have in common. */
+export interface WecomCallerOptions extends CallerOptions {
+	/** Shared by all of this process: it keeps this IP from a ban. */
+	readonly gate: IpGate;
 	readonly corpid: string;
+}
+
+/** One app, and what its calls need. */
+export interface AppTokenOptions extends WecomCallerOptions {
 	/** Its name in the configuration, for messages. */
 	readonly name: string;
 	readonly secret: string;
@@ -23,23 +30,27 @@ export interface AppTokenOptions extends CallerOptions {
 
 /** The issuer of an app's access token. It makes no request until it is asked. */
 export function createAppTokenIssuer(options: AppTokenOptions): Issuer {
-	const { corpid, name, secret } = options;
+	const { corpid, name, secret, gate } = options;
 	const caller = createCaller(options);
+	const gated = gatedBy(options, `a token for ${corpid} ${name}`);
 	return {
 		issue: ({ onCall, maxCalls }) =>
-			caller.fetch(
-				{
-					request: {
-						path: `/cgi-bin/gettoken?corpid=${encodeURIComponent(corpid)}&corpsecret=${encodeURIComponent(secret)}`,
+			gate.passWithSecret(gated, () =>
+				caller.fetch(
+					{
+						request: {
+							path: `/cgi-bin/gettoken?corpid=${encodeURIComponent(corpid)}&corpsecret=${encodeURIComponent(secret)}`,
+						},
+						what: gated.what,
+						field: "access_token",
+						secret,
+						meaningOf: wecomMeaningOf,
 					},
-					what: `a token for ${corpid} ${name}`,
-					field: "access_token",
-					secret,
-					meaningOf: wecomMeaningOf,
-				},
-				{ maxCalls, onCall },
+					{ maxCalls, onCall },
+				),
 			),
 		probe: async (token, onCall) => {
+			if (!gate.isOpen(gated)) return "unsure";
 			const path = `/cgi-bin/get_api_domain_ip?access_token=${encodeURIComponent(token)}`;
 			return (await caller.look(path, probeResultIn, onCall)) ?? "unsure";
 		},
@@ -47,8 +58,7 @@ export function createAppTokenIssuer(options: AppTokenOptions): Issuer {
 }
 
 /** A 服务商, and what its calls need. */
-export interface ProviderTokenOptions extends CallerOptions {
-	readonly corpid: string;
+export interface ProviderTokenOptions extends WecomCallerOptions {
 	/** The ProviderSecret. */
 	readonly secret: string;
 }
@@ -57,22 +67,25 @@ export interface ProviderTokenOptions extends CallerOptions {
 export function createProviderTokenIssuer(
 	options: ProviderTokenOptions,
 ): Issuer {
-	const { corpid, secret } = options;
+	const { corpid, secret, gate } = options;
 	const caller = createCaller(options);
+	const gated = gatedBy(options, `a provider token for ${corpid}`);
 	return {
 		issue: ({ onCall, maxCalls }) =>
-			caller.fetch(
-				{
-					request: {
-						path: "/cgi-bin/service/get_provider_token",
-						body: JSON.stringify({ corpid, provider_secret: secret }),
+			gate.passWithSecret(gated, () =>
+				caller.fetch(
+					{
+						request: {
+							path: "/cgi-bin/service/get_provider_token",
+							body: JSON.stringify({ corpid, provider_secret: secret }),
+						},
+						what: gated.what,
+						field: "provider_access_token",
+						secret,
+						meaningOf: wecomMeaningOf,
 					},
-					what: `a provider token for ${corpid}`,
-					field: "provider_access_token",
-					secret,
-					meaningOf: wecomMeaningOf,
-				},
-				{ maxCalls, onCall },
+					{ maxCalls, onCall },
+				),
 			),
 		// No harmless call takes this token.
 		probe: async () => "unsure",
@@ -80,8 +93,7 @@ export function createProviderTokenIssuer(
 }
 
 /** One ticket of an app, and what its calls need. */
-export interface AppTicketOptions extends CallerOptions {
-	readonly corpid: string;
+export interface AppTicketOptions extends WecomCallerOptions {
 	/** The app's name in the configuration, for messages. */
 	readonly name: string;
 	/** `jsapi`: for the pages of the whole corp; `agent_config`: for those of this app. */
@@ -92,10 +104,11 @@ export interface AppTicketOptions extends CallerOptions {
 
 /** The issuer of an app's ticket. It makes no request until it is asked. */
 export function createAppTicketIssuer(options: AppTicketOptions): Issuer {
-	const { corpid, name, ticket, parent } = options;
-	return createChildIssuer(options, {
+	const { corpid, name, ticket, parent, gate, baseUrls } = options;
+	const what = `a ticket (${ticket}) for ${corpid} ${name}`;
+	const issuer = createChildIssuer(options, {
 		parent,
-		what: `a ticket (${ticket}) for ${corpid} ${name}`,
+		what,
 		pathWith: (token) => {
 			const query = `access_token=${encodeURIComponent(token)}`;
 			return ticket === "jsapi"
@@ -104,6 +117,20 @@ export function createAppTicketIssuer(options: AppTicketOptions): Issuer {
 		},
 		meaningOf: wecomTicketMeaningOf,
 	});
+	return {
+		...issuer,
+		issue: async (ask) => {
+			gate.mayCall({ baseUrl: baseUrls[0] ?? "", what });
+			return issuer.issue(ask);
+		},
+	};
+}
+
+function gatedBy(
+	{ baseUrls: [baseUrl = ""], corpid, secret }: ProviderTokenOptions,
+	what: string,
+): GatedCall {
+	return { baseUrl, corpid, secret, what };
 }
 
 /**

@@ -6,6 +6,7 @@ import type { Account } from "../../src/config/entry.ts";
 import type { Clock } from "../../src/core/clock.ts";
 import { createEventLog } from "../../src/daemon/event-log.ts";
 import { manageEntry } from "../../src/daemon/wiring.ts";
+import { createIpGate } from "../../src/issuer/ip-gate.ts";
 import { createLimiter } from "../../src/keeper/limiter.ts";
 import type {
 	ManagedCredential,
@@ -115,6 +116,7 @@ function newScene(count: number) {
 			clock,
 			monitor: { serverTime: () => {}, answered: () => {} },
 			stopping,
+			gate: createIpGate(clock),
 		}),
 	);
 	for (const one of all) byId.set(one.credential.id, one);

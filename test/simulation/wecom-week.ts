@@ -8,6 +8,7 @@ import type { Token } from "../../src/core/token.ts";
 import { credentialOf } from "../../src/daemon/credential-of.ts";
 import { createEventLog } from "../../src/daemon/event-log.ts";
 import type { HttpRequest } from "../../src/issuer/http.ts";
+import { createIpGate } from "../../src/issuer/ip-gate.ts";
 import { createAppTokenIssuer } from "../../src/issuer/wecom.ts";
 import { createKeeper, type Keeper } from "../../src/keeper/keeper.ts";
 import type { Knobs } from "../../src/simulator/knobs.ts";
@@ -155,6 +156,7 @@ export async function liveWithWecom(plan: WecomPlan): Promise<WecomStory> {
 				clock,
 				monitor: { serverTime: () => {}, answered: () => {} },
 				stopping: new AbortController().signal,
+				gate: createIpGate(clock),
 			}),
 			emit: (event) => {
 				logEvent(credential, event);

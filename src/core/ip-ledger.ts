@@ -1,0 +1,212 @@
+/**
+ * What all calls from this machine to one host of 企业微信 have in common. Several wrong
+ * secrets ban its IP for an hour, for every app behind it; and a limit on calls is one of
+ * the IP. So a wrong secret is tried once an hour, and only so many secrets that nobody
+ * knows to be right are tried within an hour. Pure.
+ */
+import { until } from "./limits.ts";
+
+/** Of one host; all processes of a directory share it. */
+export interface IpLedger {
+	/** The last refusal of all calls. `times`: how many in a row. */
+	readonly limited?: {
+		readonly at: number;
+		readonly waitMs: number;
+		readonly times: number;
+	};
+	/** By the id of the secret: secrets that were refused, or that are being tried. */
+	readonly secrets: Readonly<Record<string, TriedSecret>>;
+}
+
+/** A secret that is not known to be right. */
+export interface TriedSecret {
+	/** When it was sent, or refused; epoch ms. */
+	readonly at: number;
+	/** The errcode; 0: there is no answer yet. */
+	readonly errcode: number;
+	/** Whether it counts towards the ban. */
+	readonly counts: boolean;
+}
+
+export const emptyLedger: IpLedger = { secrets: {} };
+
+/** Whether a call may leave; else for how long it must wait, and for what. */
+export type Admission =
+	| { readonly kind: "go"; readonly ledger: IpLedger }
+	| {
+			readonly kind: "wait";
+			readonly waitMs: number;
+			readonly for: "limit" | "secret" | "budget" | "answer";
+			/** With `secret`: how it was refused. */
+			readonly errcode: number;
+	  };
+
+const minuteMs = 60_000;
+const hourMs = 60 * minuteMs;
+
+/** One less than the number of wrong secrets that is said to bring the ban. */
+const maxWrong = 4;
+/** Of these, what is left for secrets that were wrong before: others must get a chance. */
+const maxWrongAgain = 2;
+/** A call without an answer may have been refused all the same. */
+const answerMs = 5 * minuteMs;
+/** A secret that was refused so long ago is forgotten. */
+const forgetMs = 7 * 24 * hourMs;
+/** A second limit so soon after the first is not one of a minute. */
+const inRowMs = 10 * minuteMs;
+
+/** Whether anything may be sent at all. */
+export function admitAny(
+	{ limited }: IpLedger,
+	now: number,
+): Extract<Admission, { kind: "wait" }> | undefined {
+	const limitedUntil = until(limited?.at, limited?.waitMs ?? 0, now);
+	return limitedUntil === undefined
+		? undefined
+		: waitFor("limit", limitedUntil - now, 45009);
+}
+
+/** Whether that secret may be sent. `isProved`: it was accepted by this process before. */
+export function admitSecret(
+	ledger: IpLedger,
+	id: string,
+	isProved: boolean,
+	now: number,
+): Admission {
+	const limit = admitAny(ledger, now);
+	if (limit !== undefined) return limit;
+	const { [id]: tried } = ledger.secrets;
+	const isRefused = tried !== undefined && tried.errcode !== 0;
+	const refusedUntil = isRefused ? until(tried.at, hourMs, now) : undefined;
+	if (refusedUntil !== undefined)
+		return waitFor("secret", refusedUntil - now, tried?.errcode ?? 0);
+	if (isProved) return { kind: "go", ledger };
+	const counted = Object.entries(ledger.secrets)
+		.filter(([other, one]) => other !== id && doesCount(one, now))
+		.map(([, one]) => one);
+	if (counted.length >= (isRefused ? maxWrongAgain : maxWrong)) {
+		const isAsking = counted.some(({ errcode }) => errcode === 0);
+		if (isAsking) return waitFor("answer", 5_000, 0);
+		const oldest = Math.min(...counted.map(({ at }) => at));
+		return waitFor("budget", oldest + hourMs - now, 0);
+	}
+	const trying = { at: now, errcode: 0, counts: true };
+	return { kind: "go", ledger: withSecret(ledger, id, trying, now) };
+}
+
+function waitFor(
+	what: Extract<Admission, { kind: "wait" }>["for"],
+	waitMs: number,
+	errcode: number,
+): Extract<Admission, { kind: "wait" }> {
+	return { kind: "wait", waitMs: Math.max(1_000, waitMs), for: what, errcode };
+}
+
+function doesCount({ at, errcode, counts }: TriedSecret, now: number): boolean {
+	return (
+		counts && until(at, errcode === 0 ? answerMs : hourMs, now) !== undefined
+	);
+}
+
+/** What an answer to that secret tells. */
+export type SecretAnswer =
+	| { readonly kind: "accepted" }
+	/** `counts`: towards the ban. */
+	| {
+			readonly kind: "refused";
+			readonly errcode: number;
+			readonly counts: boolean;
+	  }
+	| { readonly kind: "limited" }
+	/** Nothing about the secret. */
+	| { readonly kind: "other" };
+
+/** The ledger after an answer. */
+export function afterAnswer(
+	ledger: IpLedger,
+	id: string,
+	answer: SecretAnswer,
+	now: number,
+): IpLedger {
+	switch (answer.kind) {
+		case "accepted": {
+			const { limited: _, ...rest } = withSecret(ledger, id, undefined, now);
+			return rest;
+		}
+		case "refused": {
+			const { errcode, counts } = answer;
+			return withSecret(ledger, id, { at: now, errcode, counts }, now);
+		}
+		case "limited":
+			return {
+				...withSecret(ledger, id, undefined, now),
+				limited: again(ledger, now),
+			};
+		case "other":
+			return withSecret(ledger, id, undefined, now);
+		default:
+			return answer satisfies never;
+	}
+}
+
+/** A minute, and an hour if that was not enough. */
+function again(
+	{ limited }: IpLedger,
+	now: number,
+): NonNullable<IpLedger["limited"]> {
+	const first = { at: now, waitMs: minuteMs, times: 1 };
+	if (limited === undefined) return first;
+	const { at, waitMs, times } = limited;
+	// The answers of calls that were under way together are one refusal.
+	if (until(at, waitMs, now) !== undefined) return limited;
+	const isInRow = until(at, waitMs + inRowMs, now) !== undefined;
+	return isInRow ? { at: now, waitMs: hourMs, times: times + 1 } : first;
+}
+
+function withSecret(
+	ledger: IpLedger,
+	id: string,
+	tried: TriedSecret | undefined,
+	now: number,
+): IpLedger {
+	const kept = Object.entries(ledger.secrets).filter(
+		([other, { at }]) => other !== id && until(at, forgetMs, now) !== undefined,
+	);
+	const secrets = Object.fromEntries(kept);
+	if (tried !== undefined) secrets[id] = tried;
+	return { ...ledger, secrets };
+}
+
+/** The ledgers of all hosts as a file holds them; garbage is as good as none. */
+export function decodeLedgers(
+	text: string,
+): Readonly<Record<string, IpLedger>> {
+	try {
+		const content: unknown = JSON.parse(text);
+		if (!isObject(content)) return {};
+		return Object.fromEntries(
+			Object.entries(content).filter((entry): entry is [string, IpLedger] =>
+				isLedger(entry[1]),
+			),
+		);
+	} catch {
+		return {};
+	}
+}
+
+function isLedger(content: unknown): content is IpLedger {
+	if (!isObject(content) || !isObject(content.secrets)) return false;
+	const { limited, secrets } = content;
+	const areNumbers = (of: unknown, keys: readonly string[]) =>
+		isObject(of) && keys.every((key) => Number.isFinite(of[key]));
+	return (
+		(limited === undefined || areNumbers(limited, ["at", "waitMs", "times"])) &&
+		Object.values(secrets).every((one) => areNumbers(one, ["at", "errcode"]))
+	);
+}
+
+function isObject(content: unknown): content is Record<string, unknown> {
+	return (
+		typeof content === "object" && content !== null && !Array.isArray(content)
+	);
+}

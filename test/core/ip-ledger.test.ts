@@ -1,0 +1,139 @@
+/** What all calls from one IP to 企业微信 have in common: tables over ip-ledger.ts. */
+import { describe, expect, test } from "vitest";
+import {
+	admitAny,
+	admitSecret,
+	afterAnswer,
+	decodeLedgers,
+	emptyLedger,
+	type IpLedger,
+	type SecretAnswer,
+} from "../../src/core/ip-ledger.ts";
+
+const second = 1_000;
+const minute = 60 * second;
+const hour = 60 * minute;
+const start = Date.UTC(2026, 0, 5, 2);
+
+const wrong: SecretAnswer = { kind: "refused", errcode: 40001, counts: true };
+
+/** Tries secrets one after the other, each with its answer, from `start` on. */
+function tried(
+	answers: Readonly<Record<string, SecretAnswer>>,
+	ledger: IpLedger = emptyLedger,
+	at = start,
+): IpLedger {
+	return Object.entries(answers).reduce((before, [id, answer]) => {
+		const admission = admitSecret(before, id, false, at);
+		if (admission.kind !== "go") throw new Error(`${id} had to wait`);
+		return afterAnswer(admission.ledger, id, answer, at);
+	}, ledger);
+}
+
+const admission = (
+	ledger: IpLedger,
+	id: string,
+	at: number,
+	isProved = false,
+) => {
+	const { kind, ...rest } = admitSecret(ledger, id, isProved, at);
+	return kind === "go" ? kind : rest;
+};
+
+test("a wrong secret is tried again after an hour, and all others at once", () => {
+	const ledger = tried({ a: wrong, b: { kind: "accepted" } });
+	expect(admission(ledger, "a", start + 10 * minute)).toEqual({
+		...{ waitMs: 50 * minute, for: "secret", errcode: 40001 },
+	});
+	expect(admission(ledger, "a", start + hour)).toBe("go");
+	expect(admission(ledger, "b", start)).toBe("go");
+	// As after a change of the configuration.
+	expect(admission(ledger, "another secret of a", start)).toBe("go");
+});
+
+test("a corpid that does not exist waits as well, but counts for nothing", () => {
+	const noCorp: SecretAnswer = {
+		kind: "refused",
+		errcode: 40013,
+		counts: false,
+	};
+	const ledger = tried(
+		Object.fromEntries("abcdefgh".split("").map((id) => [id, noCorp])),
+	);
+	expect(admission(ledger, "a", start)).toMatchObject({ errcode: 40013 });
+	expect(admission(ledger, "x", start)).toBe("go");
+});
+
+describe("four wrong secrets in an hour", () => {
+	const ledger = tried({ a: wrong, b: wrong, c: wrong, d: wrong });
+
+	test("hold up those that nobody knows, and none that was right before", () => {
+		expect(admission(ledger, "e", start)).toEqual({
+			...{ waitMs: hour, for: "budget", errcode: 0 },
+		});
+		expect(admission(ledger, "e", start, true)).toBe("go");
+		expect(admission(ledger, "e", start + hour)).toBe("go");
+	});
+
+	test("take two of four tries in the next hour, so that others get theirs", () => {
+		const later = tried({ a: wrong, b: wrong }, ledger, start + hour);
+		expect(admission(later, "c", start + hour)).toMatchObject({
+			for: "budget",
+		});
+		expect(admission(later, "e", start + hour)).toBe("go");
+	});
+});
+
+test("so many are tried at a time that none too many can be wrong", () => {
+	let ledger = emptyLedger;
+	for (const id of ["a", "b", "c", "d"]) {
+		const admitted = admitSecret(ledger, id, false, start);
+		if (admitted.kind === "go") ledger = admitted.ledger;
+	}
+	expect(admission(ledger, "e", start)).toMatchObject({ for: "answer" });
+	const next = afterAnswer(ledger, "a", { kind: "accepted" }, start);
+	expect(admission(next, "e", start)).toBe("go");
+	// A call that was never answered may have been refused.
+	expect(admission(ledger, "e", start + 4 * minute)).toMatchObject({
+		for: "answer",
+	});
+	expect(admission(ledger, "e", start + 5 * minute)).toBe("go");
+});
+
+describe("a limit of the IP", () => {
+	const limited: SecretAnswer = { kind: "limited" };
+	const once = tried({ a: limited });
+
+	test("holds up everything for a minute, and then for an hour", () => {
+		expect(admitAny(once, start + 59 * second)).toMatchObject({
+			...{ for: "limit", waitMs: second },
+		});
+		expect(admission(once, "b", start, true)).toMatchObject({ for: "limit" });
+		expect(admitAny(once, start + minute)).toBeUndefined();
+		const twice = tried({ b: limited }, once, start + 2 * minute);
+		expect(admitAny(twice, start + hour)).toMatchObject({ for: "limit" });
+		expect(admitAny(twice, start + 62 * minute)).toBeUndefined();
+		// A good answer in between ends the row.
+		const calm = tried({ b: { kind: "accepted" } }, once, start + minute);
+		const again = tried({ b: limited }, calm, start + 2 * minute);
+		expect(admitAny(again, start + 3 * minute)).toBeUndefined();
+	});
+
+	test("the answers of calls that were under way together are one", () => {
+		const both = afterAnswer(once, "b", limited, start + second);
+		expect(admitAny(both, start + minute)).toBeUndefined();
+	});
+});
+
+test("is read back from a file, and garbage is none", () => {
+	const ledger = tried({ a: wrong, b: { kind: "limited" } });
+	const text = JSON.stringify({ host: ledger, broken: { secrets: 1 } });
+	expect(decodeLedgers(text)).toEqual({ host: ledger });
+	for (const garbage of ["", "null", "[1]", '{"a":{"secrets":{"b":{}}}}'])
+		expect(decodeLedgers(garbage)).toEqual({});
+});
+
+test("a clock that is set back holds nothing up", () => {
+	const ledger = tried({ a: wrong, b: { kind: "limited" } });
+	expect(admission(ledger, "a", start - minute)).toBe("go");
+});
