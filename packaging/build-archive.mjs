@@ -18,25 +18,38 @@ export function buildArchive({ version, output, arch, fast = false }) {
 		tree.copy("CHANGELOG.md", `${name}/CHANGELOG.md`);
 		tree.copy("LICENSE", `${name}/LICENSE`);
 		tree.copy("packaging/install.sh", `${name}/install.sh`, 0o755);
-		tarOf(tree.stage, [name], file, fast);
+		tarOf(tree.stage, [name], file, { fast });
 		return file;
 	} finally {
 		tree.remove();
 	}
 }
 
-/** The same bytes from the same tree, whoever makes it and when. */
-export function tarOf(folder, names, file, fast) {
+/**
+ * Puts `names` of a folder into a file: the same bytes from the same tree, whoever makes
+ * it and when. `compress` is a command that reads stdin.
+ */
+export function tarOf(
+	folder,
+	names,
+	file,
+	{
+		fast = false,
+		owner = 0,
+		group = 0,
+		compress = `gzip -n ${fast ? "-1" : "-9"}`,
+	},
+) {
 	execFileSync(
 		"tar",
 		[
 			"--sort=name",
 			`--mtime=@${sourceDate()}`,
-			"--owner=0",
-			"--group=0",
+			`--owner=${owner}`,
+			`--group=${group}`,
 			"--numeric-owner",
 			"--format=gnu",
-			`--use-compress-program=gzip -n ${fast ? "-1" : "-9"}`,
+			`--use-compress-program=${compress}`,
 			"-cf",
 			file,
 			"-C",

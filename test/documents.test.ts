@@ -195,7 +195,7 @@ test.each(["docs/fleet.md", "docs/fleet.zh-CN.md"])(
 	},
 );
 
-const pages = ["", "docs", "systemd"].flatMap((folder) =>
+const pages = ["", "docs", "docs/install", "systemd"].flatMap((folder) =>
 	readdirSync(join(projectRoot, folder))
 		.filter((name) => name.endsWith(".md") && name !== "CHANGELOG.md")
 		.map((name) => join(folder, name)),
@@ -231,6 +231,12 @@ test.each([
 	["docs/reference.md", "docs/reference.zh-CN.md"],
 	["docs/figures.md", "docs/figures.zh-CN.md"],
 	["docs/testing.md", "docs/testing.zh-CN.md"],
+	...readdirSync(join(projectRoot, "docs/install"))
+		.filter((name) => name.endsWith(".zh-CN.md"))
+		.map((name) => [
+			`docs/install/${name.replace(".zh-CN", "")}`,
+			`docs/install/${name}`,
+		]),
 	["docs/architecture.md", "docs/architecture.zh-CN.md"],
 	["systemd/README.md", "systemd/README.zh-CN.md"],
 	["docs/readers.md", "docs/readers.zh-CN.md"],
@@ -261,13 +267,18 @@ test.each(["docs/alerts.md", "docs/alerts.zh-CN.md"])(
 	},
 );
 
-test("commands for systemd are the same in both languages", () => {
+test.each([
+	"systemd/README",
+	...readdirSync(join(projectRoot, "docs/install"))
+		.filter((name) => name.endsWith(".zh-CN.md"))
+		.map((name) => `docs/install/${name.replace(".zh-CN.md", "")}`),
+])("the commands of %s are the same in both languages", (page) => {
 	const commandsIn = (name: string) =>
 		found(read(name), /^ {4}\S.*/gm).map((line) =>
 			line.replace(/ {2,}# .*/, "").trim(),
 		);
-	expect(commandsIn("systemd/README.zh-CN.md").sort()).toEqual(
-		[...commandsIn("systemd/README.md")].sort(),
+	expect([...commandsIn(`${page}.zh-CN.md`)].sort()).toEqual(
+		[...commandsIn(`${page}.md`)].sort(),
 	);
 });
 

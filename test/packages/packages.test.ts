@@ -1,11 +1,13 @@
 /**
  * Everything that `npm run package` builds is installed, run and removed on a bare
- * Debian 12 that has no Node.js. checks.sh does it in there; each of its checks is a
- * test here.
+ * Debian 12 that has no Node.js. The commands
+ * are those of docs/install: checks.sh runs them in there, image.sh those for containers;
+ * each of their checks is a test here.
  */
-import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
+	cpSync,
 	existsSync,
 	mkdirSync,
 	mkdtempSync,
@@ -14,21 +16,19 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { projectRoot } from "../support/program.ts";
+import { run } from "../support/run.ts";
 
 const machine = join(projectRoot, "test/systemd/machine");
-const checks = join(import.meta.dirname, "checks.sh");
+const { version } = JSON.parse(
+	readFileSync(join(projectRoot, "package.json"), "utf8"),
+);
+const here = import.meta.dirname;
 const isCi = process.env.CI !== undefined;
 const reason = whyNot();
-const kinds = ["deb", "archive", "rpm"] as const;
-type Kind = (typeof kinds)[number];
-
-/** Read from the script, so that each check has its name also when none ran. */
-const names = [
-	...readFileSync(checks, "utf8").matchAll(/^check "(.+?)"/gm),
-].map(([, name = ""]) => name);
+/** Of docs/install: those that install a package. */
+const pages = ["debian", "archive", "rhel"];
 
 test.runIf(isCi)(
 	"CI can do all of it, so that nothing here is left out",
@@ -46,34 +46,36 @@ describe.skipIf(reason !== "")(`npm run package ${reason}`, () => {
 	beforeAll(async () => {
 		place = mkdtempSync(join(tmpdir(), "wxtokend-packages-"));
 		packages = join(place, "packages");
+		cpSync(join(projectRoot, "docs/install"), join(place, "install"), {
+			recursive: true,
+		});
 		const root = join(place, "root");
 		const built = run(process.execPath, [
 			join(projectRoot, "packaging/package.mjs"),
-			...[
-				"--arch",
-				"x64",
-				"--fast",
-				"--version",
-				"9.9.9",
-				"--output",
-				packages,
-			],
+			...["--arch", "x64", "--fast", "--output", packages],
 		]);
 		await Promise.all([built, layDebian(root)]);
-		const outputs: string[] = [];
-		const inside = async (kind: Kind) =>
-			outputs.push(
-				await run(machine, [
-					...["--root", root, "--bind", place, "--copy", `${checks}:/checks`],
-					...["--", "bash", "/checks", kind, join(packages, fileOf[kind])],
-				]),
-			);
-		await Promise.all([inside("deb"), inside("archive")]);
+		const imageFolder = join(place, "image");
+		mkdirSync(imageFolder);
+		const image = run("bash", [
+			join(here, "image.sh"),
+			join(packages, `wxtokend-${version}-image-amd64.tar`),
+			...[projectRoot, imageFolder, version],
+		]);
+		const inside = (page: string) =>
+			run(machine, [
+				...["--root", root, "--bind", place],
+				...["--copy", `${join(here, "checks.sh")}:/checks`],
+				...["--", "bash", "/checks", page, place],
+			]);
 		const rpm = (...words: readonly string[]) =>
 			run("rpm", ["--root", root, "--nodeps", ...words]);
-		outputs.push(await rpm("-i", join(packages, fileOf.rpm)));
-		await inside("rpm");
-		outputs.push(await rpm("-e", "wxtokend"));
+		const outputs = await Promise.all([inside("debian"), inside("archive")]);
+		// The user that RHEL's php-fpm has.
+		await run("chroot", [root, "useradd", "--system", "apache"]);
+		await rpm("-i", join(packages, `wxtokend-${version}-1.x86_64.rpm`));
+		outputs.push(await inside("rhel"), await rpm("-e", "wxtokend"));
+		outputs.push(await image);
 		const output = outputs.join("\n");
 		results = new Map(resultsIn(output));
 		ending = output.slice(-2_000);
@@ -81,12 +83,14 @@ describe.skipIf(reason !== "")(`npm run package ${reason}`, () => {
 
 	afterAll(() => rmSync(place, { recursive: true, force: true }));
 
-	test.for(kinds.flatMap((kind) => names.map((name) => `${kind}: ${name}`)))(
-		"%s",
-		(name) => {
-			expect(results.get(name) ?? `did not run: ${ending}`).toBe("ok");
-		},
-	);
+	test.for([
+		...pages.flatMap((page) =>
+			checksIn("checks.sh").map((name) => `${page}: ${name}`),
+		),
+		...checksIn("image.sh").map((name) => `image: ${name}`),
+	])("%s", (name) => {
+		expect(results.get(name) ?? `did not run: ${ending}`).toBe("ok");
+	});
 
 	test("rpm --root takes away what it brought", () => {
 		for (const path of ["usr/lib/wxtokend", "usr/bin/wxtokend"])
@@ -96,14 +100,14 @@ describe.skipIf(reason !== "")(`npm run package ${reason}`, () => {
 	test("the checksums are those of the files, and the list of what is inside names what is bundled", () => {
 		const sums = readFileSync(join(packages, "SHA256SUMS"), "utf8");
 		const files = sums.trimEnd().split("\n");
-		expect(files).toHaveLength(4);
+		expect(files).toHaveLength(5);
 		for (const line of files) {
 			const [sum, file = ""] = line.split("  ");
 			const bytes = readFileSync(join(packages, file));
 			expect(createHash("sha256").update(bytes).digest("hex")).toBe(sum);
 		}
 		const { components } = JSON.parse(
-			readFileSync(join(packages, "wxtokend-9.9.9.cdx.json"), "utf8"),
+			readFileSync(join(packages, `wxtokend-${version}.cdx.json`), "utf8"),
 		);
 		const named = components.map(({ name }: { readonly name: string }) => name);
 		expect(named).toEqual(
@@ -112,12 +116,11 @@ describe.skipIf(reason !== "")(`npm run package ${reason}`, () => {
 	});
 });
 
-/** Of version 9.9.9. */
-const fileOf: Readonly<Record<Kind, string>> = {
-	deb: "wxtokend_9.9.9_amd64.deb",
-	archive: "wxtokend-9.9.9-linux-x64.tar.gz",
-	rpm: "wxtokend-9.9.9-1.x86_64.rpm",
-};
+/** The names in a script, so that each check has its name also when none ran. */
+function checksIn(script: string): readonly string[] {
+	const text = readFileSync(join(here, script), "utf8");
+	return [...text.matchAll(/^check "(.+?)"/gm)].map(([, name = ""]) => name);
+}
 
 /** A bare Debian 12 with systemd. It is made once for each clone, as it takes long. */
 async function layDebian(root: string): Promise<void> {
@@ -137,21 +140,6 @@ async function layDebian(root: string): Promise<void> {
 	await run("tar", ["-xf", kept, "-C", root, "--exclude=./dev/*"]);
 }
 
-/** What it wrote. Not synchronously: the test runner would take us for dead. */
-async function run(command: string, words: readonly string[]): Promise<string> {
-	const child = spawn(command, words, { stdio: ["ignore", "pipe", "pipe"] });
-	const ended = new Promise<number | null>((resolve) => {
-		child.once("close", resolve);
-	});
-	const [out, error] = await Promise.all([
-		text(child.stdout),
-		text(child.stderr),
-	]);
-	const code = await ended;
-	if (code !== 0) throw new Error(`${command} ended with ${code}: ${error}`);
-	return out;
-}
-
 /** By the names of the checks: "ok", or what else and why. */
 function resultsIn(lines: string): readonly (readonly [string, string])[] {
 	return [...lines.matchAll(/^(ok|not ok) (.*?)(?: - (.*))?$/gm)].map(
@@ -163,6 +151,9 @@ function resultsIn(lines: string): readonly (readonly [string, string])[] {
 function whyNot(): string {
 	const missing = [
 		"mmdebstrap",
+		"podman",
+		"runc",
+		"php",
 		"rpmbuild",
 		"rpm",
 		"dpkg-deb",
