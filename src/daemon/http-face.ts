@@ -182,6 +182,8 @@ export function listenHint(
 			return `see who has the port (ss -ltnp 'sport = :${port}'), and end it or set another \`listen\` below [http]`;
 		case "EACCES":
 			return "take a port from 1024 on: lower ones are for root";
+		case "EPERM":
+			return `if the unit forbids it (SocketBindDeny=): systemctl edit wxtokend, add "[Service]" and "SocketBindAllow=tcp:${port}", then restart it`;
 		case "EADDRNOTAVAIL":
 			return "take an address of this machine (ip address shows them)";
 		default:
