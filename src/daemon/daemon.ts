@@ -71,6 +71,8 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 	await seat.take(config);
 	const daemon = assemble(inFleet(options, seat), stopping.signal, seat);
 	const { credentials, systemd } = daemon;
+	// On a busy machine the first tick may come late: the time for it is asked for now.
+	systemd.alive();
 	await credentials.sweep();
 	if (config.http !== undefined)
 		daemon.historyFile.load(credentials.location());

@@ -35,3 +35,15 @@ test("systemd is told soon that a renewal has failed, and that it works again, h
 	await statusIs(/^1 of 1 tokens fresh/);
 	expect((await daemon.stop()).code).toBe(0);
 });
+
+test("systemd is asked for time before the daemon does anything, so a slow machine does not end its start", async () => {
+	const messages = join(newDirectory(), "messages");
+	const issuer = await startIssuer();
+	const config = writeConfig({ ...issuer, top: { schedule: "0 0 1 1 *" } });
+	const daemon = await startDaemon(config.file, {
+		env: { NOTIFY_SOCKET: "unused", NOTIFY_FD: "3" },
+		launcher: ["sh", "-c", `exec "$@" 3>${messages}`, "sh"],
+	});
+	expect(readFileSync(messages, "utf8")).toMatch(/^EXTEND_TIMEOUT_USEC=\d+/);
+	expect((await daemon.stop()).code).toBe(0);
+});
