@@ -1,4 +1,6 @@
+import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
+import { get } from "node:http";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
@@ -69,6 +71,26 @@ test("on loopback everybody sees the states, and only the bearer opens tokens an
 	expect(refreshed.json()).toMatchObject({ outcome: "refreshed" });
 	expect(refreshed.json()).toMatchObject(
 		readTokenFile(config.tokenFile("wx1")),
+	);
+});
+
+test("a request with the whole URL, as through a proxy, is the same request", async () => {
+	const { bearer, file } = newBearer();
+	const http = { listen: "127.0.0.1:0", bearer_file: file };
+	const { daemon } = await startAll({ top: { http } });
+	const { hostname, port } = new URL(await httpOf(daemon));
+	const statusOf = async (path: string, headers = {}) => {
+		const options = { hostname, port, path, headers, agent: false };
+		const [answer] = await once(get(options), "response");
+		answer.resume();
+		return answer.statusCode;
+	};
+	const token = "http://wx.internal/v1/accounts/wx1/token";
+	expect(await statusOf("http://wx.internal/healthz")).toBe(200);
+	expect(await statusOf("HTTPS://wx.internal:8/v1/accounts?a=b")).toBe(200);
+	expect(await statusOf(token)).toBe(401);
+	expect(await statusOf(token, { authorization: `Bearer ${bearer}` })).toBe(
+		200,
 	);
 });
 

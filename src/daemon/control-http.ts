@@ -163,8 +163,10 @@ async function answerTo(
 ): Promise<ControlAnswer> {
 	try {
 		const { method = "", url = "", headers, socket } = request;
-		const [path = ""] = url.split("?", 1);
-		const query = url.slice(path.length + 1);
+		// A client that takes us for a proxy sends the whole URL, which a server must accept.
+		const target = url.replace(/^https?:\/\/[^/?]*/i, "");
+		const [path = ""] = target.split("?", 1);
+		const query = target.slice(path.length + 1);
 		const body = method === "POST" ? await bodyOf(request) : "";
 		if (typeof body !== "string") return body;
 		const { remoteAddress: remote = "" } = socket;
