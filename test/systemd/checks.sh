@@ -446,7 +446,7 @@ removes() {
 		[ -s $file ] && [ -f /etc/wxtokend/config.toml ]
 }
 check "removing stops the daemon and keeps settings and files" removes
-remains() { find /etc /usr /var /run -xdev -name '*wxtokend*' -not -path '/var/log/*' -not -path '/var/cache/*' -not -path '/etc/polkit-1/*'; }
+remains() { find /etc /usr /var /run -xdev -name '*wxtokend*' -not -path '/var/log/*' -not -path '/var/lib/containers/*' -not -path '/var/cache/*' -not -path '/etc/polkit-1/*'; }
 purges() {
 	local left
 	dpkg -P wxtokend || return 1
