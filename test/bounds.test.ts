@@ -61,9 +61,9 @@ test("a gateway that invents an error code for each answer makes no series of ea
 			kind: "asked",
 			outcome: `errcode ${code}`,
 		});
-	const lines = (await metrics.render()).match(
-		/^wxtokend_fetch_errors_total\{.*$/gm,
-	);
+	let text = "";
+	for await (const piece of metrics.render()) text += piece;
+	const lines = text.match(/^wxtokend_fetch_errors_total\{.*$/gm);
 	expect(lines).toHaveLength(41);
 	expect(lines?.at(-1)).toMatch(/code="other".* 9960$/);
 });

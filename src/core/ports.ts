@@ -77,6 +77,8 @@ export interface Watch {
 	listen(): boolean;
 	/** The last try to listen did not work. */
 	isNotWatching(): boolean;
+	/** Other machines change the files as well, which is not heard of. */
+	isShared(): boolean;
 	stop(): void;
 }
 

@@ -7,6 +7,7 @@ import {
 	type Reading,
 	traitsOf,
 } from "./credential.ts";
+import { iso } from "./iso-time.ts";
 import {
 	budgetFreeAt,
 	hasForeignFetcher,
@@ -78,6 +79,24 @@ export interface StatusError {
 	readonly nextTryAt: string;
 }
 
+/** The same with instants as epoch ms, for those who calculate with them. */
+export interface StatusFacts
+	extends Omit<
+		CredentialStatus,
+		"lastRefresh" | "nextRefreshAt" | "lastError"
+	> {
+	readonly lastRefresh: { readonly at: number; readonly reason: string } | null;
+	readonly nextRefreshAt: number;
+	readonly lastError: ErrorFacts | null;
+}
+
+export interface ErrorFacts
+	extends Omit<StatusError, "at" | "since" | "nextTryAt"> {
+	readonly at: number;
+	readonly since: number;
+	readonly nextTryAt: number;
+}
+
 /** Everything that is kept, as `wxtokend status --json` prints it. */
 export interface StatusReport {
 	/** Who says so. */
@@ -145,8 +164,29 @@ export function callNameOf(
 	return interfaceOf(credential) === null ? credential.file : credential.appid;
 }
 
-/** What is said of the credential right now. */
+/** What is said of the credential right now, in words. */
 export function statusOf(asked: StatusInput): CredentialStatus {
+	return statusFrom(factsOf(asked));
+}
+
+/** The same facts with instants as texts. */
+export function statusFrom(facts: StatusFacts): CredentialStatus {
+	const { lastRefresh, nextRefreshAt, lastError } = facts;
+	return {
+		...facts,
+		lastRefresh: lastRefresh && { ...lastRefresh, at: iso(lastRefresh.at) },
+		nextRefreshAt: iso(nextRefreshAt),
+		lastError: lastError && {
+			...lastError,
+			at: iso(lastError.at),
+			since: iso(lastError.since),
+			nextTryAt: iso(lastError.nextTryAt),
+		},
+	};
+}
+
+/** What is said of the credential right now. */
+export function factsOf(asked: StatusInput): StatusFacts {
 	const record = ownRecord(asked.record, asked.credential);
 	const own = { ...asked, record, reading: ownReading(asked.reading, record) };
 	const input = { ...own, reading: judged(own) };
@@ -169,7 +209,7 @@ export function statusOf(asked: StatusInput): CredentialStatus {
 		secondsLeft: Math.max(0, Math.floor(leftMs / 1000)),
 		lifetime: lifetimeOf(reading, record),
 		lastRefresh: lastRefreshOf(record),
-		nextRefreshAt: iso(nextAt(input, known)),
+		nextRefreshAt: nextAt(input, known),
 		lastError: lastErrorOf(input, known),
 		budget: { used: calls.length, of: credential.limits.budget },
 		foreignFetcher,
@@ -288,7 +328,7 @@ function lifetimeOf(reading: Reading, { published }: SharedRecord) {
 function lastRefreshOf({ published }: SharedRecord) {
 	// A token that was there before us: nobody knows since when.
 	if (published === undefined || published.fetchedAt === 0) return null;
-	return { at: iso(published.fetchedAt), reason: published.reason };
+	return { at: published.fetchedAt, reason: published.reason };
 }
 
 /** When the next attempt may be made; the first tick after it makes it. */
@@ -314,7 +354,7 @@ function allowedAt(
 function lastErrorOf(
 	input: StatusInput,
 	known: KnownToken | undefined,
-): StatusError | null {
+): ErrorFacts | null {
 	const { credential, record, now } = input;
 	const { pause } = record;
 	const failure = pause?.failure;
@@ -329,13 +369,9 @@ function lastErrorOf(
 		message,
 		hint,
 		rid,
-		at: iso(pause.at),
-		since: iso(since),
+		at: pause.at,
+		since,
 		attempts,
-		nextTryAt: iso(allowedAt(input, known, share)),
+		nextTryAt: allowedAt(input, known, share),
 	};
-}
-
-function iso(at: number): string {
-	return new Date(at).toISOString();
 }

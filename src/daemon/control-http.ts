@@ -18,6 +18,13 @@ import {
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { errnoOf } from "../core/errors.ts";
+import {
+	begin,
+	createTurnstile,
+	isInPieces,
+	maxPieceBytes,
+	sendPieces,
+} from "./pieces.ts";
 
 /** A request of a client. */
 export interface ControlRequest {
@@ -45,8 +52,10 @@ export type ControlServer = Server | TlsServer;
 export interface ControlAnswer {
 	/** Of HTTP. */
 	readonly status: number;
-	/** A string is sent as text, anything else as JSON. */
+	/** A string is sent as text, an `AsyncIterable` of strings in pieces, anything else as JSON. */
 	readonly content: unknown;
+	/** What the pieces hold in memory until the last one was taken. */
+	readonly heldBytes?: number;
 	readonly headers?: Readonly<Record<string, string>>;
 }
 
@@ -89,7 +98,7 @@ const handshakeTimeoutMs = 5_000;
 
 /** A server that answers requests. It does not listen yet. */
 export function createControlServer(parts: ControlServerParts): ControlServer {
-	const deliver = createDelivery();
+	const deliver = createDelivery(parts.onBug);
 	const connections = createConnections(parts.maxConnections);
 	/** Connection → how many requests came on it. */
 	const asked = new WeakMap<Duplex, number>();
@@ -275,7 +284,7 @@ function createConnections(maxConnections: number): Connections {
 }
 
 /** For all connections of a server, which share the limit of unread answers. */
-function createDelivery(): Deliver {
+function createDelivery(onBug: (error: unknown) => void): Deliver {
 	let unreadBytes = 0;
 	/**
 	 * Connection → bytes of its unread answers. What a connection holds is given back
@@ -293,45 +302,109 @@ function createDelivery(): Deliver {
 		});
 		return unread;
 	};
-	return (request, response, answer) => {
-		const { socket } = request;
-		if (!socket.writable || socket.destroyed) return;
-		let { status, headers = {}, content } = answer;
-		let body = bytesOf(content);
-		if (unreadBytes + body.length > maxUnreadBytes) {
-			({ status, headers = {}, content } = busy);
-			body = bytesOf(content);
-		}
-		const { length } = body;
+	/** Counts bytes as unread until the answer ends. */
+	const hold = (
+		{ socket }: IncomingMessage,
+		response: ServerResponse,
+		bytes: number,
+	) => {
 		const unread = unreadOn(socket);
-		unreadBytes += length;
-		unread.bytes += length;
-		// Without a socket it waits for an earlier answer on its connection: the client
-		// has had no time to read it.
-		const late =
-			response.socket === null
-				? undefined
-				: setTimeout(() => socket.destroy(), requestTimeoutMs);
+		unreadBytes += bytes;
+		unread.bytes += bytes;
 		response.once("close", () => {
-			clearTimeout(late);
-			const given = Math.min(length, unread.bytes);
+			const given = Math.min(bytes, unread.bytes);
 			unread.bytes -= given;
 			unreadBytes -= given;
 		});
-		// The connection is closed instead of reading the rest of a refused body.
-		if (!request.complete) response.shouldKeepAlive = false;
-		response.writeHead(status, {
-			"Content-Type":
-				typeof content === "string"
-					? "text/plain; charset=utf-8"
-					: "application/json",
-			"Content-Length": length,
-			"Cache-Control": "no-store",
-			"X-Content-Type-Options": "nosniff",
-			...headers,
-		});
-		response.end(body);
 	};
+	const turn = createTurnstile();
+
+	const sendWhole = (
+		request: IncomingMessage,
+		response: ServerResponse,
+		answer: ControlAnswer,
+	) => {
+		const body = bytesOf(answer.content);
+		const isTooMuch = unreadBytes + body.length > maxUnreadBytes;
+		const sent = isTooMuch ? busy : answer;
+		const bytes = isTooMuch ? bytesOf(busy.content) : body;
+		hold(request, response, bytes.length);
+		endIfUnread(request, response);
+		writeHead(request, response, sent, { "Content-Length": bytes.length });
+		response.end(bytes);
+	};
+
+	const sendInPieces = async (
+		request: IncomingMessage,
+		response: ServerResponse,
+		answer: ControlAnswer,
+		content: AsyncIterable<string>,
+	) => {
+		const bytes = maxPieceBytes + (answer.heldBytes ?? 0);
+		if (unreadBytes + bytes > maxUnreadBytes)
+			return sendWhole(request, response, busy);
+		hold(request, response, bytes);
+		const begun = await begin(content, turn);
+		const { headers = {} } = answer;
+		const type = { "Content-Type": "text/plain; charset=utf-8", ...headers };
+		if (begun.rest === undefined)
+			return sendWhole(request, response, {
+				...answer,
+				content: begun.text,
+				headers: type,
+			});
+		const timer = endIfUnread(request, response);
+		writeHead(request, response, { ...answer, headers: type }, {});
+		// Node.js leaves the body out of an answer to HEAD, but it need not be made either.
+		if (request.method === "HEAD") {
+			response.end();
+			await begun.rest.return?.();
+		} else await sendPieces(response, begun, turn, () => timer?.refresh());
+	};
+
+	return (request, response, answer) => {
+		const { socket } = request;
+		if (!socket.writable || socket.destroyed) return;
+		const { content } = answer;
+		if (!isInPieces(content)) return sendWhole(request, response, answer);
+		sendInPieces(request, response, answer, content).catch((error) => {
+			onBug(error);
+			socket.destroy();
+		});
+	};
+}
+
+/** A client that does not read its answer loses its connection. */
+function endIfUnread(
+	{ socket }: IncomingMessage,
+	response: ServerResponse,
+): NodeJS.Timeout | undefined {
+	// Without a socket it waits for an earlier answer on its connection: the client
+	// has had no time to read it.
+	if (response.socket === null) return undefined;
+	const timer = setTimeout(() => socket.destroy(), requestTimeoutMs);
+	response.once("close", () => clearTimeout(timer));
+	return timer;
+}
+
+function writeHead(
+	request: IncomingMessage,
+	response: ServerResponse,
+	{ status, content, headers }: ControlAnswer,
+	length: Readonly<Record<string, number>>,
+): void {
+	// The connection is closed instead of reading the rest of a refused body.
+	if (!request.complete) response.shouldKeepAlive = false;
+	response.writeHead(status, {
+		"Content-Type":
+			typeof content === "string"
+				? "text/plain; charset=utf-8"
+				: "application/json",
+		...length,
+		"Cache-Control": "no-store",
+		"X-Content-Type-Options": "nosniff",
+		...headers,
+	});
 }
 
 /** `rawPacket`: the bytes that could not be read. */

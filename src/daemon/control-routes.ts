@@ -13,20 +13,20 @@ import {
 	type RefreshAnswer,
 	stopping as stoppingFailure,
 } from "../core/request.ts";
-import type { CredentialStatus } from "../core/status.ts";
 import type { Token } from "../core/token.ts";
-import { createYielding } from "../keeper/limiter.ts";
+import { nextTurn } from "../keeper/limiter.ts";
 import type { ManagedCredential } from "../keeper/managed-credential.ts";
 import {
 	type Answering,
 	type ControlAnswer,
-	type ControlFailure,
 	type ControlRequest,
 	failure,
 	seeRoutes,
 } from "./control-http.ts";
 import { patternOf } from "./control-paths.ts";
+import { healthOf, listOf } from "./control-reports.ts";
 import type { ManagedSet } from "./credential-set.ts";
+import type { Metrics } from "./metrics.ts";
 import type { NextValues } from "./next-values.ts";
 
 /** What the answers are made from. */
@@ -34,8 +34,7 @@ export interface AnswerParts {
 	/** A reload changes them. */
 	readonly managed: () => ManagedSet;
 	readonly clock: Clock;
-	/** Prometheus text. */
-	readonly metrics: () => Promise<string>;
+	readonly metrics: Pick<Metrics, "render" | "heldBytes">;
 	/** What SIGHUP does; resolves when the refresh of every account has ended. */
 	readonly reload: () => Promise<Reloaded>;
 	/** Aborted once the daemon stops: no refresh begins any more. */
@@ -60,12 +59,6 @@ export interface Reloaded {
  */
 const refreshTimeoutMs = 120_000;
 
-/** Reading the status of many accounts yields to the keepers after this time. */
-const sliceMs = 5;
-
-/** Accounts that `/healthz` gives a reason for; the status has all of them. */
-const maxReasons = 100;
-
 /** `one`: the account of the path, if it has one. */
 type Route = (
 	request: ControlRequest,
@@ -76,36 +69,25 @@ type Route = (
 export function createAnswers(parts: AnswerParts): Answering {
 	const { clock, stopping } = parts;
 
-	const statusNow = (one: ManagedCredential) => one.status(clock.now());
+	const statusNow = async (one: ManagedCredential): Promise<ControlAnswer> => {
+		await nextTurn();
+		return { status: 200, content: one.status(clock.now()) };
+	};
 
-	// A status of ten thousand accounts takes long to make, so requests that arrive
-	// meanwhile get the same answer.
-	const report = sharedWhileRunning(async (): Promise<ControlAnswer> => {
-		const { byAppid } = parts.managed();
-		const accounts = await inSlices(byAppid.values(), statusNow);
-		return { status: 200, content: { source: "daemon", accounts } };
-	});
-
-	const reportOnAll = sharedWhileRunning(async (): Promise<ControlAnswer> => {
-		const { byFile } = parts.managed();
-		const credentials = await inSlices(byFile.values(), statusNow);
-		return { status: 200, content: { source: "daemon", credentials } };
-	});
-
-	const health = sharedWhileRunning(async (): Promise<ControlAnswer> => {
-		const { byFile } = parts.managed();
-		return healthOf(await inSlices(byFile.values(), statusNow));
-	});
-
-	const metrics = sharedWhileRunning(
-		async (): Promise<ControlAnswer> => ({
-			status: 200,
-			content: await parts.metrics(),
-			headers: {
-				"Content-Type": "text/plain; version=0.0.4; charset=utf-8",
-			},
-		}),
+	// Of ten thousand files it takes long, so requests that arrive meanwhile get the
+	// same answer.
+	const health = sharedWhileRunning(() =>
+		healthOf(parts.managed().byFile.values(), clock),
 	);
+
+	const metrics = (): ControlAnswer => ({
+		status: 200,
+		content: parts.metrics.render(),
+		heldBytes: parts.metrics.heldBytes(),
+		headers: {
+			"Content-Type": "text/plain; version=0.0.4; charset=utf-8",
+		},
+	});
 
 	const refresh = async (
 		{ body }: ControlRequest,
@@ -173,12 +155,11 @@ export function createAnswers(parts: AnswerParts): Answering {
 		"/healthz": { GET: health },
 		"/metrics": { GET: metrics },
 		"/v1/reload": { POST: reload },
-		"/v1/accounts": { GET: report },
+		"/v1/accounts": {
+			GET: () => listOf("accounts", parts.managed().byAppid.values(), clock),
+		},
 		"/v1/accounts/{appid}": {
-			GET: ofAccount((_request, one) => ({
-				status: 200,
-				content: statusNow(one),
-			})),
+			GET: ofAccount((_request, one) => statusNow(one)),
 		},
 		"/v1/accounts/{appid}/token": {
 			GET: ofAccount(token),
@@ -189,12 +170,11 @@ export function createAnswers(parts: AnswerParts): Answering {
 				sign(body, ticketFile("jsapi", credential.appid)),
 			),
 		},
-		"/v1/credentials": { GET: reportOnAll },
+		"/v1/credentials": {
+			GET: () => listOf("credentials", parts.managed().byFile.values(), clock),
+		},
 		"/v1/credentials/{file}": {
-			GET: ofAccount((_request, one) => ({
-				status: 200,
-				content: statusNow(one),
-			})),
+			GET: ofAccount((_request, one) => statusNow(one)),
 		},
 		"/v1/credentials/{file}/token": {
 			GET: ofAccount(token),
@@ -448,97 +428,6 @@ function statusFor(code: string): number {
 		return 500;
 	// WeChat refused, or the way to it is broken.
 	return 502;
-}
-
-/** 503 if a file holds no valid token: a load balancer or monitor needs no more. */
-function healthOf(credentials: readonly CredentialStatus[]): ControlAnswer {
-	const failing = credentials.filter(({ valid }) => !valid);
-	const tokens = credentials.filter((one) => one.parent === null);
-	if (failing.length === 0) {
-		const atRisk = credentials.filter(({ lastError }) => lastError !== null);
-		const content = { status: "ok", accounts: tokens.length };
-		return {
-			status: 200,
-			content:
-				atRisk.length === 0
-					? content
-					: { ...content, failing: risksOf(atRisk) },
-		};
-	}
-	const [what, value] =
-		tokens.length === credentials.length
-			? ["accounts", "token"]
-			: ["tokens and tickets", "value"];
-	const reasons = failing
-		.slice(0, maxReasons)
-		.map(({ appid, credential, state, file, lastError, expire }) => {
-			// A file that is missing, or not ours, says nothing about that.
-			const since =
-				state === "expired" && expire !== null ? instantOf(expire) : null;
-			const effect = since === null ? "apps fail" : `apps fail since ${since}`;
-			return {
-				appid,
-				credential,
-				state,
-				reason: `${file}: ${reasonWords[state]}: ${effect}`,
-				appsFailSince: since,
-				error: lastError,
-			};
-		});
-	const content: ControlFailure & { readonly reasons: unknown } = {
-		code: "no-valid-token",
-		message: `${failing.length} of ${credentials.length} ${what} have no valid ${value} on disk`,
-		hint:
-			failing[0]?.lastError?.hint ??
-			"the daemon is fetching them: see GET /v1/credentials, or wxtokend status",
-		reasons,
-	};
-	return failure(503, content);
-}
-
-/** Of credentials that are valid, but could not be renewed: from when on apps will fail. */
-function risksOf(atRisk: readonly CredentialStatus[]) {
-	return atRisk
-		.slice(0, maxReasons)
-		.map(({ appid, credential, state, file, lastError, expire }) => {
-			const from = expire === null ? null : instantOf(expire);
-			return {
-				appid,
-				credential,
-				state,
-				reason: `${file}: could not be renewed since ${lastError?.since}: apps will fail from ${from} on`,
-				appsFailFrom: from,
-				error: lastError,
-			};
-		});
-}
-
-/** `expire` as ISO 8601. */
-function instantOf(expire: number): string {
-	return new Date(expire * 1000).toISOString();
-}
-
-/** In the middle of a sentence about the token file. */
-const reasonWords: Readonly<Record<CredentialStatus["state"], string>> = {
-	valid: "holds a valid token",
-	failing: "holds a valid token",
-	expired: "its token has ended",
-	missing: "there is no such file",
-	unusable: "it is not what was published",
-};
-
-/** As `map`, but it lets sockets and timers have their turn. */
-async function inSlices<T, R>(
-	items: Iterable<T>,
-	make: (item: T) => R,
-): Promise<readonly R[]> {
-	const made: R[] = [];
-	const yielding = createYielding(sliceMs);
-	for (const item of items) {
-		made.push(make(item));
-		await yielding.yieldIfLong();
-	}
-	return made;
 }
 
 /** Calls that come while another one runs share its result. */

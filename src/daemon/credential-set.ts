@@ -128,6 +128,7 @@ export function createCredentialSet(
 			clock,
 			limiter: wiring.limiter,
 			repairLimiter,
+			hearing: wiring.hearing,
 			heap: {
 				grow: growNewSpace,
 				keep: keepNewSpace,
@@ -278,7 +279,7 @@ function summaryOf({ byFile }: ManagedSet, now: number): string {
 			fresh += 1;
 			continue;
 		}
-		const { valid, lastError } = one.status(now);
+		const { valid, lastError } = one.facts(now);
 		if (valid && lastError === null) {
 			fresh += 1;
 			continue;

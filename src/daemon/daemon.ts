@@ -189,7 +189,7 @@ function assemble(
 		page,
 		managed: credentials.managed,
 		clock,
-		metrics: metrics.render,
+		metrics,
 		reload: () => reload(),
 		stopping,
 		nextValues,

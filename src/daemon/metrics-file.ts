@@ -102,8 +102,7 @@ async function writeOnce(
 	// Before rendering: what is counted meanwhile may not be in the content.
 	const counted = metrics.counted();
 	try {
-		const content = await metrics.render();
-		await replaceFile(path, content);
+		await replaceFile(path, metrics.render());
 		return { path, counted, problem: "" };
 	} catch (error) {
 		if (!(error instanceof StoreError)) throw error;
@@ -127,7 +126,10 @@ export function metricsHint(path: string, code: string): string {
  * The file is always the old one or the new one. As `publishFile`, but each step is done
  * by a worker thread, and a folder in the way stays. Throws `StoreError`.
  */
-async function replaceFile(path: string, content: string): Promise<void> {
+async function replaceFile(
+	path: string,
+	content: AsyncIterable<string>,
+): Promise<void> {
 	const temporary = `${dirname(path)}/.${basename(path)}.${randomUUID().slice(24)}.tmp`;
 	const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
 	const flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
@@ -138,7 +140,7 @@ async function replaceFile(path: string, content: string): Promise<void> {
 			verb = "write";
 			// The umask may have removed some bits.
 			await file.chmod(0o644);
-			await file.writeFile(content);
+			for await (const piece of content) await file.writeFile(piece);
 			await file.sync();
 		} finally {
 			await file.close();

@@ -9,30 +9,27 @@ export interface Family {
 	readonly help: string;
 }
 
-/** One value of a family. */
-export interface Sample {
-	/** Label → value, of any text; the labels of a sample must be its own. */
-	readonly labels: Readonly<Record<string, string>>;
-	readonly value: number;
+/** HELP and TYPE, which come before the first sample. */
+export function headOf({ name, type, help }: Family): string {
+	return `# HELP ${name} ${escaped(help)}\n# TYPE ${name} ${type}\n`;
 }
 
-/** HELP, TYPE and one line for each sample. Empty without samples: a name alone says nothing. */
-export function renderFamily(
-	{ name, type, help }: Family,
-	samples: readonly Sample[],
-): string {
-	if (samples.length === 0) return "";
-	const head = `# HELP ${name} ${escaped(help)}\n# TYPE ${name} ${type}\n`;
-	return head + samples.map((sample) => lineOf(name, sample)).join("");
+/** `label="text",…` of any texts; the labels of a sample must be its own. */
+export function labelsOf(labels: Readonly<Record<string, string>>): string {
+	return Object.entries(labels)
+		.map(([label, text]) => `${label}="${labelText(text)}"`)
+		.join(",");
 }
 
-function lineOf(name: string, { labels, value }: Sample): string {
-	// In a label a quote would end the value; in a help text it means nothing.
-	const pairs = Object.entries(labels).map(
-		([label, text]) => `${label}="${escaped(text).replaceAll('"', '\\"')}"`,
-	);
-	const set = pairs.length === 0 ? "" : `{${pairs.join(",")}}`;
-	return `${name}${set} ${value}\n`;
+/** Any text as the value of a label, without the quotes around it. */
+export function labelText(text: string): string {
+	// A quote would end it; in a help text that means nothing.
+	return /["\\\n]/.test(text) ? escaped(text).replaceAll('"', '\\"') : text;
+}
+
+/** `labels`: as `labelsOf` gives them. */
+export function sampleOf(name: string, labels: string, value: number): string {
+	return `${name}{${labels}} ${value}\n`;
 }
 
 function escaped(text: string): string {

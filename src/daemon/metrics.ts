@@ -5,10 +5,17 @@
 import type { Clock } from "../core/clock.ts";
 import type { Credential } from "../core/credential.ts";
 import type { KeeperEvent } from "../core/ports.ts";
-import type { CredentialStatus } from "../core/status.ts";
-import { createYielding } from "../keeper/limiter.ts";
+import type { StatusFacts } from "../core/status.ts";
+import { createYielding, nextTurn } from "../keeper/limiter.ts";
+import type { ManagedCredential } from "../keeper/managed-credential.ts";
 import type { ManagedSet } from "./credential-set.ts";
-import { type Family, renderFamily, type Sample } from "./metrics-text.ts";
+import {
+	type Family,
+	headOf,
+	labelsOf,
+	labelText,
+	sampleOf,
+} from "./metrics-text.ts";
 
 /** What the metrics are made from. */
 export interface MetricsParts {
@@ -27,8 +34,10 @@ export interface Metrics {
 	count(credential: Credential, event: KeeperEvent): void;
 	/** How many events were counted: as long as it stays, so do the counters. */
 	counted(): number;
-	/** All metrics as text. With many accounts it yields to the keepers in between. */
-	render(): Promise<string>;
+	/** All metrics as text, in pieces. What is between two of them is for others. */
+	render(): AsyncIterable<string>;
+	/** How many bytes a rendering holds until its last piece was taken. */
+	heldBytes(): number;
 }
 
 /** The counters of one account. Flat, because ten thousand accounts have them. */
@@ -64,8 +73,11 @@ const zero: Counts = {
  */
 const maxCodes = 40;
 
-/** Rendering yields to the keepers after this time. */
+/** Reading the status yields to the keepers after this time. */
 const sliceMs = 5;
+
+/** A piece has some more characters, and takes less than a millisecond to make. */
+const pieceLength = 65_536;
 
 /** All counters begin at zero. */
 export function createMetrics(parts: MetricsParts): Metrics {
@@ -75,40 +87,56 @@ export function createMetrics(parts: MetricsParts): Metrics {
 	let counted = 0;
 
 	// The status of every account is read once, before the families: all figures of an
-	// account are of the same moment.
-	const render = async (): Promise<string> => {
-		const directory = parts.directory();
-		const lines = [
-			renderFamily(buildInfo, [{ labels: { version, directory }, value: 1 }]),
-			renderFamily(started, [
-				{ labels: { directory }, value: startedAt / 1000 },
-			]),
-		];
-		const accounts: Seen[] = [];
-		const yielding = createYielding(sliceMs);
-		for (const one of parts.managed().byFile.values()) {
-			const status = one.status(clock.now());
-			accounts.push({
-				status,
-				counts: countsOf.get(status.credential) ?? zero,
-			});
-			await yielding.yieldIfLong();
-		}
-		for (const { family, samples } of families) {
-			const rows: Sample[] = [];
-			for (const { status, counts } of accounts) {
-				const labels = {
-					appid: status.appid,
-					credential: status.credential,
-				};
-				for (const sample of samples(status, counts))
-					rows.push({ ...sample, labels: { ...labels, ...sample.labels } });
-				await yielding.yieldIfLong();
-			}
-			lines.push(renderFamily(family, rows));
-		}
-		return lines.join("");
+	// account are of the same moment. Calls that come meanwhile share it.
+	let looking: Promise<Look> | undefined;
+	const look = (): Promise<Look> => {
+		looking ??= lookAtAll([...parts.managed().byFile.values()], clock).finally(
+			() => {
+				looking = undefined;
+			},
+		);
+		return looking;
 	};
+
+	async function* render(): AsyncGenerator<string> {
+		const directory = parts.directory();
+		const { all, figures } = await look();
+		let text =
+			headOf(buildInfo) +
+			sampleOf(buildInfo.name, labelsOf({ version, directory }), 1) +
+			headOf(started) +
+			sampleOf(started.name, labelsOf({ directory }), startedAt / 1000);
+		for (const [column, { family }] of columns.entries()) {
+			let head = headOf(family);
+			for (const [row, { credential }] of all.entries()) {
+				const value = figures[row * columns.length + column];
+				if (value === undefined || Number.isNaN(value)) continue;
+				text += head + sampleOf(family.name, namesOf(credential), value);
+				head = "";
+				if (text.length < pieceLength) continue;
+				yield text;
+				text = "";
+			}
+		}
+		for (const { family, samples } of counters) {
+			// A family without samples is left out: a name alone says nothing.
+			let head = headOf(family);
+			let names = "";
+			const add: Add = (value, more) => {
+				const labels = more === undefined ? names : `${names},${more}`;
+				text += head + sampleOf(family.name, labels, value);
+				head = "";
+			};
+			for (const { credential } of all) {
+				names = namesOf(credential);
+				samples(countsOf.get(credential.id) ?? zero, add);
+				if (text.length < pieceLength) continue;
+				yield text;
+				text = "";
+			}
+		}
+		yield text;
+	}
 
 	return {
 		count: ({ id }, event) => {
@@ -119,6 +147,10 @@ export function createMetrics(parts: MetricsParts): Metrics {
 		},
 		counted: () => counted,
 		render,
+		heldBytes: () =>
+			parts.managed().byFile.size *
+			(columns.length + 1) *
+			Float64Array.BYTES_PER_ELEMENT,
 	};
 }
 
@@ -167,10 +199,37 @@ function addCode(errors: Map<string, number>, code: string): void {
 	errors.set(name, (errors.get(name) ?? 0) + 1);
 }
 
-/** What the samples of one account are made from. */
-interface Seen {
-	readonly status: CredentialStatus;
-	readonly counts: Counts;
+/** The figures of all credentials at one moment, small: a slow reader holds them for long. */
+interface Look {
+	readonly all: readonly ManagedCredential[];
+	/** Of each credential those of all columns; NaN: there is none. */
+	readonly figures: Float64Array;
+}
+
+async function lookAtAll(
+	all: readonly ManagedCredential[],
+	clock: Clock,
+): Promise<Look> {
+	const figures = new Float64Array(all.length * columns.length);
+	const yielding = createYielding(sliceMs);
+	await nextTurn();
+	const now = clock.now();
+	let at = 0;
+	for (const one of all) {
+		const facts = one.facts(now);
+		for (const { figure } of columns) {
+			figures[at] = figure(facts) ?? Number.NaN;
+			at += 1;
+		}
+		const pause = yielding.yieldIfLong();
+		if (pause !== undefined) await pause;
+	}
+	return { all, figures };
+}
+
+/** The labels that every sample of a credential has. */
+function namesOf({ appid, file }: Credential): string {
+	return `appid="${labelText(appid)}",credential="${labelText(file)}"`;
 }
 
 const buildInfo: Family = {
@@ -185,17 +244,14 @@ const started: Family = {
 	help: "When this daemon started, as a Unix timestamp. The counters begin there.",
 };
 
-/** What an account adds to a family: none, one, or one for each value of a label. */
-type Samples = (status: CredentialStatus, counts: Counts) => readonly Sample[];
-
 /**
- * The families with the label `appid`, in the order of the output. Instants and the
- * budget come from the files, which several daemons may share; counters are those of
- * this process.
+ * The families with the label `appid`, in the order of the output. First instants and
+ * the budget, which come from the files that several daemons may share: an account has
+ * one sample, or none (null).
  */
-const families: readonly {
+const columns: readonly {
 	readonly family: Family;
-	readonly samples: Samples;
+	readonly figure: (facts: StatusFacts) => number | null;
 }[] = [
 	{
 		family: {
@@ -203,7 +259,7 @@ const families: readonly {
 			type: "gauge",
 			help: "When the token on disk ends, as a Unix timestamp; 0 if there is none.",
 		},
-		samples: ({ expire }) => one(expire ?? 0),
+		figure: ({ expire }) => expire ?? 0,
 	},
 	{
 		family: {
@@ -211,7 +267,7 @@ const families: readonly {
 			type: "gauge",
 			help: "How long the token on disk lives in all, as WeChat said; absent if unknown.",
 		},
-		samples: ({ lifetime }) => (lifetime === null ? [] : one(lifetime)),
+		figure: ({ lifetime }) => lifetime,
 	},
 	{
 		family: {
@@ -219,8 +275,7 @@ const families: readonly {
 			type: "gauge",
 			help: "When the last successful fetch began, by whichever process, as a Unix timestamp; 0 if there was none.",
 		},
-		samples: ({ lastRefresh }) =>
-			one(lastRefresh === null ? 0 : Date.parse(lastRefresh.at) / 1000),
+		figure: ({ lastRefresh }) => (lastRefresh?.at ?? 0) / 1000,
 	},
 	{
 		family: {
@@ -228,8 +283,7 @@ const families: readonly {
 			type: "gauge",
 			help: "When the next fetch may be made, as a Unix timestamp.",
 		},
-		samples: ({ nextRefreshAt }) =>
-			nextRefreshAt === null ? [] : one(Date.parse(nextRefreshAt) / 1000),
+		figure: ({ nextRefreshAt }) => nextRefreshAt / 1000,
 	},
 	{
 		family: {
@@ -237,7 +291,7 @@ const families: readonly {
 			type: "gauge",
 			help: "Failed fetches since the last success.",
 		},
-		samples: ({ lastError }) => one(lastError?.attempts ?? 0),
+		figure: ({ lastError }) => lastError?.attempts ?? 0,
 	},
 	{
 		family: {
@@ -245,7 +299,7 @@ const families: readonly {
 			type: "gauge",
 			help: "Calls to WeChat within one token lifetime, probes included.",
 		},
-		samples: ({ budget }) => one(budget.used),
+		figure: ({ budget }) => budget.used,
 	},
 	{
 		family: {
@@ -253,7 +307,7 @@ const families: readonly {
 			type: "gauge",
 			help: "The most calls to WeChat within one token lifetime.",
 		},
-		samples: ({ budget }) => one(budget.of),
+		figure: ({ budget }) => budget.of,
 	},
 	{
 		family: {
@@ -261,16 +315,29 @@ const families: readonly {
 			type: "gauge",
 			help: "1 if tokens die so early and often that somebody else must be fetching with this AppSecret.",
 		},
-		samples: ({ foreignFetcher }) => one(foreignFetcher ? 1 : 0),
+		figure: ({ foreignFetcher }) => (foreignFetcher ? 1 : 0),
 	},
+];
+
+/** Adds a sample, perhaps with further labels, as `labelsOf` gives them. */
+type Add = (value: number, more?: string) => void;
+
+/** Then what this process has counted: an account may have a sample for each value of a label. */
+const counters: readonly {
+	readonly family: Family;
+	readonly samples: (counts: Counts, add: Add) => void;
+}[] = [
 	{
 		family: {
 			name: "wxtokend_fetches_total",
 			type: "counter",
 			help: "Fetches from WeChat by outcome.",
 		},
-		samples: (_status, { fetched, failed }) =>
-			by("outcome", { ok: fetched, failed }),
+		samples: ({ fetched, failed }, add) => {
+			// Also a value that is 0: rates need its start.
+			add(fetched, 'outcome="ok"');
+			add(failed, 'outcome="failed"');
+		},
 	},
 	{
 		family: {
@@ -278,8 +345,9 @@ const families: readonly {
 			type: "counter",
 			help: "Failed fetches by WeChat's errcode, or by what happened on the way.",
 		},
-		samples: (_status, { errors }) =>
-			by("code", Object.fromEntries(errors ?? [])),
+		samples: ({ errors }, add) => {
+			for (const [code, value] of errors ?? []) add(value, labelsOf({ code }));
+		},
 	},
 	{
 		family: {
@@ -287,8 +355,11 @@ const families: readonly {
 			type: "counter",
 			help: "Reported tokens that were tried, by verdict.",
 		},
-		samples: (_status, { alive, dead, unsure }) =>
-			by("verdict", { alive, dead, unsure }),
+		samples: ({ alive, dead, unsure }, add) => {
+			add(alive, 'verdict="alive"');
+			add(dead, 'verdict="dead"');
+			add(unsure, 'verdict="unsure"');
+		},
 	},
 	{
 		family: {
@@ -296,7 +367,7 @@ const families: readonly {
 			type: "counter",
 			help: "Refreshes that SIGHUP or an app asked for.",
 		},
-		samples: (_status, { forced }) => one(forced),
+		samples: ({ forced }, add) => add(forced),
 	},
 	{
 		family: {
@@ -304,7 +375,7 @@ const families: readonly {
 			type: "counter",
 			help: "Token files renamed into place: new tokens, and repaired files.",
 		},
-		samples: (_status, { published }) => one(published),
+		samples: ({ published }, add) => add(published),
 	},
 	{
 		family: {
@@ -312,7 +383,7 @@ const families: readonly {
 			type: "counter",
 			help: "Tokens taken over that another process had published.",
 		},
-		samples: (_status, { adopted }) => one(adopted),
+		samples: ({ adopted }, add) => add(adopted),
 	},
 	{
 		family: {
@@ -320,22 +391,6 @@ const families: readonly {
 			type: "counter",
 			help: "Times that another process held the account's lock.",
 		},
-		samples: (_status, { lockBusy }) => one(lockBusy),
+		samples: ({ lockBusy }, add) => add(lockBusy),
 	},
 ];
-
-/** The single sample of a family without labels of its own. */
-function one(value: number): readonly Sample[] {
-	return [{ labels: {}, value }];
-}
-
-/** A sample for each value of the label, also for one that is 0: rates need its start. */
-function by(
-	label: string,
-	counts: Readonly<Record<string, number>>,
-): readonly Sample[] {
-	return Object.entries(counts).map(([key, value]) => ({
-		labels: { [label]: key },
-		value,
-	}));
-}

@@ -12,6 +12,7 @@ import { createHttp, type Http } from "../issuer/http.ts";
 import { createIpGate } from "../issuer/ip-gate.ts";
 import { createLinkMonitor } from "../issuer/link-monitor.ts";
 import { proxyWarnings } from "../issuer/proxy.ts";
+import { createHearing, type Hearing } from "../keeper/hearing.ts";
 import { createLimiter, maxRefreshing } from "../keeper/limiter.ts";
 import {
 	ManagedCredential,
@@ -52,6 +53,7 @@ export interface WiringParts {
 
 /** What all keepers of a process share, and how to make one of them. */
 export interface Wiring extends SharedParts {
+	readonly hearing: Hearing;
 	/** The store of a directory. */
 	storeAt(location: Location): Store;
 	/**
@@ -83,7 +85,9 @@ export function createWiring(parts: WiringParts): Wiring {
 	const monitor = createLinkMonitor(clock, log);
 	const gate = createIpGate(parts.hostClock ?? clock);
 	const self = nameThisProcess();
+	const hearing = createHearing();
 	const shared: SharedParts = {
+		hearing,
 		clock,
 		random: Math.random,
 		self,
@@ -106,6 +110,7 @@ export function createWiring(parts: WiringParts): Wiring {
 	let local: Store | undefined;
 	return {
 		...shared,
+		hearing,
 		storeAt: (location) => {
 			gate.keepIn(openNote(location, ".wecom-calls"));
 			local = createDirectoryStore({
@@ -116,7 +121,8 @@ export function createWiring(parts: WiringParts): Wiring {
 				stopping,
 				onContested: (contested) => logContested(log, contested),
 			});
-			return fleet()?.storeOver(local) ?? local;
+			const over = fleet()?.storeOver(local);
+			return over === undefined ? local : unheard(over);
 		},
 		manage: (entry, store, after) =>
 			manageEntry(
@@ -143,6 +149,17 @@ export function createWiring(parts: WiringParts): Wiring {
 			fleet()?.keep(local, all.filter(isShared));
 		},
 		close: () => http.close(),
+	};
+}
+
+/** What other hosts say of a credential is heard of, but not as a change of a file. */
+function unheard(store: Store): Store {
+	return {
+		...store,
+		watch: (onTouched) => ({
+			...store.watch(onTouched),
+			isShared: () => true,
+		}),
 	};
 }
 

@@ -92,6 +92,8 @@ export interface Idle {
 	readonly known: KnownToken;
 	/** Until then only a change on disk, a request or a clock that is set back matters. */
 	readonly until: number;
+	/** As it was at the last look. */
+	readonly record: SharedRecord;
 }
 
 /**
@@ -222,7 +224,11 @@ export function createKeeper(keeperParts: KeeperParts): Keeper {
 		idle: () => {
 			const known = observer.memory();
 			if (known === undefined || knowsMore()) return undefined;
-			return { known, until: refreshAt(known, credential) };
+			return {
+				known,
+				until: refreshAt(known, credential),
+				record: observer.seenRecord(),
+			};
 		},
 		current: () => {
 			const { current } = observer.look().plan;

@@ -1,5 +1,5 @@
 /** Bounds on what a process does at a time. */
-import { setImmediate as nextTurn } from "node:timers/promises";
+import { setImmediate as afterEvents } from "node:timers/promises";
 
 /**
  * Lets a limited number of tasks run at a time, so that ten thousand credentials that
@@ -105,6 +105,11 @@ function createQueue<T>() {
 		},
 		length: () => waiting.length - head,
 	};
+}
+
+/** Resolves when all that has happened outside by now was told to those who listen to it. */
+export function nextTurn(): Promise<void> {
+	return afterEvents();
 }
 
 /** Long work that gives way, in between, to sockets and timers. */

@@ -23,10 +23,18 @@ import type { ProcessName } from "../core/record.ts";
 import { failedBy, type RefreshAnswer, stopping } from "../core/request.ts";
 import {
 	type CredentialStatus,
+	factsOf,
+	type StatusFacts,
 	type StatusInput,
-	statusOf,
+	statusFrom,
 } from "../core/status.ts";
+import {
+	factsAtRest,
+	type RestingRecord,
+	restingRecord,
+} from "../core/status-at-rest.ts";
 import type { Token } from "../core/token.ts";
+import type { Hearing } from "./hearing.ts";
 import { createKeeper, type Keeper } from "./keeper.ts";
 import type { Parents } from "./keeper-parts.ts";
 import type { Limiter } from "./limiter.ts";
@@ -51,6 +59,8 @@ export interface SharedParts {
 	/** As in `KeeperParts`; by default nothing is needed. */
 	readonly parentsOf?: (credential: Credential) => Parents;
 	readonly reportParents?: (refused: Parents) => void;
+	/** What is heard of changes in the store; by default nothing is. */
+	readonly hearing?: Pick<Hearing, "now">;
 	/** For the status of those that wait for a parent. */
 	readonly findParent?: (id: CredentialId) => ManagedCredential | undefined;
 }
@@ -75,6 +85,9 @@ export class ManagedCredential {
 	#known: KnownToken | undefined;
 	/** Of the token file, which holds what is known. */
 	#snapshot: Snapshot | undefined;
+	/** When it came to rest: its record, and `Hearing.now`. */
+	#record: RestingRecord | undefined;
+	#heardSince: number | undefined;
 
 	constructor(
 		credential: Credential,
@@ -111,7 +124,7 @@ export class ManagedCredential {
 		for (const id of this.credential.needs) {
 			const parent = this.#shared.findParent?.(id);
 			if (parent === undefined || parent.living(now) !== undefined) continue;
-			const { lastError } = parent.status(now);
+			const { lastError } = parent.facts(now);
 			return { credential: id, reason: lastError?.message ?? null };
 		}
 		return undefined;
@@ -127,10 +140,40 @@ export class ManagedCredential {
 			: this.keeper.current();
 	}
 
+	/** What is said of it right now. Reads its files, unless all of it is known. */
+	facts(now: number): StatusFacts {
+		const waitsFor =
+			this.credential.needs.length === 0 ? undefined : this.#missingParent(now);
+		return (
+			(waitsFor === undefined ? this.#factsAtRest(now) : undefined) ??
+			this.#factsByFiles(now, waitsFor)
+		);
+	}
+
+	/** The same with instants as texts. */
 	status(now: number): CredentialStatus {
+		return statusFrom(this.facts(now));
+	}
+
+	#factsAtRest(now: number): StatusFacts | undefined {
+		const known = this.#known;
+		const record = this.#record;
+		const isAtRest =
+			this.#active === undefined &&
+			!this.isDirty &&
+			now < this.idleUntil &&
+			this.#heardSince !== undefined &&
+			this.#heardSince === this.#shared.hearing?.now();
+		if (!isAtRest || known === undefined || record === undefined)
+			return undefined;
+		const { credential, path, idleUntil: until } = this;
+		return factsAtRest({ credential, path, known, record, until }, now);
+	}
+
+	#factsByFiles(now: number, waitsFor: StatusInput["waitsFor"]): StatusFacts {
 		// A question makes no keeper for one that is idle.
 		const slot = this.#active?.slot ?? this.#openSlot();
-		return statusOf({
+		return factsOf({
 			credential: this.credential,
 			path: this.path,
 			record: withoutOthersPause(
@@ -139,7 +182,7 @@ export class ManagedCredential {
 			),
 			reading: slot.read(),
 			kept: this.#active?.keeper.known() ?? this.#known,
-			waitsFor: this.#missingParent(now),
+			waitsFor,
 			now,
 		});
 	}
@@ -196,6 +239,13 @@ export class ManagedCredential {
 		this.#known = idle.known;
 		this.#snapshot = snapshot;
 		this.#active = undefined;
+		this.#heardSince = this.#shared.hearing?.now();
+		this.#record = restingRecord(
+			this.credential,
+			idle.known,
+			idle.until,
+			idle.record,
+		);
 	}
 
 	#activate() {

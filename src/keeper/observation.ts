@@ -4,7 +4,7 @@ import type { KnownToken, Reading } from "../core/credential.ts";
 import { decide, isIdle, type Plan } from "../core/decide.ts";
 import { refreshAt } from "../core/limits.ts";
 import { ownReading, ownRecord, withoutOthersPause } from "../core/own-view.ts";
-import type { Pause, SharedRecord } from "../core/record.ts";
+import { emptyRecord, type Pause, type SharedRecord } from "../core/record.ts";
 import { tokenId } from "../core/token.ts";
 import { isOfDisk } from "../core/transition.ts";
 import type { KeeperParts, Parents } from "./keeper-parts.ts";
@@ -53,6 +53,8 @@ export interface Observer {
 	/** The token that was seen, or made, last. */
 	memory(): KnownToken | undefined;
 	record(): SharedRecord;
+	/** The same as it was at the last look: nothing is read. */
+	seenRecord(): SharedRecord;
 	/**
 	 * What may be written down for all: that the disk of this process fails is not for
 	 * the next keeper to know.
@@ -80,6 +82,7 @@ export function createObserver(
 		aliveId: parts.known?.id,
 		refusedParents: undefined,
 	};
+	let seenRecord: SharedRecord = emptyRecord;
 
 	const isAlive = ({ token }: KnownToken) => token.expiresAt > clock.now();
 
@@ -137,6 +140,7 @@ export function createObserver(
 		const shared = forUs(slot.record());
 		const record = withOwn(shared, knowledge.ownPause);
 		const disk = ownReading(slot.read(), shared);
+		seenRecord = record;
 		return { plan: planFor(disk, record), disk, record, shared };
 	};
 
@@ -193,6 +197,7 @@ export function createObserver(
 		},
 		memory: () => knowledge.memory,
 		record: () => withOwn(forUs(slot.record()), knowledge.ownPause),
+		seenRecord: () => seenRecord,
 		writable: ({ shared }) => {
 			const { ownPause } = knowledge;
 			const own = isOfDisk(ownPause) ? undefined : ownPause;

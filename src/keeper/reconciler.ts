@@ -20,6 +20,7 @@ import type { Clock } from "../core/clock.ts";
 import { type CredentialId, canForce } from "../core/credential.ts";
 import type { Watch } from "../core/ports.ts";
 import type { RefreshAnswer } from "../core/request.ts";
+import type { Hearing } from "./hearing.ts";
 import type { Need } from "./keeper.ts";
 import type { Parents } from "./keeper-parts.ts";
 import { createYielding, type Limiter, maxRefreshing } from "./limiter.ts";
@@ -54,6 +55,8 @@ export interface ReconcilerParts {
 	/** The same for what needs no call to WeChat, and does not wait for those that do. */
 	readonly repairLimiter: Limiter;
 	readonly heap: Heap;
+	/** Told what is heard of changes in the store; by default nobody asks. */
+	readonly hearing?: Pick<Hearing, "begin" | "lose">;
 	readonly onBug: (error: unknown) => void;
 }
 
@@ -195,7 +198,16 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 		else if (mayEvict()) one.evict();
 	};
 
-	const turnOf = createTurns(clock, () => isBurst || watch?.listen() === true);
+	/** Whether every change since the last tick was heard of. */
+	const hasHeardAll = (): boolean => {
+		if (watch === undefined) return false;
+		if (isBurst) return true;
+		const hasHeard = watch.listen();
+		if (!hasHeard) parts.hearing?.lose();
+		if (!watch.isNotWatching() && !watch.isShared()) parts.hearing?.begin();
+		return hasHeard;
+	};
+	const turnOf = createTurns(clock, hasHeardAll);
 
 	const scan = async (lockTimeoutMs: number): Promise<Scanned> => {
 		noteBurst();
@@ -224,6 +236,7 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 	const noteBurst = () => {
 		isBurst = limiter.load() > maxAtOnce;
 		if (!isBurst) return;
+		parts.hearing?.lose();
 		watch?.stop();
 		memory.expectMore();
 	};
@@ -260,6 +273,7 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 		},
 		stop: () => {
 			stopped.abort();
+			parts.hearing?.lose();
 			watch?.stop();
 		},
 	};

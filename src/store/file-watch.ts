@@ -1,5 +1,5 @@
 /** Changes in a directory, as the kernel reports them. */
-import { type FSWatcher, statSync, watch } from "node:fs";
+import { type FSWatcher, statfsSync, statSync, watch } from "node:fs";
 import { errnoOf } from "../core/errors.ts";
 import type { Watch } from "../core/ports.ts";
 
@@ -14,6 +14,7 @@ export function watchFiles(
 	let watcher: FSWatcher | undefined;
 	let watched = "";
 	let isNotWatching = false;
+	let isShared = false;
 
 	const stop = () => {
 		watcher?.close();
@@ -40,11 +41,27 @@ export function watchFiles(
 			watched = found;
 			open();
 			isNotWatching = watcher === undefined;
+			isShared = isOnNetwork(directory);
 			return false;
 		},
 		isNotWatching: () => isNotWatching,
+		isShared: () => isShared,
 		stop,
 	};
+}
+
+/** As statfs(2) names them: NFS, the three of Windows shares, FUSE, 9P, Ceph, AFS, Lustre, GFS2, OCFS2. */
+const networkTypes = new Set([
+	0x6969, 0x517b, 0xff534d42, 0xfe534d42, 0x65735546, 0x01021997, 0x00c36400,
+	0x5346414f, 0x0bd00bd0, 0x01161970, 0x7461636f,
+]);
+
+function isOnNetwork(directory: string): boolean {
+	try {
+		return networkTypes.has(statfsSync(directory).type);
+	} catch {
+		return true; // Nothing is known of it.
+	}
 }
 
 /** Tells whether the path still leads to the directory that is watched. */

@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import parse from "parse-prometheus-text-format";
 import { expect, test } from "vitest";
-import { renderFamily } from "../../src/daemon/metrics-text.ts";
+import { headOf, labelsOf, sampleOf } from "../../src/daemon/metrics-text.ts";
 import { newDirectory } from "../support/directory.ts";
 import { eventually } from "../support/eventually.ts";
 import { callSocket, refreshOver } from "../support/socket.ts";
@@ -102,10 +102,9 @@ test("what two daemons tell of themselves differs by the directory, so that one 
 });
 
 test("no text that WeChat puts into a label can break the format", () => {
-	const text = renderFamily(
-		{ name: "wxtokend_x_total", type: "counter", help: "a\\b\nc" },
-		[{ labels: { code: 'q"\\\n}' }, value: 1 }],
-	);
+	const text =
+		headOf({ name: "wxtokend_x_total", type: "counter", help: "a\\b\nc" }) +
+		sampleOf("wxtokend_x_total", labelsOf({ code: 'q"\\\n}' }), 1);
 	expect(complaintsAbout(text)).toEqual([]);
 	expect(parse(text)).toMatchObject([
 		{ name: "wxtokend_x_total", metrics: [{ labels: { code: 'q"\\\n}' } }] },

@@ -86,7 +86,7 @@ function answersOf(one: ManagedCredential, now: number) {
 		known: keeper.known(),
 		idle: keeper.idle(),
 		isBusy: keeper.isBusy(),
-		status: one.status(now),
+		status: one.facts(now),
 	};
 }
 
@@ -315,7 +315,7 @@ test("a question for the status makes no keeper for a credential that is idle", 
 	one.evict();
 	expect(one.activeKeeper).toBeUndefined();
 	const idleUntil = one.idleUntil;
-	expect(one.status(scene.now()).state).toBe("valid");
+	expect(one.facts(scene.now()).state).toBe("valid");
 	expect(one.activeKeeper).toBeUndefined();
 	expect(one.idleUntil).toBe(idleUntil);
 });

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { recordPathOf } from "../../src/core/record.ts";
 import { encodeToken } from "../../src/core/token.ts";
-import { createLimiter } from "../../src/keeper/limiter.ts";
+import { createHearing } from "../../src/keeper/hearing.ts";
+import { createLimiter, nextTurn } from "../../src/keeper/limiter.ts";
 import type { ManagedCredential } from "../../src/keeper/managed-credential.ts";
 import { createReconciler } from "../../src/keeper/reconciler.ts";
 import { anAccount } from "../support/account.ts";
@@ -21,6 +22,8 @@ function newScene(
 	count: number,
 	/** Requests for these accounts are answered never, or after the promise. */
 	hangs: (appid: string) => boolean | Promise<void> = () => false,
+	/** The directory is one of several machines. */
+	{ isShared = false } = {},
 ) {
 	const directory = join(newDirectoryInMemory(), "tokens");
 	fs.mkdirSync(directory, 0o750);
@@ -35,8 +38,18 @@ function newScene(
 	const limiter = createLimiter(atATime, 600_000);
 	const repairLimiter = createLimiter(atATime, 600_000);
 	const onBug = (error: unknown) => bugs.push(error);
+	const hearing = createHearing();
+	let opened = 0;
 	const { manage, store } = keepAsOneProcess({
 		directory,
+		hearing,
+		storeOf: (directoryStore) => ({
+			...directoryStore,
+			open: (credential, remembered) => {
+				opened += 1;
+				return directoryStore.open(credential, remembered);
+			},
+		}),
 		http: {
 			send: async ({ path }) => {
 				const wait = hangs(/appid=(\w+)/.exec(path)?.[1] ?? "");
@@ -71,7 +84,11 @@ function newScene(
 		accounts.filter(({ activeKeeper }) => activeKeeper !== undefined);
 	const reconciler = createReconciler({
 		credentials: accounts,
-		watch: store.watch,
+		watch: (onTouched) => {
+			const watch = store.watch(onTouched);
+			return isShared ? { ...watch, isShared: () => true } : watch;
+		},
+		hearing,
 		clock,
 		limiter,
 		repairLimiter,
@@ -90,6 +107,8 @@ function newScene(
 		reconciler,
 		limiter,
 		fetches: () => fetches,
+		/** How often files were read for a credential that has no keeper. */
+		opened: () => opened,
 		now: () => now,
 		advance: (ms: number) => {
 			now += ms;
@@ -116,6 +135,44 @@ test("a keeper that has nothing to do is evicted, and a new one knows its token 
 	// The token was not adopted a second time.
 	expect(happened("token.adopted")).toHaveLength(many);
 	expect(fetches()).toBe(0);
+});
+
+test("the status of what is at rest is told without its files, until one of them changes", async () => {
+	const { accounts, reconciler, opened, active, now } = newScene(many);
+	const states = () => {
+		const before = opened();
+		const all = accounts.map((one) => one.facts(now()).state);
+		return {
+			valid: all.filter((state) => state === "valid").length,
+			read: opened() - before,
+		};
+	};
+	await reconciler.first(0);
+	expect(states()).toEqual({ valid: many, read: 0 });
+	const [one, two] = accounts;
+	fs.writeFileSync(one?.path ?? "", "x");
+	fs.appendFileSync(recordPathOf(two?.path ?? ""), "\n");
+	await nextTurn();
+	expect(states()).toEqual({ valid: many - 1, read: 2 });
+	await eventually(
+		async () => {
+			await reconciler.tick();
+			return active().length === 0;
+		},
+		{ what: "the repair" },
+	);
+	reconciler.stop();
+	expect(states()).toEqual({ valid: many, read: many });
+});
+
+test("on a file system of several machines each question reads the files", async () => {
+	const { accounts, reconciler, opened, now } = newScene(many, undefined, {
+		isShared: true,
+	});
+	await reconciler.first(0);
+	const before = opened();
+	for (const one of accounts) expect(one.facts(now()).valid).toBe(true);
+	expect(opened() - before).toBe(many);
 });
 
 const isRoot = process.getuid?.() === 0;

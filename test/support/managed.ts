@@ -34,6 +34,8 @@ export interface ManagedParts {
 	/** In place of the access token that `daemon/credential-of.ts` makes of an account. */
 	readonly credentialOf?: (account: Account) => Credential;
 	/** As in `SharedParts`. */
+	readonly hearing?: SharedParts["hearing"];
+	/** As in `SharedParts`. */
 	readonly parentsOf?: (credential: Credential) => Parents;
 	/** In place of the directory store, or around it. */
 	readonly storeOf?: (store: Store) => Store;
@@ -63,6 +65,7 @@ export function keepAsOneProcess(parts: ManagedParts): {
 		},
 		onBug: parts.onBug,
 		...(parts.parentsOf && { parentsOf: parts.parentsOf }),
+		...(parts.hearing && { hearing: parts.hearing }),
 	};
 	const credentialFor = parts.credentialOf ?? credentialOf;
 	const { storeOf = (store: Store) => store } = parts;

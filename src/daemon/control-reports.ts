@@ -1,0 +1,174 @@
+/** Answers about all credentials: they are made in slices, as there may be a hundred thousand. */
+import type { Clock } from "../core/clock.ts";
+import { iso } from "../core/iso-time.ts";
+import { type CredentialStatus, statusFrom } from "../core/status.ts";
+import { statusJson } from "../core/status-json.ts";
+import { createYielding, nextTurn } from "../keeper/limiter.ts";
+import type { ManagedCredential } from "../keeper/managed-credential.ts";
+import {
+	type ControlAnswer,
+	type ControlFailure,
+	failure,
+} from "./control-http.ts";
+
+/** Reading the status of many accounts yields to the keepers after this time. */
+const sliceMs = 5;
+
+/** A piece of a list has some more characters. */
+const pieceLength = 65_536;
+
+/** Accounts that `/healthz` gives a reason for; the status has all of them. */
+const maxReasons = 100;
+
+/** `{"source":"daemon","KEY":[…]}` with the status of each, as it is at its turn. */
+export function listOf(
+	key: string,
+	all: Iterable<ManagedCredential>,
+	clock: Clock,
+): ControlAnswer {
+	return {
+		status: 200,
+		content: piecesOf(key, all, clock),
+		headers: { "Content-Type": "application/json" },
+	};
+}
+
+async function* piecesOf(
+	key: string,
+	all: Iterable<ManagedCredential>,
+	clock: Clock,
+): AsyncGenerator<string> {
+	await nextTurn();
+	let text = `{"source":"daemon","${key}":[`;
+	let separator = "";
+	let since = performance.now();
+	for (const one of all) {
+		text += separator + statusJson(one.facts(clock.now()));
+		separator = ",";
+		const isLong = performance.now() - since >= sliceMs;
+		if (text.length < pieceLength && !isLong) continue;
+		// Whoever takes the pieces gives way in between.
+		yield text;
+		text = "";
+		since = performance.now();
+	}
+	yield `${text}]}\n`;
+}
+
+/** 503 if a file holds no valid token: a load balancer or monitor needs no more. */
+export async function healthOf(
+	all: Iterable<ManagedCredential>,
+	clock: Clock,
+): Promise<ControlAnswer> {
+	const seen = await lookForTrouble(all, clock);
+	const { failing, atRisk, count, tokens } = seen;
+	if (seen.failingCount === 0) {
+		const content = { status: "ok", accounts: tokens };
+		return {
+			status: 200,
+			content:
+				atRisk.length === 0
+					? content
+					: { ...content, failing: atRisk.map(riskOf) },
+		};
+	}
+	const [what, value] =
+		tokens === count ? ["accounts", "token"] : ["tokens and tickets", "value"];
+	const content: ControlFailure & { readonly reasons: unknown } = {
+		code: "no-valid-token",
+		message: `${seen.failingCount} of ${count} ${what} have no valid ${value} on disk`,
+		hint:
+			failing[0]?.lastError?.hint ??
+			"the daemon is fetching them: see GET /v1/credentials, or wxtokend status",
+		reasons: failing.map(reasonOf),
+	};
+	return failure(503, content);
+}
+
+/** What is to be told of all credentials; of each kind only the first ones. */
+interface Trouble {
+	/** Without a valid value. */
+	readonly failing: readonly CredentialStatus[];
+	/** With one that could not be renewed. */
+	readonly atRisk: readonly CredentialStatus[];
+	readonly failingCount: number;
+	readonly count: number;
+	/** Of these, those that hang on no other. */
+	readonly tokens: number;
+}
+
+async function lookForTrouble(
+	all: Iterable<ManagedCredential>,
+	clock: Clock,
+): Promise<Trouble> {
+	const failing: CredentialStatus[] = [];
+	const atRisk: CredentialStatus[] = [];
+	let failingCount = 0;
+	let count = 0;
+	let tokens = 0;
+	const yielding = createYielding(sliceMs);
+	await nextTurn();
+	for (const one of all) {
+		const facts = one.facts(clock.now());
+		count += 1;
+		if (facts.parent === null) tokens += 1;
+		if (!facts.valid) failingCount += 1;
+		const told = facts.valid ? atRisk : failing;
+		if ((!facts.valid || facts.lastError !== null) && told.length < maxReasons)
+			told.push(statusFrom(facts));
+		const pause = yielding.yieldIfLong();
+		if (pause !== undefined) await pause;
+	}
+	return { failing, atRisk, failingCount, count, tokens };
+}
+
+function reasonOf({
+	appid,
+	credential,
+	state,
+	file,
+	lastError,
+	expire,
+}: CredentialStatus) {
+	// A file that is missing, or not ours, says nothing about that.
+	const since =
+		state === "expired" && expire !== null ? iso(expire * 1000) : null;
+	const effect = since === null ? "apps fail" : `apps fail since ${since}`;
+	return {
+		appid,
+		credential,
+		state,
+		reason: `${file}: ${reasonWords[state]}: ${effect}`,
+		appsFailSince: since,
+		error: lastError,
+	};
+}
+
+/** Of one that is valid, but could not be renewed: from when on apps will fail. */
+function riskOf({
+	appid,
+	credential,
+	state,
+	file,
+	lastError,
+	expire,
+}: CredentialStatus) {
+	const from = expire === null ? null : iso(expire * 1000);
+	return {
+		appid,
+		credential,
+		state,
+		reason: `${file}: could not be renewed since ${lastError?.since}: apps will fail from ${from} on`,
+		appsFailFrom: from,
+		error: lastError,
+	};
+}
+
+/** In the middle of a sentence about the token file. */
+const reasonWords: Readonly<Record<CredentialStatus["state"], string>> = {
+	valid: "holds a valid token",
+	failing: "holds a valid token",
+	expired: "its token has ended",
+	missing: "there is no such file",
+	unusable: "it is not what was published",
+};

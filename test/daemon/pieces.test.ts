@@ -1,0 +1,115 @@
+/** Answers in pieces, as clients see them: whole, in order, and no faster than they are read. */
+import { once } from "node:events";
+import { request } from "node:http";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import {
+	type ControlAnswer,
+	createControlServer,
+} from "../../src/daemon/control-http.ts";
+import { newDirectory } from "../support/directory.ts";
+import { eventually } from "../support/eventually.ts";
+import { callSocket } from "../support/socket.ts";
+
+const piece = "0123456789abcdef".repeat(2_048);
+
+/** A server whose every answer has so many pieces. */
+async function serve(count: number, answer: Partial<ControlAnswer> = {}) {
+	let made = 0;
+	let ended = 0;
+	const bugs: unknown[] = [];
+	async function* pieces() {
+		try {
+			for (let index = 0; index < count; index += 1) {
+				made += 1;
+				yield piece;
+			}
+		} finally {
+			ended += 1;
+		}
+	}
+	const server = createControlServer({
+		maxConnections: 100,
+		answer: async () => ({ status: 200, content: pieces(), ...answer }),
+		onBug: (error) => bugs.push(error),
+	});
+	const path = join(newDirectory(), "socket");
+	server.listen(path);
+	await once(server, "listening");
+	onTestFinished(() => {
+		server.closeAllConnections();
+		server.close();
+	});
+	return { path, made: () => made, ended: () => ended, bugs };
+}
+
+test("a short answer has its length, a long one comes in chunks, and both are whole", async () => {
+	for (const [count, length] of [
+		[1, String(piece.length)],
+		[40, undefined],
+	] as const) {
+		const { path } = await serve(count);
+		const { status, headers, text } = await callSocket(path, "/");
+		expect(status).toBe(200);
+		expect(headers["content-length"]).toBe(length);
+		expect(headers["content-type"]).toBe("text/plain; charset=utf-8");
+		expect(text).toBe(piece.repeat(count));
+	}
+});
+
+test("HEAD gets the head, and what it does not show is not made", async () => {
+	const { path, made, ended } = await serve(1_000);
+	const { status, text } = await callSocket(path, "/", { method: "HEAD" });
+	expect({ status, text }).toEqual({ status: 200, text: "" });
+	await eventually(() => ended() === 1, { what: "the end" });
+	expect(made()).toBeLessThan(10);
+});
+
+test("for a client that does not read, little is made; when it is gone, the rest is given up", async () => {
+	const { path, made, ended } = await serve(10_000);
+	const client = connect(path);
+	client.write("GET / HTTP/1.1\r\n\r\n");
+	client.pause();
+	await eventually(() => made() > 3, { what: "the beginning" });
+	// Another client gets all of its answer in the meantime.
+	const { text } = await callSocket(path, "/");
+	expect(text.length).toBe(10_000 * piece.length);
+	expect(made()).toBeLessThan(10_200);
+	client.destroy();
+	await eventually(() => ended() === 2, { what: "the end" });
+});
+
+test("answers that hold much memory are refused while others hold as much as there may be", async () => {
+	const { path, made } = await serve(10_000, { heldBytes: 16_000_000 });
+	const clients = [1, 2].map(() => {
+		const client = connect(path);
+		client.write("GET / HTTP/1.1\r\n\r\n");
+		client.pause();
+		return client;
+	});
+	await eventually(() => made() > 6, { what: "two answers" });
+	const refused = await callSocket(path, "/");
+	expect(refused.status).toBe(503);
+	expect(refused.json()).toMatchObject({ code: "busy" });
+	for (const client of clients) client.destroy();
+	await eventually(
+		async () =>
+			(await callSocket(path, "/", { method: "HEAD" })).status === 200,
+		{ what: "an answer" },
+	);
+});
+
+test("a bug while a piece is made ends the connection, and is reported", async () => {
+	async function* broken() {
+		yield piece.repeat(3);
+		throw new Error("a bug");
+	}
+	const { path, bugs } = await serve(0, { content: broken() });
+	const call = request({ socketPath: path, path: "/" });
+	call.end();
+	const [response] = await once(call, "response");
+	response.resume();
+	await expect(once(response, "end")).rejects.toThrow();
+	expect(bugs).toHaveLength(1);
+});
