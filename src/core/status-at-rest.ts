@@ -30,6 +30,7 @@ export function restingRecord(
 		pause !== undefined ||
 		(source !== undefined && source !== credential.source) ||
 		calls.length >= credential.limits.budget ||
+		until > known.token.expiresAt ||
 		// Two of them are a suspicion, for a day.
 		diedEarly.length > 1 ||
 		(known.sighting !== undefined && isOverdue(known.sighting));
