@@ -8,6 +8,7 @@ import { likelySocket } from "../config/lookup.ts";
 import {
 	decodeRecord,
 	emptyRecord,
+	inHostTime,
 	recordPathOf,
 	type SharedRecord,
 } from "../core/record.ts";
@@ -44,7 +45,7 @@ export function whyAltered(
 /** The record beside a token file, as any reader sees it. */
 export function recordBeside(path: string): SharedRecord {
 	const { text } = readSmallFile(recordPathOf(path), maxRecordFileBytes);
-	return text === undefined ? emptyRecord : decodeRecord(text);
+	return text === undefined ? emptyRecord : inHostTime(decodeRecord(text));
 }
 
 /** A keeper may publish between two looks; not so often in a row. */

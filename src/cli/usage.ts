@@ -162,6 +162,10 @@ by check --online. clock: the clock was changed.`,
 				flag: "watch",
 				about: "again each second, until Ctrl-C; with --json a line each time",
 			},
+			{
+				flag: "fleet",
+				about: "the hosts that keep the tokens together, and who fetched last",
+			},
 		],
 		exitCodes: [
 			[0, "all tokens are valid, and nothing fails; with --watch: ended"],

@@ -145,6 +145,9 @@ function isFleetUrl(text: string): boolean {
 			return hostname !== "" && /^(\/\d{0,4})?$/.test(pathname);
 		case "unix:":
 			return hostname === "" && pathname.length > 1;
+		case "https:":
+		case "http:":
+			return hostname !== "" && pathname === "/";
 		default:
 			return false;
 	}

@@ -65,7 +65,14 @@ export function withNumber(record: SharedRecord, number: number): SharedRecord {
 
 /** The part of a record that concerns every host, as text. */
 export function encodeState(record: SharedRecord): string {
-	const { fence: _, numbered: __, foreign: ___, pause, ...rest } = record;
+	const {
+		fence: _,
+		numbered: __,
+		foreign: ___,
+		shiftMs: ____,
+		...all
+	} = record;
+	const { pause, ...rest } = all;
 	// A pause of its own stops that host and no other.
 	const isShared = pause !== undefined && pause.of === undefined;
 	return encodeRecord(isShared ? { ...rest, pause } : rest);

@@ -35,6 +35,11 @@ export interface SharedRecord {
 	 */
 	readonly numbered?: { readonly id: string; readonly number: number };
 	/**
+	 * Instants of this record are by the time of a fleet. Less this they are by the
+	 * clock of the host, as the end in the token file is; ms. Absent: 0.
+	 */
+	readonly shiftMs?: number;
+	/**
 	 * The intent to send a request that may change the token at WeChat: written
 	 * before the request leaves. It counts for as long as the file still holds the
 	 * token that the request was to replace.
@@ -169,6 +174,14 @@ export function decodeRecord(text: string): SharedRecord {
 	return newest ?? emptyRecord;
 }
 
+/** The same record, whose token ends by the clock of the host. */
+export function inHostTime(record: SharedRecord): SharedRecord {
+	const { shiftMs = 0, published } = record;
+	if (shiftMs === 0 || published === undefined) return record;
+	const expiresAt = published.expiresAt - shiftMs;
+	return { ...record, published: { ...published, expiresAt } };
+}
+
 /** What orders the records of a state file; see `SharedRecord.fence`. */
 export function fenceOf({ fence, generation }: SharedRecord): number {
 	return fence ?? generation;
@@ -195,9 +208,11 @@ function recordIn(line: string): SharedRecord | undefined {
 function isSharedRecord(content: unknown): content is SharedRecord {
 	if (!isRecord(content)) return false;
 	const { fence, source, foreign, generation, published } = content;
-	const { inFlight, pause, forced, numbered } = content;
+	const { inFlight, pause, forced, numbered, shiftMs } = content;
 	return (
 		isAbsentOr(numbered, { id: isText, number: isInstant }) &&
+		(shiftMs === undefined ||
+			isInstant(Math.abs(Number(shiftMs ?? Number.NaN)))) &&
 		(fence === undefined || isInstant(fence)) &&
 		(source === undefined || isText(source)) &&
 		(foreign === undefined || isText(foreign)) &&

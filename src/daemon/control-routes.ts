@@ -9,6 +9,7 @@ import type { Clock } from "../core/clock.ts";
 import type { KindName, KnownToken } from "../core/credential.ts";
 import type { ConfigError, StoreError } from "../core/errors.ts";
 import { signPage } from "../core/jssdk.ts";
+import type { FleetStatus } from "../core/ports.ts";
 import {
 	type RefreshAnswer,
 	stopping as stoppingFailure,
@@ -34,6 +35,8 @@ export interface AnswerParts {
 	/** A reload changes them. */
 	readonly managed: () => ManagedSet;
 	readonly clock: Clock;
+	/** Undefined: there is none. */
+	readonly fleet: () => Promise<FleetStatus | undefined>;
 	readonly metrics: Pick<Metrics, "render" | "heldBytes">;
 	/** What SIGHUP does; resolves when the refresh of every account has ended. */
 	readonly reload: () => Promise<Reloaded>;
@@ -155,6 +158,14 @@ export function createAnswers(parts: AnswerParts): Answering {
 		"/healthz": { GET: health },
 		"/metrics": { GET: metrics },
 		"/v1/reload": { POST: reload },
+		"/v1/fleet": {
+			GET: async () => {
+				const fleet = await parts.fleet();
+				return fleet === undefined
+					? noFleet
+					: { status: 200, content: { ...fleet, now: clock.now() } };
+			},
+		},
 		"/v1/accounts": {
 			GET: () => listOf("accounts", parts.managed().byAppid.values(), clock),
 		},
@@ -305,6 +316,12 @@ function livingOf({ keeper }: ManagedCredential): KnownToken | undefined {
 		? known
 		: undefined;
 }
+
+const noFleet = failure(404, {
+	code: "no-fleet",
+	message: "this host keeps its tokens alone: the configuration has no [fleet]",
+	hint: "docs/fleet.md says how several hosts keep them together",
+});
 
 /** A 304 has no body. */
 const nothingNewer: ControlAnswer = { status: 304, content: "" };

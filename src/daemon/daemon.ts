@@ -19,6 +19,7 @@ import {
 } from "./credential-set.ts";
 import { createEventLog } from "./event-log.ts";
 import { agreementMs, createFleetSeat, type FleetSeat } from "./fleet.ts";
+import { renderFleetMetrics } from "./fleet-metrics.ts";
 import { createHistory } from "./history.ts";
 import { createHistoryFile } from "./history-file.ts";
 import { createHttpFace } from "./http-face.ts";
@@ -152,6 +153,7 @@ function assemble(
 		directory: () => credentials.config().directory,
 		clock,
 		managed: () => credentials.managed(),
+		ofFleet: () => renderFleetMetrics(seat.current()),
 	});
 	const metricsFile = createMetricsFile(metrics, clock, log);
 	const logEvent = createEventLog(log, clock);
@@ -190,6 +192,7 @@ function assemble(
 		managed: credentials.managed,
 		clock,
 		metrics,
+		fleet: async () => seat.current()?.status(),
 		reload: () => reload(),
 		stopping,
 		nextValues,

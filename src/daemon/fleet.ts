@@ -10,6 +10,7 @@ import type { Config } from "../config/config.ts";
 import type { FleetConfig } from "../config/fleet.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Credential } from "../core/credential.ts";
+import type { StoreError } from "../core/errors.ts";
 import type { Wish } from "../core/fleet-record.ts";
 import type { Fleet, Log } from "../core/ports.ts";
 import { tokenId } from "../core/token.ts";
@@ -85,28 +86,32 @@ async function openFleet(
 	{ hostClock, log, stopping, onFollowed, keeperOf, onBug }: FleetSeatParts,
 ): Promise<Fleet> {
 	const { server, ...rest } = settings;
-	const { openRedisFleet } = await import("../store/redis-store.ts");
 	const instance = randomBytes(8).toString("hex");
 	const told = createTold(log);
-	return openRedisFleet({
-		...rest,
-		target: server as Extract<typeof server, { kind: "redis" }>,
-		instance,
+	const basic = {
 		host: `${hostname()}-${instance.slice(0, 6)}`,
-		version: manifest.version,
-		hostClock,
 		random: Math.random,
-		stopping,
-		onFollowed,
-		onWish: (of, wish) => void serve(keeperOf(of), wish).catch(onBug),
-		onTrouble: (of, { message, code, hint }) =>
+		...{ hostClock, stopping, onFollowed, onBug },
+		onTrouble: (of: Credential, { message, code, hint }: StoreError) =>
 			log.warn(
 				{ event: "fleet.stuck", credential: of.file, code, hint },
 				`what another host published could not be taken over: ${message}`,
 			),
 		onUp: told.up,
 		onDown: told.down,
-		onBug,
+	};
+	if (server.kind === "https") {
+		const { openCentralFleet } = await import("../store/central-store.ts");
+		return openCentralFleet({ ...basic, target: server });
+	}
+	const { openRedisFleet } = await import("../store/redis-store.ts");
+	return openRedisFleet({
+		...rest,
+		...basic,
+		target: server,
+		instance,
+		version: manifest.version,
+		onWish: (of, wish) => void serve(keeperOf(of), wish).catch(onBug),
 	});
 }
 

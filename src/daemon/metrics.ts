@@ -26,6 +26,8 @@ export interface MetricsParts {
 	readonly clock: Clock;
 	/** By appid; a reload changes them. */
 	readonly managed: () => ManagedSet;
+	/** The families of the fleet; by default none. */
+	readonly ofFleet?: () => Promise<string>;
 }
 
 /** The metrics of a daemon. */
@@ -136,6 +138,7 @@ export function createMetrics(parts: MetricsParts): Metrics {
 			}
 		}
 		yield text;
+		if (parts.ofFleet !== undefined) yield await parts.ofFleet();
 	}
 
 	return {

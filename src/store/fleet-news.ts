@@ -10,8 +10,9 @@ import { numberOf, type Wish } from "../core/fleet-record.ts";
 import type { Slot } from "../core/ports.ts";
 import type { SharedRecord } from "../core/record.ts";
 import { type Member, type Members, wake } from "./fleet-member.ts";
+import { inFleetTime } from "./fleet-slot.ts";
 import { takeOver } from "./fleet-takeover.ts";
-import { type FleetParts, inFleetTime, settleDebt } from "./redis-slot.ts";
+import { type FleetParts, settleDebt } from "./redis-slot.ts";
 
 export interface News {
 	/** A message of the channel. */

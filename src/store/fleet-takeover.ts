@@ -26,16 +26,21 @@ export async function takeOver(
 ): Promise<TakenOver> {
 	const local = slot.record();
 	const own = numberOf(local);
-	if (published === undefined || isForeign(published.record, credential))
-		return "owed";
-	const { token, record } = published;
+	if (published === undefined) return "owed";
+	const { source, isFollowed } = credential;
+	if (!isFollowed && isForeign(published.record, credential)) return "owed";
+	const { token } = published;
+	// Who asks WeChat for nothing need not know by which way the keepers do.
+	const record = isFollowed
+		? { ...published.record, source }
+		: published.record;
 	if (number < own) return "owed";
 	if (number > own && token.expiresAt > now) {
 		await lease.publish(token, takenOver(record, number, local));
 		return "followed";
 	}
 	// Which hold of the lock wrote it says nothing.
-	const { fence: _, ...known } = local;
+	const { fence: _, shiftMs: __, ...known } = local;
 	const isLocalBetter = number > own && isAlive(slot.read(), now);
 	const next = isLocalBetter
 		? withRulesOf(record, known)

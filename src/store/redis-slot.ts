@@ -11,6 +11,7 @@ import { numberOf, withNumber } from "../core/fleet-record.ts";
 import type { Lease, Purpose, Slot } from "../core/ports.ts";
 import type { Token } from "../core/token.ts";
 import { type Member, nextNews } from "./fleet-member.ts";
+import { inFleetTime, withoutFetching } from "./fleet-slot.ts";
 import { heldIn, takeOver } from "./fleet-takeover.ts";
 import { openRedisLease } from "./redis-lease.ts";
 import type { LinkProblem } from "./redis-link.ts";
@@ -54,34 +55,6 @@ export function openFleetSlot(
 			return credential.isFollowed
 				? askKeepers(parts, member, slot, timeoutMs, purpose)
 				: acquireForAll(parts, member, slot, timeoutMs);
-		},
-	};
-}
-
-/** The same slot, whose token ends by the fleet's time: in the file it does by the host's clock. */
-export function inFleetTime(inner: Slot, clock: FleetClock): Slot {
-	const toFile = ({ value, expiresAt }: Token) => ({
-		value,
-		expiresAt: expiresAt - clock.shiftMs(),
-	});
-	return {
-		read: () => {
-			const reading = inner.read();
-			const shiftMs = clock.shiftMs();
-			if (shiftMs === 0 || reading.kind !== "token") return reading;
-			const { value, expiresAt } = reading.token;
-			return { ...reading, token: { value, expiresAt: expiresAt + shiftMs } };
-		},
-		record: inner.record,
-		snapshot: (token) => inner.snapshot(toFile(token)),
-		acquire: async (timeoutMs, purpose) => {
-			const lease = await inner.acquire(timeoutMs, purpose);
-			return (
-				lease && {
-					...lease,
-					publish: (token, record) => lease.publish(toFile(token), record),
-				}
-			);
 		},
 	};
 }
@@ -285,5 +258,6 @@ async function askKeepers(
 			}),
 		);
 	}
-	return slot.acquire(Math.max(0, giveUpAt - monotonic()));
+	const lease = await slot.acquire(Math.max(0, giveUpAt - monotonic()));
+	return lease && withoutFetching(lease, credential.file);
 }

@@ -17,6 +17,7 @@ import type {
 import type { SdkName } from "../core/sdk-keys.ts";
 import { createMembers, type Member } from "./fleet-member.ts";
 import { createNews, isUnreachable, turnOf } from "./fleet-news.ts";
+import { inFleetTime } from "./fleet-slot.ts";
 import { heldIn } from "./fleet-takeover.ts";
 import {
 	type LinkProblem,
@@ -25,7 +26,7 @@ import {
 	type RedisTarget,
 } from "./redis-link.ts";
 import { createRedisRecords } from "./redis-records.ts";
-import { type FleetParts, inFleetTime, openFleetSlot } from "./redis-slot.ts";
+import { type FleetParts, openFleetSlot } from "./redis-slot.ts";
 import { createSdkCopies } from "./sdk-copies.ts";
 
 /** What a fleet is made of, and whom it tells. */

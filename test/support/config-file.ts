@@ -24,6 +24,8 @@ export interface ConfigOptions {
 	/** For the token files; default: a new one beside the configuration. */
 	readonly directory?: string;
 	readonly accounts?: readonly TestAccount[];
+	/** As for a host that does not fetch. */
+	readonly withoutSecrets?: boolean;
 	/** Top-level keys. By default it ticks each second and logs at level trace. */
 	readonly top?: Readonly<Record<string, unknown>>;
 	/** Keys of `[wechat]`. */
@@ -46,6 +48,7 @@ export function writeConfig({
 	accounts = newAccounts(),
 	top = {},
 	wechat = {},
+	withoutSecrets = false,
 }: ConfigOptions): TestConfig {
 	const place = newDirectory();
 	const directory = given ?? join(place, "tokens");
@@ -56,7 +59,9 @@ export function writeConfig({
 		log_level: "trace",
 		...top,
 		wechat: { base_urls: [url], ...wechat },
-		account: accounts,
+		account: withoutSecrets
+			? accounts.map(({ appid }) => ({ appid }))
+			: accounts,
 	};
 	writeFileSync(file, stringify(content));
 	chmodSync(file, 0o600);

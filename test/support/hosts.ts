@@ -28,7 +28,9 @@ export interface Host {
 export interface FleetOptions {
 	readonly count?: number;
 	/** Keys of `[fleet]`, of the host at that place. */
-	readonly fleet: (index: number) => Readonly<Record<string, unknown>>;
+	readonly fleet: (
+		index: number,
+	) => Readonly<Record<string, unknown>> | undefined;
 	/** Keys of `[wechat]`. */
 	readonly wechat?: Readonly<Record<string, unknown>>;
 	readonly top?: (index: number) => Readonly<Record<string, unknown>>;
@@ -65,7 +67,7 @@ export async function startHosts(options: FleetOptions): Promise<StartedFleet> {
 				top: {
 					log_level: "info",
 					...options.top?.(index),
-					fleet: options.fleet(index),
+					...withFleet(options.fleet(index)),
 				},
 				wechat: { cooldown: 1, timeout: 3, ...options.wechat },
 			});
@@ -113,6 +115,10 @@ export async function startHosts(options: FleetOptions): Promise<StartedFleet> {
 				{ what: "one token on all hosts", withinMs: 60_000 },
 			),
 	};
+}
+
+function withFleet(fleet: Readonly<Record<string, unknown>> | undefined) {
+	return fleet === undefined ? {} : { fleet };
 }
 
 /** That many HUPs at once. */

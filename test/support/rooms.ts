@@ -66,6 +66,8 @@ export const rooms: Readonly<Record<string, Room>> = {
 			...pureModules,
 			...disk,
 			...waiting,
+			"node:http",
+			"node:https",
 			"proper-lockfile",
 			"@redis/client",
 		],
@@ -77,8 +79,8 @@ export const rooms: Readonly<Record<string, Room>> = {
 			"setImmediate",
 		],
 		touches: {
-			en: "the disk, a Redis, and whether a process lives",
-			zh: "磁盘、Redis，以及某个进程是否活着",
+			en: "the disk, a Redis or central wxtokend, and whether a process lives",
+			zh: "磁盘、Redis 或中心 wxtokend，以及某个进程是否活着",
 		},
 		holds: {
 			en: "where tokens and shared records are: lock, atomic write, file watch",

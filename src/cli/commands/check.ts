@@ -7,6 +7,7 @@ import { hostname } from "node:os";
 import { dirname, join } from "node:path";
 import { type Config, loadConfig } from "../../config/config.ts";
 import { type Entry, isAccount } from "../../config/entry.ts";
+import type { FleetConfig } from "../../config/fleet.ts";
 import type { HttpSettings } from "../../config/http-settings.ts";
 import { systemClock } from "../../core/clock.ts";
 import { nounOf } from "../../core/credential.ts";
@@ -32,7 +33,7 @@ import { refuseMountedFiles } from "../../store/mounted-file.ts";
 import { prepareDirectory } from "../../store/prepare-directory.ts";
 import type { CommandLine } from "../command-line.ts";
 import { daemonAnswers } from "../control-client.ts";
-import { tellPerson } from "../explain.ts";
+import { tellPerson, worstCode } from "../explain.ts";
 import { sandboxWarning, unitProperties } from "../unit-sandbox.ts";
 import { codeWithoutRefresh, howOften, nameOf, withKeepers } from "./once.ts";
 
@@ -73,10 +74,42 @@ export async function check(line: CommandLine): Promise<number> {
 	process.stdout.write(
 		`without a daemon: run "wxtokend once" at least ${howOften(config)}\n`,
 	);
-	const told = line.has("alert") ? await checkAlert(config) : exitCode.done;
+	const told = worstCode([
+		config.fleet === undefined ? exitCode.done : await checkFleet(config.fleet),
+		line.has("alert") ? await checkAlert(config) : exitCode.done,
+	]);
 	if (!line.has("online")) return told;
 	const code = await withKeepers(config, env, { isTold: true }, checkOnline);
 	return code === exitCode.done ? told : code;
+}
+
+/** Says whether this host can take part. A fleet that is away passes by itself: 75. */
+async function checkFleet(fleet: FleetConfig): Promise<number> {
+	const { server, prefix, replicas, role } = fleet;
+	const fail = ({ message, hint }: { message: string; hint: string }) => {
+		process.stdout.write(`fleet: ${message}; ${hint}\n`);
+		return exitCode.temporary;
+	};
+	if (server.kind === "https") {
+		const { checkCentral } = await import("../../store/central-store.ts");
+		const problem = await checkCentral(server, systemClock.monotonic);
+		if (problem !== undefined) return fail(problem);
+		process.stdout.write(`fleet: follows ${server.url}\n`);
+		return exitCode.done;
+	}
+	const { checkRedis } = await import("../../store/redis-check.ts");
+	const found = await checkRedis(
+		server,
+		{ prefix, replicas },
+		systemClock,
+		Math.random,
+	);
+	if (found.problem !== undefined) return fail(found.problem);
+	for (const warning of found.warnings) tellPerson(`warning: ${warning}`);
+	process.stdout.write(
+		`fleet: Redis at ${found.server} can be used, as ${role}; its clock and this one differ by ${Math.abs(found.offsetMs)} ms\n`,
+	);
+	return exitCode.done;
 }
 
 /** Sends a test message, and says how that went. */

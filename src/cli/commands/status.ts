@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { systemClock } from "../../core/clock.ts";
 import { ConfigError, exitCode } from "../../core/errors.ts";
+import type { FleetStatus } from "../../core/ports.ts";
 import { reportOf, type StatusReport } from "../../core/status.ts";
 import type { CommandLine } from "../command-line.ts";
 import {
@@ -11,6 +12,7 @@ import {
 	findControl,
 } from "../control-client.ts";
 import { tellPerson } from "../explain.ts";
+import { fleetLines } from "../fleet-table.ts";
 import { reportFromFiles } from "../status-files.ts";
 import { tableOf, wrapped } from "../status-table.ts";
 
@@ -23,12 +25,42 @@ const everyMs = 1_000;
 /** Prints the report on stdout; returns the exit code. Throws `ConfigError`. */
 export async function status(line: CommandLine): Promise<number> {
 	const location = findControl(line.value("config"), process.env);
+	if (line.has("fleet")) return fleetStatus(location, line.has("json"));
 	const print = line.has("json") ? printJson : printTable;
 	if (line.has("watch")) return watch(location, print);
 	const seen = await look(location);
 	tell(seen.note);
 	print(seen.report);
 	return codeFor(seen.report);
+}
+
+/** Only the daemon is in the fleet. */
+async function fleetStatus(
+	{ socket }: ControlLocation,
+	asJson: boolean,
+): Promise<number> {
+	const call = { method: "GET", path: "/v1/fleet" } as const;
+	try {
+		const { status, content } =
+			socket === undefined
+				? { status: 0, content: {} }
+				: await callControl(socket, { ...call, timeoutMs });
+		if (status === 200) {
+			const fleet = content as FleetStatus & { readonly now: number };
+			const text = asJson
+				? JSON.stringify(fleet)
+				: fleetLines(fleet, fleet.now).join("\n");
+			process.stdout.write(`${text}\n`);
+			return fleet.connected ? exitCode.done : exitCode.temporary;
+		}
+		const { message = "the control socket is turned off", hint } =
+			Object(content);
+		tell(hint === undefined ? message : `${message}; ${hint}`);
+	} catch (error) {
+		if (!(error instanceof ControlUnreachable)) throw error;
+		tell(`${error.message}; ${error.hint}`);
+	}
+	return exitCode.noToken;
 }
 
 /** A report, and where it comes from. */

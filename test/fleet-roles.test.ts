@@ -1,0 +1,208 @@
+/** Hosts that do not fetch, hosts whose clocks are wrong, and what SDKs find in Redis. */
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { writeConfig } from "./support/config-file.ts";
+import { newDirectory } from "./support/directory.ts";
+import { eventually } from "./support/eventually.ts";
+import { hangUp, startHosts } from "./support/hosts.ts";
+import { runProgram, startDaemon } from "./support/program.ts";
+import { noRedis, startRedis } from "./support/redis.ts";
+import { callSocket, socketIn } from "./support/socket.ts";
+import { readTokenFile } from "./support/token-file.ts";
+
+const withRedis = test.skipIf(noRedis !== undefined);
+
+withRedis(
+	"a follower has no AppSecret and fetches nothing; its HUP and its report of a dead token are served by a keeper",
+	async () => {
+		const redis = await startRedis();
+		const fleet = { url: redis.url };
+		const { hosts, wechat, fetches, agreement } = await startHosts({
+			fleet: () => fleet,
+			wechat: { cooldown: 0 },
+			count: 2,
+		});
+		const before = await agreement();
+		const config = writeConfig({
+			url: "http://127.0.0.1:9",
+			withoutSecrets: true,
+			top: { log_level: "info", fleet: { ...fleet, role: "follower" } },
+		});
+		const daemon = await startDaemon(config.file);
+		const file = config.tokenFile("wx1");
+		expect(readTokenFile(file).value).toBe(before);
+
+		daemon.kill("SIGHUP");
+		const forced = await agreement(before);
+		await eventually(() => readTokenFile(file).value === forced, {
+			what: "the forced token at the follower",
+		});
+		expect(fetches()).toBe(2);
+
+		wechat.platform.kill("wx1", wechat.now());
+		const answer = await callSocket(
+			socketIn(config.directory),
+			"/v1/accounts/wx1/refresh",
+			{ method: "POST", body: JSON.stringify({ stale: forced }) },
+		);
+		expect(answer.json()).toMatchObject({ outcome: "refreshed" });
+		expect(answer.json().value).toBe(await agreement(forced));
+		expect(fetches()).toBe(3);
+		expect(hosts.length).toBe(2);
+	},
+);
+
+withRedis(
+	"a follower of a central wxtokend has its token at once, also a new one, hands a HUP on, and keeps its file when the server is gone",
+	async () => {
+		const bearer = join(newDirectory(), "bearer");
+		writeFileSync(bearer, "a-bearer-of-the-test-0123456789\n", { mode: 0o600 });
+		const { wechat, hosts, fetches, agreement } = await startHosts({
+			count: 1,
+			wechat: { cooldown: 0 },
+			fleet: () => undefined,
+			top: () => ({ http: { listen: "127.0.0.1:0", bearer_file: bearer } }),
+		});
+		const [central] = hosts;
+		const opened = await central?.daemon.event("http.opened");
+		const before = await agreement();
+		const config = writeConfig({
+			url: "http://127.0.0.1:9",
+			withoutSecrets: true,
+			top: {
+				log_level: "info",
+				fleet: { url: String(opened?.url), bearer_file: bearer },
+			},
+		});
+		const daemon = await startDaemon(config.file);
+		const file = config.tokenFile("wx1");
+		expect(readTokenFile(file).value).toBe(before);
+
+		hangUp(hosts);
+		const forced = await agreement(before);
+		await eventually(() => readTokenFile(file).value === forced, {
+			what: "the new token at the follower",
+		});
+		daemon.kill("SIGHUP");
+		const wished = await agreement(forced);
+		await eventually(() => readTokenFile(file).value === wished, {
+			what: "the token that the follower asked for",
+		});
+		expect(fetches()).toBe(3);
+
+		await central?.end("SIGKILL");
+		const line = await daemon.event("fleet.unreachable");
+		expect(line.msg).toContain(String(opened?.url));
+		const answer = await callSocket(
+			socketIn(config.directory),
+			"/v1/accounts/wx1/refresh",
+			{ method: "POST" },
+		);
+		expect([answer.status, answer.json().code]).toEqual([
+			503,
+			"central-unreachable",
+		]);
+		expect(readTokenFile(file).value).toBe(wished);
+		expect(wechat.requests.length).toBe(3);
+	},
+);
+
+const library = faketime();
+
+test.skipIf(noRedis !== undefined || library === undefined)(
+	"clocks that are an hour off cost no fetch, and the files end by the clock of their host (needs libfaketime)",
+	async () => {
+		const redis = await startRedis();
+		const offsets = [0, 3_600, -3_600];
+		const { hosts, fetches, agreement } = await startHosts({
+			fleet: () => ({ url: redis.url }),
+			count: 3,
+			lifetimeSeconds: 9,
+			spawn: (index) => ({
+				env: {
+					LD_PRELOAD: library ?? "",
+					FAKETIME: `${(offsets[index] ?? 0) >= 0 ? "+" : ""}${offsets[index]}s`,
+					DONT_FAKE_MONOTONIC: "1",
+				},
+			}),
+		});
+		const first = await agreement();
+		expect(fetches()).toBe(1);
+		const second = await agreement(first);
+		expect(second).not.toBe(first);
+		expect(fetches()).toBe(2);
+		for (const [index, host] of hosts.entries()) {
+			const left =
+				host.token().expire - (Date.now() / 1_000 + (offsets[index] ?? 0));
+			expect(left).toBeGreaterThan(0);
+			expect(left).toBeLessThanOrEqual(10);
+			// Without a daemon the file is judged by its record.
+			const { code } = await runProgram(
+				["get", "wx1", "--config", host.config.file],
+				{
+					env: {
+						LD_PRELOAD: library ?? "",
+						FAKETIME: `${(offsets[index] ?? 0) >= 0 ? "+" : ""}${offsets[index]}s`,
+					},
+				},
+			);
+			expect(code).toBe(0);
+		}
+	},
+);
+
+function faketime(): string | undefined {
+	for (const folder of readdirSync("/usr/lib")) {
+		const path = join("/usr/lib", folder, "faketime/libfaketime.so.1");
+		if (existsSync(path)) return path;
+	}
+	return undefined;
+}
+
+withRedis(
+	"SDKs find the token under their keys; what is deleted or altered there is written again",
+	async () => {
+		const redis = await startRedis();
+		const { agreement } = await startHosts({
+			count: 1,
+			fleet: () => ({
+				url: redis.url,
+				publish_as: ["json", "php", "wxjava", "silenceper", "wechatpy"],
+			}),
+		});
+		const value = await agreement();
+		const seen = async () => ({
+			json: JSON.parse(await redis.cli("GET", "wxtokend:json:wx1")).value,
+			php: await redis.cli("GET", "wx_access_token_wx1"),
+			wxjava: await redis.cli("GET", "wx:access_token:wx1"),
+			silenceper: await redis.cli(
+				"GET",
+				"gowechat_officialaccount__access_token_wx1",
+			),
+			wechatpy: await redis.cli("GET", "wechatpy:wx1_access_token"),
+		});
+		const expected = {
+			json: value,
+			php: `s:${value.length}:"${value}";`,
+			wxjava: value,
+			silenceper: value,
+			wechatpy: JSON.stringify(value),
+		};
+		await eventually(
+			async () =>
+				(await redis.cli("EXISTS", "wechatpy:wx1_access_token")) === "1",
+			{ what: "the keys of SDKs" },
+		);
+		expect(await seen()).toEqual(expected);
+		await redis.cli("DEL", "wx:access_token:wx1");
+		await redis.cli("SET", "wechatpy:wx1_access_token", '"another"');
+		await eventually(
+			async () =>
+				(await redis.cli("GET", "wx:access_token:wx1")) === value &&
+				(await redis.cli("GET", "wechatpy:wx1_access_token")) ===
+					JSON.stringify(value),
+			{ what: "the keys again" },
+		);
+	},
+);
