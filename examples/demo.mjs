@@ -151,7 +151,9 @@ async function startAll(scene) {
 	);
 	scene.url = url;
 	const { config } = scene;
-	writeFileSync(config, configFor(scene), { mode: 0o600 });
+	// Any free port: the log says which.
+	const http = '\n[http]\nlisten = "127.0.0.1:0"\n';
+	writeFileSync(config, configFor(scene) + http, { mode: 0o600 });
 	// Not an account of the demo: two daemons with other directories would fetch in turn.
 	writeFileSync(scene.yours.config, configFor(scene.yours, url), {
 		mode: 0o600,
@@ -246,7 +248,8 @@ async function waitForFiles({ accounts, daemon }) {
 /** The daemon says in its log what it did, and why. */
 function noteEvent(scene, line) {
 	if (!line.startsWith("{")) return;
-	const { event, appid, reason } = JSON.parse(line);
+	const { event, appid, reason, url } = JSON.parse(line);
+	if (event === "http.opened") scene.page = url;
 	if (event !== "token.refreshed") return;
 	const why = { first: "first", due: "scheduled", forced: "forced" }[reason];
 	if (why === undefined) return;
@@ -390,8 +393,10 @@ function beginning(token) {
 	return token === undefined ? "" : `${token.value.slice(0, 8)}…`;
 }
 
-function tryNext({ accounts, daemon }) {
-	return `Try next, in another terminal:
+function tryNext({ accounts, daemon, config, page }) {
+	return `See each token's life in a browser: ${page}
+Try next, in another terminal:
+  wxtokend status --watch --config ${config}
   cat ${accounts[0].file}
   kill -HUP ${daemon.pid}
 Ctrl-C ends everything and leaves nothing behind.`;

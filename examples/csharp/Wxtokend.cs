@@ -10,6 +10,8 @@ using System.Threading.Tasks;
 public class Wxtokend {
     static readonly HttpClient Http = new HttpClient { Timeout = TimeSpan.FromSeconds(10) };
     public string AppId, TokenFile, ControlSocket, Api = "https://api.weixin.qq.com";
+    /// <summary>Of wxtokend on another host, instead of file and socket.</summary>
+    public string Url = Environment.GetEnvironmentVariable("WXTOKEND_URL");
 
     public Wxtokend(string appid, string directory = "/run/wxtokend") {
         AppId = appid;
@@ -30,7 +32,7 @@ public class Wxtokend {
             var value = Field("value", Read());
             if (value == stale) value = Field("value", await Task.Run(() => Report(stale)));
             return value == stale ? null : value;
-        } catch (SystemException) { return null; } // IO, socket: WeChat's own answer tells more than this error
+        } catch (Exception) { return null; } // WeChat's own answer tells more than this error
     }
 
     /// <summary>WeChat's answer to GET, or to POST if there is a JSON body.</summary>
@@ -49,8 +51,19 @@ public class Wxtokend {
         using (var answer = await request) return await answer.Content.ReadAsStringAsync();
     }
 
+    string Ask(string what, HttpContent body) {
+        var address = Url + "/v1/credentials/" + Path.GetFileName(TokenFile) + what;
+        var method = body == null ? HttpMethod.Get : HttpMethod.Post;
+        var request = new HttpRequestMessage(method, address) { Content = body };
+        var bearer = File.ReadAllText(Environment.GetEnvironmentVariable("WXTOKEND_BEARER_FILE")).Trim();
+        request.Headers.Add("Authorization", "Bearer " + bearer);
+        var asked = Task.Run(async () => await (await Http.SendAsync(request)).Content.ReadAsStringAsync());
+        return asked.GetAwaiter().GetResult();
+    }
+
     string Report(string stale) {
         var body = "{\"stale\":\"" + stale + "\"}";
+        if (Url != null) return Ask("/refresh", new StringContent(body, Encoding.UTF8, "application/json"));
         var head = "POST /v1/accounts/" + AppId + "/refresh HTTP/1.0\r\nContent-Length: " + body.Length + "\r\n\r\n";
         using (var keeper = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified)) {
             keeper.ReceiveTimeout = 25000; // it may ask WeChat before it answers
@@ -61,6 +74,7 @@ public class Wxtokend {
     }
 
     string Read() {
+        if (Url != null) return Ask("/token", null);
         try { return File.ReadAllText(TokenFile); }
         catch (SystemException why) { throw new IOException("could not use " + TokenFile + ": " + why.Message); }
     }

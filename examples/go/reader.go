@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -47,6 +48,9 @@ type token struct {
 }
 
 func (r *Reader) read() (found token, err error) {
+	if url := os.Getenv("WXTOKEND_URL"); url != "" { // of wxtokend on another host, instead of file and socket
+		return r.ask(url+"/v1/credentials/"+filepath.Base(r.File)+"/token", http.DefaultTransport, "GET", "")
+	}
 	text, err := os.ReadFile(r.File)
 	if err == nil && (json.Unmarshal(text, &found) != nil || found.Value == "") {
 		err = errors.New("could not use " + r.File + ": it holds no token; see wxtokend status")
@@ -55,14 +59,30 @@ func (r *Reader) read() (found token, err error) {
 }
 
 func (r *Reader) report(stale string) (found token, err error) {
+	url, body := os.Getenv("WXTOKEND_URL"), `{"stale":"`+stale+`"}`
+	if url != "" {
+		return r.ask(url+"/v1/credentials/"+filepath.Base(r.File)+"/refresh", http.DefaultTransport, "POST", body)
+	}
 	dial := func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", r.Socket) }
-	connection := &http.Transport{DialContext: dial, DisableKeepAlives: true}
-	keeper := http.Client{Transport: connection, Timeout: 25 * time.Second} // it may ask WeChat before it answers
-	body := strings.NewReader(`{"stale":"` + stale + `"}`)
-	answer, err := keeper.Post("http://wxtokend/v1/accounts/"+r.AppID+"/refresh", "application/json", body)
+	socket := &http.Transport{DialContext: dial, DisableKeepAlives: true}
+	return r.ask("http://wxtokend/v1/accounts/"+r.AppID+"/refresh", socket, "POST", body)
+}
+
+func (r *Reader) ask(url string, by http.RoundTripper, method, body string) (found token, err error) {
+	request, err := http.NewRequest(method, url, strings.NewReader(body))
+	if err != nil {
+		return found, err
+	}
+	if bearer, _ := os.ReadFile(os.Getenv("WXTOKEND_BEARER_FILE")); len(bearer) > 0 {
+		request.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(bearer)))
+	}
+	answer, err := (&http.Client{Transport: by, Timeout: 25 * time.Second}).Do(request) // it may ask WeChat first
 	if err == nil {
 		defer answer.Body.Close()
 		err = json.NewDecoder(answer.Body).Decode(&found)
+	}
+	if err == nil && found.Value == "" {
+		err = errors.New("could not use " + url + ": " + answer.Status)
 	}
 	return found, err
 }

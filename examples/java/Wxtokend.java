@@ -2,6 +2,7 @@ import java.io.*;
 import java.net.*;
 import java.net.http.*;
 import java.nio.channels.*;
+import java.nio.file.*;
 import java.time.Duration;
 import java.util.concurrent.*;
 import java.util.regex.*;
@@ -43,8 +44,18 @@ public class Wxtokend {
         request.timeout(Duration.ofSeconds(10));
         return http.send(request.build(), HttpResponse.BodyHandlers.ofString()).body();
     }
+    private String ask(String what, HttpRequest.Builder request) throws IOException {
+        request.uri(URI.create(System.getenv("WXTOKEND_URL") + "/v1/credentials/" + new File(file).getName() + what));
+        String bearer = Files.readString(Path.of(System.getenv("WXTOKEND_BEARER_FILE"))).strip();
+        request.header("Authorization", "Bearer " + bearer).timeout(Duration.ofSeconds(25));
+        try { return http.send(request.build(), HttpResponse.BodyHandlers.ofString()).body(); }
+        catch (InterruptedException end) { throw new IOException(end); }
+    }
     private String report(String stale) throws IOException {
-        String body = "{\"stale\":\"" + stale + "\"}", head = "POST /v1/accounts/" + appid + "/refresh HTTP/1.0";
+        String body = "{\"stale\":\"" + stale + "\"}";
+        HttpRequest.Builder post = HttpRequest.newBuilder().POST(HttpRequest.BodyPublishers.ofString(body));
+        if (System.getenv("WXTOKEND_URL") != null) return ask("/refresh", post);
+        String head = "POST /v1/accounts/" + appid + "/refresh HTTP/1.0";
         String request = head + "\r\nContent-Length: " + body.length() + "\r\n\r\n" + body;
         try (SocketChannel keeper = SocketChannel.open(UnixDomainSocketAddress.of(socket))) {
             Executor late = CompletableFuture.delayedExecutor(25, TimeUnit.SECONDS); // it may ask WeChat first
@@ -54,6 +65,7 @@ public class Wxtokend {
         }
     }
     private String read() throws IOException { // not by Files: its errors do not tell the system's reason
+        if (System.getenv("WXTOKEND_URL") != null) return ask("/token", HttpRequest.newBuilder()); // another host's
         try (InputStream text = new FileInputStream(file)) { return new String(text.readAllBytes()); }
     }
     private String field(String name, String json) throws IOException {

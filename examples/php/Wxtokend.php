@@ -46,6 +46,7 @@ class Wxtokend {
     }
 
     private function read(): array {
+        if (getenv('WXTOKEND_URL')) return $this->ask('token'); // wxtokend on another host, instead of file and socket
         $text = @file_get_contents($this->file, false, null, 0, 4096); // a length spares PHP a second read
         $token = json_decode((string) $text, true, 4);
         if (isset($token['value'], $token['expire'])) return $token;
@@ -58,9 +59,17 @@ class Wxtokend {
     }
 
     private function report(string $stale): array { // it may ask WeChat before it answers, hence 25 s
+        if (getenv('WXTOKEND_URL')) return $this->ask('refresh', json_encode(['stale' => $stale]));
         $options = [CURLOPT_UNIX_SOCKET_PATH => $this->socket, CURLOPT_PROXY => '', CURLOPT_TIMEOUT => 25];
         $url = "http://wxtokend/v1/accounts/$this->appid/refresh";
         return self::send($url, json_encode(['stale' => $stale]), $options);
+    }
+
+    private function ask(string $what, ?string $body = null): array {
+        $bearer = 'Authorization: Bearer ' . trim(file_get_contents(getenv('WXTOKEND_BEARER_FILE')));
+        $url = getenv('WXTOKEND_URL') . '/v1/credentials/' . basename($this->file) . "/$what";
+        $options = [CURLOPT_HTTPHEADER => [$bearer, 'Content-Type: application/json'], CURLOPT_FAILONERROR => true];
+        return self::send($url, $body, $options + [CURLOPT_TIMEOUT => 25]);
     }
 
     private static function send(string $url, ?string $body, array $options = []) {

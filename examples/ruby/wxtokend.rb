@@ -42,7 +42,7 @@ class Wxtokend
   end
 
   private def read
-    text = File.read(file)
+    text = ENV["WXTOKEND_URL"] ? remote("token") : File.read(file)
     token = JSON.parse(text) rescue {} # what the parser says may hold the token
     return token if token.is_a?(Hash) && token["value"] && token["expire"]
     raise "could not use #{file}: it holds no token; see wxtokend status"
@@ -57,7 +57,17 @@ class Wxtokend
     content.start_with?("{") ? JSON.parse(content) : content
   end
 
+  # Of wxtokend on another host, instead of file and socket.
+  private def remote(what, body = nil)
+    uri = URI("#{ENV["WXTOKEND_URL"]}/v1/credentials/#{File.basename(file)}/#{what}")
+    bearer = File.read(ENV.fetch("WXTOKEND_BEARER_FILE")).strip
+    request = (body ? Net::HTTP::Post : Net::HTTP::Get).new(uri, "Authorization" => "Bearer #{bearer}")
+    http = { use_ssl: uri.scheme == "https", open_timeout: 10, read_timeout: 25 }
+    Net::HTTP.start(uri.host, uri.port, nil, **http) { |keeper| keeper.request(request, body).body }
+  end
+
   private def report(stale)
+    return JSON.parse(remote("refresh", JSON.generate(stale: stale))) if ENV["WXTOKEND_URL"]
     post = Net::HTTP::Post.new("/v1/accounts/#{@appid}/refresh", "Host" => "wxtokend")
     post.body = JSON.generate(stale: stale)
     UNIXSocket.open(socket) do |unix|

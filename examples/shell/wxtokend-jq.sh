@@ -18,19 +18,31 @@ send() {
 		curl -sS --max-time 10 -H 'Content-Type: application/json' ${body:+--data-raw "$body"} --config -
 }
 
-# It may ask WeChat before it answers, hence 25 s.
+# wxtokend on another host, instead of file and socket. It may ask WeChat before it answers, hence 25 s.
+ask() {
+	bearer=$(cat "$WXTOKEND_BEARER_FILE")
+	printf 'url = "%s/v1/credentials/%s/%s"\nheader = "Authorization: Bearer %s"\n%s\n' \
+		"$WXTOKEND_URL" "${file##*/}" "$1" "$bearer" "${2-}" | curl -sf --max-time 25 --config -
+}
+read_it() {
+	if [ "${WXTOKEND_URL-}" ]; then ask token; else cat "$file"; fi
+}
 report() {
+	if [ "${WXTOKEND_URL-}" ]; then
+		ask refresh "data = \"{\\\"stale\\\":\\\"$1\\\"}\"" | jq -r ".value // empty"
+		return
+	fi
 	printf '{"stale":"%s"}' "$1" | curl -sf --max-time 25 --unix-socket "$socket" --data @- \
 		"http://wxtokend/v1/accounts/$WECHAT_APPID/refresh" | jq -r ".value // empty"
 }
 
 # Read it before every call: it may be another one at any moment.
-token=$(jq -r 'select(.expire > now).value // empty' "$file" 2>/dev/null) || token=
+token=$(read_it 2>/dev/null | jq -r 'select(.expire > now).value // empty' 2>/dev/null) || token=
 [ -n "$token" ] || {
 	# If it cannot be read, in the system's own words: permission denied, no such file, …
-	if why=$(cat "$file" 2>&1 >/dev/null); then
+	if why=$(read_it 2>&1 >/dev/null); then
 		why="it holds no token"
-		case $(jq '.value and .expire' "$file" 2>/dev/null) in true) why="its token has expired" ;; esac
+		case $(read_it | jq '.value and .expire' 2>/dev/null) in true) why="its token has expired" ;; esac
 	fi
 	echo "could not use $file: $why; see wxtokend status" >&2
 	exit 1
@@ -38,7 +50,7 @@ token=$(jq -r 'select(.expire > now).value // empty' "$file" 2>/dev/null) || tok
 answer=$(send "$token")
 dead=$(printf %s "$answer" | jq '.errcode == (40001, 40014, 42001) | select(.)' 2>/dev/null) || dead=
 if [ "$dead" ]; then
-	other=$(jq -r ".value // empty" "$file") || other=$token
+	other=$(read_it | jq -r ".value // empty") || other=$token
 	# If the report fails, WeChat's own answer tells more.
 	[ "$other" != "$token" ] || other=$(report "$token") || other=
 	[ "${other:-$token}" = "$token" ] || answer=$(send "$other")

@@ -18,8 +18,17 @@ send() {
 		curl -sS --max-time 10 -H 'Content-Type: application/json' ${body:+--data-raw "$body"} --config -
 }
 
-# It may ask WeChat before it answers, hence 25 s.
+# wxtokend on another host, instead of file and socket. It may ask WeChat before it answers, hence 25 s.
+ask() {
+	bearer=$(cat "$WXTOKEND_BEARER_FILE")
+	printf 'url = "%s/v1/credentials/%s/%s"\nheader = "Authorization: Bearer %s"\n%s\n' \
+		"$WXTOKEND_URL" "${file##*/}" "$1" "$bearer" "${2-}" | curl -sf --max-time 25 --config -
+}
 report() {
+	if [ "${WXTOKEND_URL-}" ]; then
+		ask refresh "data = \"{\\\"stale\\\":\\\"$1\\\"}\""
+		return
+	fi
 	printf '{"stale":"%s"}' "$1" | curl -sf --max-time 25 --unix-socket "$socket" --data @- \
 		"http://wxtokend/v1/accounts/$WECHAT_APPID/refresh"
 }
@@ -33,10 +42,14 @@ parse() {
 }
 read_file() { # its line may lack an end, if somebody else wrote it
 	line=
+	if [ "${WXTOKEND_URL-}" ]; then
+		line=$(ask token) && parse "$line"
+		return
+	fi
 	read -r line 2>/dev/null <"$file" || [ "$line" ] && parse "$line"
 }
 fail() { # if it cannot be read, in the system's own words: permission denied, no such file, …
-	why=$(cat "$file" 2>&1 >/dev/null) && why=$1
+	[ "${WXTOKEND_URL-}" ] || why=$(cat "$file" 2>&1 >/dev/null) && why=$1
 	echo "could not use $file: $why; see wxtokend status" >&2
 	exit 1
 }

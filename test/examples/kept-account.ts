@@ -5,6 +5,7 @@ import { onTestFinished } from "vitest";
 import type { RequestRecord } from "../../src/simulator/request-log.ts";
 import { type Simulator, startSimulator } from "../../src/simulator/server.ts";
 import { newAccounts, writeConfig } from "../support/config-file.ts";
+import { httpOf, newBearer } from "../support/http.ts";
 import { type Running, startDaemon } from "../support/program.ts";
 import type { Place } from "./readers.ts";
 
@@ -13,6 +14,8 @@ export interface Kept {
 	readonly daemon: Running;
 	/** One for each account. */
 	readonly places: readonly Place[];
+	/** What a reader on a host without the directory is told by its environment. */
+	readonly remote: Readonly<Record<string, string>>;
 	/** Has the daemon fetch another token for that account, now. */
 	renew(appid: string): Promise<void>;
 	/** Calls of the token endpoints, whoever made them. */
@@ -48,17 +51,25 @@ export async function keep(accounts = 1): Promise<Kept> {
 		},
 	});
 	onTestFinished(() => simulator.close());
+	const { file: bearerFile } = newBearer();
 	const { file, directory } = writeConfig({
 		url: simulator.url,
 		accounts: known,
+		top: { http: { listen: "127.0.0.1:0", bearer_file: bearerFile } },
 		wechat: { cooldown: 0, budget: 1000 },
 	});
 	const daemon = await startDaemon(file);
 	await daemon.event("control.opened");
+	const remote = {
+		WXTOKEND_DIRECTORY: "/nowhere",
+		WXTOKEND_URL: await httpOf(daemon),
+		WXTOKEND_BEARER_FILE: bearerFile,
+	};
 	const { url } = simulator;
 	return {
 		simulator,
 		daemon,
+		remote,
 		places: known.map((account) => ({ ...account, url, directory })),
 		renew: (appid) => forceRefresh(join(directory, "control.sock"), appid),
 		fetches: (appid) =>

@@ -26,7 +26,8 @@ const present = plainReaders.filter(
 	(reader) => missingFor(reader).length === 0,
 );
 
-async function open(): Promise<{
+/** `isRemote`: over HTTP, as on a host without the directory. */
+async function open(isRemote = false): Promise<{
 	kept: Kept;
 	stations: readonly Station[];
 }> {
@@ -41,7 +42,10 @@ async function open(): Promise<{
 		if (place === undefined) throw new Error("an account is missing");
 		const command = await reader.prepare();
 		const begin = () => {
-			const env = environmentOf(place);
+			const env = {
+				...environmentOf(place),
+				...(isRemote ? kept.remote : {}),
+			};
 			const driver = startDriver({ command, env, path: "/sim/use" });
 			drivers.push(driver);
 			return driver;
@@ -66,9 +70,21 @@ function forAll<T>(value: T): Record<string, T> {
 	return Object.fromEntries(present.map(({ name }) => [name, value]));
 }
 
-test("across 50 renewals no call fails, none is refused, and every new token is used", async () => {
+test(
+	"across 50 renewals no call fails, none is refused, and every new token is used",
+	() => acrossRenewals(false),
+	240_000,
+);
+
+test(
+	"over HTTP, too, no call fails across 50 renewals",
+	() => acrossRenewals(true),
+	240_000,
+);
+
+async function acrossRenewals(isRemote: boolean): Promise<void> {
 	const renewals = 50;
-	const { kept, stations } = await open();
+	const { kept, stations } = await open(isRemote);
 	const calls = await each(stations, async ({ appid, driver }) => {
 		const results: Result[] = [];
 		let isOver = false;
@@ -112,7 +128,22 @@ test("across 50 renewals no call fails, none is refused, and every new token is 
 		forAll(1 + renewals),
 	);
 	expect(kept.fetchers()).toEqual(["wxtokend"]);
-}, 240_000);
+}
+
+test("over HTTP, too, a dead token is reported once and the call goes out once more", async () => {
+	const { kept, stations } = await open(true);
+	expect(await each(stations, ({ driver }) => driver.call())).toEqual(
+		forAll(works),
+	);
+	for (const { appid } of stations)
+		kept.simulator.platform.kill(appid, kept.simulator.now());
+	expect(await each(stations, ({ driver }) => driver.call())).toEqual(
+		forAll(works),
+	);
+	expect(await each(stations, ({ appid }) => kept.fetches(appid))).toEqual(
+		forAll(2),
+	);
+}, 120_000);
 
 test.each([40001, 42001, 40014] as const)(
 	"a token that dies outside with %i costs one retry and one fetch",

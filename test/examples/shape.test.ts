@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import { projectRoot } from "../support/program.ts";
 import { examples } from "./readers.ts";
 
-const screen = { lines: 70, columns: 120 };
+const screen = { lines: 84, columns: 120 };
 const files = readdirSync(examples, { recursive: true, encoding: "utf8" })
 	.filter((name) => name.includes("/") && extname(name) !== ".mod")
 	.filter((name) => statSync(join(examples, name)).isFile())
