@@ -11,6 +11,7 @@ import { type CommandUsage, commands } from "../src/cli/usage.ts";
 import { entryTableNames } from "../src/config/entry-names.ts";
 import { configKeys } from "../src/config/shape.ts";
 import { exitCode } from "../src/core/errors.ts";
+import { knownComponentErrcodes } from "../src/issuer/component-errcode.ts";
 import { knownErrcodes } from "../src/issuer/errcode.ts";
 import { faultModes } from "../src/simulator/faults.ts";
 import { programPath, projectRoot } from "./support/program.ts";
@@ -98,11 +99,30 @@ describe.each(references)("%s", (name) => {
 		);
 		const inTables = [...configKeys.top, ...configKeys.wechat].filter(
 			(key) =>
-				!["wechat", "http", "alert", "fleet", ...entryTableNames].includes(key),
+				![
+					"wechat",
+					"http",
+					"alert",
+					"fleet",
+					"receiver",
+					...entryTableNames,
+				].includes(key),
 		);
 		expect(named).toEqual([...new Set(inTables)].sort());
 		for (const table of entryTableNames)
 			for (const key of configKeys[table]) expect(text).toContain(`\`${key}\``);
+	});
+
+	test("names every key that only platforms have, and so does their page", () => {
+		const page = read(name.replace("reference", "platform"));
+		for (const key of [
+			...configKeys.receiver,
+			...configKeys["component.authorizer"],
+		])
+			expect(text).toContain(`\`${key}\``);
+		for (const key of configKeys.receiver) expect(page).toContain(key);
+		for (const code of knownComponentErrcodes)
+			expect(page).toMatch(new RegExp(`^\\| ${code} `, "m"));
 	});
 
 	test("names every environment variable that the program reads", () => {

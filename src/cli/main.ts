@@ -130,6 +130,8 @@ async function perform(
 			return (await import("./commands/refresh.ts")).refresh(line);
 		case "check":
 			return (await import("./commands/check.ts")).check(line);
+		case "import":
+			return (await import("./commands/import.ts")).importLines(line);
 		case "simulate":
 			return (await import("./commands/simulate.ts")).simulate(line);
 		default:

@@ -158,6 +158,7 @@ export function inWords(seconds: number): string {
 /** The appid, or the file of what has none; below it what hangs on its token. */
 function nameOf(status: CredentialStatus): string {
 	const { appid, kind, parent, credential, interface: wire } = status;
+	if (kind === "authorizer_access_token") return `  ${appid}`;
 	if (parent !== null) return `  ${kind}`;
 	return wire === null ? credential : appid;
 }

@@ -239,6 +239,36 @@ directory (made if it is missing) and beside metrics_file to see that it can wri
 		],
 		example: "wxtokend check --online",
 	},
+	import: {
+		name: "import",
+		operands: "FILE",
+		minOperands: 1,
+		maxOperands: 1,
+		summary: "take refresh tokens and tickets of a 第三方平台 over",
+		about: `Hands JSON lines over to the running daemon, which keeps them in its state directory;
+each line is safe when it is counted. FILE may be - for stdin. A line is one of:
+
+  {"component":"wx…","appid":"wx…","refresh_token":"…"}    an authorised account
+  {"component":"wx…","ticket":"…","create_time":1795401000}  a component_verify_ticket
+  {"component":"wx…","auth_code":"…"}                      a code, which is exchanged
+
+It needs the admin socket, which only the daemon's user and root may use.`,
+		options: [
+			config,
+			{
+				flag: "component",
+				value: "APPID",
+				about: 'for lines without "component"',
+			},
+		],
+		exitCodes: [
+			[0, "all lines are taken over"],
+			[64, "some lines are wrong: each is told, the others are taken over"],
+			[75, "no daemon answers"],
+			configCode,
+		],
+		example: "wxtokend import authorizers.jsonl --component wx1123456789abcdef",
+	},
 	simulate: {
 		name: "simulate",
 		operands: "",

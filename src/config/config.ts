@@ -8,14 +8,22 @@ import { ConfigError, type ConfigProblem } from "../core/errors.ts";
 import type { LogLevel } from "../core/log-level.ts";
 import { type FoundAlert, findAlert } from "./alert.ts";
 import { type AlertSettings, settingsFor } from "./alert-settings.ts";
+import type { PushSettings } from "./component.ts";
 import { findCrossProblems, socketPath } from "./cross-checks.ts";
-import { type Entry, type EntrySecrets, entriesIn } from "./entry.ts";
+import { type ConfiguredEntry, type EntrySecrets, entriesIn } from "./entry.ts";
 import { type EntryTableName, entryTables, namesIn } from "./entry-names.ts";
 import { type FleetConfig, findFleet } from "./fleet.ts";
 import { type GroupAnswer, groupLimitMs, waitingGroups } from "./group.ts";
 import { findHttp, type HttpSettings } from "./http-settings.ts";
 import { escapeInvisible, invisibleIn, messageOf } from "./invisible.ts";
 import { defaultDirectory } from "./lookup.ts";
+import { findPushSecrets } from "./push-secrets.ts";
+import {
+	findPlatformProblems,
+	type ReceiverSettings,
+	receiverIn,
+	stateDirectoryIn,
+} from "./receiver.ts";
 import { looksLikeSecret } from "./secret-words.ts";
 import { findSecrets } from "./secrets.ts";
 import {
@@ -61,7 +69,11 @@ export interface Config {
 	/** The hosts that keep the same entries together; undefined: this one is alone. */
 	readonly fleet?: FleetConfig;
 	/** Table by table, each in the order of the file; at least one. */
-	readonly entries: readonly Entry[];
+	readonly entries: readonly ConfiguredEntry[];
+	/** Of what must outlive a reboot; absolute path. Undefined: nothing must. */
+	readonly stateDirectory: string | undefined;
+	/** Undefined: pushes are handed over by the admin socket. */
+	readonly receiver: ReceiverSettings | undefined;
 	/** Its tokens are the simulator's. */
 	readonly isSimulated?: boolean;
 	/** What works, but should not stay so: sentences for the operator. */
@@ -96,6 +108,9 @@ function loadFrom(options: ConfigOptions, input: Input): Config {
 	const { secrets, problems, warnings } = options.secrets
 		? findSecrets(source, env, input)
 		: { secrets: noSecrets, problems: [], warnings: [] };
+	const pushes = options.secrets
+		? findPushSecrets(source, env, input)
+		: { settings: [], problems: [], warnings: [] };
 	const http = findHttp(source, env, input, options.secrets);
 	const fleet = findFleet(shape.content, source, options, input);
 	const alert = options.secrets ? findAlert(source, env, input) : noAlert;
@@ -106,9 +121,11 @@ function loadFrom(options: ConfigOptions, input: Input): Config {
 		...invisibleDirectory(source, env),
 		...shape.problems,
 		...problems,
+		...pushes.problems,
 		...http.problems,
 		...alert.problems,
 		...fleet.problems,
+		...findPlatformProblems(source, env),
 		...findCrossProblems(source, env, input),
 		...groupProblems(group, found, options),
 	];
@@ -118,8 +135,10 @@ function loadFrom(options: ConfigOptions, input: Input): Config {
 		content &&
 		build(content, source.name, env, gid, {
 			...{ secrets, alert, http: http.settings, fleet: fleet.settings },
+			pushes: pushes.settings,
 			warnings: [
 				...warnings,
+				...pushes.warnings,
 				...http.warnings,
 				...alert.warnings,
 				...fleet.warnings,
@@ -217,6 +236,8 @@ interface Found {
 	/** As `FoundSecrets.secrets`. */
 	readonly secrets: EntrySecrets;
 	readonly alert: FoundAlert;
+	/** As `FoundPushSecrets.settings`. */
+	readonly pushes: readonly PushSettings[];
 	readonly http: HttpSettings | undefined;
 	readonly fleet: FleetConfig | undefined;
 	readonly warnings: readonly string[];
@@ -235,10 +256,10 @@ function build(
 	source: string,
 	env: ConfigOptions["env"],
 	gid: number | undefined,
-	{ secrets, alert, http, fleet, warnings }: Found,
+	{ secrets, alert, http, fleet, pushes, warnings }: Found,
 ): Config {
 	const directory = resolve(content.directory ?? defaultDirectory(env));
-	const entries = entriesIn(content, secrets);
+	const entries = entriesIn(content, secrets, pushes);
 	const { schedule = "*/5 * * * * *" } = content;
 	const mode = Number.parseInt(content.mode ?? "0640", 8);
 	return {
@@ -257,6 +278,10 @@ function build(
 				? undefined
 				: settingsFor(content.alert ?? {}, alert.url, alert.secret),
 		...(fleet && { fleet }),
+		stateDirectory: entries.some((one) => one.interface === "component")
+			? stateDirectoryIn(content.state_directory, env)
+			: undefined,
+		receiver: receiverIn(content.receiver),
 		entries,
 		warnings: [
 			...new Set(warnings),
@@ -265,7 +290,12 @@ function build(
 	};
 }
 
-const noSecrets: EntrySecrets = { account: [], wecom: [], provider: [] };
+const noSecrets: EntrySecrets = {
+	account: [],
+	wecom: [],
+	provider: [],
+	component: [],
+};
 
 function isIdKey(table: EntryTableName, key: string): boolean {
 	const { idKeys }: { readonly idKeys: readonly string[] } = entryTables[table];

@@ -7,6 +7,7 @@ import { realpathSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import type { ConfigProblem } from "../core/errors.ts";
+import { findAuthorizerProblems } from "./authorizer-checks.ts";
 import {
 	type EntryNames,
 	type EntryTableName,
@@ -28,6 +29,9 @@ export function findCrossProblems(
 	return [
 		...findNothing(source),
 		...findTwins(source),
+		...(source.content.component === undefined
+			? []
+			: findAuthorizerProblems(source.content)),
 		...findSocketProblems(source, env),
 		...findMetricsProblems(source, env, input),
 	];

@@ -62,6 +62,12 @@ export const entryTables = {
 		tokenFile: ([corpid = ""]) => `wecom_provider_access_token_${corpid}`,
 		ticketFile: (ticket) => ticket,
 	},
+	component: {
+		idKeys: ["appid"],
+		tickets: [],
+		tokenFile: ([appid = ""]) => `wx_component_access_token_${appid}`,
+		ticketFile: (ticket) => ticket,
+	},
 } as const satisfies Readonly<Record<string, EntryTable>>;
 
 export type EntryTableName = keyof typeof entryTables;
@@ -79,7 +85,7 @@ export const entryTablesInWords = entryTableNames
 
 /** Whether a name is that of a published file, and no appid. */
 export function isPublishedFile(name: string): boolean {
-	return /^(wx_(access_token|(jsapi|card|sdk)_ticket)_[\w-]{1,64}|wecom_(provider_access_token_[\w-]{1,64}|(access_token|(jsapi|agent)_ticket)_[\w-]{3,129}))$/.test(
+	return /^(wx_((component_)?access_token|(jsapi|card|sdk)_ticket)_[\w-]{1,64}|wecom_(provider_access_token_[\w-]{1,64}|(access_token|(jsapi|agent)_ticket)_[\w-]{3,129}))$/.test(
 		name,
 	);
 }

@@ -1,4 +1,6 @@
 /** The entries of a configuration, with the defaults filled in: what is kept, and how. */
+import type { Authorizer, Component, PushSettings } from "./component.ts";
+import type { EntryBase } from "./entry-base.ts";
 import {
 	type EntryTableName,
 	entryTables,
@@ -6,30 +8,6 @@ import {
 	type WecomTicketName,
 } from "./entry-names.ts";
 import type { ConfigContent } from "./shape.ts";
-
-/** What every entry has, whatever it is an entry of. */
-interface EntryBase {
-	/** "" if secrets were not asked for, or a follower has none. */
-	readonly secret: string;
-	/** The token file's name in the directory, unique among all entries. */
-	readonly file: string;
-	/** Copies of each of its files: "php" as the sample of WeChat's JS-SDK reads them. */
-	readonly formats: readonly "php"[];
-	/** In the order in which they are tried; at least one. */
-	readonly baseUrls: readonly string[];
-	/** For a whole request. */
-	readonly timeoutMs: number;
-	/** How long before its end a token becomes due. */
-	readonly refreshBeforeMs: number;
-	/** As in `Limits`; only `once` sets it. */
-	readonly refreshEarly?: boolean;
-	/** Between two forced refreshes. */
-	readonly cooldownMs: number;
-	/** The most calls to WeChat in one token lifetime. */
-	readonly budget: number;
-	/** False: this host keeps it alone. */
-	readonly fleet?: boolean;
-}
 
 /** A 公众号, 服务号 or 小程序. */
 export interface Account extends EntryBase {
@@ -57,7 +35,10 @@ export interface Provider extends EntryBase {
 }
 
 /** Whatever is configured by a table of its own. */
-export type Entry = Account | WecomApp | Provider;
+export type ConfiguredEntry = Account | WecomApp | Provider | Component;
+
+/** The same, and what WeChat tells of. */
+export type Entry = ConfiguredEntry | Authorizer;
 
 /** The secrets of the entries, by their tables, in the order of the file; "": none was found. */
 export type EntrySecrets = Readonly<Record<EntryTableName, readonly string[]>>;
@@ -73,6 +54,11 @@ export function entryKeyOf(entry: Entry): string {
 			return `${entry.corpid} ${entry.name}`;
 		case "provider":
 			return `provider ${entry.corpid}`;
+		case "component":
+			return `component ${entry.appid}`;
+		case "authorizer":
+			// Not a new text for each of a hundred thousand.
+			return entry.file;
 		default:
 			return entry satisfies never;
 	}
@@ -80,6 +66,7 @@ export function entryKeyOf(entry: Entry): string {
 
 /** What a person calls it: an appid; of others its table as well. */
 export function entryNameOf(entry: Entry): string {
+	if (entry.interface === "authorizer") return entry.appid;
 	return entry.interface === "wecom"
 		? `wecom ${entryKeyOf(entry)}`
 		: entryKeyOf(entry);
@@ -87,14 +74,15 @@ export function entryNameOf(entry: Entry): string {
 
 /** Whether it is one of `[[account]]`. */
 export function isAccount(entry: Entry): entry is Account {
-	return "appid" in entry;
+	return entry.interface === "classic" || entry.interface === "stable";
 }
 
-/** From content of the right shape; all accounts, then all apps, then all providers. */
+/** From content of the right shape, table by table. */
 export function entriesIn(
 	content: ConfigContent,
 	secrets: EntrySecrets,
-): readonly Entry[] {
+	pushes: readonly PushSettings[],
+): readonly ConfiguredEntry[] {
 	const defaults = content.wechat ?? {};
 	return [
 		...(content.account ?? none).map((entry, index): Account => {
@@ -139,6 +127,26 @@ export function entriesIn(
 				baseUrls: entry.base_urls ?? qyapiUrls,
 				...limitsIn({ ...defaults, ...entry }),
 				...outsideFleet(entry),
+			};
+		}),
+		...(content.component ?? none).map((entry, index): Component => {
+			const { appid, exchange = true, authorizers = "all" } = entry;
+			return {
+				...{ appid, exchange, authorizers, interface: "component" },
+				secret: secrets.component[index] ?? "",
+				file: entry.file ?? entryTables.component.tokenFile([appid]),
+				tickets: none,
+				formats: entry.formats ?? none,
+				push: pushes[index] ?? noPushes,
+				authorizerTickets: entry.authorizer_tickets ?? none,
+				settings: (entry.authorizer ?? none).map((one) => ({
+					appid: one.appid,
+					file: one.file,
+					tickets: one.tickets,
+					formats: one.formats,
+				})),
+				baseUrls: entry.base_urls ?? defaults.base_urls ?? weixinUrls,
+				...limitsIn({ ...defaults, ...entry }),
 			};
 		}),
 	];
@@ -188,6 +196,7 @@ const weixinUrls = ["https://api.weixin.qq.com", "https://api2.weixin.qq.com"];
 const qyapiUrls = ["https://qyapi.weixin.qq.com"];
 
 const nothing = {};
+const noPushes: PushSettings = { token: undefined, keys: [] };
 
 /** One array for all: most of ten thousand accounts have neither tickets nor formats. */
 const none: readonly never[] = [];

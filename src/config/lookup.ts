@@ -166,15 +166,41 @@ function locationIn(
 		const isOf = namesIn(content).some(
 			({ file, ticketFiles }) => file === appid || ticketFiles.includes(appid),
 		);
-		return isOf ? { path: join(directory, appid) } : undefined;
+		// Which accounts have authorised a component stands nowhere in the file.
+		const isOfComponent =
+			Array.isArray(content.component) && appid.startsWith("wx_");
+		return isOf || isOfComponent ? { path: join(directory, appid) } : undefined;
 	}
-	if (!Array.isArray(account)) return undefined;
-	const found = account.filter((entry) => entry?.appid === appid);
+	const found = (Array.isArray(account) ? account : []).filter(
+		(entry) => entry?.appid === appid,
+	);
+	const authorized = authorizedIn(content, appid);
+	if (found.length === 0 && authorized !== undefined)
+		return { path: join(directory, authorized) };
 	const { file = defaultTokenFile(appid) } = found[0] ?? {};
 	if (found.length !== 1 || typeof file !== "string" || /[/\0]/.test(file))
 		return undefined;
 	if (invisibleIn(file) !== undefined) return undefined;
 	return { path: join(directory, file) };
+}
+
+/** The file of an account that may have authorised a component; undefined: none can. */
+function authorizedIn(
+	{ component }: Readonly<Record<string, unknown>>,
+	appid: string,
+): string | undefined {
+	if (!Array.isArray(component)) return undefined;
+	for (const one of component) {
+		const { authorizer, authorizers = "all" } = Object(one);
+		const own = (Array.isArray(authorizer) ? authorizer : []).find(
+			(entry) => entry?.appid === appid,
+		);
+		const isKept = authorizers === "all" || authorizers.includes?.(appid);
+		if (!isKept) continue;
+		const { file = defaultTokenFile(appid) } = Object(own);
+		if (typeof file === "string" && /^[\w.-]+$/.test(file)) return file;
+	}
+	return undefined;
 }
 
 function parsed(text: string): Record<string, unknown> | undefined {

@@ -35,6 +35,12 @@ export const secretWords = {
 		one: "a ProviderSecret",
 		characters: "the characters that the console shows",
 	},
+	component: {
+		name: "AppSecret of the component",
+		one: "the AppSecret of a component",
+		looks: appSecret,
+		characters: "32 characters of 0-9 a-f",
+	},
 } as const satisfies Readonly<Record<EntryTableName, SecretWords>>;
 
 /** Whether it looks like a secret of any kind: no name does. */
@@ -68,7 +74,7 @@ export function confusionIn(
 			key,
 			message: `looks like ${secretWords[table].one}, and the secret like an id; expected them the other way round`,
 		};
-	return table === "account"
+	return table === "account" || table === "component"
 		? ofWecom(id, secret)
 		: ofAccount(table, id, secret);
 }

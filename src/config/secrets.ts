@@ -69,6 +69,7 @@ export function findSecrets(
 		account: secretsIn("account"),
 		wecom: secretsIn("wecom"),
 		provider: secretsIn("provider"),
+		component: secretsIn("component"),
 	};
 	return { secrets, problems, warnings };
 }

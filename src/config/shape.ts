@@ -17,6 +17,12 @@ import {
 } from "./entry-names.ts";
 import { fleetKeys } from "./fleet.ts";
 import { addressIn, listenRule } from "./http-address.ts";
+import {
+	forwardRule,
+	isForwardUrl,
+	isReceiverListen,
+	receiverListenRule,
+} from "./receiver.ts";
 import { looksLikeSecret } from "./secret-words.ts";
 import { nearestName } from "./toml-words.ts";
 
@@ -65,7 +71,7 @@ function removeAt(tree: unknown, [key = "", ...deeper]: readonly string[]) {
 /** A value as it stands in the file, shortened; never one that may be a secret. */
 export function show(value: unknown, key = ""): string {
 	// A robot's address is a secret, too.
-	if (/secret|bearer|^url/.test(key)) return "not usable";
+	if (/secret|bearer|^url|token_file|aes_key/.test(key)) return "not usable";
 	switch (typeof value) {
 		case "string":
 			return showText(value, key);
@@ -83,11 +89,8 @@ export function show(value: unknown, key = ""): string {
 /** By the key: a user may have written a secret in the wrong place. */
 function showText(text: string, key: string): string {
 	// The text in place of a table may hold its secret.
-	if (
-		/^(wechat|http|alert|fleet)$/.test(key) ||
-		Object.hasOwn(entryTables, key)
-	)
-		return "a string";
+	const isTable = /^(wechat|http|alert|fleet|receiver|authorizer)$/.test(key);
+	if (isTable || Object.hasOwn(entryTables, key)) return "a string";
 	// In place of an appid there may be appid and secret: "wx…:secret".
 	if (isIdKey(key)) {
 		if (looksLikeSecret(text)) return "not shown, as it looks like a secret";
@@ -200,6 +203,14 @@ function listOf<const Name extends string>(names: readonly Name[]) {
 	);
 }
 
+const pathRule = "an absolute path";
+
+function absolutePath() {
+	return v.optional(
+		v.pipe(v.string(pathRule), v.check(isAbsolutePath, pathRule)),
+	);
+}
+
 /** An id becomes a part of a file's name. */
 function idKey(rule: string) {
 	return v.pipe(v.string(rule), v.regex(/^[A-Za-z0-9_-]{1,64}$/, rule));
@@ -256,6 +267,47 @@ const providerSchema = v.strictObject(
 	missingKey({ corpid: appidRule }),
 );
 
+const authorizersRule = '"all", or a list of appids';
+
+/** An account of a component that differs from the others. */
+const authorizerSchema = v.strictObject(
+	{
+		appid: idKey(appidRule),
+		file: entryKeys.file,
+		tickets: v.optional(listOf(ticketNames)),
+		...formatsKey,
+	},
+	missingKey({ appid: appidRule }),
+);
+
+const componentSchema = v.strictObject(
+	{
+		appid: idKey(appidRule),
+		...entryKeys,
+		token_file: absolutePath(),
+		aes_key_file: absolutePath(),
+		previous_aes_key_file: absolutePath(),
+		authorizers: v.optional(
+			v.union(
+				[v.literal("all"), v.array(idKey(appidRule), authorizersRule)],
+				authorizersRule,
+			),
+		),
+		authorizer_tickets: v.optional(listOf(ticketNames)),
+		authorizer: v.optional(
+			v.array(
+				v.pipe(isTable("a table: [[component.authorizer]]"), authorizerSchema),
+				"an array of tables: [[component.authorizer]]",
+			),
+		),
+		exchange: v.optional(v.boolean("true or false")),
+		...formatsKey,
+		...baseUrlsKey,
+		...limitKeys,
+	},
+	missingKey({ appid: appidRule }),
+);
+
 /** A list of entries. */
 function tablesOf<
 	Schema extends v.GenericSchema<Readonly<Record<string, unknown>>>,
@@ -294,14 +346,6 @@ export const groupRule = "the name or id of a group on this machine";
 const socketRule = 'a path, or "" for none';
 const metricsRule = "an absolute path that ends in .prom";
 
-const pathRule = "an absolute path";
-
-function absolutePath() {
-	return v.optional(
-		v.pipe(v.string(pathRule), v.check(isAbsolutePath, pathRule)),
-	);
-}
-
 /** Keys of `[http]`. */
 const httpSchema = v.strictObject(
 	{
@@ -317,12 +361,26 @@ const httpSchema = v.strictObject(
 );
 
 const fleetSchema = v.strictObject(fleetKeys);
+/** Keys of `[receiver]`. */
+const receiverSchema = v.strictObject(
+	{
+		listen: v.pipe(
+			v.string(receiverListenRule),
+			v.check(isReceiverListen, receiverListenRule),
+		),
+		forward: v.optional(
+			v.pipe(v.string(forwardRule), v.check(isForwardUrl, forwardRule)),
+		),
+	},
+	missingKey({ listen: receiverListenRule }),
+);
 
 /** The whole file. Defaults are not filled in here: config.ts does that. */
 const fileSchema = v.strictObject({
 	directory: v.optional(
 		v.pipe(v.string(directoryRule), v.check(isAbsolutePath, directoryRule)),
 	),
+	state_directory: absolutePath(),
 	schedule: v.optional(
 		v.pipe(
 			v.string(scheduleRule),
@@ -368,9 +426,11 @@ const fileSchema = v.strictObject({
 	alert: v.optional(
 		v.pipe(isTable("a table: [alert]"), v.strictObject(alertKeys)),
 	),
+	receiver: v.optional(v.pipe(isTable("a table: [receiver]"), receiverSchema)),
 	account: tablesOf("account", accountSchema),
 	wecom: tablesOf("wecom", wecomSchema),
 	provider: tablesOf("provider", providerSchema),
+	component: tablesOf("component", componentSchema),
 });
 
 /** The content of a configuration file without mistakes. */
@@ -457,10 +517,15 @@ function remedyFor(keys: readonly unknown[], known: readonly string[]): string {
 		{ names: configKeys.wechat, where: " below [wechat]" },
 		{ names: configKeys.http, where: " below [http]" },
 		{ names: configKeys.fleet, where: " below [fleet]" },
+		{ names: configKeys.receiver, where: " below [receiver]" },
 		...entryTableNames.map((table) => ({
 			names: configKeys[table],
 			where: ` below [[${table}]]`,
 		})),
+		{
+			names: configKeys["component.authorizer"],
+			where: " below [[component.authorizer]]",
+		},
 		{ names: configKeys.alert, where: " below [alert]" },
 	];
 	const home = tables.find(({ names }) => names.includes(wrong));
@@ -475,12 +540,15 @@ function remedyFor(keys: readonly unknown[], known: readonly string[]): string {
 
 /** The keys that are known in the table of a wrong key. */
 function knownKeysAt(keys: readonly unknown[]): readonly string[] {
+	if (keys[0] === "component" && keys[2] === "authorizer" && keys.length > 3)
+		return configKeys["component.authorizer"];
 	const table = entryTableNames.find((name) => name === keys[0]);
 	if (table !== undefined && keys.length > 1) return configKeys[table];
 	if (keys[0] === "wechat" && keys.length > 1) return configKeys.wechat;
 	if (keys[0] === "http" && keys.length > 1) return configKeys.http;
 	if (keys[0] === "alert" && keys.length > 1) return configKeys.alert;
 	if (keys[0] === "fleet" && keys.length > 1) return configKeys.fleet;
+	if (keys[0] === "receiver" && keys.length > 1) return configKeys.receiver;
 	return configKeys.top;
 }
 
@@ -494,4 +562,7 @@ export const configKeys = {
 	wecom: Object.keys(wecomSchema.entries),
 	provider: Object.keys(providerSchema.entries),
 	alert: Object.keys(alertKeys),
+	component: Object.keys(componentSchema.entries),
+	"component.authorizer": Object.keys(authorizerSchema.entries),
+	receiver: Object.keys(receiverSchema.entries),
 } as const;

@@ -35,6 +35,11 @@ export interface Limits {
 	 * two runs of a cron job, which may be an hour apart.
 	 */
 	readonly refreshEarly?: boolean;
+	/**
+	 * It becomes due up to a third of its life earlier, each token at another instant: of a
+	 * hundred thousand that were fetched together the next fetches are spread.
+	 */
+	readonly isSpread?: boolean;
 	/** Between two forced refreshes; the kind may ask for more. */
 	readonly cooldownMs: number;
 	/** Calls to WeChat per lifetime. */
@@ -126,6 +131,22 @@ export const kinds = {
 	wx_card_ticket: ticket,
 	/** … type=2: scan-login of mobile apps. */
 	sdk_ticket: ticket,
+	/** POST /cgi-bin/component/api_component_token: of a 第三方平台; as an access_token. */
+	component_access_token: {
+		reissue: "new-each-time",
+		life: "as-told",
+		replacedLivesMs: 300_000,
+		canProbe: true,
+		canReport: true,
+	},
+	/** POST /cgi-bin/component/api_authorizer_token: of an account that has authorised one. */
+	authorizer_access_token: {
+		reissue: "new-each-time",
+		life: "as-told",
+		replacedLivesMs: 300_000,
+		canProbe: true,
+		canReport: true,
+	},
 	/** 企业微信, GET /cgi-bin/gettoken: of an app. */
 	wecom_access_token: { ...wecomToken, canProbe: true },
 	/** 企业微信, GET /cgi-bin/get_jsapi_ticket: signs the pages of a corp. */

@@ -69,8 +69,10 @@ function dueByEnd(known: KnownToken, credential: Credential): number {
 	const spread = spreadOf(id);
 	const margin = marginOf(known, credential);
 	const { renewWindowMs } = traitsOf(credential);
+	const { isSpread = false } = credential.limits;
+	const widthMs = lifetimeMs * (isSpread ? 1 / 3 : 0.02);
 	return renewWindowMs === undefined
-		? token.expiresAt - margin - spread * lifetimeMs * 0.02
+		? token.expiresAt - margin - spread * widthMs
 		: token.expiresAt - Math.min(margin, renewWindowMs - spread * 15_000);
 }
 

@@ -161,7 +161,10 @@ export function interfaceOf({
 export function callNameOf(
 	credential: Pick<Credential, "kind" | "appid" | "file">,
 ): string {
-	return interfaceOf(credential) === null ? credential.file : credential.appid;
+	const isOfAppid =
+		interfaceOf(credential) !== null ||
+		credential.kind === "authorizer_access_token";
+	return isOfAppid ? credential.appid : credential.file;
 }
 
 /** What is said of the credential right now, in words. */

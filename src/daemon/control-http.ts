@@ -68,6 +68,13 @@ export interface ControlFailure {
 	readonly hint: string;
 }
 
+/** Which bodies are read. */
+export interface Bodies {
+	readonly maxBytes: number;
+	/** Whatever the client says that it sends. */
+	readonly isAnyType: boolean;
+}
+
 /** What a control server is made of. */
 export interface ControlServerParts {
 	/** How many clients may be connected at a time. */
@@ -75,11 +82,14 @@ export interface ControlServerParts {
 	readonly answer: Answering;
 	/** PEM; undefined: without TLS. */
 	readonly tls?: { readonly cert: string; readonly key: string } | undefined;
+	/** What bodies may be; by default JSON of up to 4 KiB. */
+	readonly bodies?: Bodies | undefined;
 	/** Called when `answer` throws; the client gets a 500. */
 	readonly onBug: (error: unknown) => void;
 }
 
 const maxBodyBytes = 4_096;
+const jsonBodies: Bodies = { maxBytes: maxBodyBytes, isAnyType: false };
 /**
  * A body that is too large is read up to this size before it is refused: a client
  * reads the answer only after it has sent everything.
@@ -168,7 +178,7 @@ export function failure(
 async function answerTo(
 	request: IncomingMessage,
 	response: ServerResponse,
-	{ answer, onBug }: ControlServerParts,
+	{ answer, bodies = jsonBodies, onBug }: ControlServerParts,
 ): Promise<ControlAnswer> {
 	try {
 		const { method = "", url = "", headers, socket } = request;
@@ -176,7 +186,7 @@ async function answerTo(
 		const target = url.replace(/^https?:\/\/[^/?]*/i, "");
 		const [path = ""] = target.split("?", 1);
 		const query = target.slice(path.length + 1);
-		const body = method === "POST" ? await bodyOf(request) : "";
+		const body = method === "POST" ? await bodyOf(request, bodies) : "";
 		if (typeof body !== "string") return body;
 		const { remoteAddress: remote = "" } = socket;
 		const onEnd = (listener: () => void) => {
@@ -193,6 +203,7 @@ async function answerTo(
 /** The body, or why it is not taken. */
 async function bodyOf(
 	request: IncomingMessage,
+	{ maxBytes, isAnyType }: Bodies,
 ): Promise<string | ControlAnswer> {
 	const chunks: Buffer[] = [];
 	let size = 0;
@@ -201,15 +212,16 @@ async function bodyOf(
 		for await (const chunk of request.iterator({ destroyOnReturn: false })) {
 			size += chunk.length;
 			if (size > maxDrainedBytes) return tooLarge;
-			if (size <= maxBodyBytes) chunks.push(chunk);
+			if (size <= maxBytes) chunks.push(chunk);
 		}
 	} catch {
 		return cutOff; // The connection is broken: the client does not get it.
 	}
 	const { "content-type": type, "content-encoding": coding } = request.headers;
-	if (size > maxBodyBytes) return tooLarge;
+	if (size > maxBytes) return tooLarge;
 	if (coding !== undefined && coding !== "identity") return packed;
-	if (size > 0 && type !== undefined && !isPlainEnough(type)) return notJson;
+	const isRightType = isAnyType || type === undefined || isPlainEnough(type);
+	if (size > 0 && !isRightType) return notJson;
 	return Buffer.concat(chunks).toString("utf8");
 }
 

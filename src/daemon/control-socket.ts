@@ -29,6 +29,8 @@ export interface SocketLocation {
 	readonly path: string;
 	/** Undefined leaves the group to the directory, as with token files. */
 	readonly gid: number | undefined;
+	/** Permission bits; by default 0660. */
+	readonly mode?: number;
 }
 
 /** A socket that this process has opened. Another file at its path is not ours. */
@@ -187,7 +189,7 @@ function answers(path: string): Promise<boolean> {
  */
 async function listenPrivately(
 	server: Server,
-	{ path, gid }: SocketLocation,
+	{ path, gid, mode = 0o660 }: SocketLocation,
 	mustBeHeld: () => void,
 ): Promise<OpenSocket> {
 	let hidden: string | undefined;
@@ -198,7 +200,7 @@ async function listenPrivately(
 		await listen(server, draft);
 		if (gid !== undefined && fs.lstatSync(draft).gid !== gid)
 			fs.chownSync(draft, -1, gid);
-		fs.chmodSync(draft, 0o660);
+		fs.chmodSync(draft, mode);
 		const { dev: device, ino: inode } = fs.lstatSync(draft);
 		mustBeHeld();
 		fs.renameSync(draft, path);

@@ -7,6 +7,7 @@ import { StoreError } from "../core/errors.ts";
 import type { Log } from "../core/ports.ts";
 import {
 	type Answering,
+	type Bodies,
 	type ControlServer,
 	createControlServer,
 } from "./control-http.ts";
@@ -57,12 +58,18 @@ interface Open {
 
 /** The socket is closed until the first `moveTo`. */
 export function createControl(
-	parts: SocketParts & { readonly answer: Answering; readonly log: Log },
+	parts: SocketParts & {
+		/** What it is called in the log; by default the control socket. */
+		readonly name?: string;
+		readonly answer: Answering;
+		readonly bodies?: Bodies;
+		readonly log: Log;
+	},
 ): Control {
-	const { answer, log, clock } = parts;
+	const { answer, bodies, log, clock, name = "control" } = parts;
 	const stopped = new AbortController();
 	const changes = createChangeLog();
-	const inTurn = createQueue((error) => logFailure(error, log, changes));
+	const inTurn = createQueue((error) => logFailure(error, name, log, changes));
 	const draining = createDraining();
 	let wanted: SocketLocation | undefined;
 	let open: Open | undefined;
@@ -77,18 +84,19 @@ export function createControl(
 		const { path } = wanted;
 		const server = createControlServer({
 			answer,
+			bodies,
 			maxConnections: affordableConnections(1 / 2),
 			onBug: (error) => logBug(error, log),
 		});
 		const socket = await openSocket(server, wanted, parts);
 		if (socket === "taken") {
-			changes.log(`taken ${path}`, () => logTaken(path, log));
+			changes.log(`taken ${path}`, () => logTaken(path, name, log));
 			return;
 		}
 		server.on("error", (error) => logRefusedClient(error, log));
 		open = { server, socket };
 		changes.log(`open ${path}`, () =>
-			log.info({ event: "control.opened", path }, "the control socket is open"),
+			log.info({ event: `${name}.opened`, path }, `the ${name} socket is open`),
 		);
 	};
 
@@ -134,24 +142,29 @@ export function createControl(
 }
 
 /** Logs a `StoreError`, and throws anything else. */
-function logFailure(error: unknown, log: Log, changes: ChangeLog): void {
+function logFailure(
+	error: unknown,
+	name: string,
+	log: Log,
+	changes: ChangeLog,
+): void {
 	if (!(error instanceof StoreError)) throw error;
 	const { message, code, hint } = error;
 	changes.log(message, () =>
 		log.warn(
-			{ event: "control.unavailable", code, hint },
+			{ event: `${name}.unavailable`, code, hint },
 			`${message}; the daemon runs without it`,
 		),
 	);
 }
 
-function logTaken(path: string, log: Log): void {
+function logTaken(path: string, name: string, log: Log): void {
 	log.warn(
 		{
-			event: "control.taken",
+			event: `${name}.taken`,
 			path,
 			hint: "run one daemon for each directory, or give this one another `socket`",
 		},
-		"another daemon has the control socket; this one runs without",
+		`another daemon has the ${name} socket; this one runs without`,
 	);
 }

@@ -1,5 +1,6 @@
 /** From an entry of the configuration to the credentials that are kept for it. */
-import type { Account, Entry, Provider, WecomApp } from "../config/entry.ts";
+import type { Authorizer } from "../config/component.ts";
+import type { Account, Entry, WecomApp } from "../config/entry.ts";
 import {
 	type TicketName,
 	ticketFile,
@@ -13,6 +14,8 @@ const tokenKindOf: Readonly<Record<Entry["interface"], KindName>> = {
 	stable: "stable_access_token",
 	wecom: "wecom_access_token",
 	provider: "wecom_provider_access_token",
+	component: "component_access_token",
+	authorizer: "authorizer_access_token",
 };
 
 const ticketKindOf: Readonly<Record<TicketName, KindName>> = {
@@ -33,10 +36,12 @@ export function credentialsOf(entry: Entry): readonly Credential[] {
 	switch (entry.interface) {
 		case "classic":
 		case "stable":
+		case "authorizer":
 			return [token, ...entry.tickets.map((one) => ticketOf(entry, one))];
 		case "wecom":
 			return [token, ...entry.tickets.map((one) => wecomTicketOf(entry, one))];
 		case "provider":
+		case "component":
 			return [token];
 		default:
 			return entry satisfies never;
@@ -53,7 +58,7 @@ export function credentialOf(entry: Entry): Credential {
 		file,
 		formats,
 		source: sourceOf(entry),
-		needs: nothing,
+		needs: entry.interface === "authorizer" ? [entry.parent] : nothing,
 		limits: limitsOf(entry),
 	};
 }
@@ -66,7 +71,10 @@ export function credentialOf(entry: Entry): Credential {
 const minTicketBudget = 120;
 
 /** A ticket of an account, which hangs on its access token. */
-export function ticketOf(account: Account, ticket: TicketName): Credential {
+export function ticketOf(
+	account: Account | Authorizer,
+	ticket: TicketName,
+): Credential {
 	const file = ticketFile(ticket, account.appid);
 	return childOf(account, ticketKindOf[ticket], file);
 }
@@ -94,7 +102,7 @@ function childOf(entry: Entry, kind: KindName, file: string): Credential {
 }
 
 /** The appid, or the corpid. */
-function ownerOf(entry: Account | WecomApp | Provider): string {
+function ownerOf(entry: Entry): string {
 	return "appid" in entry ? entry.appid : entry.corpid;
 }
 
@@ -104,6 +112,7 @@ function limitsOf(entry: Entry): Credential["limits"] {
 	return {
 		...{ refreshBeforeMs, cooldownMs, budget, timeoutMs },
 		...(refreshEarly && { refreshEarly }),
+		...(entry.interface === "authorizer" && { isSpread: true }),
 	};
 }
 
@@ -116,8 +125,19 @@ function sourceOf(entry: Entry): string {
 	const [first = ""] = entry.baseUrls;
 	const { origin, hostname } = new URL(first);
 	const server = hostname.endsWith(".weixin.qq.com") ? "WeChat" : origin;
-	const app = entry.interface === "wecom" ? ` ${entry.name}` : "";
-	return `${ownerOf(entry)}${app} from ${server}`;
+	return `${ownerOf(entry)}${wayOf(entry)} from ${server}`;
+}
+
+/** A token of an own account is not the one that a component gets for it. */
+function wayOf(entry: Entry): string {
+	switch (entry.interface) {
+		case "wecom":
+			return ` ${entry.name}`;
+		case "authorizer":
+			return ` through ${entry.component}`;
+		default:
+			return "";
+	}
 }
 
 /** One array for all credentials: ten thousand empty ones would take memory. */

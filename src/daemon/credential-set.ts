@@ -5,13 +5,21 @@
  * more finish what they do.
  */
 import { isDeepStrictEqual } from "node:util";
+import type { Authorizer } from "../config/component.ts";
 import { type Config, longestTimeoutMs } from "../config/config.ts";
-import { type Entry, entryKeyOf, isAccount } from "../config/entry.ts";
+import {
+	type Entry,
+	entryKeyOf,
+	entryNameOf,
+	isAccount,
+} from "../config/entry.ts";
+import type { Credential } from "../core/credential.ts";
 import { ConfigError, StoreError } from "../core/errors.ts";
 import type { Log, Store } from "../core/ports.ts";
 import type { ProcessName } from "../core/record.ts";
 import type { RefreshAnswer } from "../core/request.ts";
 import { callNameOf } from "../core/status.ts";
+import { createComponentCalls } from "../issuer/component.ts";
 import { createLimiter, maxRefreshing } from "../keeper/limiter.ts";
 import type { ManagedCredential } from "../keeper/managed-credential.ts";
 import { createReconciler, type Reconciler } from "../keeper/reconciler.ts";
@@ -20,9 +28,11 @@ import {
 	prepareDirectory,
 	sweepLeftovers,
 } from "../store/prepare-directory.ts";
+import { removePublished } from "../store/retired-file.ts";
 import { credentialsOf } from "./credential-of.ts";
 import { collectGarbage, growNewSpace, keepNewSpace } from "./heap.ts";
 import { createLinkPauses } from "./link-pauses.ts";
+import { createPlatforms, type Platforms } from "./platforms.ts";
 import { createWiring, type Wiring, type WiringParts } from "./wiring.ts";
 
 /** The keepers of a configuration. */
@@ -38,6 +48,8 @@ export interface CredentialSet {
 	/** This process, as lock files and records name it. */
 	readonly self: ProcessName;
 	config(): Config;
+	/** The 第三方平台 of the configuration. */
+	readonly platforms: Platforms;
 	/** The directory of the token files, with their mode and group. */
 	location(): Location;
 	managed(): ManagedSet;
@@ -74,7 +86,13 @@ interface Current {
 	/** By the file of the token that the entry is about. */
 	readonly baseUrls: ReadonlyMap<string, readonly string[]>;
 	readonly location: Location;
-	readonly managed: ManagedSet;
+	readonly store: Store;
+	/** By `entryKeyOf`; those that WeChat tells of included. */
+	readonly entries: Map<string, Entry>;
+	readonly managed: ManagedSet & {
+		readonly byFile: Map<string, ManagedCredential>;
+		readonly byAppid: Map<string, ManagedCredential>;
+	};
 	readonly reconciler: Reconciler;
 }
 
@@ -89,14 +107,18 @@ export function createCredentialSet(
 ): CredentialSet {
 	const { clock, log, onBug, stopping } = parts;
 	const linkPauses = createLinkPauses({
-		baseUrlsOf: ({ file, needs: [parent] }) =>
-			current.baseUrls.get(parent ?? file) ?? [],
+		baseUrlsOf: (credential) =>
+			current.baseUrls.get(rootOf(credential, current.managed)) ?? [],
 		endPause: (file) =>
 			current.managed.byFile.get(file)?.activeKeeper?.endPause(),
 		clock,
 	});
 	const wiring = createWiring({
 		...parts,
+		platforms: {
+			ticketOf: (component) => platforms.ticketOf(component),
+			refreshTokenOf: (authorizer) => platforms.refreshTokenOf(authorizer),
+		},
 		find: (id) => current.managed.byFile.get(id),
 		emit: (credential, event) => {
 			parts.emit(credential, event);
@@ -114,14 +136,40 @@ export function createCredentialSet(
 			log.warn({ event: "simulation.removed" }, message),
 		);
 
+	const platforms: Platforms = createPlatforms({
+		...{ clock, log, stopping, onBug },
+		self: wiring.self,
+		wakeAt: parts.wakeAt,
+		find: (file) => current.managed.byFile.get(file),
+		add: (entry) => addTo(current, entry, wiring, log),
+		remove: async (files) => {
+			await Promise.all(removeFrom(current, files).map((one) => one.settle()));
+		},
+		drop: (entry) => drop(current, entry),
+		calls: (component) =>
+			createComponentCalls({
+				...wiring.issuerParts,
+				...component,
+			}),
+	});
+
 	const use = (
 		config: Config,
 		location: Location,
 		former: Current | undefined,
 	): Current => {
 		const store = wiring.storeAt(location);
-		const managed = manageAll(config, wiring, store, former);
-		wiring.share(managed.byFile.values(), config.entries);
+		const { entries, managed } = manageAll(
+			[...config.entries, ...platforms.authorizers()],
+			wiring,
+			store,
+			former !== undefined && haveSameFiles(former.config, config)
+				? former
+				: undefined,
+			former,
+			log,
+		);
+		wiring.share(managed.byFile.values(), entries.values());
 		const reconciler = createReconciler({
 			credentials: [...managed.byFile.values()],
 			watch: store.watch,
@@ -139,14 +187,21 @@ export function createCredentialSet(
 		const baseUrls = new Map(
 			config.entries.map(({ file, baseUrls }) => [file, baseUrls]),
 		);
-		return { config, baseUrls, location, managed, reconciler };
+		return {
+			...{ config, baseUrls, location, store },
+			...{ entries, managed, reconciler },
+		};
 	};
 
-	let current = use(parts.config, prepare(parts.config), undefined);
+	const firstLocation = prepare(parts.config);
+	platforms.use(parts.config);
+	let current = use(parts.config, firstLocation, undefined);
 
 	const replace = (wanted: Config) => {
 		const location = prepare(wanted);
 		if (stopping.aborted) return false;
+		// It may throw, and then nothing has changed.
+		platforms.use(wanted);
 		const former = current;
 		former.reconciler.stop();
 		current = use(wanted, location, former);
@@ -161,6 +216,7 @@ export function createCredentialSet(
 	return {
 		self: wiring.self,
 		config: () => current.config,
+		platforms,
 		location: () => current.location,
 		managed: () => current.managed,
 		summary: () => summaryOf(current.managed, clock.now()),
@@ -173,46 +229,146 @@ export function createCredentialSet(
 		// At start another process may be fetching the same token. Waiting for its
 		// lock is cheaper than a second fetch.
 		first: () => current.reconciler.first(longestTimeoutMs(current.config)),
-		tick: () => current.reconciler.tick(),
+		tick: () => {
+			platforms.tick();
+			return current.reconciler.tick();
+		},
 		forceAll: (since) => current.reconciler.forceAll(since),
 		replace,
 		stop: () => current.reconciler.stop(),
 		settle: async () => {
-			await Promise.all(
-				[...current.managed.byFile.values()].map((one) => one.settle()),
-			);
+			await Promise.all([
+				...[...current.managed.byFile.values()].map((one) => one.settle()),
+				platforms.settle(),
+			]);
 		},
-		close: () => wiring.close(),
+		close: async () => {
+			await wiring.close();
+			platforms.close();
+		},
 	};
 }
 
-/** Takes over the keepers of the former configuration where nothing changed for them. */
+/** The credential that it hangs on in the end: the one that is configured. */
+function rootOf(
+	{ file, needs: [parent] }: Pick<Credential, "file" | "needs">,
+	managed: ManagedSet,
+): string {
+	const above = parent === undefined ? undefined : managed.byFile.get(parent);
+	return above === undefined
+		? (parent ?? file)
+		: rootOf(above.credential, managed);
+}
+
+/**
+ * Takes over the keepers of `same`, the former configuration with the same files, where
+ * nothing changed for them. An entry that would publish the file of another one is left
+ * out: of those that WeChat tells of, the configuration cannot know.
+ */
 function manageAll(
-	config: Config,
+	all: readonly Entry[],
 	wiring: Wiring,
 	store: Store,
+	same: Current | undefined,
 	former: Current | undefined,
-): ManagedSet {
-	const formerOf = new Map(
-		former?.config.entries.map((entry) => [entryKeyOf(entry), entry]),
-	);
-	const hasSameFiles =
-		former !== undefined && haveSameFiles(former.config, config);
+	log: Log,
+): Pick<Current, "entries" | "managed"> {
+	const entries = new Map<string, Entry>();
 	const byFile = new Map<string, ManagedCredential>();
 	const byAppid = new Map<string, ManagedCredential>();
-	for (const entry of config.entries) {
-		const before = formerOf.get(entryKeyOf(entry));
+	for (const entry of all) {
+		const before = former?.entries.get(entryKeyOf(entry));
 		const kept = before && former ? keptOf(before, former) : nothing;
-		const all =
-			hasSameFiles && before !== undefined && isSame(before, entry)
+		const made =
+			same !== undefined && before !== undefined && isSame(before, entry)
 				? carriedOver(entry, before, kept, wiring, store)
 				: wiring.manage(entry, store, former && settled(kept));
-		for (const one of all) byFile.set(one.credential.file, one);
-		const [first] = all;
-		if (first !== undefined && isAccount(entry))
-			byAppid.set(entry.appid, first);
+		note(entry, made, { entries, managed: { byFile, byAppid } }, log);
 	}
-	return { byFile, byAppid };
+	return { entries, managed: { byFile, byAppid } };
+}
+
+/** Returns those whose files are free. */
+function note(
+	entry: Entry,
+	made: readonly ManagedCredential[],
+	{ entries, managed }: Pick<Current, "entries" | "managed">,
+	log: Log,
+): readonly ManagedCredential[] {
+	const { byFile, byAppid } = managed;
+	const [token] = made;
+	if (token !== undefined && byFile.has(token.credential.file)) {
+		logConflict(entry, log);
+		return nothing;
+	}
+	const free = made.filter(({ credential }) => !byFile.has(credential.file));
+	for (const one of free) byFile.set(one.credential.file, one);
+	entries.set(entryKeyOf(entry), entry);
+	const isOfAppid = isAccount(entry) || entry.interface === "authorizer";
+	if (token !== undefined && isOfAppid) byAppid.set(entry.appid, token);
+	return free;
+}
+
+function logConflict(entry: Entry, log: Log): void {
+	log.error(
+		{
+			event: "component.conflict",
+			file: entry.file,
+			hint: "take the account out of the configuration, or give one of the two its own `file`: [[component.authorizer]] with appid and file",
+		},
+		`${entry.file} is the file of another account already: the token that ${entryNameOf(entry)} has through its component is not kept`,
+	);
+}
+
+/** Keeps an account that WeChat tells of, unless it is kept already. */
+function addTo(
+	current: Current,
+	entry: Authorizer,
+	wiring: Wiring,
+	log: Log,
+): void {
+	const { managed, reconciler, store, entries } = current;
+	const made = wiring.manage(entry, store);
+	const isKept = entries.has(entryKeyOf(entry));
+	const free = isKept
+		? made.filter(({ credential }) => !managed.byFile.has(credential.file))
+		: note(entry, made, current, log);
+	if (isKept)
+		for (const one of free) managed.byFile.set(one.credential.file, one);
+	reconciler.add(free);
+}
+
+function removeFrom(
+	{ managed, reconciler }: Current,
+	files: readonly string[],
+): readonly ManagedCredential[] {
+	const removed = files.flatMap((file) => managed.byFile.get(file) ?? []);
+	for (const { credential } of removed) {
+		managed.byFile.delete(credential.file);
+		if (managed.byAppid.get(credential.appid)?.credential === credential)
+			managed.byAppid.delete(credential.appid);
+	}
+	reconciler.remove(removed);
+	return removed;
+}
+
+/** False: another process has the lock of one of its files. Throws `StoreError`. */
+async function drop(current: Current, entry: Authorizer): Promise<boolean> {
+	const { entries, store } = current;
+	if (entries.get(entryKeyOf(entry))?.interface !== "authorizer") return true;
+	const credentials = credentialsOf(entry);
+	const removed = removeFrom(
+		current,
+		credentials.map(({ file }) => file),
+	);
+	await Promise.all(removed.map((one) => one.settle()));
+	entries.delete(entryKeyOf(entry));
+	const gone = await Promise.all(
+		credentials.map((one) =>
+			removePublished(store.pathOf(one), store.open(one)),
+		),
+	);
+	return gone.every(Boolean);
 }
 
 const nothing: readonly ManagedCredential[] = [];

@@ -28,6 +28,7 @@ import { createMetrics } from "./metrics.ts";
 import { createMetricsFile } from "./metrics-file.ts";
 import { createNextValues } from "./next-values.ts";
 import { createStatusPage } from "./page/status-page.ts";
+import { createPlatformDoors } from "./platform-doors.ts";
 import { affordableConnections } from "./server-life.ts";
 import { endWithoutThreads, type SignalInbox } from "./signals.ts";
 import { createNotifier } from "./systemd.ts";
@@ -200,12 +201,17 @@ function assemble(
 	const { self } = credentials;
 	const control = createControl({ answer, clock, self, log });
 	const http = createHttpFace({ answer, clock, log });
+	const doors = createPlatformDoors({
+		platforms: () => credentials.platforms,
+		...{ clock, self, log },
+	});
 	stopping.addEventListener("abort", nextValues.end);
 	const ticker = createTicker({
 		...options,
 		credentials: () => credentials,
 		control,
 		http,
+		doors,
 		systemd,
 		onBeat: alerts.turn,
 		writeFiles: async () => {
@@ -228,6 +234,7 @@ function assemble(
 		await Promise.all([
 			control.moveTo(path === undefined ? undefined : { path, gid }),
 			http.use(config.http),
+			doors.use(config, gid),
 		]);
 	};
 
@@ -252,6 +259,7 @@ function assemble(
 		credentials,
 		control,
 		http,
+		doors,
 		ticker,
 		systemd,
 		metricsFile,
@@ -324,6 +332,7 @@ async function stop({
 	control,
 	http,
 	historyFile,
+	doors,
 	ticker,
 	systemd,
 	alerts,
@@ -334,7 +343,11 @@ async function stop({
 	const written = alerts.stop();
 	await ticked;
 	const settled = credentials.settle();
-	await Promise.all([control.stop(settled), http.stop(settled)]);
+	await Promise.all([
+		control.stop(settled),
+		http.stop(settled),
+		doors.stop(settled),
+	]);
 	await settled;
 	await written;
 	if (credentials.config().http !== undefined)

@@ -10,6 +10,7 @@ import { errnoOf, inWords } from "../core/errors.ts";
 import type { Log } from "../core/ports.ts";
 import {
 	type Answering,
+	type Bodies,
 	type ControlServer,
 	createControlServer,
 } from "./control-http.ts";
@@ -40,8 +41,11 @@ export interface HttpFace {
 
 /** What it is made of. */
 export interface HttpFaceParts {
+	/** What it is called in the log; by default "http", which has a gate before it. */
+	readonly name?: "http" | "receiver";
 	/** The same as on the control socket. */
 	readonly answer: Answering;
+	readonly bodies?: Bodies;
 	readonly clock: Clock;
 	readonly log: Log;
 }
@@ -55,8 +59,10 @@ interface Open {
 /** Nothing is listened on before the first `use`. */
 export function createHttpFace({
 	answer,
+	bodies,
 	clock,
 	log,
+	name = "http",
 }: HttpFaceParts): HttpFace {
 	const changes = createChangeLog();
 	const draining = createDraining();
@@ -68,13 +74,16 @@ export function createHttpFace({
 	let wanted: HttpSettings | undefined;
 	let open: Open | undefined;
 	let triedAt = Number.NEGATIVE_INFINITY;
-	const gated = createGate({
-		bearer: () => wanted?.bearer,
-		isLoopback: () => wanted?.isLoopback === true,
-		answer,
-		clock,
-		log,
-	});
+	const gated =
+		name === "http"
+			? createGate({
+					bearer: () => wanted?.bearer,
+					isLoopback: () => wanted?.isLoopback === true,
+					answer,
+					clock,
+					log,
+				})
+			: answer;
 
 	const ensureOpen = async (): Promise<void> => {
 		const settings = wanted;
@@ -82,6 +91,7 @@ export function createHttpFace({
 		triedAt = clock.monotonic();
 		const server = createControlServer({
 			answer: gated,
+			bodies,
 			maxConnections,
 			tls: settings.tls,
 			onBug: (error) => logBug(error, log),
@@ -89,7 +99,7 @@ export function createHttpFace({
 		const problem = await tryListening(server, settings);
 		if (problem !== undefined) {
 			changes.log(`${settings.listen} ${problem}`, () =>
-				logUnavailable(settings, problem, log),
+				logUnavailable(settings, problem, name, log),
 			);
 			return;
 		}
@@ -98,7 +108,7 @@ export function createHttpFace({
 		const { port } = server.address() as AddressInfo;
 		const url = urlOf(settings, port);
 		changes.log(`open ${url}`, () =>
-			log.info({ event: "http.opened", url }, `HTTP is answered at ${url}`),
+			log.info({ event: `${name}.opened`, url }, openedWords[name](url)),
 		);
 	};
 
@@ -135,6 +145,11 @@ export function createHttpFace({
 		},
 	};
 }
+
+const openedWords = {
+	http: (url: string) => `HTTP is answered at ${url}`,
+	receiver: (url: string) => `pushes are received at ${url}`,
+};
 
 /** A change of the certificate or of the bearer needs no other server. */
 function isSamePlace(one: HttpSettings, other: HttpSettings | undefined) {
@@ -176,10 +191,11 @@ export function tryListening(
 export function listenHint(
 	{ port }: Pick<HttpSettings, "port">,
 	errno: string,
+	table: "http" | "receiver" = "http",
 ): string {
 	switch (errno) {
 		case "EADDRINUSE":
-			return `see who has the port (ss -ltnp 'sport = :${port}'), and end it or set another \`listen\` below [http]`;
+			return `see who has the port (ss -ltnp 'sport = :${port}'), and end it or set another \`listen\` below [${table}]`;
 		case "EACCES":
 			return "take a port from 1024 on: lower ones are for root";
 		case "EPERM":
@@ -187,18 +203,23 @@ export function listenHint(
 		case "EADDRNOTAVAIL":
 			return "take an address of this machine (ip address shows them)";
 		default:
-			return "set another `listen` below [http]";
+			return `set another \`listen\` below [${table}]`;
 	}
 }
 
-function logUnavailable(settings: HttpSettings, errno: string, log: Log): void {
+function logUnavailable(
+	settings: HttpSettings,
+	errno: string,
+	name: "http" | "receiver",
+	log: Log,
+): void {
 	const { listen } = settings;
 	log.warn(
 		{
-			event: "http.unavailable",
+			event: `${name}.unavailable`,
 			listen,
 			code: errno,
-			hint: listenHint(settings, errno),
+			hint: listenHint(settings, errno, name),
 		},
 		`could not listen on ${listen}: ${inWords(errno)}; the daemon runs without, and tries again`,
 	);

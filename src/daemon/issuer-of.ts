@@ -1,9 +1,16 @@
 /** From a credential and its entry of the configuration to the issuer that fetches it. */
+import type { Authorizer, Component } from "../config/component.ts";
 import type { Account, Entry, Provider, WecomApp } from "../config/entry.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Credential } from "../core/credential.ts";
 import type { Issuer } from "../core/ports.ts";
 import { createAccessTokenIssuer } from "../issuer/access-token.ts";
+import {
+	createAuthorizerTokenIssuer,
+	createComponentTokenIssuer,
+	type RefreshToken,
+	type TicketSource,
+} from "../issuer/component.ts";
 import type { Http } from "../issuer/http.ts";
 import type { IpGate } from "../issuer/ip-gate.ts";
 import type { LinkMonitor } from "../issuer/link-monitor.ts";
@@ -14,6 +21,12 @@ import {
 	createProviderTokenIssuer,
 } from "../issuer/wecom.ts";
 
+/** What WeChat pushes, or tells only once. */
+export interface PlatformSecrets {
+	ticketOf(component: Component): TicketSource;
+	refreshTokenOf(authorizer: Authorizer): RefreshToken;
+}
+
 /** What an issuer needs besides its entry. */
 export interface IssuerParts {
 	readonly http: Pick<Http, "send">;
@@ -23,6 +36,8 @@ export interface IssuerParts {
 	readonly stopping: AbortSignal;
 	/** Shared by all calls to 企业微信. */
 	readonly gate: IpGate;
+	/** Undefined for commands that do without a daemon: they keep no platforms. */
+	readonly platforms?: PlatformSecrets;
 }
 
 /** Throws if the entry has no credential of that kind. */
@@ -39,6 +54,15 @@ export function issuerOf(
 			return issuerOfApp(entry, kind, parts);
 		case "provider":
 			return issuerOfProvider(entry, parts);
+		case "component":
+			return createComponentTokenIssuer({
+				...callerOptionsOf(entry, parts),
+				appid: entry.appid,
+				secret: entry.secret,
+				ticket: platformsOf(parts).ticketOf(entry),
+			});
+		case "authorizer":
+			return issuerOfAuthorizer(entry, kind, parts);
 		default:
 			return entry satisfies never;
 	}
@@ -100,4 +124,43 @@ function issuerOfProvider(
 		...{ corpid, secret, baseUrls, timeoutMs },
 		...parts,
 	});
+}
+
+function callerOptionsOf(
+	{ baseUrls, timeoutMs }: Entry,
+	{ http, clock, monitor, stopping }: IssuerParts,
+) {
+	return { baseUrls, timeoutMs, http, clock, monitor, stopping };
+}
+
+function platformsOf({ platforms }: IssuerParts): PlatformSecrets {
+	if (platforms === undefined)
+		throw new Error("platforms are kept by a daemon only");
+	return platforms;
+}
+
+function issuerOfAuthorizer(
+	authorizer: Authorizer,
+	kind: Credential["kind"],
+	parts: IssuerParts,
+): Issuer {
+	const { appid, component, parent, file } = authorizer;
+	const options = { appid, ...callerOptionsOf(authorizer, parts) };
+	const ticket = (name: keyof typeof ticketTypes) =>
+		createTicketIssuer({ ...options, type: ticketTypes[name], parent: file });
+	switch (kind) {
+		case "authorizer_access_token":
+			return createAuthorizerTokenIssuer({
+				...{ ...options, component, parent },
+				refreshToken: platformsOf(parts).refreshTokenOf(authorizer),
+			});
+		case "jsapi_ticket":
+			return ticket("jsapi");
+		case "wx_card_ticket":
+			return ticket("wx_card");
+		case "sdk_ticket":
+			return ticket("sdk");
+		default:
+			throw new Error(`an authorised account has no ${kind}`);
+	}
 }

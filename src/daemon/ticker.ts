@@ -5,6 +5,7 @@ import type { Location } from "../store/atomic-write.ts";
 import type { Control } from "./control.ts";
 import type { CredentialSet } from "./credential-set.ts";
 import type { HttpFace } from "./http-face.ts";
+import type { PlatformDoors } from "./platform-doors.ts";
 import { type Schedule, startSchedule } from "./schedule.ts";
 import type { Notifier } from "./systemd.ts";
 
@@ -23,6 +24,7 @@ export interface TickerParts {
 	readonly credentials: () => CredentialSet;
 	readonly control: Pick<Control, "keepOpen">;
 	readonly http: Pick<HttpFace, "keepOpen">;
+	readonly doors: Pick<PlatformDoors, "keepOpen">;
 	readonly systemd: Notifier;
 	/** Called every few seconds, whatever the schedule is. Returns at once. */
 	readonly onBeat: () => void;
@@ -37,7 +39,7 @@ export interface TickerParts {
 
 /** Two ticks never run at the same time: one that comes too early is left out. */
 export function createTicker(parts: TickerParts): Ticker {
-	const { credentials, control, http, systemd, clock, onBug } = parts;
+	const { credentials, control, http, doors, systemd, clock, onBug } = parts;
 	const warnIfOpenToAll = createOpenDirectoryWarning(parts.log);
 	let schedule: Schedule | undefined;
 	let ticking: Promise<void> | undefined;
@@ -54,6 +56,7 @@ export function createTicker(parts: TickerParts): Ticker {
 				// again in which the socket belongs.
 				control.keepOpen();
 				http.keepOpen();
+				doors.keepOpen();
 				systemd.alive();
 				systemd.status(credentials().summary);
 			});

@@ -26,7 +26,11 @@ import { livenessOf, nameThisProcess } from "../store/process-name.ts";
 import { openNote } from "../store/shared-note.ts";
 import { credentialsOf } from "./credential-of.ts";
 import { keepWasmSmall } from "./heap.ts";
-import { type IssuerParts, issuerOf } from "./issuer-of.ts";
+import {
+	type IssuerParts,
+	issuerOf,
+	type PlatformSecrets,
+} from "./issuer-of.ts";
 
 /** What the keepers of a process are wired from. */
 export interface WiringParts {
@@ -47,6 +51,8 @@ export interface WiringParts {
 	readonly fleet?: () => Fleet | undefined;
 	/** In a fleet: the clock of this host, for its locks. */
 	readonly hostClock?: Clock;
+	/** As in `IssuerParts`. */
+	readonly platforms?: PlatformSecrets;
 	/** The keeper of a credential that another one needs. */
 	readonly find: (id: CredentialId) => ManagedCredential | undefined;
 }
@@ -67,7 +73,9 @@ export interface Wiring extends SharedParts {
 		after?: Promise<unknown>,
 	): readonly ManagedCredential[];
 	/** These and no others are shared with the fleet from now on, if there is one. */
-	share(managed: Iterable<ManagedCredential>, entries: readonly Entry[]): void;
+	share(managed: Iterable<ManagedCredential>, entries: Iterable<Entry>): void;
+	/** What calls need that fetch nothing to publish. */
+	readonly issuerParts: IssuerParts;
 	/** Closes the connections. */
 	close(): Promise<void>;
 }
@@ -108,9 +116,14 @@ export function createWiring(parts: WiringParts): Wiring {
 	const fleet = () => parts.fleet?.();
 	/** The store of this host's directory. */
 	let local: Store | undefined;
+	const issuerParts: IssuerParts = {
+		...{ http, clock, monitor, stopping, gate },
+		...(parts.platforms && { platforms: parts.platforms }),
+	};
 	return {
 		...shared,
 		hearing,
+		issuerParts,
 		storeAt: (location) => {
 			gate.keepIn(openNote(location, ".wecom-calls"));
 			local = createDirectoryStore({
@@ -129,18 +142,14 @@ export function createWiring(parts: WiringParts): Wiring {
 				entry,
 				store,
 				shared,
-				{
-					http: after === undefined ? http : sendingAfter(after, http),
-					clock,
-					monitor,
-					stopping,
-					gate,
-				},
-				entry.fleet === false ? undefined : fleet(),
+				after === undefined
+					? issuerParts
+					: { ...issuerParts, http: sendingAfter(after, http) },
+				isAlone(entry) ? undefined : fleet(),
 			),
 		share: (managed, entries) => {
 			const outside = new Set(
-				entries.filter((one) => one.fleet === false).map(({ file }) => file),
+				[...entries].filter(isAlone).map(({ file }) => file),
 			);
 			if (local === undefined) return;
 			const isShared = ({ file, needs }: Credential) =>
@@ -161,6 +170,11 @@ function unheard(store: Store): Store {
 			isShared: () => true,
 		}),
 	};
+}
+
+/** Whether no other host shares it: what a 第三方平台 needs is on the disk of one. */
+function isAlone({ fleet, interface: wire }: Entry): boolean {
+	return fleet === false || wire === "component" || wire === "authorizer";
 }
 
 /** Requests wait until `after` has settled, in whatever way. */

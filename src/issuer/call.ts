@@ -36,19 +36,23 @@ export interface CallerOptions {
 }
 
 /** What is sent to an endpoint: a path, and a body if it is a POST. */
-export type EndpointRequest = Pick<HttpRequest, "path" | "body">;
+export type EndpointRequest = Pick<HttpRequest, "path" | "body" | "maxBytes">;
 
-/** A credential that is fetched: how it is asked for, and how the answer is understood. */
-export interface Wanted {
+/** What is asked for, and how a refusal is understood. */
+export interface Asked {
 	readonly request: EndpointRequest;
 	/** What is fetched, as in "could not fetch <a token for wx1>". */
 	readonly what: string;
-	/** Where the answer holds the value: `access_token`, `ticket`… */
-	readonly field: string;
 	/** What was sent and must never be shown: an AppSecret, a parent's token. */
 	readonly secret: string;
 	/** The errcode table of the host. `at`: the time by WeChat's clock, epoch ms. */
 	readonly meaningOf: (errcode: number, at: number) => Meaning;
+}
+
+/** A credential that is fetched. */
+export interface Wanted extends Asked {
+	/** Where the answer holds the value: `access_token`, `ticket`… */
+	readonly field: string;
 }
 
 /** What differs from attempt to attempt. */
@@ -72,11 +76,20 @@ export interface Caller {
 	 */
 	fetch(wanted: Wanted, options?: FetchOptions): Promise<Grant>;
 	/**
-	 * A harmless GET, whose answer `read` understands. Undefined if no base URL gives an
+	 * The same for an answer that holds more than a value: `read` understands it, and may
+	 * throw `LinkError`. `requestedAt`: epoch ms.
+	 */
+	ask<T>(
+		asked: Asked,
+		read: (body: Body, requestedAt: number) => T,
+		options?: FetchOptions,
+	): Promise<T>;
+	/**
+	 * A harmless request, whose answer `read` understands. Undefined if no base URL gives an
 	 * answer that `read` can use. Never throws.
 	 */
 	look<T>(
-		path: string,
+		request: string | EndpointRequest,
 		read: (body: Body) => T,
 		onCall?: () => void,
 	): Promise<T | undefined>;
@@ -87,41 +100,50 @@ export function createCaller(options: CallerOptions): Caller {
 	const { baseUrls, stopping, monitor } = options;
 	let lastAnswering = baseUrls[0];
 	const addresses = createAddresses();
-	return {
-		fetch: async (
-			wanted,
-			{ onlyOnce = false, maxCalls = Number.POSITIVE_INFINITY, onCall } = {},
-		) => {
-			let calls = 0;
-			const count = () => {
-				calls += 1;
-				onCall?.();
-			};
-			const failed: FailedLink[] = [];
-			for (const baseUrl of onlyOnce
-				? startingAt(lastAnswering, baseUrls)
-				: baseUrls) {
-				try {
-					// With one call left the connection must not be tried again either.
-					const isLast = onlyOnce || maxCalls - calls === 1;
-					const request = { ...wanted.request, onlyOnce: isLast };
-					const reply = await send(options, baseUrl, request, count);
-					lastAnswering = baseUrl;
-					monitor.answered(baseUrl, failed);
-					return grantOrThrow(reply, wanted, failed, addresses);
-				} catch (error) {
-					if (!(error instanceof LinkError)) throw error;
-					failed.push({ baseUrl, error });
-					const isOver = !failsOver(error.kind) || (onlyOnce && error.sent);
-					if (isOver || stopping.aborted || calls >= maxCalls) break;
-				}
+	const ask: Caller["ask"] = async (
+		asked,
+		read,
+		{ onlyOnce = false, maxCalls = Number.POSITIVE_INFINITY, onCall } = {},
+	) => {
+		let calls = 0;
+		const count = () => {
+			calls += 1;
+			onCall?.();
+		};
+		const failed: FailedLink[] = [];
+		for (const baseUrl of onlyOnce
+			? startingAt(lastAnswering, baseUrls)
+			: baseUrls) {
+			try {
+				// With one call left the connection must not be tried again either.
+				const isLast = onlyOnce || maxCalls - calls === 1;
+				const request = { ...asked.request, onlyOnce: isLast };
+				const reply = await send(options, baseUrl, request, count);
+				lastAnswering = baseUrl;
+				monitor.answered(baseUrl, failed);
+				return readOrThrow(reply, asked, read, failed, addresses);
+			} catch (error) {
+				if (!(error instanceof LinkError)) throw error;
+				failed.push({ baseUrl, error });
+				const isOver = !failsOver(error.kind) || (onlyOnce && error.sent);
+				if (isOver || stopping.aborted || calls >= maxCalls) break;
 			}
-			throw linkFailure(wanted.what, failed);
-		},
-		look: async (path, read, onCall) => {
+		}
+		throw linkFailure(asked.what, failed);
+	};
+	return {
+		ask,
+		fetch: (wanted, options) =>
+			ask(
+				wanted,
+				(body, requestedAt) => grantIn(body, wanted.field, requestedAt),
+				options,
+			),
+		look: async (request, read, onCall) => {
+			const asked = typeof request === "string" ? { path: request } : request;
 			for (const baseUrl of baseUrls) {
 				try {
-					return read((await send(options, baseUrl, { path }, onCall)).body);
+					return read((await send(options, baseUrl, asked, onCall)).body);
 				} catch (error) {
 					if (!(error instanceof LinkError)) throw error;
 					if (!failsOver(error.kind) || stopping.aborted) break;
@@ -145,7 +167,7 @@ interface Reply {
 async function send(
 	{ http, clock, monitor, timeoutMs }: CallerOptions,
 	baseUrl: string,
-	request: Pick<HttpRequest, "path" | "body" | "onlyOnce">,
+	request: EndpointRequest & Pick<HttpRequest, "onlyOnce">,
 	onSent: (() => void) | undefined,
 ): Promise<Reply> {
 	const requestedAt = clock.now();
@@ -186,19 +208,20 @@ function failsOver(kind: LinkErrorKind): boolean {
 }
 
 /** Throws `IssuerError` if WeChat refuses, `LinkError` if the answer makes no sense. */
-function grantOrThrow(
+function readOrThrow<T>(
 	{ body, requestedAt, serverTime }: Reply,
-	wanted: Wanted,
+	asked: Asked,
+	read: (body: Body, requestedAt: number) => T,
 	failed: readonly FailedLink[],
 	addresses: Addresses,
-): Grant {
+): T {
 	const errcode = errcodeIn(body);
 	if (errcode === 0) {
-		const grant = grantIn(body, wanted.field, requestedAt);
+		const found = read(body, requestedAt);
 		addresses.accepted();
-		return grant;
+		return found;
 	}
-	const meaning = wanted.meaningOf(errcode, serverTime);
+	const meaning = asked.meaningOf(errcode, serverTime);
 	// A refusal by one base URL does not undo what an earlier request, whose answer was
 	// lost, may have done.
 	const mayHaveIssued = failed.some(({ error }) => error.sent);
@@ -206,7 +229,7 @@ function grantOrThrow(
 		errcode,
 		meaning,
 		errmsgIn(body),
-		wanted,
+		asked,
 		mayHaveIssued,
 		addresses,
 	);
@@ -216,7 +239,7 @@ function refusal(
 	errcode: number,
 	refused: Meaning,
 	errmsg: string,
-	{ what, secret }: Wanted,
+	{ what, secret }: Asked,
 	mayHaveIssued: boolean,
 	addresses: Addresses,
 ): IssuerError {

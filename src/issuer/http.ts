@@ -26,6 +26,8 @@ export interface HttpRequest {
 	readonly timeoutMs: number;
 	/** It must not be sent again, even if its connection was stale. */
 	readonly onlyOnce?: boolean;
+	/** A larger body is not read to its end; by default `maxBodyBytes`. */
+	readonly maxBytes?: number;
 	/** Called each time the request leaves. */
 	readonly onSent?: (() => void) | undefined;
 }
@@ -39,7 +41,7 @@ export interface HttpAnswer {
 	readonly serverTime: number | undefined;
 }
 
-/** A larger body is not read to its end. */
+/** A larger body is not read to its end, unless the request says so. */
 export const maxBodyBytes = 65_536;
 
 /** What all requests of a process have in common. */
@@ -155,7 +157,7 @@ export function createHttp({ connectTimeoutMs, env }: HttpOptions) {
 			try {
 				const received = await exchangeWithin(request, deadline);
 				await nextTurn();
-				return answerIn(received);
+				return answerIn(received, request.maxBytes);
 			} finally {
 				clearTimeout(timer);
 			}
@@ -236,7 +238,7 @@ interface Progress {
 function exchange(
 	dispatcher: Dispatcher,
 	{ origin, prefix }: Route,
-	{ path, body, onSent }: HttpRequest,
+	{ path, body, onSent, maxBytes = maxBodyBytes }: HttpRequest,
 	deadline: Deadline,
 	progress: Progress,
 ): Promise<Received> {
@@ -279,7 +281,7 @@ function exchange(
 			},
 			onResponseData: (_, chunk) => {
 				size += chunk.length;
-				if (size > maxBodyBytes) breakOff(() => reject(tooLarge()));
+				if (size > maxBytes) breakOff(() => reject(tooLarge(maxBytes)));
 				else chunks.push(chunk);
 			},
 			onResponseEnd: () => resolve({ ...head, body: Buffer.concat(chunks) }),
@@ -293,7 +295,7 @@ function exchange(
 function exchangePlain(
 	{ socket, proxy }: PlainConnection,
 	{ origin, host, prefix }: Route,
-	{ path, body, onSent }: HttpRequest,
+	{ path, body, onSent, maxBytes = maxBodyBytes }: HttpRequest,
 	deadline: Deadline,
 ): Promise<Received> {
 	const target = proxy === undefined ? "" : origin;
@@ -324,7 +326,7 @@ function exchangePlain(
 			const chunks: Buffer[] = [];
 			response.on("data", (chunk: Buffer) => {
 				size += chunk.length;
-				if (size > maxBodyBytes) reject(tooLarge());
+				if (size > maxBytes) reject(tooLarge(maxBytes));
 				else chunks.push(chunk);
 			});
 			response.on("end", () =>
@@ -345,23 +347,30 @@ function expired(sent: boolean): LinkError {
 	return new LinkError(sent ? "timeout" : "unreachable", "timeout", sent);
 }
 
-function tooLarge(): LinkError {
-	return new LinkError("too-large", `over ${maxBodyBytes} bytes`, true);
+function tooLarge(maxBytes: number): LinkError {
+	return new LinkError("too-large", `over ${maxBytes} bytes`, true);
 }
 
-function answerIn({ status, headers, body }: Received): HttpAnswer {
+function answerIn(
+	{ status, headers, body }: Received,
+	maxBytes = maxBodyBytes,
+): HttpAnswer {
 	const { date, "content-encoding": encoding } = headers;
 	const time = Date.parse(String(date));
 	return {
 		status,
-		text: unpack(body, encoding).toString("utf8"),
+		text: unpack(body, encoding, maxBytes).toString("utf8"),
 		serverTime: Number.isNaN(time) ? undefined : time,
 	};
 }
 
 /** We never ask for compression, but some proxies compress all the same. Throws `LinkError`. */
-function unpack(bytes: Buffer, encoding = "identity"): Buffer {
-	const limit = { maxOutputLength: maxBodyBytes };
+function unpack(
+	bytes: Buffer,
+	encoding = "identity",
+	maxBytes: number,
+): Buffer {
+	const limit = { maxOutputLength: maxBytes };
 	if (bytes.length === 0) return bytes;
 	try {
 		switch (encoding.toLowerCase()) {
@@ -376,7 +385,7 @@ function unpack(bytes: Buffer, encoding = "identity"): Buffer {
 				return bytes;
 		}
 	} catch (error) {
-		if (errnoOf(error) === "ERR_BUFFER_TOO_LARGE") throw tooLarge();
+		if (errnoOf(error) === "ERR_BUFFER_TOO_LARGE") throw tooLarge(maxBytes);
 		throw new LinkError("not-json", `broken ${encoding}`, true);
 	}
 	const unknown = encoding.replace(/[^\w.,-]+/g, " ").slice(0, 40);

@@ -17,7 +17,7 @@
  * Parents come before their children; a publication of a parent makes them dirty.
  */
 import type { Clock } from "../core/clock.ts";
-import { type CredentialId, canForce } from "../core/credential.ts";
+import type { CredentialId } from "../core/credential.ts";
 import type { Watch } from "../core/ports.ts";
 import type { RefreshAnswer } from "../core/request.ts";
 import type { Hearing } from "./hearing.ts";
@@ -25,6 +25,7 @@ import type { Need } from "./keeper.ts";
 import type { Parents } from "./keeper-parts.ts";
 import { createYielding, type Limiter, maxRefreshing } from "./limiter.ts";
 import type { ManagedCredential } from "./managed-credential.ts";
+import { createRoster, type Roster } from "./roster.ts";
 import { createSpareMemory, type Heap } from "./spare-memory.ts";
 
 export interface Reconciler {
@@ -42,6 +43,10 @@ export interface Reconciler {
 	forceAll(since: number): Promise<readonly RefreshAnswer[]>;
 	/** That credential has another value: those that need it are looked at. Returns how many. */
 	published(id: CredentialId): number;
+	/** Keeps these, too, each one behind all that it needs. */
+	add(added: readonly ManagedCredential[]): void;
+	/** Keeps these no longer. */
+	remove(removed: readonly ManagedCredential[]): void;
 	stop(): void;
 }
 
@@ -123,14 +128,8 @@ function needOf(one: ManagedCredential, isCrowd: boolean): Need | undefined {
 
 export function createReconciler(parts: ReconcilerParts): Reconciler {
 	const { clock, limiter, repairLimiter, onBug } = parts;
-	const credentials = parentsFirst(parts.credentials);
-	const childrenOf = byParent(credentials);
-	const children = credentials.filter(
-		({ credential }) => credential.needs.length > 0,
-	);
-	const forcible = credentials.filter(({ credential }) => canForce(credential));
-	const watch =
-		credentials.length > maxAtOnce ? watchFiles(parts, credentials) : undefined;
+	const roster = createRoster(parts.credentials);
+	const watching = createWatching(parts, roster);
 	const memory = createSpareMemory(parts.heap, clock);
 	/** Hundreds wait, by the last scan or signal. */
 	let isBurst = false;
@@ -140,7 +139,7 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 	let firstScan: Promise<Scanned> | undefined;
 	let isInFirstScan = false;
 
-	const mayEvict = () => watch !== undefined && !watch.isNotWatching();
+	const mayEvict = () => watching.current()?.isNotWatching() === false;
 
 	/** Evicted in a burst, it is looked at again after it, whatever happens before. */
 	const evictInBurst = (one: ManagedCredential) => {
@@ -200,6 +199,7 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 
 	/** Whether every change since the last tick was heard of. */
 	const hasHeardAll = (): boolean => {
+		const watch = watching.current();
 		if (watch === undefined) return false;
 		if (isBurst) return true;
 		const hasHeard = watch.listen();
@@ -215,7 +215,7 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 		const now = clock.now();
 		const scanned: Scanned = { pending: 0, whenDone: () => {} };
 		const yielding = createYielding(sliceMs);
-		for (const [index, one] of credentials.entries()) {
+		for (const [index, one] of roster.all.entries()) {
 			if (isBurst) one.isDirty ||= one.isTouched();
 			const isAwake = one.isDirty || now >= one.idleUntil;
 			if (!isAwake && !isInTurn(index)) continue;
@@ -229,7 +229,7 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 		isInFirstScan = false;
 		memory.keep();
 		noteBurst();
-		if (watch !== undefined) memory.giveBack(isBurst);
+		if (watching.current() !== undefined) memory.giveBack(isBurst);
 		return scanned;
 	};
 
@@ -237,7 +237,7 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 		isBurst = limiter.load() > maxAtOnce;
 		if (!isBurst) return;
 		parts.hearing?.lose();
-		watch?.stop();
+		watching.current()?.stop();
 		memory.expectMore();
 	};
 
@@ -248,7 +248,7 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 				isInFirstScan = true;
 				firstScan = scan(lockTimeoutMs);
 				await whenDone(await firstScan);
-				if (!children.some(({ isDirty }) => isDirty)) return;
+				if (!roster.hasDirtyChild()) return;
 			}
 		},
 		tick: async () => {
@@ -257,6 +257,7 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 			await (isInFirstScan ? firstScan : scan(0));
 		},
 		forceAll: async (since) => {
+			const forcible = roster.forcible();
 			const answers =
 				forcible.length > maxRefreshing
 					? forcible.map((one) =>
@@ -267,14 +268,38 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 			return collect(answers);
 		},
 		published: (id) => {
-			const children = childrenOf.get(id) ?? [];
+			const children = roster.childrenOf(id);
 			for (const child of children) child.isDirty = true;
 			return children.length;
+		},
+		add: (added) => {
+			for (const one of added) {
+				one.isDirty = true;
+				roster.add(one);
+			}
+		},
+		remove: (removed) => {
+			for (const one of removed) roster.remove(one);
 		},
 		stop: () => {
 			stopped.abort();
 			parts.hearing?.lose();
-			watch?.stop();
+			watching.current()?.stop();
+		},
+	};
+}
+
+/** The watch of the files, from when there are too many to look at each in each tick. */
+function createWatching({ watch }: ReconcilerParts, roster: Roster) {
+	let made: Watch | undefined;
+	return {
+		current: (): Watch | undefined => {
+			if (made === undefined && roster.all.length > maxAtOnce)
+				made = watch((file) => {
+					const one = roster.byFile(file);
+					if (one !== undefined) one.isDirty = true;
+				});
+			return made;
 		},
 	};
 }
@@ -306,17 +331,6 @@ function createTurns(
 	};
 }
 
-function watchFiles(
-	{ watch }: ReconcilerParts,
-	credentials: readonly ManagedCredential[],
-): Watch {
-	const byFile = new Map(credentials.map((one) => [one.credential.file, one]));
-	return watch((file) => {
-		const one = byFile.get(file);
-		if (one !== undefined) one.isDirty = true;
-	});
-}
-
 /** The living values of what a credential needs, by the keepers of `managed`. */
 export function livingParents(
 	needs: readonly CredentialId[],
@@ -330,39 +344,4 @@ export function livingParents(
 		values.set(id, token.value);
 	}
 	return values;
-}
-
-/** The same credentials, each one behind all that it needs. Throws if they need each other. */
-export function parentsFirst(
-	credentials: readonly ManagedCredential[],
-): readonly ManagedCredential[] {
-	if (credentials.every(({ credential }) => credential.needs.length === 0))
-		return credentials;
-	const byId = new Map(credentials.map((one) => [one.credential.id, one]));
-	const ordered = new Set<ManagedCredential>();
-	const place = (one: ManagedCredential, above: readonly CredentialId[]) => {
-		const { id, needs } = one.credential;
-		if (above.includes(id))
-			throw new Error(`credentials need each other: ${above.join(", ")}`);
-		for (const need of needs) {
-			const parent = byId.get(need);
-			if (parent !== undefined) place(parent, [...above, id]);
-		}
-		ordered.add(one);
-	};
-	for (const one of credentials) place(one, []);
-	return [...ordered];
-}
-
-function byParent(
-	credentials: readonly ManagedCredential[],
-): ReadonlyMap<CredentialId, readonly ManagedCredential[]> {
-	const children = new Map<CredentialId, ManagedCredential[]>();
-	for (const one of credentials)
-		for (const id of one.credential.needs) {
-			const known = children.get(id);
-			if (known === undefined) children.set(id, [one]);
-			else known.push(one);
-		}
-	return children;
 }

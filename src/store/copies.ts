@@ -82,6 +82,8 @@ const phpKeys: Readonly<Record<KindName, string>> = {
 	jsapi_ticket: "jsapi_ticket",
 	wx_card_ticket: "api_ticket",
 	sdk_ticket: "sdk_ticket",
+	component_access_token: "access_token",
+	authorizer_access_token: "access_token",
 	wecom_access_token: "access_token",
 	wecom_jsapi_ticket: "jsapi_ticket",
 	wecom_agent_ticket: "jsapi_ticket",

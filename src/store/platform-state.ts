@@ -64,6 +64,8 @@ export interface PlatformState {
 	authorization(id: string): Authorization | undefined;
 	/** By appid or corpid, those that have withdrawn included. */
 	authorizations(): Iterable<readonly [string, Authorization]>;
+	/** Those of them that have withdrawn. */
+	retired(): readonly string[];
 	/** An account that had withdrawn is back by this. */
 	authorize(secrets: Iterable<readonly [string, string]>): Promise<void>;
 	/** It has withdrawn; `at`: epoch ms. */
@@ -202,6 +204,7 @@ function openAccounts(path: string, names: StateNames) {
 					if (found !== undefined) yield [id, found];
 				}
 			},
+			retired: () => [...known.retired.keys()],
 			authorize: (secrets: Iterable<readonly [string, string]>) =>
 				put(
 					[...secrets].map(([id, secret]) => ({

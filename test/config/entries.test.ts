@@ -123,7 +123,7 @@ describe("problems:", () => {
 			"no entry at all",
 			"",
 			"account",
-			/at least one .*\[\[wecom\]\] or \[\[pro/,
+			/at least one .*\[\[provider\]\] or \[\[com/,
 		],
 		[
 			"a single table",

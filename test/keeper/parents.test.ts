@@ -11,8 +11,8 @@ import type { ManagedCredential } from "../../src/keeper/managed-credential.ts";
 import {
 	createReconciler,
 	livingParents,
-	parentsFirst,
 } from "../../src/keeper/reconciler.ts";
+import { parentsFirst } from "../../src/keeper/roster.ts";
 import { anAccount } from "../support/account.ts";
 import { newDirectory } from "../support/directory.ts";
 import { type LogLine, logTo } from "../support/log-to.ts";

@@ -23,6 +23,7 @@ import { probeSocketPath } from "../../daemon/control-socket.ts";
 import { credentialsOf } from "../../daemon/credential-of.ts";
 import { listenHint, tryListening } from "../../daemon/http-face.ts";
 import { metricsHint } from "../../daemon/metrics-file.ts";
+import { adminSocket } from "../../daemon/platform-doors.ts";
 import { createHttp } from "../../issuer/http.ts";
 import { proxyWarnings, readProxies } from "../../issuer/proxy.ts";
 import type { ManagedCredential } from "../../keeper/managed-credential.ts";
@@ -31,11 +32,18 @@ import { phpCopyOf } from "../../store/copies.ts";
 import { lockPathOf } from "../../store/lock.ts";
 import { refuseMountedFiles } from "../../store/mounted-file.ts";
 import { prepareDirectory } from "../../store/prepare-directory.ts";
+import { checkStateDirectory } from "../../store/state-directory.ts";
 import type { CommandLine } from "../command-line.ts";
 import { daemonAnswers } from "../control-client.ts";
 import { tellPerson, worstCode } from "../explain.ts";
 import { sandboxWarning, unitProperties } from "../unit-sandbox.ts";
-import { codeWithoutRefresh, howOften, nameOf, withKeepers } from "./once.ts";
+import {
+	codeWithoutRefresh,
+	howOften,
+	nameOf,
+	withKeepers,
+	withoutPlatforms,
+} from "./once.ts";
 
 /**
  * Reports on stdout; returns the exit code. Throws `ConfigError` and `StoreError`. Its
@@ -66,7 +74,8 @@ export async function check(line: CommandLine): Promise<number> {
 	await probe(directory, location);
 	if (socket !== undefined) probeSocketPath(socket);
 	if (metricsFile !== undefined) await probeMetrics(metricsFile);
-	if (config.http !== undefined) await probeListen(config, config.http);
+	if (config.http !== undefined) await probeListen(config, config.http, "http");
+	await checkPlatforms(config);
 	warnOfSandbox(config);
 	process.stdout.write(
 		`${source}: ${countsOf(entries)}; ${directory} can be written\n`,
@@ -79,7 +88,8 @@ export async function check(line: CommandLine): Promise<number> {
 		line.has("alert") ? await checkAlert(config) : exitCode.done,
 	]);
 	if (!line.has("online")) return told;
-	const code = await withKeepers(config, env, { isTold: true }, checkOnline);
+	const asked = withoutPlatforms(config);
+	const code = await withKeepers(asked, env, { isTold: true }, checkOnline);
 	return code === exitCode.done ? told : code;
 }
 
@@ -145,12 +155,31 @@ async function checkAlert({
 	}
 }
 
+/** What only 第三方平台 need: the state directory, and where pushes arrive. */
+async function checkPlatforms(config: Config): Promise<void> {
+	const { stateDirectory, receiver } = config;
+	if (stateDirectory === undefined) return;
+	checkStateDirectory(stateDirectory);
+	if (receiver?.address !== undefined)
+		await probeListen(config, { ...receiver, ...receiver.address }, "receiver");
+	if (receiver !== undefined && receiver.address === undefined)
+		probeSocketPath(receiver.listen);
+	const door =
+		receiver === undefined
+			? `no [receiver]: a program of yours hands pushes over by ${join(config.directory, adminSocket)}`
+			: `pushes arrive at ${receiver.listen}, POST /component/APPID`;
+	process.stdout.write(
+		`${door}; back up ${stateDirectory}: it holds the refresh tokens\n`,
+	);
+}
+
 /** How much of each kind there is: "2 accounts, 1 app of 企业微信". */
 function countsOf(entries: Config["entries"]): string {
 	const counts = [
 		["account", "accounts", entries.filter(isAccount)],
 		["app of 企业微信", "apps of 企业微信", entries.filter(isOf("wecom"))],
 		["服务商", "服务商", entries.filter(isOf("provider"))],
+		["第三方平台", "第三方平台", entries.filter(isOf("component"))],
 	] as const;
 	return counts
 		.filter(([, , { length }]) => length > 0)
@@ -228,7 +257,8 @@ async function probeMetrics(path: string): Promise<void> {
 /** Throws `ConfigError` if HTTP could not be answered there. */
 async function probeListen(
 	{ source, socket }: Config,
-	settings: HttpSettings,
+	settings: Pick<HttpSettings, "listen" | "host" | "port">,
+	table: "http" | "receiver",
 ): Promise<void> {
 	const { listen } = settings;
 	const server = createServer();
@@ -246,8 +276,8 @@ async function probeListen(
 	}
 	throw new ConfigError(source, [
 		{
-			path: "http.listen",
-			message: `is "${listen}", which could not be listened on: ${inWords(errno)}; ${listenHint(settings, errno)}`,
+			path: `${table}.listen`,
+			message: `is "${listen}", which could not be listened on: ${inWords(errno)}; ${listenHint(settings, errno, table)}`,
 		},
 	]);
 }

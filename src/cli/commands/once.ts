@@ -33,7 +33,9 @@ export async function once(line: CommandLine): Promise<number> {
 	// A cron job shall not call WeChat each minute while WeChat demands a pause, or until
 	// a person has acted. A person who names the account may have acted.
 	const keepPausesFor = line.operands.length === 0 ? ["limited", "admin"] : [];
-	const config = refreshingEarly(chosen(whole, line.operands));
+	const config = refreshingEarly(
+		withoutPlatforms(chosen(whole, line.operands)),
+	);
 	const all = config.entries.flatMap(credentialsOf);
 	return withKeepers(config, env, { keepPausesFor }, async (one) => {
 		if (!isMeant(one.credential, all, line.operands)) return exitCode.done;
@@ -55,6 +57,19 @@ export async function once(line: CommandLine): Promise<number> {
 	});
 }
 
+/**
+ * Without its 第三方平台: their tickets and refresh tokens are in the hands of one daemon.
+ * Says so on stderr.
+ */
+export function withoutPlatforms(config: Config): Config {
+	const entries = config.entries.filter((one) => one.interface !== "component");
+	if (entries.length < config.entries.length)
+		tellPerson(
+			"[[component]] is left out: a 第三方平台 is kept by a daemon only (wxtokend run)",
+		);
+	return { ...config, entries };
+}
+
 /** Between two runs no token is renewed. So `refresh_before` may be as long as that time. */
 function refreshingEarly(config: Config): Config {
 	const entries = config.entries.map((entry) => ({
@@ -74,6 +89,9 @@ const wecomWindowMs = 60_000;
 function latestMarginOf(wire: Entry["interface"]): number {
 	switch (wire) {
 		case "classic":
+		// These two are kept by a daemon only, and may be had at any time.
+		case "component":
+		case "authorizer":
 			return usualLifetimeMs * 0.9;
 		case "stable":
 			return stableWindowMs;

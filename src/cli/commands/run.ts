@@ -31,6 +31,7 @@ import { beginSimulation } from "../../store/simulated-directory.ts";
 import type { CommandLine } from "../command-line.ts";
 import { daemonAnswers } from "../control-client.ts";
 import { explain, tellPerson } from "../explain.ts";
+import { withoutPlatforms } from "./once.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -181,12 +182,15 @@ async function runSimulator(
 	const readerWith = (groups: Groups) => () => {
 		const config = loadSimulated(given, settings, groups);
 		refuseOtherFiles(config, first);
-		const entries = config.entries.map((entry) => ({
+		// Their state must not be mixed up with what the simulator would tell.
+		const entries = withoutPlatforms(config).entries.map((entry) => ({
 			...entry,
 			baseUrls: [isAccount(entry) ? simulator.url : wecomUrl],
 		}));
 		return {
 			...config,
+			stateDirectory: undefined,
+			receiver: undefined,
 			source: isMadeUp ? "none (an account is made up)" : config.source,
 			entries,
 			warnings: [],
@@ -204,7 +208,9 @@ function simulatedFrom(
 	{ entries }: Config,
 	wecomHost: string,
 ): SimulatorOptions {
-	const apps = entries.filter((entry) => !isAccount(entry));
+	const apps = entries.filter(
+		(entry) => entry.interface === "wecom" || entry.interface === "provider",
+	);
 	return {
 		accounts: entries.filter(isAccount),
 		wecom: apps.map(({ corpid, secret, interface: wire }) => ({

@@ -1,0 +1,137 @@
+/** `wxtokend import`: hands tickets, refresh tokens and codes over to the daemon. */
+import { createReadStream } from "node:fs";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { errnoOf, exitCode, inWords, UsageError } from "../../core/errors.ts";
+import { adminSocket } from "../../daemon/platform-doors.ts";
+import type { CommandLine } from "../command-line.ts";
+import {
+	type ControlCall,
+	ControlUnreachable,
+	callControl,
+	findControl,
+} from "../control-client.ts";
+import { tellPerson } from "../explain.ts";
+
+const timeoutMs = 30_000;
+
+/** Lines under way: those that arrive together share one sync of the disk. */
+const maxAtOnce = 32;
+
+/** A line that is wrong: its number, and why. */
+interface Refused {
+	readonly line: number;
+	readonly cause: string;
+}
+
+/**
+ * Every line is tried, also after a wrong one; each of these is told. Returns the exit
+ * code. Throws `UsageError`.
+ */
+export async function importLines(line: CommandLine): Promise<number> {
+	const [file = "-"] = line.operands;
+	const socket = socketOf(line);
+	const component = line.value("component");
+	const refused: Refused[] = [];
+	let taken = 0;
+	const takeLine = async (text: string, number: number) => {
+		const call = callFor(text, component);
+		const cause = typeof call === "string" ? call : await send(socket, call);
+		if (cause === undefined) taken += 1;
+		else refused.push({ line: number, cause });
+	};
+	try {
+		await eachLine(file, takeLine);
+	} catch (error) {
+		if (!(error instanceof ControlUnreachable)) throw error;
+		tellPerson(
+			`could not import after ${taken} lines: ${error.message}; it must run as the daemon's user, or as root, while the daemon runs`,
+		);
+		return exitCode.temporary;
+	}
+	for (const { line: number, cause } of refused)
+		tellPerson(`line ${number}: ${cause}`);
+	process.stdout.write(`took ${taken} lines over\n`);
+	return refused.length === 0 ? exitCode.done : exitCode.usage;
+}
+
+function socketOf(line: CommandLine): string {
+	const { config, socket, hidden, wrong } = findControl(
+		line.value("config"),
+		process.env,
+	);
+	if (wrong !== undefined) throw wrong;
+	if (config !== undefined) return join(config.directory, adminSocket);
+	if (hidden === undefined || socket === undefined)
+		throw new UsageError("no configuration is found", "give --config F");
+	throw new UsageError(
+		`the configuration cannot be read: ${hidden.path}: ${hidden.message}`,
+		"run it as the daemon's user, or as root",
+	);
+}
+
+/** Calls `act` for each line that is not empty, for a few at a time. */
+async function eachLine(
+	file: string,
+	act: (text: string, number: number) => Promise<void>,
+): Promise<void> {
+	const input = file === "-" ? process.stdin : createReadStream(file);
+	const failed = new Promise<never>((_, reject) => {
+		input.once("error", (error: Error) =>
+			reject(
+				new UsageError(
+					`could not read ${file}: ${inWords(errnoOf(error))}`,
+					'give a file of JSON lines, or "-" for stdin',
+				),
+			),
+		);
+	});
+	const underWay = new Set<Promise<void>>();
+	const readAll = async () => {
+		let number = 0;
+		for await (const text of createInterface({ input })) {
+			number += 1;
+			if (text.trim() === "") continue;
+			const one = act(text, number).finally(() => underWay.delete(one));
+			underWay.add(one);
+			if (underWay.size >= maxAtOnce) await Promise.race(underWay);
+		}
+		await Promise.all(underWay);
+	};
+	await Promise.race([readAll(), failed]);
+}
+
+/** A text: why the line is none. It quotes nothing, as all of it may be secret. */
+function callFor(
+	text: string,
+	given: string | undefined,
+): Pick<ControlCall, "path" | "content"> | string {
+	let fields: Readonly<Record<string, unknown>>;
+	try {
+		fields = Object(JSON.parse(text));
+	} catch {
+		return "is not JSON";
+	}
+	const { component = given, ...content } = fields;
+	if (typeof component !== "string" || !/^[\w-]{1,64}$/.test(component))
+		return 'has no "component": give it in the line, or by --component APPID';
+	const what = "ticket" in content ? "ticket" : "authorizations";
+	return { path: `/v1/components/${component}/${what}`, content };
+}
+
+/** Undefined: it was taken. Throws `ControlUnreachable`. */
+async function send(
+	socket: string,
+	call: Pick<ControlCall, "path" | "content">,
+): Promise<string | undefined> {
+	const reply = await callControl(socket, {
+		...call,
+		method: "POST",
+		timeoutMs,
+	});
+	if (reply.status === 204) return undefined;
+	const { message = `the daemon answers ${reply.status}`, hint } = Object(
+		reply.content,
+	);
+	return hint === undefined ? message : `${message}; ${hint}`;
+}

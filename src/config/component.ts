@@ -1,0 +1,78 @@
+/**
+ * 第三方平台 in the configuration: an entry `[[component]]`, and the accounts that have
+ * authorised it. These are not configured one by one: WeChat tells of them.
+ */
+import type { PushKey } from "../core/push-crypt.ts";
+import type { EntryBase } from "./entry-base.ts";
+import { defaultTokenFile, type TicketName } from "./entry-names.ts";
+
+/** How pushes to a component or suite are checked and opened. */
+export interface PushSettings {
+	/** 消息校验Token; undefined: none is configured, and no push can be taken. */
+	readonly token: string | undefined;
+	/** EncodingAESKeys, the newest first. */
+	readonly keys: readonly PushKey[];
+}
+
+/** What is said of one account alone. */
+export interface AuthorizerSettings {
+	readonly appid: string;
+	readonly file: string | undefined;
+	readonly tickets: readonly TicketName[] | undefined;
+	readonly formats: readonly "php"[] | undefined;
+}
+
+/** A 第三方平台. */
+export interface Component extends EntryBase {
+	readonly interface: "component";
+	readonly appid: string;
+	readonly tickets: readonly never[];
+	readonly push: PushSettings;
+	/** Whose tokens are kept. */
+	readonly authorizers: "all" | readonly string[];
+	/** For those that have no settings of their own. */
+	readonly authorizerTickets: readonly TicketName[];
+	readonly settings: readonly AuthorizerSettings[];
+	/** Codes of consents are exchanged here, and not by the app. */
+	readonly exchange: boolean;
+}
+
+/** An account that has authorised a component: kept as if it were an own account. */
+export interface Authorizer extends EntryBase {
+	readonly interface: "authorizer";
+	readonly appid: string;
+	readonly tickets: readonly TicketName[];
+	/** The component's appid. */
+	readonly component: string;
+	/** The file of the component's token. */
+	readonly parent: string;
+}
+
+/** The entry of an account; undefined: its tokens are not to be kept. */
+export function authorizerOf(
+	component: Component,
+	appid: string,
+): Authorizer | undefined {
+	const { authorizers, authorizerTickets, baseUrls } = component;
+	if (authorizers !== "all" && !authorizers.includes(appid)) return undefined;
+	const own =
+		component.settings.length === 0
+			? undefined
+			: component.settings.find((one) => one.appid === appid);
+	// Written out: there may be a hundred thousand.
+	return {
+		interface: "authorizer",
+		appid,
+		component: component.appid,
+		parent: component.file,
+		secret: "",
+		file: own?.file ?? defaultTokenFile(appid),
+		tickets: own?.tickets ?? authorizerTickets,
+		formats: own?.formats ?? component.formats,
+		baseUrls,
+		timeoutMs: component.timeoutMs,
+		refreshBeforeMs: component.refreshBeforeMs,
+		cooldownMs: component.cooldownMs,
+		budget: component.budget,
+	};
+}

@@ -1,0 +1,82 @@
+/**
+ * Which credentials are kept, and who hangs on whom. Most of them are those of the
+ * configuration; the accounts of a 第三方平台 come and go while the program runs.
+ */
+import { type CredentialId, canForce } from "../core/credential.ts";
+import type { ManagedCredential } from "./managed-credential.ts";
+
+export interface Roster {
+	/** Each one behind all that it needs. */
+	readonly all: readonly ManagedCredential[];
+	/** Those that can be forced. */
+	forcible(): readonly ManagedCredential[];
+	/** Those that hang on that one. */
+	childrenOf(id: CredentialId): readonly ManagedCredential[];
+	/** Whether one that hangs on another is worth a look. */
+	hasDirtyChild(): boolean;
+	byFile(file: string): ManagedCredential | undefined;
+	/** What it needs must be there already. */
+	add(one: ManagedCredential): void;
+	remove(one: ManagedCredential): void;
+}
+
+/** Throws if credentials need each other. */
+export function createRoster(
+	credentials: readonly ManagedCredential[],
+): Roster {
+	const all = [...parentsFirst(credentials)];
+	const byFile = new Map(all.map((one) => [one.credential.file, one]));
+	const children = new Map<CredentialId, Set<ManagedCredential>>();
+	const noteParents = (one: ManagedCredential) => {
+		for (const id of one.credential.needs) {
+			const known = children.get(id);
+			if (known === undefined) children.set(id, new Set([one]));
+			else known.add(one);
+		}
+	};
+	all.forEach(noteParents);
+	return {
+		all,
+		forcible: () => all.filter(({ credential }) => canForce(credential)),
+		childrenOf: (id) => [...(children.get(id) ?? [])],
+		hasDirtyChild: () =>
+			all.some(
+				({ credential, isDirty }) => isDirty && credential.needs.length > 0,
+			),
+		byFile: (file) => byFile.get(file),
+		add: (one) => {
+			all.push(one);
+			byFile.set(one.credential.file, one);
+			noteParents(one);
+		},
+		remove: (one) => {
+			const index = all.indexOf(one);
+			if (index < 0) return;
+			all.splice(index, 1);
+			byFile.delete(one.credential.file);
+			for (const id of one.credential.needs) children.get(id)?.delete(one);
+		},
+	};
+}
+
+/** The same credentials, each one behind all that it needs. Throws if they need each other. */
+export function parentsFirst(
+	credentials: readonly ManagedCredential[],
+): readonly ManagedCredential[] {
+	if (credentials.every(({ credential }) => credential.needs.length === 0))
+		return credentials;
+	const byId = new Map(credentials.map((one) => [one.credential.id, one]));
+	const ordered = new Set<ManagedCredential>();
+	const place = (one: ManagedCredential, above: readonly CredentialId[]) => {
+		const { id, needs } = one.credential;
+		if (above.includes(id))
+			throw new Error(`credentials need each other: ${above.join(", ")}`);
+		for (const need of needs) {
+			const parent = byId.get(need);
+			if (parent !== undefined) place(parent, [...above, id]);
+		}
+		ordered.add(one);
+	};
+	for (const one of credentials) place(one, []);
+	return [...ordered];
+}
