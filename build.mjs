@@ -63,6 +63,7 @@ const leftOut = [
 		// 6 MB: a client of Redis is told each command by its name, and knows 1,000 more.
 		file: "@redis/client/dist/lib/commands/index.js",
 		contents: `
+			exports.__esModule = true;
 			exports.default = { AUTH: require("./AUTH").default };
 			exports.NON_STICKY_COMMANDS = {};`,
 	},
@@ -73,11 +74,11 @@ const leftOut = [
 	{
 		// The primary is asked for in redis-link.ts.
 		file: "@redis/client/dist/lib/sentinel/index.js",
-		contents: `exports.default = { create: ${refusing("the sentinel of @redis/client").slice("module.exports = ".length, -1)} };`,
+		contents: `exports.__esModule = true; exports.default = { create: ${refusing("the sentinel of @redis/client").slice("module.exports = ".length, -1)} };`,
 	},
 	{
 		file: "@redis/client/dist/lib/cluster/index.js",
-		contents: `exports.default = { create: ${refusing("the cluster of @redis/client").slice("module.exports = ".length, -1)} };`,
+		contents: `exports.__esModule = true; exports.default = { create: ${refusing("the cluster of @redis/client").slice("module.exports = ".length, -1)} };`,
 	},
 	{ builtin: "worker_threads", contents: "exports.isMainThread = true;" },
 	{

@@ -36,9 +36,22 @@ export interface Redis {
 }
 
 /** Until it answers PING. `args`: further arguments of the program. */
-export async function startRedis(
-	args: readonly string[] = [],
-	program = "redis-server",
+export function startRedis(args: readonly string[] = []): Promise<Redis> {
+	return startServer("redis-server", [
+		...["--save", "", "--appendonly", "no"],
+		...["--repl-diskless-sync-delay", "0", ...args],
+	]);
+}
+
+/** Until it answers PING; it writes into its configuration. */
+export function startSentinel(configFile: string): Promise<Redis> {
+	return startServer("redis-sentinel", [], configFile);
+}
+
+async function startServer(
+	program: string,
+	args: readonly string[],
+	...configFiles: readonly string[]
 ): Promise<Redis> {
 	const port = await freePort();
 	const directory = newDirectory();
@@ -47,9 +60,9 @@ export async function startRedis(
 		child = spawn(
 			program,
 			[
+				...configFiles,
 				...["--port", `${port}`, "--bind", "127.0.0.1", "--dir", directory],
-				...["--save", "", "--appendonly", "no"],
-				...["--repl-diskless-sync-delay", "0", ...args],
+				...args,
 			],
 			{ stdio: "ignore" },
 		);
