@@ -100,11 +100,13 @@ function newScene(seconds) {
 		appid,
 		secret: newSecret(),
 		file: join(directory, `wx_access_token_${appid}`),
+		// One of them signs pages, too.
+		tickets: appid === "wxdemo-shop" ? ["jsapi"] : [],
 		token: undefined,
 		former: undefined,
 		ok: 0,
 	}));
-	const yours = { appid: "wxdemo-yours", secret: newSecret() };
+	const yours = { appid: "wxdemo-yours", secret: newSecret(), tickets: [] };
 	return {
 		seconds,
 		place,
@@ -202,8 +204,8 @@ ${text.replace(/^(?=.)/gm, "  ")}
 
 function configFor({ directory, accounts, url: known }, url = known) {
 	const tables = accounts.map(
-		({ appid, secret }) =>
-			`\n[[account]]\nappid = "${appid}"\nsecret = "${secret}"\n`,
+		({ appid, secret, tickets }) =>
+			`\n[[account]]\nappid = "${appid}"\nsecret = "${secret}"\n${tickets.length === 0 ? "" : `tickets = ${JSON.stringify(tickets)}\n`}`,
 	);
 	return `directory = "${directory}"
 schedule = "* * * * * *"  # looks every second; what is due is refreshed
@@ -232,13 +234,17 @@ async function waitForLine(stream, pattern, child, name) {
 	return Promise.race([found, crash]);
 }
 
-async function waitForFiles({ accounts, daemon }) {
+async function waitForFiles({ accounts, directory, daemon }) {
+	const files = accounts.flatMap(({ appid, file, tickets }) => [
+		file,
+		...tickets.map((name) => join(directory, `wx_${name}_ticket_${appid}`)),
+	]);
 	let crashed = false;
 	daemon.ended.then(() => {
 		crashed = true;
 	});
 	for (let tries = 0; tries < 300; tries++) {
-		if (accounts.every(({ file }) => existsSync(file))) return;
+		if (files.every((file) => existsSync(file))) return;
 		if (crashed) break;
 		await new Promise((resolve) => setTimeout(resolve, 50));
 	}
@@ -248,9 +254,10 @@ async function waitForFiles({ accounts, daemon }) {
 /** The daemon says in its log what it did, and why. */
 function noteEvent(scene, line) {
 	if (!line.startsWith("{")) return;
-	const { event, appid, reason, url } = JSON.parse(line);
+	const { event, appid, reason, url, credential } = JSON.parse(line);
 	if (event === "http.opened") scene.page = url;
-	if (event !== "token.refreshed") return;
+	// Only tickets are named by their file.
+	if (event !== "token.refreshed" || credential !== undefined) return;
 	const why = { first: "first", due: "scheduled", forced: "forced" }[reason];
 	if (why === undefined) return;
 	scene.refreshes[why] += 1;
@@ -398,6 +405,7 @@ function tryNext({ accounts, daemon, config, page }) {
 Try next, in another terminal:
   wxtokend status --watch --config ${config}
   cat ${accounts[0].file}
+  cat ${accounts[0].file.replace("access_token", "jsapi_ticket")}
   kill -HUP ${daemon.pid}
 Ctrl-C ends everything and leaves nothing behind.`;
 }

@@ -2,6 +2,7 @@ import { readdirSync, rmSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { newAccounts, writeConfig } from "./support/config-file.ts";
 import { newDirectory } from "./support/directory.ts";
+import { eventually } from "./support/eventually.ts";
 import { noteToken } from "./support/leaks.ts";
 import { runProgram, startDaemon, startProgram } from "./support/program.ts";
 import {
@@ -26,6 +27,9 @@ describe("run --simulate", () => {
 		const path = `${directory}/wx_access_token_wx0123456789abcdef`;
 		const { value } = readTokenFile(path);
 		expect(await use(url, noteToken(value))).toBe(0);
+		const ticket = `${directory}/wx_jsapi_ticket_wx0123456789abcdef`;
+		await eventually(() => hasFile(ticket), { what: "a ticket beside it" });
+		noteToken(readTokenFile(ticket).value);
 		daemon.kill("SIGHUP");
 		const renewed = await tokenOtherThan(value, path);
 		expect(await use(url, noteToken(renewed.value))).toBe(0);

@@ -19,7 +19,7 @@ describe("the demo", () => {
 			/\n20 calls ok, 0 failed; [1-9]\d* scheduled and [1-9]\d* forced/,
 		);
 		expect(said).toMatch(
-			/\n\$ wxtokend status --config \/.*\nAPPID .*\nwxdemo-shop +valid /,
+			/\n\$ wxtokend status --config \/.*\nAPPID .*\nwxdemo-shop +valid .*\n\W*jsapi_ticket +valid /,
 		);
 		expect(said).toMatch(
 			/A daemon of your own.*\n\$ wxtokend run --config \/\S+yours\.toml\n {2}directory = .*\n[\s\S]*base_urls = \["http:\/\/127\.0\.0\.1:\d+"\]\n[\s\S]*appid = "wxdemo-yours"/,

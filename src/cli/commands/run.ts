@@ -278,5 +278,12 @@ function loadSimulated(
 		secrets: true,
 		ignoreDefaultFile: true,
 	});
-	return { ...config, isSimulated: true };
+	// The account of the environment shows a ticket beside its token.
+	const entries =
+		file === undefined
+			? config.entries.map((entry) =>
+					isAccount(entry) ? { ...entry, tickets: ["jsapi" as const] } : entry,
+				)
+			: config.entries;
+	return { ...config, entries, isSimulated: true };
 }
