@@ -13,6 +13,7 @@ import { configKeys } from "../src/config/shape.ts";
 import { exitCode } from "../src/core/errors.ts";
 import { knownComponentErrcodes } from "../src/issuer/component-errcode.ts";
 import { knownErrcodes } from "../src/issuer/errcode.ts";
+import { knownWecomErrcodes } from "../src/issuer/wecom-errcode.ts";
 import { faultModes } from "../src/simulator/faults.ts";
 import { programPath, projectRoot } from "./support/program.ts";
 import { type Language, roomRows } from "./support/rooms.ts";
@@ -153,6 +154,13 @@ describe.each(references)("%s", (name) => {
 	});
 });
 
+test.each(["docs/wecom.md", "docs/wecom.zh-CN.md"])(
+	"%s has a row for every errcode of 企业微信, and no other",
+	(name) => {
+		expect(errcodesIn(read(name))).toEqual(knownWecomErrcodes);
+	},
+);
+
 describe.each(readmes)("%s", (name) => {
 	const text = read(name);
 
@@ -264,6 +272,7 @@ test.each([
 	["docs/http.md", "docs/http.zh-CN.md"],
 	["docs/alerts.md", "docs/alerts.zh-CN.md"],
 	["docs/trust.md", "docs/trust.zh-CN.md"],
+	["docs/wecom.md", "docs/wecom.zh-CN.md"],
 	["docs/bounds.md", "docs/bounds.zh-CN.md"],
 ])("%s and %s have the same sections, tables and examples", (one, other) => {
 	const shape = (text: string) => ({

@@ -4,7 +4,7 @@
  * refresh holds a token.
  */
 import { randomBytes } from "node:crypto";
-import { ticketFile } from "../config/entry-names.ts";
+import { defaultTokenFile, ticketFile } from "../config/entry-names.ts";
 import type { Clock } from "../core/clock.ts";
 import type { KindName, KnownToken } from "../core/credential.ts";
 import type { ConfigError, StoreError } from "../core/errors.ts";
@@ -206,7 +206,12 @@ export function createAnswers(parts: AnswerParts): Answering {
 			: undefined;
 		if (methods === undefined) return unknownPath;
 		const { byAppid, byFile } = parts.managed();
-		const one = byFile.get(file ?? "") ?? byAppid.get(appid ?? "");
+		const one =
+			file === undefined
+				? (byAppid.get(appid ?? "") ??
+					// Readers call by this name whatever has the file that they look for.
+					byFile.get(defaultTokenFile(appid ?? "")))
+				: byFile.get(file);
 		if (appid !== undefined && one === undefined) return unknownAccount(appid);
 		if (file !== undefined && one === undefined) return unknownCredential(file);
 		// Node.js leaves the body out of an answer to HEAD.
