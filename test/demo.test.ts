@@ -25,7 +25,7 @@ describe("the demo", () => {
 			/A daemon of your own.*\n\$ wxtokend run --config \/\S+yours\.toml\n {2}directory = .*\n[\s\S]*base_urls = \["http:\/\/127\.0\.0\.1:\d+"\]\n[\s\S]*appid = "wxdemo-yours"/,
 		);
 		expect(said).toMatch(
-			/Try next.*\n {2}wxtokend status --watch --config \/.*\n {2}cat \/.*\n {2}kill -HUP \d+/,
+			/Try next.*\n {2}wxtokend status --watch --config \/.*\n {2}cat \/.*\n {2}cat \/.*_ticket_.*\n {2}kill -HUP \d+/,
 		);
 		expect(said).toMatch(/in a browser: http:\/\/127\.0\.0\.1:\d+\/\n/);
 		await nothingIsLeft(demo);
