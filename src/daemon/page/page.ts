@@ -3,7 +3,9 @@
  * comes from the states; nothing of it is a token or a secret.
  */
 import { createHash } from "node:crypto";
+import type { Day } from "../../core/day.ts";
 import type { CredentialStatus } from "../../core/status.ts";
+import { type Frame, pictureOf } from "./picture.ts";
 import { script, style } from "./style.ts";
 import { duration, type Language, type PageWords, wordsOf } from "./words.ts";
 
@@ -16,8 +18,8 @@ export interface Row {
 	readonly rank: Rank;
 	/** It stands below the one that it needs. */
 	readonly isChild: boolean;
-	/** SVG. */
-	readonly picture: string;
+	/** For its picture. */
+	readonly day: Day;
 }
 
 /** What went wrong, in the words of the page's language. */
@@ -43,8 +45,8 @@ export interface PageView {
 	readonly pageSize: number;
 	/** "" for all. */
 	readonly search: string;
-	/** Of the pictures, without what is still to come. */
-	readonly spanMs: number;
+	/** Of all pictures. */
+	readonly frame: Frame;
 	readonly now: number;
 	readonly version: string;
 	readonly directory: string;
@@ -77,8 +79,8 @@ function escaped(text: string): string {
 	return text.replace(/[&<>"']/g, (found) => `&#${found.codePointAt(0)};`);
 }
 
-/** The whole document. */
-export function renderPage(view: PageView): string {
+/** The whole document. `maxParts`: as of `pictureOf`. */
+export function renderPage(view: PageView, maxParts: number): string {
 	const words = wordsOf(view.language);
 	const [rank, sentence] = headline(view, words);
 	const bad = view.failing + view.dead;
@@ -89,7 +91,7 @@ export function renderPage(view: PageView): string {
 <header><strong>wxtokend<span>${words.title}</span></strong><button type=button id=hold aria-pressed=false hidden>${words.pause}</button><a id=lang lang=${otherLang} hreflang=${otherLang} href="${address(view, { lang: otherLang })}">${words.other}</a></header>
 <p id=old role=alert hidden>${words.stale}</p>
 <main><h1 id=say aria-live=polite class=${rank}>${sentence}</h1>
-<div id=all>${list(view, words)}</div></main>
+<div id=all>${list(view, words, maxParts)}</div></main>
 <footer>${words.footer(escaped(view.version), escaped(view.directory), zone(view.now))}</footer>
 <script>${script}</script></html>
 `;
@@ -114,13 +116,16 @@ function icon(rank: Rank): string {
 	return `data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 8 8'%3E%3Ccircle cx='4' cy='4' r='3.5' fill='%23${colour}'/%3E%3C/svg%3E`;
 }
 
-function list(view: PageView, words: PageWords): string {
+function list(view: PageView, words: PageWords, maxParts: number): string {
 	const shared = sharedTroubles(view);
 	const told = [...shared.values()].map(
 		({ rank, words: trouble, rows, code }) =>
 			`<section class="t ${rank}"><h2>${words.sameTrouble(count(rows))} <code>${escaped(code)}</code></h2><p>${escaped(trouble.message)}</p><p>${escaped(trouble.hint)}</p></section>`,
 	);
-	const rows = view.rows.map((row) => rowOf(row, view, words, shared));
+	const rows = view.rows.map((row) => {
+		const picture = pictureOf(row.day, view.frame, words, maxParts);
+		return rowOf(row, picture, view, words, shared);
+	});
 	const body =
 		rows.length === 0 ? `<p>${words.none}</p>` : `<ol>${rows.join("\n")}</ol>`;
 	return `${told.join("")}<div class=bar>${legend(words)}${search(view, words)}</div>${axis(view, words)}${body}${pager(view, words)}`;
@@ -163,7 +168,8 @@ function troubleKey({ lastError, hint, state }: CredentialStatus) {
 }
 
 function rowOf(
-	{ status, rank, isChild, picture }: Row,
+	{ status, rank, isChild }: Row,
+	picture: string,
 	view: PageView,
 	words: PageWords,
 	shared: ReadonlyMap<string, Shared>,
@@ -238,7 +244,8 @@ function search(view: PageView, words: PageWords): string {
 	return `<form role=search><input id=q name=q aria-label="${words.find}" value="${escaped(view.search)}"><input type=hidden name=lang value=${view.language}><button id=go>${words.find}</button></form>`;
 }
 
-function axis({ spanMs }: PageView, words: PageWords): string {
+function axis({ frame, now }: PageView, words: PageWords): string {
+	const spanMs = now - frame.from;
 	const ago = (ms: number) => words.legend.ago(duration(ms, words));
 	return `<div class=axis aria-hidden=true><span><i>${ago(spanMs)}</i><i>${ago(spanMs / 2)}</i><i>${words.legend.now}</i></span></div>`;
 }

@@ -11,15 +11,18 @@ export interface Frame {
 
 /** Units of the picture's width; bytes count, so that coordinates are whole numbers. */
 const width = 520;
-/** More values are too many to tell apart, and only cost bytes. */
-const maxBars = 64;
 /** Where things are: two lanes for values, and one for failures. */
 const lanes = [5, 11] as const;
 const failureLane = 17;
 const middle = 9;
 
-/** `title`: for those who do not see it. */
-export function pictureOf(day: Day, frame: Frame, words: PageWords): string {
+/** `maxParts`: of bars and marks together: bytes count. */
+export function pictureOf(
+	day: Day,
+	frame: Frame,
+	words: PageWords,
+	maxParts: number,
+): string {
 	const { from, to } = frame;
 	const x = (at: number) =>
 		Math.round(
@@ -30,23 +33,49 @@ export function pictureOf(day: Day, frame: Frame, words: PageWords): string {
 		const start = x(span.from);
 		return `M${start} ${y}h${Math.max(least, x(span.to) - start)}`;
 	};
-	const values = day.values.filter(isSeen).slice(-maxBars);
+	const values = day.values.filter(isSeen);
+	const dead = day.dead.filter(isSeen);
+	const failures = day.failures.filter(isSeen);
+	const because = (why: string) =>
+		values.filter((span) => span.why === why && span.from >= from);
+	const forced = because("forced");
+	const reported = because("reported");
+	const lists = [values, dead, failures, forced, reported];
+	const total = lists.reduce((sum, { length }) => sum + length, 0);
+	const newest = <T>(list: readonly T[]): readonly T[] =>
+		total <= maxParts
+			? list
+			: list.slice(-Math.ceil((list.length * maxParts) / total));
+	const bars = mergedTo(newest(values).length, values);
+	const tick = (span: Span) => `M${x(span.from)} 1v14`;
 	const paths = {
-		d: day.dead.filter(isSeen).map((span) => line(span, middle, 1)),
-		b: values.map((span, index) => line(span, lanes[index % 2] ?? 0, 1)),
-		x: day.failures.filter(isSeen).map((span) => line(span, failureLane, 2)),
-		f: ticks("forced"),
-		r: ticks("reported"),
+		d: newest(dead).map((span) => line(span, middle, 1)),
+		b: bars.map((span, index) => line(span, lanes[index % 2] ?? 0, 1)),
+		x: newest(failures).map((span) => line(span, failureLane, 2)),
+		f: newest(forced).map(tick),
+		r: newest(reported).map(tick),
 	};
-	function ticks(why: string) {
-		return values
-			.filter((span) => span.why === why && span.from >= from)
-			.map((span) => `M${x(span.from)} 1v14`);
-	}
 	const drawn = Object.entries(paths)
 		.filter(([, parts]) => parts.length > 0)
 		.map(([name, parts]) => `<path class=${name} d="${parts.join("")}"/>`);
 	return `<svg role=img aria-label="${inWords(day, frame, words)}" viewBox="0 0 520 20" preserveAspectRatio=none>${drawn.join("")}</svg>`;
+}
+
+/** Too many to tell apart: neighbours become one, but for gaps between them. */
+function mergedTo(count: number, spans: readonly Span[]): readonly Span[] {
+	const size = Math.ceil(spans.length / count);
+	if (size <= 1) return spans;
+	const merged: { from: number; to: number; parts: number }[] = [];
+	for (const { from, to } of spans) {
+		const last = merged.at(-1);
+		if (last === undefined || last.parts >= size || from > last.to)
+			merged.push({ from, to, parts: 1 });
+		else {
+			last.to = Math.max(last.to, to);
+			last.parts += 1;
+		}
+	}
+	return merged.slice(-count);
 }
 
 function inWords(day: Day, { from, now }: Frame, words: PageWords): string {

@@ -20,8 +20,8 @@ import {
 	renderPage,
 	type TroubleWords,
 } from "./page.ts";
-import { type Frame, pictureOf } from "./picture.ts";
-import { type Language, preferredLanguage, wordsOf } from "./words.ts";
+import type { Frame } from "./picture.ts";
+import { type Language, preferredLanguage } from "./words.ts";
 
 /** What the page is made from. */
 export interface StatusPageParts {
@@ -39,6 +39,10 @@ const sliceMs = 5;
 /** A look at all credentials answers further requests for so long. */
 const surveyMs = 1_000;
 const dayMs = 86_400_000;
+/** Of a page. If it would be larger, its pictures show less. */
+const maxBytes = 61_440;
+/** Bars and marks of a picture, in one try after the other. */
+const maxParts = [128, 24, 12, 4] as const;
 /** The picture goes on into the future for this share of the past. */
 const aheadShare = 12;
 
@@ -79,8 +83,20 @@ export function createStatusPage(
 		const language = languageOf(asked.lang, request);
 		const all = await survey();
 		const view = await viewOf(asked, language, all, parts);
-		return { status: 200, content: renderPage(view), headers: pageHeaders };
+		const content = await smallPage(view);
+		return { status: 200, content, headers: pageHeaders };
 	};
+}
+
+async function smallPage(view: PageView): Promise<string> {
+	const yielding = createYielding(sliceMs);
+	let html = "";
+	for (const parts of maxParts) {
+		html = renderPage(view, parts);
+		if (Buffer.byteLength(html) <= maxBytes) break;
+		await yielding.yieldIfLong();
+	}
+	return html;
 }
 
 function languageOf(
@@ -172,7 +188,6 @@ async function viewOf(
 		now,
 		to: now + spanMs / aheadShare,
 	};
-	const words = wordsOf(language);
 	const rows = [];
 	for (const { ranked, status } of shown) {
 		const { credential } = ranked.one;
@@ -182,12 +197,12 @@ async function viewOf(
 			status,
 			rank: rankOf(status),
 			isChild: credential.needs.length > 0,
-			picture: pictureOf(day, frame, words),
+			day,
 		});
 		await yielding.yieldIfLong();
 	}
 	return {
-		...{ language, rows, page, pageSize, search, spanMs, now },
+		...{ language, rows, page, pageSize, search, frame, now },
 		total: all.ordered.length,
 		failing: all.failing,
 		dead: all.dead,

@@ -1,0 +1,141 @@
+import { expect, test } from "vitest";
+import { systemClock } from "../../src/core/clock.ts";
+import type { DayEvent } from "../../src/core/day.ts";
+import type { CredentialStatus } from "../../src/core/status.ts";
+import { createHistory } from "../../src/daemon/history.ts";
+import { createStatusPage } from "../../src/daemon/page/status-page.ts";
+import type { ManagedCredential } from "../../src/keeper/managed-credential.ts";
+
+const minute = 60_000;
+const now = systemClock.now();
+
+/** As a page sees it. */
+function managed(
+	index: number,
+	changed: Partial<CredentialStatus> = {},
+): ManagedCredential {
+	const appid = `wx${(index + 1).toString(16).padStart(16, "0")}`;
+	const file = `wx_access_token_${appid}`;
+	const status: CredentialStatus = {
+		...{ appid, state: "valid", valid: true, interface: "classic" },
+		...{ file: `/run/wxtokend/${file}`, expire: now / 1000 + 6_000 },
+		...{ secondsLeft: 6_000, lifetime: 7_200, lastRefresh: null },
+		...{ nextRefreshAt: null, lastError: null, foreignFetcher: false },
+		...{ budget: { used: 1, of: 60 }, hint: null, credential: file },
+		...{
+			kind: "access_token",
+			waitsFor: null,
+			parent: null,
+			guessed: false,
+			overdue: false,
+		},
+		...changed,
+	};
+	const credential = { id: file, appid, file, kind: "access_token", needs: [] };
+	return {
+		credential,
+		idleUntil: 0,
+		status: () => status,
+	} as unknown as ManagedCredential;
+}
+
+function pageOf(
+	all: readonly ManagedCredential[],
+	events: readonly DayEvent[],
+) {
+	const history = createHistory();
+	for (const { credential } of all) history.restore(credential.id, events);
+	const byFile = new Map(all.map((one) => [one.credential.file, one]));
+	const page = createStatusPage({
+		managed: () => ({ byFile, byAppid: byFile }),
+		history,
+		clock: systemClock,
+		version: "1.2.3",
+		directory: () => "/run/wxtokend",
+	});
+	return async (query = "") => {
+		const { content } = await page({
+			...{ method: "GET", path: "/", query, body: "", remote: "" },
+			headers: {},
+			onEnd: () => {},
+		});
+		return String(content);
+	};
+}
+
+const failing = (index: number) =>
+	managed(index, {
+		state: "failing",
+		lastError: {
+			...{ kind: "transient", code: "ECONNREFUSED", rid: null },
+			message: `could not fetch a token for account ${index}: nobody listens at api.weixin.qq.com`,
+			hint: "look at the network, the firewall and the proxy of this server",
+			...{ at: new Date(now).toISOString(), attempts: 12 },
+			...{ since: new Date(now).toISOString() },
+			nextTryAt: new Date(now).toISOString(),
+		},
+	});
+
+/** A token each 80 minutes, as every day. */
+const usual: readonly DayEvent[] = Array.from({ length: 18 }, (_, index) => {
+	const at = now - (18 - index) * 80 * minute;
+	return { at, kind: "value", why: "due", until: at + 120 * minute };
+});
+
+/** As much as is remembered. */
+const wild: readonly DayEvent[] = Array.from({ length: 64 }, (_, index) => {
+	const at = now - (64 - index) * 22 * minute;
+	const kinds = ["value", "failure", "death", "value"] as const;
+	const kind = kinds[index % 4] ?? "value";
+	return {
+		at,
+		kind,
+		why: index % 8 ? "forced" : "reported",
+		until: at + 20 * minute,
+	};
+});
+
+test.each([
+	["on a usual day", managed, usual],
+	["on a wild day", managed, wild],
+	["when all fail on a wild day", failing, wild],
+] as const)(
+	"a page of 100 credentials has at most 60 KiB %s",
+	async (_when, make, events) => {
+		const page = pageOf(
+			Array.from({ length: 100 }, (_, index) => make(index)),
+			events,
+		);
+		for (const query of ["lang=en", "lang=zh"]) {
+			const html = await page(query);
+			expect(html.match(/<svg role=img/g)).toHaveLength(100);
+			expect(Buffer.byteLength(html)).toBeLessThanOrEqual(60 * 1_024);
+		}
+	},
+);
+
+test("of many credentials a page shows 100, the worst ones first, and finds one by its name", async () => {
+	const all = Array.from({ length: 1_000 }, (_, index) =>
+		index === 777 ? failing(index) : managed(index),
+	);
+	const page = pageOf(all, []);
+	const first = await page();
+	expect(first.match(/<b>wx\w+/)?.[0]).toBe(`<b>${all[777]?.credential.appid}`);
+	expect(first).toContain("1–100 of 1,000");
+	expect(first).toContain('href="/?lang=en&#38;page=2"');
+	expect(await page("page=10")).toContain("901–1,000 of 1,000");
+	const wanted = all[500]?.credential.appid ?? "";
+	const found = await page(`q=${wanted}`);
+	expect(found.match(/<b>wx\w+/g)).toEqual([`<b>${wanted}`]);
+});
+
+test("what fails for many is told once, and each row says since when", async () => {
+	const page = pageOf(
+		Array.from({ length: 5 }, (_, index) => failing(index)),
+		[],
+	);
+	const html = await page();
+	expect(html.match(/look at the network/g)).toHaveLength(1);
+	expect(html).toContain("5 credentials: <code>ECONNREFUSED</code>");
+	expect(html.match(/12 attempts/g)).toHaveLength(5);
+});
