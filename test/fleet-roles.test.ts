@@ -137,6 +137,8 @@ test.skipIf(noRedis !== undefined || library === undefined)(
 				host.token().expire - (Date.now() / 1_000 + (offsets[index] ?? 0));
 			expect(left).toBeGreaterThan(0);
 			expect(left).toBeLessThanOrEqual(10);
+			const told = await host.call("/v1/accounts/wx1/token");
+			expect(told.json().expire).toBe(host.token().expire);
 			// Without a daemon the file is judged by its record.
 			const { code } = await runProgram(
 				["get", "wx1", "--config", host.config.file],

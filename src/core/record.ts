@@ -176,10 +176,10 @@ export function decodeRecord(text: string): SharedRecord {
 
 /** The same record, whose token ends by the clock of the host. */
 export function inHostTime(record: SharedRecord): SharedRecord {
-	const { shiftMs = 0, published } = record;
+	const { shiftMs = 0, published, ...rest } = record;
 	if (shiftMs === 0 || published === undefined) return record;
 	const expiresAt = published.expiresAt - shiftMs;
-	return { ...record, published: { ...published, expiresAt } };
+	return { ...rest, published: { ...published, expiresAt } };
 }
 
 /** What orders the records of a state file; see `SharedRecord.fence`. */

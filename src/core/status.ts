@@ -207,7 +207,7 @@ export function factsOf(asked: StatusInput): StatusFacts {
 		file: path,
 		expire:
 			reading.kind === "token"
-				? Math.floor(reading.token.expiresAt / 1000)
+				? Math.floor((reading.token.expiresAt - (record.shiftMs ?? 0)) / 1000)
 				: null,
 		secondsLeft: Math.max(0, Math.floor(leftMs / 1000)),
 		lifetime: lifetimeOf(reading, record),

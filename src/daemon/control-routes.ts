@@ -35,6 +35,8 @@ export interface AnswerParts {
 	/** A reload changes them. */
 	readonly managed: () => ManagedSet;
 	readonly clock: Clock;
+	/** As in `FleetSeat`: ends are told by the clock of this host, as in the files. */
+	readonly shiftMs: () => number;
 	/** Undefined: there is none. */
 	readonly fleet: () => Promise<FleetStatus | undefined>;
 	readonly metrics: Pick<Metrics, "render" | "heldBytes">;
@@ -105,7 +107,7 @@ export function createAnswers(parts: AnswerParts): Answering {
 		const answer = await within(refreshTimeoutMs, answered);
 		return answer === undefined
 			? stillWaiting(credential.file)
-			: answerFor(answer);
+			: answerFor(answer, parts.shiftMs());
 	};
 
 	/** A question only: it begins no refresh. With `newer_than` it waits for the next value. */
@@ -120,9 +122,9 @@ export function createAnswers(parts: AnswerParts): Answering {
 		if (newerThan === undefined)
 			return known === undefined
 				? noValue(one)
-				: valueAnswer(request, known, false);
+				: valueAnswer(request, known, false, parts.shiftMs());
 		if (known !== undefined && known.generation > newerThan)
-			return valueAnswer(request, known, true);
+			return valueAnswer(request, known, true, parts.shiftMs());
 		const next = await parts.nextValues.after(
 			one.credential.id,
 			newerThan,
@@ -130,7 +132,9 @@ export function createAnswers(parts: AnswerParts): Answering {
 			request.onEnd,
 		);
 		if (next === "full") return tooManyWaiting;
-		return next === undefined ? nothingNewer : valueAnswer(request, next, true);
+		return next === undefined
+			? nothingNewer
+			: valueAnswer(request, next, true, parts.shiftMs());
 	};
 
 	const sign = (body: string, file: string): ControlAnswer =>
@@ -150,7 +154,7 @@ export function createAnswers(parts: AnswerParts): Answering {
 		const failed = answers.find(({ outcome }) => outcome === "failed");
 		return failed === undefined
 			? { status: 200, content: { outcome: "reloaded" } }
-			: answerFor(failed);
+			: answerFor(failed, parts.shiftMs());
 	};
 
 	const routes: Readonly<Record<string, Readonly<Record<string, Route>>>> = {
@@ -228,9 +232,13 @@ function valueAnswer(
 	{ headers }: ControlRequest,
 	known: KnownToken,
 	isFollowed: boolean,
+	shiftMs: number,
 ): ControlAnswer {
 	const { token, generation } = known;
-	const content = { ...asInFile(token), ...(isFollowed && { generation }) };
+	const content = {
+		...asInFile(token, shiftMs),
+		...(isFollowed && { generation }),
+	};
 	return {
 		status: 200,
 		content: prefersText(headers.accept) ? token.value : content,
@@ -419,18 +427,18 @@ function badBody(problem: string): ControlAnswer {
 }
 
 /** What became of a refresh, for the client that asked for it. */
-function answerFor(answer: RefreshAnswer): ControlAnswer {
+function answerFor(answer: RefreshAnswer, shiftMs: number): ControlAnswer {
 	if (answer.outcome === "failed") {
 		const { code, message, hint } = answer.error;
 		return failure(statusFor(code), { code, message, hint });
 	}
 	const { outcome, token } = answer;
-	return { status: 200, content: { outcome, ...asInFile(token) } };
+	return { status: 200, content: { outcome, ...asInFile(token, shiftMs) } };
 }
 
 /** With the keys and units of the token file. */
-function asInFile({ value, expiresAt }: Token) {
-	return { value, expire: Math.floor(expiresAt / 1000) };
+function asInFile({ value, expiresAt }: Token, shiftMs: number) {
+	return { value, expire: Math.floor((expiresAt - shiftMs) / 1000) };
 }
 
 /** The HTTP status of a failed refresh, by who must act. */

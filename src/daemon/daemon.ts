@@ -194,6 +194,7 @@ function assemble(
 		clock,
 		metrics,
 		fleet: async () => seat.current()?.status(),
+		shiftMs: seat.shiftMs,
 		reload: () => reload(),
 		stopping,
 		nextValues,

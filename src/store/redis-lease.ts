@@ -6,7 +6,7 @@ import { withNumber } from "../core/fleet-record.ts";
 import type { Lease } from "../core/ports.ts";
 import type { SharedRecord } from "../core/record.ts";
 import type { Token } from "../core/token.ts";
-import type { RedisRecords } from "./redis-records.ts";
+import type { Publishing, RedisRecords } from "./redis-records.ts";
 
 /** What a lease of the fleet is made of. */
 export interface RedisLeaseParts {
@@ -33,7 +33,10 @@ export function openRedisLease(parts: RedisLeaseParts): Lease {
 	const released = new AbortController();
 	let heldUntil = parts.claimedAt + leaseMs;
 	let intentAt = 0;
-	let nextNumber = fence;
+	/** `owed`: published here, and not in Redis. */
+	let numbers: { readonly next: number; readonly owed?: Publishing } = {
+		next: fence,
+	};
 
 	const lost = (): StoreError => {
 		parts.onLost();
@@ -94,18 +97,31 @@ export function openRedisLease(parts: RedisLeaseParts): Lease {
 		publish: async (token, record) => {
 			// A file that was altered is mended for this host only.
 			if (record === undefined) return local.publish(token);
-			const number = nextNumber;
-			nextNumber += 1;
+			const number = numbers.next;
+			numbers = { next: number + 1 };
 			const published = { number, token, record };
 			const isNewest = await records
 				.publish(credential, published)
 				.catch(orUnreachable);
 			if (isNewest === false) throw lost();
 			if (isNewest) parts.tell(token, number);
-			// If Redis is away it is owed: the others get it at the next contact.
 			await local.publish(token, withNumber(record, number));
+			if (isNewest === undefined)
+				numbers = { next: number + 1, owed: published };
 		},
 		release: async () => {
+			// Whoever is granted the lease next must know of it, or would fetch again. If
+			// Redis stays away, the others get it at the next contact.
+			const { owed } = numbers;
+			if (owed !== undefined)
+				for (let tries = 0; tries < maxTries; tries += 1) {
+					await sleep(retryMs);
+					if (monotonic() >= heldUntil) break;
+					const isTold = await records
+						.publish(credential, owed)
+						.catch(orUnreachable);
+					if (isTold !== undefined) break;
+				}
 			released.abort();
 			await records.release(credential, fence).catch(orUnreachable);
 			await local.release();
@@ -113,6 +129,10 @@ export function openRedisLease(parts: RedisLeaseParts): Lease {
 		},
 	};
 }
+
+/** A connection that broke is there again within a second, mostly. */
+const maxTries = 6;
+const retryMs = 300;
 
 /** A publication has the same number for as long as it is the last one. */
 function keepNumber(
