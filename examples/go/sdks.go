@@ -19,3 +19,12 @@ func (r *Reader) RefreshToken(current string) (string, error) {
 
 // IID01332E16DF5011E5A9D5A4DB30FED8E1 is the mark of that interface.
 func (r *Reader) IID01332E16DF5011E5A9D5A4DB30FED8E1() {}
+
+// JsTicket is a credential.JsTicketHandle of silenceper/wechat, for accounts with `tickets`:
+//
+//	js := account.GetJs()
+//	js.SetJsTicketHandle(wxtokend.JsTicket{Reader: reader})
+type JsTicket struct{ *Reader }
+
+// GetTicket needs no token: wxtokend has fetched the ticket.
+func (t JsTicket) GetTicket(string) (string, error) { return t.Ticket("jsapi") }

@@ -11,7 +11,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { sdksDirectory } from "../../bench/sdks.ts";
 import { projectRoot } from "../support/program.ts";
-import { examples, type Reader } from "./readers.ts";
+import { examples, type Reader, type Signer } from "./readers.ts";
 
 const here = join(projectRoot, "test/examples");
 
@@ -97,3 +97,10 @@ export const npmReaders: readonly Reader[] = [
 		callsWhenHopeless: 1,
 	},
 ];
+
+/** The glue for its ticket hooks: see ticket-glue.test.ts. */
+export const npmSigner: Signer = {
+	name: "wechat-jssdk",
+	needs: [],
+	prepare: command("wechat-jssdk-tickets.mjs"),
+};

@@ -296,6 +296,25 @@ export const signers: readonly Signer[] = [
 	},
 ];
 
+/** The glue for the ticket hooks of SDKs: see ticket-glue.test.ts. */
+export const gluedSigners: readonly Signer[] = [
+	{
+		name: "EasyWeChat 6",
+		needs: [php, ...symfony],
+		prepare: script("php", "easywechat6-tickets.php"),
+	},
+	{
+		name: "WxJava",
+		needs: [java],
+		prepare: () => javaCommand("WxJavaTicketDriver"),
+	},
+	{
+		name: "silenceper/wechat",
+		needs: [go],
+		prepare: async () => [await buildGo(), "js-ticket"],
+	},
+];
+
 function script(interpreter: string, file: string): Reader["prepare"] {
 	return async () => [interpreter, join(drivers, file)];
 }

@@ -8,6 +8,8 @@ import { examples } from "./readers.ts";
 const screen = { lines: 84, columns: 120 };
 const files = readdirSync(examples, { recursive: true, encoding: "utf8" })
 	.filter((name) => name.includes("/") && extname(name) !== ".mod")
+	// Containers are no readers, and have a page of their own.
+	.filter((name) => !name.startsWith("docker/"))
 	.filter((name) => statSync(join(examples, name)).isFile())
 	.sort();
 

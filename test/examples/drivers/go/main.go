@@ -18,6 +18,11 @@ type accessTokenHandle interface {
 	GetAccessToken() (accessToken string, err error)
 }
 
+// credential.JsTicketHandle of github.com/silenceper/wechat/v2
+type jsTicketHandle interface {
+	GetTicket(accessToken string) (ticket string, err error)
+}
+
 // core.AccessTokenServer of github.com/chanxuehong/wechat/mp/core
 type accessTokenServer interface {
 	Token() (token string, err error)
@@ -29,6 +34,10 @@ func main() {
 	reader := wxtokend.New(os.Getenv("WECHAT_APPID"), os.Getenv("WXTOKEND_DIRECTORY"))
 	if os.Args[1] == "tickets" {
 		signLines(reader)
+		return
+	}
+	if os.Args[1] == "js-ticket" {
+		signAsSilenceper(wxtokend.JsTicket{Reader: reader})
 		return
 	}
 	call := viaTransport(reader, &http.Client{Transport: &wxtokend.Transport{Reader: reader}})

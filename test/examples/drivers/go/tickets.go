@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"crypto/sha1"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -45,5 +46,19 @@ func sign(reader *wxtokend.Reader, words []string) (string, error) {
 		return cardExt["signature"], err
 	default:
 		return wxtokend.Signature(words[1:]...), nil
+	}
+}
+
+// Answers each URL on stdin with "timestamp nonceStr signature", as js.GetConfig of silenceper/wechat makes them.
+func signAsSilenceper(handle jsTicketHandle) {
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		ticket, err := handle.GetTicket("a-token")
+		if err != nil {
+			fmt.Println("error", err)
+			continue
+		}
+		nonce, timestamp := wxtokend.Nonce(), time.Now().Unix()
+		text := fmt.Sprintf("jsapi_ticket=%s&noncestr=%s&timestamp=%d&url=%s", ticket, nonce, timestamp, lines.Text())
+		fmt.Printf("%d %s %x\n", timestamp, nonce, sha1.Sum([]byte(text)))
 	}
 }

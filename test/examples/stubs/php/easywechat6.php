@@ -13,12 +13,17 @@ namespace EasyWeChat\Kernel\Contracts {
     {
         public function refresh(): string;
     }
+    interface JsApiTicket
+    {
+        public function getTicket(): string;
+        public function configSignature(string $url, string $nonce, int $timestamp): array;
+    }
 }
 
 namespace EasyWeChat\OfficialAccount {
     require '/usr/share/php/Symfony/Component/HttpClient/autoload.php';
 
-    use EasyWeChat\Kernel\Contracts\AccessToken;
+    use EasyWeChat\Kernel\Contracts\{AccessToken, JsApiTicket};
     use Symfony\Component\HttpClient\HttpClient;
     use Symfony\Contracts\HttpClient\HttpClientInterface;
 
@@ -27,6 +32,7 @@ namespace EasyWeChat\OfficialAccount {
         private ?AccessToken $accessToken = null;
         private ?HttpClientInterface $httpClient = null;
         private ?\Closure $client = null;
+        private ?JsApiTicket $ticket = null;
 
         public function __construct(private array $config) {}
 
@@ -53,6 +59,30 @@ namespace EasyWeChat\OfficialAccount {
         {
             $this->accessToken = $accessToken;
             return $this;
+        }
+
+        public function setTicket(JsApiTicket $ticket): static
+        {
+            $this->ticket = $ticket;
+            return $this;
+        }
+
+        /** The real one makes a JsApiTicket that fetches, if none was set. */
+        public function getTicket(): JsApiTicket
+        {
+            return $this->ticket ?? throw new \LogicException('the SDK would fetch a ticket');
+        }
+
+        public function getUtils(): object
+        {
+            return new class ($this) {
+                public function __construct(private Application $app) {}
+                public function buildJsSdkConfig(string $url, array $jsApiList = []): array
+                {
+                    $config = $this->app->getTicket()->configSignature($url, uniqid(), time());
+                    return array_merge(['jsApiList' => $jsApiList, 'openTagList' => [], 'debug' => false], $config);
+                }
+            };
         }
 
         /** The real one is an object; it too keeps the token and the HTTP client that it was made with. */

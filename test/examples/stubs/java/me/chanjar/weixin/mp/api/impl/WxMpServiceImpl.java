@@ -1,12 +1,16 @@
 package me.chanjar.weixin.mp.api.impl;
 
+import java.math.BigInteger;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
+import java.security.MessageDigest;
 import java.util.concurrent.locks.Lock;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import me.chanjar.weixin.common.bean.WxJsapiSignature;
+import me.chanjar.weixin.common.enums.TicketType;
 import me.chanjar.weixin.mp.config.impl.WxMpDefaultConfigImpl;
 
 /** How WxJava comes to a token, and retries; over java.net.http, and without its many other methods. */
@@ -51,6 +55,21 @@ public class WxMpServiceImpl {
         }
         if (config.autoRefreshToken() && !doNotAutoRefresh) return executeInternal(method, uri, data, true);
         return answer;
+    }
+
+    public String getTicket(TicketType type, boolean forceRefresh) {
+        if (forceRefresh) config.expireTicket(type);
+        if (config.isTicketExpired(type)) throw new IllegalStateException("the SDK would fetch a ticket");
+        return config.getTicket(type);
+    }
+
+    public WxJsapiSignature createJsapiSignature(String url) throws Exception {
+        long timestamp = System.currentTimeMillis() / 1000;
+        String nonce = Long.toHexString(System.nanoTime()), ticket = getTicket(TicketType.JSAPI, false);
+        String text = "jsapi_ticket=" + ticket + "&noncestr=" + nonce + "&timestamp=" + timestamp + "&url=" + url;
+        byte[] sum = MessageDigest.getInstance("SHA-1").digest(text.getBytes("UTF-8"));
+        String signature = String.format("%040x", new BigInteger(1, sum));
+        return new WxJsapiSignature(config.getAppId(), nonce, timestamp, url, signature);
     }
 
     private String send(String method, String url, String data) throws Exception {

@@ -4,6 +4,7 @@ import java.io.Serializable;
 import java.util.concurrent.locks.Lock;
 import java.util.concurrent.locks.ReentrantLock;
 import me.chanjar.weixin.common.bean.WxAccessToken;
+import me.chanjar.weixin.common.enums.TicketType;
 
 /** What WxtokendMpService.java needs of WxJava's class, with the same names and types, and no more. */
 public class WxMpDefaultConfigImpl implements Serializable {
@@ -57,4 +58,16 @@ public class WxMpDefaultConfigImpl implements Serializable {
     public boolean autoRefreshToken() {
         return true;
     }
+
+    public String getTicket(TicketType type) {
+        return null;
+    }
+
+    public boolean isTicketExpired(TicketType type) {
+        return true;
+    }
+
+    public void expireTicket(TicketType type) { }
+
+    public void updateTicket(TicketType type, String ticket, int expiresInSeconds) { }
 }
