@@ -76,6 +76,9 @@ export function createChildIssuer(
 
 const hourMs = 3_600_000;
 
+/** The codes that only tickets have; the documents list them. */
+export const ticketErrcodes: readonly number[] = [40097];
+
 function ticketMeaningOf(errcode: number, at: number): Meaning {
 	if (deadTokenCodes.has(errcode))
 		return {

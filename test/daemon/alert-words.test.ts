@@ -2,17 +2,21 @@ import { expect, test } from "vitest";
 import { inChinese } from "../../src/daemon/alert-words.ts";
 import { knownErrcodes } from "../../src/issuer/errcode.ts";
 import { linkErrors } from "../../src/issuer/link-error.ts";
+import { ticketErrcodes } from "../../src/issuer/ticket.ts";
 
 const unknown = inChinese({ code: "errcode 1", kind: "admin", hint: "" });
 
-test.each(knownErrcodes)("errcode %i has words of its own", (errcode) => {
-	const words = inChinese({
-		...{ code: `errcode ${errcode}`, kind: "admin", hint: "" },
-	});
-	expect(words.meaning).toMatch(/^\p{Script=Han}|^AppSecret|^AppID|^appid/u);
-	expect(words.meaning).toContain(`（errcode ${errcode}）`);
-	expect(words.hint).not.toBe(unknown.hint);
-});
+test.each([...knownErrcodes, ...ticketErrcodes])(
+	"errcode %i has words of its own",
+	(errcode) => {
+		const words = inChinese({
+			...{ code: `errcode ${errcode}`, kind: "admin", hint: "" },
+		});
+		expect(words.meaning).toMatch(/^\p{Script=Han}|^AppSecret|^AppID|^appid/u);
+		expect(words.meaning).toContain(`（errcode ${errcode}）`);
+		expect(words.hint).not.toBe(unknown.hint);
+	},
+);
 
 test("what has no row is told by its kind, with its code", () => {
 	const kinds = new Set(Object.values(linkErrors).map(({ kind }) => kind));
