@@ -17,7 +17,7 @@ export interface TableOptions {
  * wrong with the account.
  */
 export function tableOf(
-	{ credentials: accounts }: StatusReport,
+	{ credentials: accounts, days = {} }: StatusReport,
 	options: TableOptions,
 ): readonly string[] {
 	const { colors, now, width } = options;
@@ -40,9 +40,44 @@ export function tableOf(
 				columns.map(({ cells }) => cells[row] ?? ""),
 				colorOf(account),
 			),
+			...dayLine(days[account.credential], options),
 			...remarksOn(account, now).flatMap((text) => wrapped(text, width, "  ")),
 		]),
+		...legendOf(days, options),
 	];
+}
+
+const dayTitle = "  last 24 h  ";
+
+/** The day of an account, if it is known and fits. */
+function dayLine(
+	letters: string | undefined,
+	{ bars, colors, width }: TableOptions,
+): readonly string[] {
+	if (letters === undefined || !bars) return [];
+	if (dayTitle.length + letters.length + 2 > width) return [];
+	const painted = colors
+		? letters.replace(/([#!x])\1*/g, (run, letter: string) =>
+				paintedRun(run, letter),
+			)
+		: letters;
+	return [`${dayTitle}[${painted}]`];
+}
+
+/** What the letters mean, below a table that has some. */
+function legendOf(
+	days: NonNullable<StatusReport["days"]>,
+	options: TableOptions,
+): readonly string[] {
+	const isDrawn = Object.values(days).some(
+		(letters) => dayLine(letters, options).length > 0,
+	);
+	return isDrawn
+		? wrapped(
+				"last 24 h, half an hour each: # valid, ! a refresh failed, x no valid value, . not known",
+				options.width,
+			)
+		: [];
 }
 
 /**
@@ -271,6 +306,12 @@ function colorOf({ state }: CredentialStatus): Color {
 		default:
 			return state satisfies never;
 	}
+}
+
+/** A part of a day, in the colour of what it was. */
+function paintedRun(run: string, letter: string): string {
+	const color = letter === "#" ? "green" : letter === "!" ? "yellow" : "red";
+	return painted(run, color);
 }
 
 /** With the escapes of ANSI terminals. */

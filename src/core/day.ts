@@ -3,6 +3,8 @@
  * value lived, forced refreshes, failures, and spans without a living value.
  */
 
+import type { CredentialStatus } from "./status.ts";
+
 /** Something that happened. Instants are epoch ms. */
 export interface DayEvent {
 	readonly at: number;
@@ -55,4 +57,57 @@ export function dayOf(
 		.filter(({ kind }) => kind === "failure")
 		.map(({ at, until, why }) => ({ from: at, to: until, why }));
 	return { values, failures, dead };
+}
+
+/** The value on disk is known also where the history begins after it. */
+export function withCurrent(
+	events: readonly DayEvent[],
+	{
+		expire,
+		lastRefresh,
+		lifetime,
+	}: Pick<CredentialStatus, "expire" | "lastRefresh" | "lifetime">,
+): readonly DayEvent[] {
+	if (expire === null) return events;
+	const until = expire * 1000;
+	const isKnown = events.some(
+		(event) => event.kind === "value" && Math.abs(event.until - until) < 2_000,
+	);
+	if (isKnown) return events;
+	const at =
+		lastRefresh === null
+			? until - (lifetime ?? 0) * 1000
+			: Date.parse(lastRefresh.at);
+	const current = {
+		at,
+		kind: "value" as const,
+		why: lastRefresh?.reason ?? "found",
+		until,
+	};
+	return [...events, current].sort((one, other) => one.at - other.at);
+}
+
+const dayMs = 86_400_000;
+
+/**
+ * The 24 hours before `now` as so many letters, one for each equal part: `#` a value lived
+ * all the time, `!` it did, but attempts failed, `x` there was none for a while, `.` not known.
+ */
+export function lettersOf(
+	{ values, failures, dead }: Day,
+	now: number,
+	count: number,
+): string {
+	const partMs = dayMs / count;
+	const letterAt = (index: number) => {
+		const from = now - dayMs + index * partMs;
+		const touches = (span: Span) =>
+			span.to >= from && span.from < from + partMs;
+		// What ended as the part began is no part of it.
+		const lasts = (span: Span) => span.to > from && touches(span);
+		if (dead.some(lasts)) return "x";
+		if (failures.some(touches)) return values.some(touches) ? "!" : "x";
+		return values.some(touches) ? "#" : ".";
+	};
+	return Array.from({ length: count }, (_, index) => letterAt(index)).join("");
 }

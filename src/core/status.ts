@@ -105,6 +105,8 @@ export interface StatusReport {
 	readonly accounts: readonly CredentialStatus[];
 	/** All credentials, each one behind all that it needs. */
 	readonly credentials: readonly CredentialStatus[];
+	/** By credential, as `lettersOf` gives it; only of a daemon that was asked for it. */
+	readonly days?: Readonly<Record<string, string>>;
 }
 
 /** The report on all credentials. */

@@ -1,5 +1,7 @@
 /** Answers about all credentials: they are made in slices, as there may be a hundred thousand. */
 import type { Clock } from "../core/clock.ts";
+import { traitsOf } from "../core/credential.ts";
+import { dayOf, lettersOf, withCurrent } from "../core/day.ts";
 import { iso } from "../core/iso-time.ts";
 import { type CredentialStatus, statusFrom } from "../core/status.ts";
 import { statusJson } from "../core/status-json.ts";
@@ -10,9 +12,13 @@ import {
 	type ControlFailure,
 	failure,
 } from "./control-http.ts";
+import type { History } from "./history.ts";
 
 /** Reading the status of many accounts yields to the keepers after this time. */
 const sliceMs = 5;
+
+/** Half an hour each. */
+const lettersOfDay = 48;
 
 /** A piece of a list has some more characters. */
 const pieceLength = 65_536;
@@ -53,6 +59,28 @@ async function* piecesOf(
 		since = performance.now();
 	}
 	yield `${text}]}\n`;
+}
+
+/** The same for credentials, and the last day of each by the name of its file, as `lettersOf`. */
+export async function listWithDays(
+	all: Iterable<ManagedCredential>,
+	history: Pick<History, "of">,
+	clock: Clock,
+): Promise<ControlAnswer> {
+	const credentials: CredentialStatus[] = [];
+	const days: Record<string, string> = {};
+	const now = clock.now();
+	const yielding = createYielding(sliceMs);
+	for (const one of all) {
+		const { credential } = one;
+		const status = one.status(now);
+		const events = withCurrent(history.of(credential.id, now), status);
+		const day = dayOf(events, traitsOf(credential).replacedLivesMs, now);
+		credentials.push(status);
+		days[credential.file] = lettersOf(day, now, lettersOfDay);
+		await yielding.yieldIfLong();
+	}
+	return { status: 200, content: { source: "daemon", credentials, days } };
 }
 
 /** 503 if a file holds no valid token: a load balancer or monitor needs no more. */

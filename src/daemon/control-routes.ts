@@ -25,8 +25,9 @@ import {
 	seeRoutes,
 } from "./control-http.ts";
 import { patternOf } from "./control-paths.ts";
-import { healthOf, listOf } from "./control-reports.ts";
+import { healthOf, listOf, listWithDays } from "./control-reports.ts";
 import type { ManagedSet } from "./credential-set.ts";
+import type { History } from "./history.ts";
 import type { Metrics } from "./metrics.ts";
 import type { NextValues } from "./next-values.ts";
 
@@ -39,6 +40,7 @@ export interface AnswerParts {
 	readonly shiftMs: () => number;
 	/** Undefined: there is none. */
 	readonly fleet: () => Promise<FleetStatus | undefined>;
+	readonly history: Pick<History, "of">;
 	readonly metrics: Pick<Metrics, "render" | "heldBytes">;
 	/** What SIGHUP does; resolves when the refresh of every account has ended. */
 	readonly reload: () => Promise<Reloaded>;
@@ -78,6 +80,11 @@ export function createAnswers(parts: AnswerParts): Answering {
 		await nextTurn();
 		return { status: 200, content: one.status(clock.now()) };
 	};
+
+	/** The same as the list of all credentials, and the last day of each in letters. */
+	const withDays = sharedWhileRunning(() =>
+		listWithDays(parts.managed().byFile.values(), parts.history, clock),
+	);
 
 	// Of ten thousand files it takes long, so requests that arrive meanwhile get the
 	// same answer.
@@ -186,7 +193,10 @@ export function createAnswers(parts: AnswerParts): Answering {
 			),
 		},
 		"/v1/credentials": {
-			GET: () => listOf("credentials", parts.managed().byFile.values(), clock),
+			GET: ({ query }) =>
+				new URLSearchParams(query).has("days")
+					? withDays()
+					: listOf("credentials", parts.managed().byFile.values(), clock),
 		},
 		"/v1/credentials/{file}": {
 			GET: ofAccount((_request, one) => statusNow(one)),

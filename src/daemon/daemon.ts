@@ -191,6 +191,7 @@ function assemble(
 	const answer = createAnswers({
 		page,
 		managed: credentials.managed,
+		history,
 		clock,
 		metrics,
 		fleet: async () => seat.current()?.status(),

@@ -10,7 +10,11 @@ import type { Credential, Reading } from "../../src/core/credential.ts";
 import { spreadOf } from "../../src/core/limits.ts";
 import { emptyRecord, type SharedRecord } from "../../src/core/record.ts";
 import { nextAskAt } from "../../src/core/sighting.ts";
-import { type CredentialStatus, statusOf } from "../../src/core/status.ts";
+import {
+	type CredentialStatus,
+	type StatusReport,
+	statusOf,
+} from "../../src/core/status.ts";
 import { tokenId } from "../../src/core/token.ts";
 
 const now = Date.parse("2026-03-01T12:00:00Z");
@@ -455,4 +459,21 @@ test.for([
 	[-5, "0s"],
 ] as const)("%d seconds are %s", ([seconds, words]) => {
 	expect(inWords(seconds)).toBe(words);
+});
+
+test("the last day is a line of letters below its account, with a legend, where the terminal is wide enough", () => {
+	const account = statusFor(onDisk(3_600), { published: published(3_600) });
+	const letters = `${".".repeat(10)}${"#".repeat(30)}!!xx####`;
+	const report: StatusReport = {
+		...{ source: "daemon", accounts: [account], credentials: [account] },
+		days: { [account.credential]: letters },
+	};
+	const plain: TableOptions = { bars: true, colors: false, width: 80, now };
+	const [, , line, legend] = tableOf(report, plain);
+	expect(line).toBe(`  last 24 h  [${letters}]`);
+	expect(legend).toMatch(/^last 24 h, half an hour each: # valid, /);
+	expect(tableOf(report, { ...plain, width: 62 })).toHaveLength(2);
+	expect(tableOf(report, { ...plain, bars: false })).toHaveLength(2);
+	const [, , painted] = tableOf(report, { ...plain, colors: true });
+	expect(painted).toContain("\u001b[33m!!\u001b[0m\u001b[31mxx\u001b[0m");
 });

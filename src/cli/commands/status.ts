@@ -28,7 +28,8 @@ export async function status(line: CommandLine): Promise<number> {
 	if (line.has("fleet")) return fleetStatus(location, line.has("json"));
 	const print = line.has("json") ? printJson : printTable;
 	if (line.has("watch")) return watch(location, print);
-	const seen = await look(location);
+	const hasDays = isScreen() && print === printTable;
+	const seen = await look(location, hasDays);
 	tell(seen.note);
 	print(seen.report);
 	return codeFor(seen.report);
@@ -79,24 +80,27 @@ function tell(note: string | undefined): void {
  * From the daemon, or if none answers from the files. Without a configuration the files
  * cannot be found: then it throws the `ConfigError`.
  */
-async function look(location: ControlLocation): Promise<Seen> {
+async function look(location: ControlLocation, hasDays = false): Promise<Seen> {
 	const { socket, config, hidden, wrong, isGuessed = false } = location;
 	// Why the report does not come from the daemon: this, unless the daemon was asked.
 	let note = "the control socket is turned off";
 	try {
 		if (socket !== undefined) {
-			const call = { method: "GET", path: "/v1/credentials" } as const;
+			const path = hasDays ? "/v1/credentials?days" : "/v1/credentials";
+			const call = { method: "GET", path } as const;
 			const reply = await callControl(socket, { ...call, timeoutMs });
-			if (reply.status === 200)
+			if (reply.status === 200) {
+				const { credentials, days } = reply.content as StatusReport;
 				return {
-					report: reportOf(
-						"daemon",
-						(reply.content as Pick<StatusReport, "credentials">).credentials,
-					),
+					report: {
+						...reportOf("daemon", credentials),
+						...(days === undefined ? {} : { days }),
+					},
 					...(wrong === undefined
 						? {}
 						: { note: `${wrong.message}; this is from the daemon` }),
 				};
+			}
 			note = `the daemon at ${socket} answers with ${reply.status}`;
 		}
 	} catch (error) {
@@ -136,7 +140,7 @@ async function watch(
 	const redraws = isScreen() && print === printTable;
 	let lastNote: string | undefined;
 	while (!stop.signal.aborted) {
-		const { report, note } = await look(location);
+		const { report, note } = await look(location, redraws);
 		if (redraws) redraw(report, note);
 		else print(report);
 		if (!redraws && note !== lastNote) tell(note);

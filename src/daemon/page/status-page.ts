@@ -5,7 +5,7 @@
  */
 import type { Clock } from "../../core/clock.ts";
 import { traitsOf, usualLifetimeMs } from "../../core/credential.ts";
-import { type DayEvent, dayOf } from "../../core/day.ts";
+import { dayOf, withCurrent } from "../../core/day.ts";
 import type { CredentialStatus } from "../../core/status.ts";
 import { createYielding } from "../../keeper/limiter.ts";
 import type { ManagedCredential } from "../../keeper/managed-credential.ts";
@@ -222,30 +222,6 @@ function spanOf(statuses: readonly CredentialStatus[]): number {
 	);
 	const share = longestMs === 0 ? usualLifetimeMs : longestMs;
 	return Math.min(dayMs, share * aheadShare);
-}
-
-/** The value on disk is known also where the history begins after it. */
-function withCurrent(
-	events: readonly DayEvent[],
-	{ expire, lastRefresh, lifetime }: CredentialStatus,
-): readonly DayEvent[] {
-	if (expire === null) return events;
-	const until = expire * 1000;
-	const isKnown = events.some(
-		(event) => event.kind === "value" && Math.abs(event.until - until) < 2_000,
-	);
-	if (isKnown) return events;
-	const at =
-		lastRefresh === null
-			? until - (lifetime ?? 0) * 1000
-			: Date.parse(lastRefresh.at);
-	const current = {
-		at,
-		kind: "value" as const,
-		why: lastRefresh?.reason ?? "found",
-		until,
-	};
-	return [...events, current].sort((one, other) => one.at - other.at);
 }
 
 function troubleOf(
