@@ -180,6 +180,41 @@ withRedis("a Redis that hangs is noticed, and costs no file", async () => {
 });
 
 withRedis(
+	"a server that becomes a replica is told once, with the remedy, and so is its return",
+	async () => {
+		const redis = await startRedis();
+		const primary = await startRedis();
+		const fleet = { url: redis.url };
+		const { hosts } = await startHosts({ fleet: () => fleet, count: 1 });
+		const [host] = hosts;
+		if (host === undefined) throw new Error("there is no host");
+		await host.daemon.event("fleet.connected");
+		let asked = 0; // Each look is a connection of its own.
+		const connections = async () => {
+			asked += 1;
+			const stats = await redis.cli("INFO", "stats");
+			return Number(/connections_received:(\d+)/.exec(stats)?.[1]) - asked;
+		};
+		await redis.cli("REPLICAOF", "127.0.0.1", `${primary.port}`);
+		const lost = await host.daemon.event("fleet.unreachable");
+		expect(lost.hint).toContain("this server is a replica");
+		const before = await connections();
+		await eventually(async () => (await connections()) > before + 8, {
+			everyMs: 200,
+			what: "several openings",
+		});
+		const told = (event: string) =>
+			host.daemon.events().filter((one) => one.event === event);
+		expect(told("fleet.unreachable")).toHaveLength(1);
+		expect(told("fleet.connected")).toHaveLength(1);
+		await redis.cli("REPLICAOF", "NO", "ONE");
+		await eventually(() => told("fleet.connected").length === 2, {
+			what: "its return",
+		});
+	},
+);
+
+withRedis(
 	"a wrong password is named, with the remedy, and counts as an absent Redis",
 	async () => {
 		const redis = await startRedis(["--requirepass", "not-that-one"]);

@@ -149,8 +149,6 @@ export function openRedisFleet(options: RedisFleetOptions): Fleet {
 		clock.sync(msOf(time), hostClock.monotonic() - askedAt);
 		news.counted(Number(seq ?? 0));
 		connected.reach();
-		if (!isAnnounced) options.onUp(link.address(), clock.offsetMs());
-		isAnnounced = true;
 		const turn = polls;
 		polls += 1;
 		if (turn % compareEveryPolls === 0) await compare();
@@ -158,6 +156,10 @@ export function openRedisFleet(options: RedisFleetOptions): Fleet {
 		await copies.check([...members.all()].map(heldBy));
 		if (turn % announceEveryPolls === 0)
 			await announce(link, options, hostOf(options, clock, members));
+		// Now it has also been written to: a replica lets us read, and would be told as reached
+		// and as lost at each opening.
+		if (!isAnnounced) options.onUp(link.address(), clock.offsetMs());
+		isAnnounced = true;
 	};
 
 	const heldBy =
