@@ -30,7 +30,12 @@ import {
 } from "../store/prepare-directory.ts";
 import { removePublished } from "../store/retired-file.ts";
 import { credentialsOf } from "./credential-of.ts";
-import { collectGarbage, growNewSpace, keepNewSpace } from "./heap.ts";
+import {
+	collectGarbage,
+	growNewSpace,
+	keepNewSpace,
+	optimizeCode,
+} from "./heap.ts";
 import { createLinkPauses } from "./link-pauses.ts";
 import { createPlatforms, type Platforms } from "./platforms.ts";
 import { createWiring, type Wiring, type WiringParts } from "./wiring.ts";
@@ -79,6 +84,9 @@ export interface CredentialSet {
 	/** Closes the connections to WeChat. Call it last. */
 	close(): Promise<void>;
 }
+
+/** So many never make a burst that is worth a compiler. */
+const fewCredentials = 256;
 
 /** A configuration in use. */
 interface Current {
@@ -170,6 +178,7 @@ export function createCredentialSet(
 			log,
 		);
 		wiring.share(managed.byFile.values(), entries.values());
+		optimizeCode(managed.byFile.size > fewCredentials);
 		const reconciler = createReconciler({
 			credentials: [...managed.byFile.values()],
 			watch: store.watch,

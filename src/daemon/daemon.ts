@@ -7,6 +7,7 @@ import type { Clock } from "../core/clock.ts";
 import { exitCode } from "../core/errors.ts";
 import type { KeeperEvent } from "../core/ports.ts";
 import { createHttp } from "../issuer/http.ts";
+import { createAdoptionLines } from "./adoption-lines.ts";
 import { readAlertMemory } from "./alert-memory.ts";
 import { type Alerts, createAlerts } from "./alerts.ts";
 import { createControl } from "./control.ts";
@@ -106,6 +107,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 		if (!stopping.signal.aborted) void daemon.reload().catch(onBug);
 	});
 	await Promise.race([Promise.all([opened, looked]).catch(onBug), stopped]);
+	daemon.adoptions.flush();
 	if (!stopping.signal.aborted) {
 		systemd.status(credentials.summary, "urgent");
 		systemd.ready();
@@ -157,7 +159,7 @@ function assemble(
 		ofFleet: () => renderFleetMetrics(seat.current()),
 	});
 	const metricsFile = createMetricsFile(metrics, clock, log);
-	const logEvent = createEventLog(log, clock);
+	const adoptions = createAdoptionLines(createEventLog(log, clock), log);
 	const history = createHistory();
 	const historyFile = createHistoryFile(history, clock, log);
 	const nextValues = createNextValues(affordableConnections(1 / 8));
@@ -169,7 +171,7 @@ function assemble(
 		wakeAt: (at) => ticker.wakeAt(at),
 		emit: (credential, event) => {
 			metrics.count(credential, event);
-			logEvent(credential, event);
+			adoptions.logEvent(credential, event);
 			nextValues.note(credential.id, event);
 			alerts.note(credential, event);
 			history.note(credential.id, event, clock.now());
@@ -216,6 +218,7 @@ function assemble(
 		doors,
 		systemd,
 		onBeat: alerts.turn,
+		onTicked: adoptions.flush,
 		writeFiles: async () => {
 			const { metricsFile: path, http: wanted } = credentials.config();
 			if (wanted !== undefined) await historyFile.save(credentials.location());
@@ -259,6 +262,7 @@ function assemble(
 
 	return {
 		credentials,
+		adoptions,
 		control,
 		http,
 		doors,

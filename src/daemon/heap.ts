@@ -41,6 +41,19 @@ export function growNewSpace(): void {
  */
 export function keepWasmSmall(): void {
 	setFlagsFromString("--liftoff-only");
+	// V8 from Node.js 24 on draws these two conclusions only at its start.
+	setFlagsFromString("--no-wasm-tier-up");
+	setFlagsFromString("--no-wasm-dynamic-tiering");
+}
+
+/**
+ * Whether V8 optimizes what runs often. With a few accounts hardly anything does: a
+ * search for the next minute of the schedule, late in the hour. The compiler that is
+ * mapped for that takes 3 MB, which stay. With many accounts a burst of renewals would
+ * take half as long again without it.
+ */
+export function optimizeCode(isWorthIt: boolean): void {
+	setFlagsFromString(isWorthIt ? "--opt" : "--no-opt");
 }
 
 /**

@@ -30,6 +30,8 @@ export interface TickerParts {
 	readonly onBeat: () => void;
 	/** Writes the files that are due; called once for each tick. */
 	readonly writeFiles: () => Promise<void>;
+	/** Called when a tick has begun all that it found to do. */
+	readonly onTicked: () => void;
 	/** As in `DaemonOptions`. */
 	readonly retryGroup: () => void;
 	readonly clock: Clock;
@@ -52,6 +54,7 @@ export function createTicker(parts: TickerParts): Ticker {
 			.tick()
 			.finally(() => {
 				ticking = undefined;
+				parts.onTicked();
 				// The socket comes after the tick: the tick may have made the directory
 				// again in which the socket belongs.
 				control.keepOpen();

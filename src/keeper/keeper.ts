@@ -19,7 +19,7 @@ import { type Token, tokenId } from "../core/token.ts";
 import { isOfDisk } from "../core/transition.ts";
 import { createAttempts } from "./attempts.ts";
 import type { KeeperParts, Outcome } from "./keeper-parts.ts";
-import { createObserver } from "./observation.ts";
+import { createObserver, type Observation } from "./observation.ts";
 import { createProbe } from "./probe.ts";
 import { createRefresher, type RefreshParts } from "./refresh.ts";
 import { createRequests } from "./requests.ts";
@@ -151,6 +151,8 @@ export function createKeeper(keeperParts: KeeperParts): Keeper {
 	const refresher = createRefresher(parts);
 	const attempts = createAttempts(parts, refresher);
 	const isBusy = () => attempts.running() !== undefined;
+	/** Found by `needs`, for `adopt`, which follows it at once or never. */
+	let toAdopt: Observation | undefined;
 
 	// Not async: requests that join one get the very same promise, so that thousands of
 	// them take no memory while WeChat is silent.
@@ -216,6 +218,7 @@ export function createKeeper(keeperParts: KeeperParts): Keeper {
 				(deferred.by !== "parent" || requests.pending()?.tried === false);
 			const more = satisfied || isDue || isWaiting;
 			const adopt = observer.isNews(seen);
+			toAdopt = adopt ? seen : undefined;
 			return adopt || publish || more
 				? { adopt, publish, more, fetch: isDue }
 				: undefined;
@@ -239,7 +242,9 @@ export function createKeeper(keeperParts: KeeperParts): Keeper {
 		known: observer.memory,
 		record: observer.record,
 		adopt: () => {
-			const seen = observer.look();
+			// What `needs` has just found, unless nobody asked it.
+			const seen = toAdopt ?? observer.look();
+			toAdopt = undefined;
 			observer.note(seen);
 			if (isIdle(seen.plan)) observer.learn({ ignorePauses: false });
 		},
