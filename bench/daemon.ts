@@ -57,6 +57,8 @@ export interface Daemon {
 }
 
 export interface DaemonWishes {
+	/** Another Node.js than this one. */
+	readonly node?: string;
 	readonly nodeArgv?: readonly string[];
 	readonly env?: Readonly<Record<string, string>>;
 }
@@ -64,10 +66,10 @@ export interface DaemonWishes {
 export function startDaemon(
 	scale: Scale,
 	config: string,
-	{ nodeArgv = [], env = {} }: DaemonWishes = {},
+	{ node = process.execPath, nodeArgv = [], env = {} }: DaemonWishes = {},
 ): Daemon {
 	const child = scale.start(
-		process.execPath,
+		node,
 		[...nodeArgv, program, "run", "--config", config],
 		{ env },
 	);

@@ -19,8 +19,10 @@ import { benchGet } from "./get.ts";
 import { benchGrowth } from "./growth.ts";
 import { benchHerd } from "./herd.ts";
 import { benchIdle } from "./idle.ts";
+import { benchMemory } from "./memory.ts";
 import { plotOf } from "./plot.ts";
 import { benchHup, benchStart } from "./publish.ts";
+import { benchQuestions } from "./questions.ts";
 import { benchRead } from "./read.ts";
 import { benchRenewals } from "./renewals.ts";
 import { onScene, type Scale } from "./scene.ts";
@@ -37,6 +39,8 @@ const parts: Readonly<
 	renewals: benchRenewals,
 	idle: benchIdle,
 	growth: benchGrowth,
+	questions: benchQuestions,
+	memory: benchMemory,
 };
 
 const values = valuesOf(process.argv.slice(2));

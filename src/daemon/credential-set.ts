@@ -178,7 +178,11 @@ export function createCredentialSet(
 			log,
 		);
 		wiring.share(managed.byFile.values(), entries.values());
-		optimizeCode(managed.byFile.size > fewCredentials);
+		// A platform may be given thousands at any time.
+		optimizeCode(
+			managed.byFile.size > fewCredentials ||
+				config.stateDirectory !== undefined,
+		);
 		const reconciler = createReconciler({
 			credentials: [...managed.byFile.values()],
 			watch: store.watch,

@@ -130,7 +130,11 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 	const { clock, limiter, repairLimiter, onBug } = parts;
 	const roster = createRoster(parts.credentials);
 	const watching = createWatching(parts, roster);
-	const memory = createSpareMemory(parts.heap, clock);
+	const memory = createSpareMemory(
+		parts.heap,
+		clock,
+		watching.current() !== undefined,
+	);
 	/** Hundreds wait, by the last scan or signal. */
 	let isBurst = false;
 	const stopped = new AbortController();
@@ -160,6 +164,7 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 		const done = () => {
 			one.isQueued = false;
 			scanned.pending -= 1;
+			memory.expectSome();
 			if (scanned.pending === 0) scanned.whenDone();
 		};
 		const reconcile = async () => {
@@ -229,7 +234,7 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 		isInFirstScan = false;
 		memory.keep();
 		noteBurst();
-		if (watching.current() !== undefined) memory.giveBack(isBurst);
+		memory.giveBack(isBurst);
 		return scanned;
 	};
 
@@ -265,6 +270,7 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 						)
 					: forcible.map(({ keeper }) => keeper.force(since));
 			noteBurst();
+			memory.expectSome();
 			return collect(answers);
 		},
 		published: (id) => {

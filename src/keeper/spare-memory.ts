@@ -27,14 +27,20 @@ export interface SpareMemory {
 	useMore(): void;
 	/** A burst goes on: there will be something to give back. */
 	expectMore(): void;
+	/** A few were refreshed: one collection gives back what that took. */
+	expectSome(): void;
 	/** Collects once it has been calm for a while. */
 	giveBack(isBurst: boolean): void;
 }
 
-export function createSpareMemory(heap: Heap, clock: Clock): SpareMemory {
+/** `isLarge`: there are so many credentials that to read them all at the start is a burst. */
+export function createSpareMemory(
+	heap: Heap,
+	clock: Clock,
+	isLarge: boolean,
+): SpareMemory {
 	let turns = 0;
-	// However many files there are at the start: reading them all is a burst.
-	let collections = maxCollections;
+	let collections = isLarge ? maxCollections : 0;
 	let collectAt = clock.monotonic() + calmMs;
 	return {
 		grow: heap.grow,
@@ -45,6 +51,9 @@ export function createSpareMemory(heap: Heap, clock: Clock): SpareMemory {
 		},
 		expectMore: () => {
 			collections = maxCollections;
+		},
+		expectSome: () => {
+			collections = Math.max(collections, 1);
 		},
 		giveBack: (isBurst) => {
 			if (isBurst || collections === 0) collectAt = clock.monotonic() + calmMs;
