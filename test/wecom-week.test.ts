@@ -93,6 +93,17 @@ describe.each(unknowns)("with %j", (knobs) => {
 	});
 });
 
+test.each(unknowns)(
+	"with %j: a token of 30 s is kept by the same rules",
+	async (given) => {
+		const knobs = { ...given, tokenLifetimeSeconds: 30 };
+		const story = await liveWithWecom({ days: 1 / 48, knobs });
+		expect(longest(story)).toBeLessThanOrEqual(2.1);
+		expect(mostIn(story.asks, 30)).toBeLessThanOrEqual(15);
+		expectPlainLog(story);
+	},
+);
+
 /** One line for each life, at least at level info. */
 function expectPlainLog({ log }: WecomStory): void {
 	const loud = log.filter(({ level }) => level !== "debug" && level !== "info");

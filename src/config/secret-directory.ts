@@ -156,7 +156,7 @@ function linesAt(
 		const where = `line ${index + 1}`;
 		const [name = "", secret = "", ...more] = line.split(/\s+/);
 		// A line is never shown: it may hold a secret in any place.
-		const isName = /^[\w-]{1,64}$/.test(name);
+		const isName = /^[\w-]{1,129}$/.test(name);
 		if (!isName || secret === "" || more.length > 0)
 			problems.push({
 				path: `${file}, ${where}`,

@@ -71,9 +71,9 @@ export function tokenSeenAgain(
 ): Sighting {
 	const told = requestedAt + lifetimeMs;
 	const isLeft = lifetimeMs < usualLifetimeMs && told <= known.endsBy + slackMs;
-	return isLeft
-		? { seenAt: requestedAt, endsAt: told, endsBy: told, isGuessed: false }
-		: { ...known, seenAt: requestedAt };
+	if (!isLeft) return { ...known, seenAt: requestedAt };
+	const end = Math.min(told, known.endsBy);
+	return { seenAt: requestedAt, endsAt: end, endsBy: end, isGuessed: false };
 }
 
 /**

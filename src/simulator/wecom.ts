@@ -2,7 +2,7 @@
  * 企业微信: corps with their apps, the tokens and tickets of these, and the ban of an IP
  * that used several wrong secrets.
  */
-import type { Knobs } from "./knobs.ts";
+import { type Knobs, lifetimeMsOf } from "./knobs.ts";
 import type { Random } from "./random.ts";
 import { fetchTicket, type TicketLine } from "./tickets.ts";
 
@@ -80,8 +80,6 @@ const hourMs = 3_600_000;
 const ticketsPerApp = 100;
 const ticketsPerCorp = 400;
 
-const lifetimeMs = 7_200_000;
-
 /** A platform without corps. */
 export function emptyWecomState(): WecomState {
 	return {
@@ -128,6 +126,7 @@ export function fetchWecomToken(
 	nowMs: number,
 ): { readonly token: WecomToken; readonly isNew: boolean } {
 	const { current } = app;
+	const lifetimeMs = lifetimeMsOf(knobs);
 	const isSame =
 		current !== undefined &&
 		!current.isInvalid &&
@@ -161,12 +160,12 @@ export function fetchWecomToken(
 /** U17: what `expires_in` says of a token. */
 export function expiresIn(
 	{ renewsAt }: WecomToken,
-	{ wecomExpiresIn }: Knobs,
+	{ wecomExpiresIn, tokenLifetimeSeconds }: Knobs,
 	nowMs: number,
 ): number {
 	return wecomExpiresIn === "remaining"
 		? Math.ceil((renewsAt - nowMs) / 1000)
-		: lifetimeMs / 1000;
+		: tokenLifetimeSeconds;
 }
 
 /** Bounds the memory of a long run: a token that ended a day ago is garbage. */

@@ -88,6 +88,15 @@ describe("the same token again", () => {
 		});
 	});
 
+	test("a life that is short and a constant does not creep on", () => {
+		const short = seen(-20 * second);
+		const again = tokenSeenAgain(short, {
+			requestedAt: end - 19 * second,
+			lifetimeMs: 20 * second,
+		});
+		expect(again.endsAt).toBe(end);
+	});
+
 	test("what is left ends a guess", () => {
 		const again = tokenSeenAgain(seen(-life, { isGuessed: true }), {
 			requestedAt: end - life + 5 * minute,
