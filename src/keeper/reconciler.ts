@@ -202,17 +202,7 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 		else if (mayEvict()) one.evict();
 	};
 
-	/** Whether every change since the last tick was heard of. */
-	const hasHeardAll = (): boolean => {
-		const watch = watching.current();
-		if (watch === undefined) return false;
-		if (isBurst) return true;
-		const hasHeard = watch.listen();
-		if (!hasHeard) parts.hearing?.lose();
-		if (!watch.isNotWatching() && !watch.isShared()) parts.hearing?.begin();
-		return hasHeard;
-	};
-	const turnOf = createTurns(clock, hasHeardAll);
+	const turnOf = createTurns(clock, () => watching.hasHeardAll(isBurst));
 
 	const scan = async (lockTimeoutMs: number): Promise<Scanned> => {
 		noteBurst();
@@ -296,7 +286,7 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 }
 
 /** The watch of the files, from when there are too many to look at each in each tick. */
-function createWatching({ watch }: ReconcilerParts, roster: Roster) {
+function createWatching({ watch, hearing }: ReconcilerParts, roster: Roster) {
 	let made: Watch | undefined;
 	return {
 		current: (): Watch | undefined => {
@@ -306,6 +296,16 @@ function createWatching({ watch }: ReconcilerParts, roster: Roster) {
 					if (one !== undefined) one.isDirty = true;
 				});
 			return made;
+		},
+		/** Whether every change since the last tick was heard of. */
+		hasHeardAll(isBurst: boolean): boolean {
+			const watch = this.current();
+			if (watch === undefined) return false;
+			if (isBurst) return true;
+			const hasHeard = watch.listen();
+			if (!hasHeard) hearing?.lose();
+			if (!watch.isNotWatching() && !watch.isShared()) hearing?.begin();
+			return hasHeard;
 		},
 	};
 }
