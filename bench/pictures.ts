@@ -4,6 +4,7 @@
  * Chromium looks at its page.
  */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -50,7 +51,7 @@ try {
 	await photograph(url);
 	writeFileSync(join(out, "status.svg"), terminalPicture(statusOf(config)));
 } finally {
-	daemon?.kill("SIGTERM");
+	if (daemon?.kill("SIGTERM")) await once(daemon, "exit");
 	await simulator.close();
 	rmSync(place, { recursive: true, force: true });
 }

@@ -87,8 +87,12 @@ function widthOf(text: string): number {
 }
 
 function escaped(text: string): string {
-	return text
-		.replaceAll("&", "&amp;")
-		.replaceAll("<", "&lt;")
-		.replaceAll(">", "&gt;");
+	return (
+		text
+			.replaceAll("&", "&amp;")
+			.replaceAll("<", "&lt;")
+			.replaceAll(">", "&gt;")
+			// SVG makes one blank of many.
+			.replaceAll(" ", "\u00a0")
+	);
 }
