@@ -14,6 +14,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { inChinese } from "./chinese.ts";
 import type { Row } from "./figures.ts";
 import { benchGet } from "./get.ts";
 import { benchGrowth } from "./growth.ts";
@@ -81,6 +82,10 @@ if (out !== undefined) {
 		? "a quick look: these figures mean nothing"
 		: `a bar that ends at the line or before it meets its target; long ones are cut · Node.js ${process.version}, ${cpus().length} processors`;
 	writeFileSync(join(out, "latest.svg"), plotOf(rows, subtitle));
+	writeFileSync(
+		join(out, "latest.zh-CN.svg"),
+		plotOf(rows, subtitle, inChinese),
+	);
 }
 
 /** What stands on the command line; ends the process if that is no command of ours. */

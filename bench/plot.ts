@@ -19,17 +19,25 @@ const size = {
 	top: 60,
 };
 
-/** On a ground of its own, so that it can be read on a light page and on a dark one. */
-export function plotOf(rows: readonly Row[], subtitle: string): string {
+/**
+ * On a ground of its own, so that it can be read on a light page and on a dark one.
+ * `inWords` turns its English into the language of the page.
+ */
+export function plotOf(
+	rows: readonly Row[],
+	subtitle: string,
+	inWords = (text: string) => text,
+): string {
+	const title = inWords("What was measured, against its targets");
 	const aimed = rows.filter((row): row is Aimed => row.target !== undefined);
 	const height = size.top + aimed.length * size.row + 2 * size.margin;
 	const bottom = height - size.margin;
-	return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${size.width} ${height}" font-family="system-ui, sans-serif" font-size="12" role="img" aria-label="What was measured, against its targets">
+	return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${size.width} ${height}" font-family="system-ui, sans-serif" font-size="12" role="img" aria-label="${title}">
   <rect width="${size.width}" height="${height}" rx="6" fill="#ffffff"/>
-  <text x="${size.margin}" y="24" font-size="15" font-weight="600" fill="#222222">What was measured, against its targets</text>
-  <text x="${size.margin}" y="42" fill="#666666">${escaped(subtitle)}</text>
-  <text x="${size.target}" y="${size.top - 6}" text-anchor="middle" fill="#d94801">target</text>
-${aimed.map(barOf).join("\n")}
+  <text x="${size.margin}" y="24" font-size="15" font-weight="600" fill="#222222">${title}</text>
+  <text x="${size.margin}" y="42" fill="#666666">${escaped(inWords(subtitle))}</text>
+  <text x="${size.target}" y="${size.top - 6}" text-anchor="middle" fill="#d94801">${inWords("target")}</text>
+${aimed.map((row, index) => barOf({ ...row, what: inWords(row.what) }, index)).join("\n")}
   <line x1="${size.target}" y1="${size.top}" x2="${size.target}" y2="${bottom}" stroke="#d94801" stroke-width="1.5"/>
 </svg>
 `;

@@ -79,6 +79,19 @@ test("every row with a target has a bar in the picture", () => {
 	expect(picture).not.toMatch(/NaN|undefined|Infinity/);
 });
 
+test("the same picture is there in Chinese", () => {
+	const picture = readFileSync(join(out, "latest.zh-CN.svg"), "utf8");
+	const bars = [...picture.matchAll(/<\/tspan> ([^<]+)</g)].map(
+		([, what = ""]) => what,
+	);
+	expect(bars).toHaveLength(
+		rows.filter(({ target }) => target !== undefined).length,
+	);
+	expect(
+		bars.filter((what) => what !== "wxtokend get" && !/\p{sc=Han}/u.test(what)),
+	).toEqual([]);
+});
+
 const languages: readonly { name: string; programs: readonly string[] }[] = [
 	{ name: "Python", programs: ["python3"] },
 	{ name: "PHP", programs: ["php"] },

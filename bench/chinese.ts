@@ -1,0 +1,63 @@
+/** What the rows of the picture say, in Chinese: for the page of the figures in Chinese. */
+
+/** In this order: longer words stand before what they contain. */
+const words: readonly (readonly [string, string])[] = [
+	["What was measured, against its targets", "测量结果与目标"],
+	["a quick look: these figures mean nothing", "快速试跑：数字没有意义"],
+	[
+		"a bar that ends at the line or before it meets its target; long ones are cut",
+		"条形不超过竖线即达到目标；过长的已截断",
+	],
+	[
+		"fetches by 20 processes without a token",
+		"20 个进程在没有 token 时的获取次数",
+	],
+	["calls with a dead token", "使用失效 token 的调用"],
+	[
+		"dead or doomed token left in the cache",
+		"缓存里留下的失效或将失效的 token",
+	],
+	[
+		"calls that succeed, of 20 whose token was ended",
+		"20 个 token 被作废的调用中成功的",
+	],
+	["read the token", "读取 token"],
+	["shell with jq", "shell（用 jq）"],
+	["shell without jq", "shell（不用 jq）"],
+	["start → first token", "启动 → 第一个 token"],
+	["SIGHUP → new token visible", "SIGHUP → 新 token 可见"],
+	[" ms to the issuer", " ms 到微信的延迟"],
+	["renewals at once", "个 token 同时更新"],
+	["first tokens at once", "个首个 token 同时获取"],
+	[
+		"forced refresh of one while 10,000 renew",
+		"10,000 个更新时强制刷新其中一个",
+	],
+	["… the slowest of them", "……其中最慢的"],
+	["… longest hold-up of the event loop", "……事件循环最长的停顿"],
+	["… most requests at a time", "……同时进行的请求最多"],
+	[
+		"memory per further account of 10,000, taken over",
+		"沿用 10,000 个账号时，每增加一个账号的内存",
+	],
+	["memory with 1 account", "1 个账号的内存"],
+	["CPU with 1 account", "1 个账号的处理器占用"],
+	["CPU with 10,000 accounts", "10,000 个账号的处理器占用"],
+	[
+		"start until 10,000 valid files are taken over",
+		"启动到沿用 10,000 个有效文件",
+	],
+	["fetches", "获取次数"],
+	["request:", "请求："],
+	["disk", "磁盘"],
+	["processors", "个处理器"],
+	["target", "目标"],
+];
+
+/** The text with all words of it that are known here; others stay as they are. */
+export function inChinese(text: string): string {
+	return words.reduce(
+		(done, [english, chinese]) => done.replaceAll(english, chinese),
+		text,
+	);
+}
