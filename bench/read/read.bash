@@ -6,6 +6,7 @@ WECHAT_APPID=$BENCH_APPID
 # where they read the token to where they call WeChat with it.
 set -- /any/path
 eval "$(sed '/^set /d; /^# Read it/,$d' examples/shell/wxtokend.sh)"
+eval "$(sed -n '/^read_it()/,/^}/p' examples/shell/wxtokend-jq.sh)"
 eval "plain_reader() { $(sed -n '/^# Read it/,/^answer=/{/^answer=/!p}' examples/shell/wxtokend.sh)
 }"
 eval "jq_reader() { $(sed -n '/^# Read it/,/^answer=/{/^answer=/!p}' examples/shell/wxtokend-jq.sh)
