@@ -131,25 +131,28 @@ function namesOf(
 	const found = idKeys.map((key) => entry[key]).filter(isText);
 	const ids = found.length === idKeys.length ? found : undefined;
 	const file = isText(entry.file) ? entry.file : ids && tokenFile(ids);
+	// Most of ten thousand accounts have neither: then nothing is made for them.
 	const ticketFiles =
-		ids === undefined
-			? []
+		ids === undefined || entry.tickets === undefined
+			? nothing
 			: tickets
 					.filter((one) => listed(entry.tickets).includes(one))
 					.map((one) => ticketFile(one, ids));
-	const published = [file ?? [], ticketFiles].flat();
-	const hasPhp = listed(entry.formats).includes("php");
-	const copies = hasPhp ? published.map((one) => `${one}.php`) : [];
+	const copies = listed(entry.formats).includes("php")
+		? [file ?? [], ticketFiles].flat().map((one) => `${one}.php`)
+		: nothing;
 	const secretFile = isText(entry.secret_file) ? entry.secret_file : undefined;
 	return { table, path, ids, file, ticketFiles, copies, secretFile };
 }
+
+const nothing: readonly string[] = [];
 
 function isText(value: unknown): value is string {
 	return typeof value === "string";
 }
 
 function listed(value: unknown): readonly unknown[] {
-	return Array.isArray(value) ? value : [];
+	return Array.isArray(value) ? value : nothing;
 }
 
 /** The name of its systemd credential: the ids, joined by `-`. */

@@ -57,8 +57,9 @@ export function findSecrets(
 			const path = `${table}[${index}]`;
 			const isOptional = isFollower && Object(entry).fleet !== false;
 			const place = { ...search, table, isOptional };
-			const secret = secretOf({ ...entry }, path, place) ?? "";
-			const mixed = confusionIn(table, { ...entry }, secret);
+			const keys: Entry = Object(entry);
+			const secret = secretOf(keys, path, place) ?? "";
+			const mixed = confusionIn(table, keys, secret);
 			// Neither is shown: the id may be the secret.
 			if (mixed !== undefined)
 				problems.push({ path: `${path}.${mixed.key}`, message: mixed.message });
