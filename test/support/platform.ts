@@ -180,9 +180,11 @@ export function callsTo(
 	).length;
 }
 
-/** The last fact of a log in the state directory that fits. */
+/** The facts of a log in the state directory; a line that is being written is none yet. */
 export function factsIn(path: string): readonly Record<string, unknown>[] {
-	return readFileSync(path, "utf8")
+	const text = readFileSync(path, "utf8");
+	return text
+		.slice(0, text.lastIndexOf("\n") + 1)
 		.split("\n")
 		.filter(Boolean)
 		.map((line) => JSON.parse(line));
