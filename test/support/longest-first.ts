@@ -8,6 +8,7 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
  */
 const longest = [
 	"systemd/systemd",
+	"examples/renewals",
 	"random-histories-1",
 	"random-histories-2",
 	"week",
@@ -16,8 +17,10 @@ const longest = [
 	"faults/suspended",
 	"faults/storm",
 	"bench",
-	"examples/renewals",
+	"config/config",
+	"soak",
 	"examples/npm-sdks",
+	"packages/units",
 	"daemon",
 	"http-hostile",
 	"control-hostile",
