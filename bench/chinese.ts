@@ -8,19 +8,15 @@ const words: readonly (readonly [string, string])[] = [
 		"a bar that ends at the line or before it meets its target; long ones are cut",
 		"条形不超过竖线即达到目标；过长的已截断",
 	],
-	[
-		"fetches by 20 processes without a token",
-		"20 个进程在没有 token 时的获取次数",
-	],
+	["fetches by ", "获取次数："],
+	[" processes without a token", " 个没有 token 的进程"],
 	["calls with a dead token", "使用失效 token 的调用"],
 	[
 		"dead or doomed token left in the cache",
 		"缓存里留下的失效或将失效的 token",
 	],
-	[
-		"calls that succeed, of 20 whose token was ended",
-		"20 个 token 被作废的调用中成功的",
-	],
+	["calls that succeed, of ", "成功的调用，共 "],
+	[" whose token was ended", " 个，其 token 已被作废"],
 	["read the token", "读取 token"],
 	["shell with jq", "shell（用 jq）"],
 	["shell without jq", "shell（不用 jq）"],
