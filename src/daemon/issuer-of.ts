@@ -73,22 +73,35 @@ function issuerOfAccount(
 	kind: Credential["kind"],
 	parts: IssuerParts,
 ): Issuer {
-	const { appid, baseUrls, timeoutMs, file: parent } = account;
-	const options = { appid, baseUrls, timeoutMs, ...parts };
-	const ticket = (name: keyof typeof ticketTypes) =>
-		createTicketIssuer({ ...options, type: ticketTypes[name], parent });
 	switch (kind) {
 		case "access_token":
 		case "stable_access_token": {
-			const { secret, interface: wire } = account;
-			return createAccessTokenIssuer({ ...options, secret, interface: wire });
+			const { appid, secret, interface: wire } = account;
+			return createAccessTokenIssuer({
+				...{ appid, secret, interface: wire },
+				...callerOptionsOf(account, parts),
+			});
 		}
+		default:
+			return issuerOfTicket(account, kind, parts);
+	}
+}
+
+/** An authorised account has the same tickets as an own one. */
+function issuerOfTicket(
+	entry: Account | Authorizer,
+	kind: Credential["kind"],
+	parts: IssuerParts,
+): Issuer {
+	const { appid, file: parent } = entry;
+	const options = { appid, parent, ...callerOptionsOf(entry, parts) };
+	switch (kind) {
 		case "jsapi_ticket":
-			return ticket("jsapi");
+			return createTicketIssuer({ ...options, type: ticketTypes.jsapi });
 		case "wx_card_ticket":
-			return ticket("wx_card");
+			return createTicketIssuer({ ...options, type: ticketTypes.wx_card });
 		case "sdk_ticket":
-			return ticket("sdk");
+			return createTicketIssuer({ ...options, type: ticketTypes.sdk });
 		default:
 			throw new Error(`an account has no ${kind}`);
 	}
@@ -144,23 +157,16 @@ function issuerOfAuthorizer(
 	kind: Credential["kind"],
 	parts: IssuerParts,
 ): Issuer {
-	const { appid, component, parent, file } = authorizer;
-	const options = { appid, ...callerOptionsOf(authorizer, parts) };
-	const ticket = (name: keyof typeof ticketTypes) =>
-		createTicketIssuer({ ...options, type: ticketTypes[name], parent: file });
 	switch (kind) {
-		case "authorizer_access_token":
+		case "authorizer_access_token": {
+			const { appid, component, parent } = authorizer;
 			return createAuthorizerTokenIssuer({
-				...{ ...options, component, parent },
+				...{ appid, component, parent },
+				...callerOptionsOf(authorizer, parts),
 				refreshToken: platformsOf(parts).refreshTokenOf(authorizer),
 			});
-		case "jsapi_ticket":
-			return ticket("jsapi");
-		case "wx_card_ticket":
-			return ticket("wx_card");
-		case "sdk_ticket":
-			return ticket("sdk");
+		}
 		default:
-			throw new Error(`an authorised account has no ${kind}`);
+			return issuerOfTicket(authorizer, kind, parts);
 	}
 }
