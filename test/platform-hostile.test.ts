@@ -31,7 +31,11 @@ function unsigned({ port }: PlatformScene, agent: Agent): Promise<number> {
 }
 
 test("ten thousand unsigned pushes and slow bodies delay no genuine one, and no token", async () => {
-	const scene = await newPlatform({ knobs: { tokenLifetimeSeconds: 6 } });
+	// The attacker, WeChat and its clock share this process: what is shown is that genuine
+	// pushes are answered while the attack lasts, not how fast a busy machine is.
+	const scene = await newPlatform({
+		knobs: { tokenLifetimeSeconds: 6, pushTimeoutSeconds: 250 },
+	});
 	const daemon = await startDaemon(scene.config);
 	await scene.push();
 	await liveToken(scene, scene.componentFile);
@@ -61,6 +65,7 @@ test("ten thousand unsigned pushes and slow bodies delay no genuine one, and no 
 	);
 	for (let count = 0; count < 5; count += 1)
 		expect((await scene.push()).outcome).toBe("success");
+	expect(left, "unsigned pushes to come").toBeGreaterThan(0);
 	await attack;
 	expect(answers.get(403) ?? 0).toBeGreaterThan(9_000);
 	const { expire } = readTokenFile(scene.componentFile);

@@ -87,6 +87,8 @@ const knobs = {
 	usedAuthCode: oneOf(61009, "same"),
 	/** U30: how often a push is tried, 5 s apart. */
 	pushTries: oneOf(5, 1, 3),
+	/** Real seconds that a push waits for its answer. WeChat waits 5. */
+	pushTimeoutSeconds: numberBetween(1, 3600, 5),
 	/** U31: seconds of failed pushes after which WeChat gives up; 0: never. */
 	giveUpAfterSeconds: seconds(0),
 	/** U32: when the first push comes after api_start_push_ticket. */

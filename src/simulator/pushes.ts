@@ -65,8 +65,6 @@ export interface Pushes {
 	stop(): void;
 }
 
-/** WeChat waits so long for an answer, real ms. */
-const timeoutMs = 5_000;
 const maxRecords = 1_000;
 
 /** `now`: virtual epoch ms. `wait`: virtual seconds. */
@@ -89,6 +87,7 @@ export function createPushes(
 						target,
 						sealed(state, component, target, event, options, at),
 						options.flaw,
+						state.knobs.pushTimeoutSeconds * 1000,
 					);
 		const { infoType } = event;
 		const tookMs = Math.round(performance.now() - beganAt);
@@ -208,6 +207,7 @@ function send(
 	{ url }: PushTarget,
 	{ query, body }: SealedPush,
 	flaw: PushFlaw | undefined,
+	timeoutMs: number,
 ): Promise<string> {
 	return new Promise((resolve) => {
 		const separator = url.includes("?") ? "&" : "?";
