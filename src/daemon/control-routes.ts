@@ -101,48 +101,7 @@ export function createAnswers(parts: AnswerParts): Answering {
 		},
 	});
 
-	const refresh = async (
-		{ body }: ControlRequest,
-		{ credential, keeper }: ManagedCredential,
-	): Promise<ControlAnswer> => {
-		const wanted = requestIn(body);
-		if ("status" in wanted) return wanted;
-		if (stopping.aborted) return failure(503, stoppingFailure);
-		const { stale } = wanted;
-		const answered =
-			stale === undefined ? keeper.force() : keeper.report(stale);
-		const answer = await within(refreshTimeoutMs, answered);
-		return answer === undefined
-			? stillWaiting(credential.file)
-			: answerFor(answer, parts.shiftMs());
-	};
-
-	/** A question only: it begins no refresh. With `newer_than` it waits for the next value. */
-	const token = async (
-		request: ControlRequest,
-		one: ManagedCredential,
-	): Promise<ControlAnswer> => {
-		const wanted = newerIn(request.query);
-		if ("status" in wanted) return wanted;
-		const { newerThan, waitMs } = wanted;
-		const known = livingOf(one);
-		if (newerThan === undefined)
-			return known === undefined
-				? noValue(one)
-				: valueAnswer(request, known, false, parts.shiftMs());
-		if (known !== undefined && known.generation > newerThan)
-			return valueAnswer(request, known, true, parts.shiftMs());
-		const next = await parts.nextValues.after(
-			one.credential.id,
-			newerThan,
-			waitMs,
-			request.onEnd,
-		);
-		if (next === "full") return tooManyWaiting;
-		return next === undefined
-			? nothingNewer
-			: valueAnswer(request, next, true, parts.shiftMs());
-	};
+	const { refresh, token } = createValueRoutes(parts);
 
 	const sign = (body: string, file: string): ControlAnswer =>
 		signatureFor(body, file, parts.managed(), clock.now());
@@ -235,6 +194,56 @@ export function createAnswers(parts: AnswerParts): Answering {
 			? wrongMethod(Object.keys(methods))
 			: route(request, one);
 	};
+}
+
+/** What gives a value away: the token as it is, the next one, and a forced refresh. */
+function createValueRoutes(parts: AnswerParts) {
+	const { stopping } = parts;
+
+	const refresh = async (
+		{ body }: ControlRequest,
+		{ credential, keeper }: ManagedCredential,
+	): Promise<ControlAnswer> => {
+		const wanted = requestIn(body);
+		if ("status" in wanted) return wanted;
+		if (stopping.aborted) return failure(503, stoppingFailure);
+		const { stale } = wanted;
+		const answered =
+			stale === undefined ? keeper.force() : keeper.report(stale);
+		const answer = await within(refreshTimeoutMs, answered);
+		return answer === undefined
+			? stillWaiting(credential.file)
+			: answerFor(answer, parts.shiftMs());
+	};
+
+	/** A question only: it begins no refresh. With `newer_than` it waits for the next value. */
+	const token = async (
+		request: ControlRequest,
+		one: ManagedCredential,
+	): Promise<ControlAnswer> => {
+		const wanted = newerIn(request.query);
+		if ("status" in wanted) return wanted;
+		const { newerThan, waitMs } = wanted;
+		const known = livingOf(one);
+		if (newerThan === undefined)
+			return known === undefined
+				? noValue(one)
+				: valueAnswer(request, known, false, parts.shiftMs());
+		if (known !== undefined && known.generation > newerThan)
+			return valueAnswer(request, known, true, parts.shiftMs());
+		const next = await parts.nextValues.after(
+			one.credential.id,
+			newerThan,
+			waitMs,
+			request.onEnd,
+		);
+		if (next === "full") return tooManyWaiting;
+		return next === undefined
+			? nothingNewer
+			: valueAnswer(request, next, true, parts.shiftMs());
+	};
+
+	return { refresh, token };
 }
 
 /** The value as in its file, or without any JSON for those who ask for text. */
