@@ -6,6 +6,7 @@
 import { randomBytes } from "node:crypto";
 import { defaultTokenFile, ticketFile } from "../config/entry-names.ts";
 import type { Clock } from "../core/clock.ts";
+import type { ClockSkew } from "../core/clock-skew.ts";
 import type { KindName, KnownToken } from "../core/credential.ts";
 import type { ConfigError, StoreError } from "../core/errors.ts";
 import { signPage } from "../core/jssdk.ts";
@@ -36,6 +37,8 @@ export interface AnswerParts {
 	/** A reload changes them. */
 	readonly managed: () => ManagedSet;
 	readonly clock: Clock;
+	/** Of this server's clock; null: it is right, as far as is known. */
+	readonly skew: () => ClockSkew | null;
 	/** As in `FleetSeat`: ends are told by the clock of this host, as in the files. */
 	readonly shiftMs: () => number;
 	/** Undefined: there is none. */
@@ -83,7 +86,7 @@ export function createAnswers(parts: AnswerParts): Answering {
 
 	/** The same as the list of all credentials, and the last day of each in letters. */
 	const withDays = sharedWhileRunning(() =>
-		listWithDays(parts.managed().byFile.values(), parts.history, clock),
+		listWithDays(parts.managed().byFile.values(), parts.history, parts),
 	);
 
 	// Of ten thousand files it takes long, so requests that arrive meanwhile get the
@@ -137,7 +140,7 @@ export function createAnswers(parts: AnswerParts): Answering {
 			},
 		},
 		"/v1/accounts": {
-			GET: () => listOf("accounts", parts.managed().byAppid.values(), clock),
+			GET: () => listOf("accounts", parts.managed().byAppid.values(), parts),
 		},
 		"/v1/accounts/{appid}": {
 			GET: ofAccount((_request, one) => statusNow(one)),
@@ -155,7 +158,7 @@ export function createAnswers(parts: AnswerParts): Answering {
 			GET: ({ query }) =>
 				new URLSearchParams(query).has("days")
 					? withDays()
-					: listOf("credentials", parts.managed().byFile.values(), clock),
+					: listOf("credentials", parts.managed().byFile.values(), parts),
 		},
 		"/v1/credentials/{file}": {
 			GET: ofAccount((_request, one) => statusNow(one)),

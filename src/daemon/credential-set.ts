@@ -13,6 +13,7 @@ import {
 	entryNameOf,
 	isAccount,
 } from "../config/entry.ts";
+import type { ClockSkew } from "../core/clock-skew.ts";
 import type { Credential } from "../core/credential.ts";
 import { ConfigError, StoreError } from "../core/errors.ts";
 import type { Log, Store } from "../core/ports.ts";
@@ -58,6 +59,8 @@ export interface CredentialSet {
 	/** The directory of the token files, with their mode and group. */
 	location(): Location;
 	managed(): ManagedSet;
+	/** By WeChat's answers; null: this server's clock is right, as far as is known. */
+	skew(): ClockSkew | null;
 	/** The line that `systemctl status` shows. */
 	summary(): string;
 	/** Removes what killed writers left in the directory; failures are logged. */
@@ -232,6 +235,7 @@ export function createCredentialSet(
 		platforms,
 		location: () => current.location,
 		managed: () => current.managed,
+		skew: wiring.skew,
 		summary: () => summaryOf(current.managed, clock.now()),
 		sweep: () =>
 			sweepLeftovers(
