@@ -25,10 +25,7 @@ import { createLimiter, maxRefreshing } from "../keeper/limiter.ts";
 import type { ManagedCredential } from "../keeper/managed-credential.ts";
 import { createReconciler, type Reconciler } from "../keeper/reconciler.ts";
 import type { Location } from "../store/atomic-write.ts";
-import {
-	prepareDirectory,
-	sweepLeftovers,
-} from "../store/prepare-directory.ts";
+import { sweepLeftovers } from "../store/prepare-directory.ts";
 import { removePublished } from "../store/retired-file.ts";
 import { credentialsOf } from "./credential-of.ts";
 import {
@@ -39,6 +36,7 @@ import {
 } from "./heap.ts";
 import { createLinkPauses } from "./link-pauses.ts";
 import { createPlatforms, type Platforms } from "./platforms.ts";
+import { prepareToKeep } from "./preparation.ts";
 import { createWiring, type Wiring, type WiringParts } from "./wiring.ts";
 
 /** The keepers of a configuration. */
@@ -143,9 +141,14 @@ export function createCredentialSet(
 	const repairLimiter = createLimiter(maxRefreshing);
 
 	const prepare = (config: Config) =>
-		prepareDirectory(config, (message) =>
-			log.warn({ event: "simulation.removed" }, message),
-		);
+		prepareToKeep(config, {
+			env: parts.env,
+			self: wiring.self,
+			report: (message) => log.warn({ event: "simulation.removed" }, message),
+			onOwned: (error) => {
+				throw error;
+			},
+		});
 
 	const platforms: Platforms = createPlatforms({
 		...{ clock, log, stopping, onBug },

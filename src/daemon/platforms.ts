@@ -23,6 +23,7 @@ import { type Chores, createChores } from "./component-chores.ts";
 import { credentialsOf } from "./credential-of.ts";
 import type { PlatformSecrets } from "./issuer-of.ts";
 import { type AuthorizerChange, KeptComponent } from "./kept-component.ts";
+import { stateFolderOf } from "./preparation.ts";
 
 export interface PlatformsParts {
 	readonly clock: Clock;
@@ -109,7 +110,7 @@ export function createPlatforms(parts: PlatformsParts): Platforms {
 	};
 
 	const openComponent = (entry: Component, at: StateDirectory): Kept => {
-		const folder = at.folder("component", entry.appid);
+		const folder = at.folder(...stateFolderOf(entry.appid));
 		const state = openPlatformState(folder, componentNames);
 		for (const [path, lines] of state.unreadable)
 			log.error(
