@@ -4,6 +4,7 @@ import type { CompleteRequest } from "./http-messages.ts";
 import type { Knobs } from "./knobs.ts";
 import type { AccountKind, CallCounters, Limits } from "./quotas.ts";
 import type { Random } from "./random.ts";
+import type { Suite } from "./suites.ts";
 import type { TicketLine, TicketType } from "./tickets.ts";
 import {
 	endToken,
@@ -102,6 +103,8 @@ export interface PlatformState {
 	readonly accounts: Map<string, Account>;
 	/** 第三方平台, by appid. */
 	readonly components: Map<string, Component>;
+	/** Suites of 企业微信, by suite_id. */
+	readonly suites: Map<string, Suite>;
 	/** 企业微信. */
 	readonly wecom: WecomState;
 }

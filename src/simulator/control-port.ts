@@ -17,10 +17,16 @@
  * | `POST /sim/accounts {appid, …}` | changes one: `secret`, `frozen`, `state`, `whitelist` (null: off), `ipConfirmation`, `approve` or `refuse` (an address), `limits` |
  * | `POST /sim/components {appid, secret}` | adds a 第三方平台 |
  * | `POST /sim/components {appid, …}` | changes one: `secret`, `whitelist` (null: off), `push` (`{url, token, key, formerKey?}`), `kill` (its tokens die), `stopped` (WeChat has given up pushing), `limits` |
+ * | `POST /sim/suites {suite_id, secret, provider?}` | adds a suite of 企业微信 |
+ * | `POST /sim/suites {suite_id, …}` | changes one: `secret`, `provider`, `trustedIps` (null: off), `push`, `kill` (its token dies: 40082), `stopped` |
  * | `POST /sim/consents {appid, authorizer, push?}` | an account authorises the component: `{auth_code, expires_in}`; the event is pushed unless `push` is false |
- * | `POST /sim/withdrawals {appid, authorizer, push?}` | an account withdraws |
+ * | `POST /sim/consents {suite_id, corpid, push?}` | a corp authorises the suite, the same |
+ * | `POST /sim/changes {suite_id, corpid}` | a corp changes what it allows |
+ * | `POST /sim/resets {suite_id, corpid, push?}` | 重新获取secret: `{auth_code}` for another permanent code |
+ * | `POST /sim/url-checks {suite_id}` | 企业微信 checks the URL of pushes: `{"outcome"}` |
+ * | `POST /sim/withdrawals {appid, authorizer, push?}` | an account withdraws; a corp: `{suite_id, corpid, push?}` |
  * | `POST /sim/authorizers {appid, count, prefix?}` | adds that many accounts, which have authorised long ago |
- * | `POST /sim/push {appid, infoType?, fields?, flaw?, olderSeconds?}` | pushes once, now: a new ticket, or that event; `{"outcome"}` |
+ * | `POST /sim/push {appid or suite_id, infoType?, fields?, flaw?, olderSeconds?}` | pushes once, now: a new ticket, or that event; `{"outcome"}` |
  * | `GET /sim/pushes` | the last 1000 tries to push, and how they were answered |
  * | `POST /sim/wecom {corpid, secret, provider?}` | adds an app of 企业微信, or changes it: `newSecret`, `disabled`, `trustedIps` (null: off), `kill` (its token dies: 40014) |
  * | `POST /sim/faults {mode, endpoint?, host?, appid?, count?, forSeconds?, processed?, …}` | adds a fault |
@@ -31,43 +37,22 @@
  * The `type` of a ticket is `jsapi` (default), `wx_card` or `2`; for a signature also `agent_config`.
  */
 import type { SimulatedAccount } from "./accounts.ts";
-import { componentLimitsIn } from "./component-operator.ts";
-import type { Component, PushTarget } from "./components.ts";
-import { checkFault, type Fault, isOutage } from "./faults.ts";
+import {
+	type Controlled,
+	type Fields,
+	type Routes,
+	textOf,
+} from "./control-fields.ts";
+import { platformRoutes } from "./control-platforms.ts";
+import { checkFault, isOutage } from "./faults.ts";
 import { type CompleteRequest, parseBody } from "./http-messages.ts";
 import type { Knobs } from "./knobs.ts";
 import { changeAccount } from "./operator.ts";
-import type { Platform } from "./platform.ts";
 import { viewOf } from "./platform-view.ts";
-import {
-	type Pushes,
-	type PushFlaw,
-	pushFlaws,
-	ticketEvent,
-} from "./pushes.ts";
-import { masked, type RequestRecord } from "./request-log.ts";
+import { masked } from "./request-log.ts";
 import type { PageSignature } from "./ticket-signature.ts";
 import { isTicketType, type TicketType, ticketTypes } from "./tickets.ts";
 import { addWecomApp } from "./wecom.ts";
-
-/** What the control port reads and changes. A test in the same process can do the same. */
-export interface Controlled {
-	readonly platform: Platform;
-	readonly pushes: Pushes;
-	/** At least the last 10,000, with their secrets. */
-	readonly requests: readonly RequestRecord[];
-	/** Virtual epoch ms. */
-	now(): number;
-	/** Skips time. Settles when the ports are open or closed as the faults then require. */
-	advance(seconds: number): Promise<void>;
-	/**
-	 * Adds a fault as of now, and settles when it is in force; its result removes
-	 * the fault again. Unlike `platform.faults.add` it also closes ports for a
-	 * `refuse` of a whole host.
-	 */
-	addFault(fault: Fault): Promise<() => Promise<void>>;
-	clearFaults(): Promise<void>;
-}
 
 /** An HTTP status with its JSON content. */
 export interface ControlAnswer {
@@ -103,18 +88,12 @@ export async function answerControl(
 	}
 }
 
-/** The JSON object of a request. */
-type Fields = Readonly<Record<string, unknown>>;
-/** The content of the answer. A RangeError becomes a 400. */
-type Route = (fields: Fields, query: CompleteRequest["query"]) => unknown;
-type Routes = Readonly<Record<string, Route>>;
-
 function routesOf(controlled: Controlled): Routes {
 	return {
 		...readingRoutes(controlled),
 		...accountRoutes(controlled),
 		...ticketRoutes(controlled),
-		...componentRoutes(controlled),
+		...platformRoutes(controlled),
 		...wecomRoutes(controlled),
 		...conditionRoutes(controlled),
 	};
@@ -207,72 +186,6 @@ function ticketRoutes({ platform, now }: Controlled): Routes {
 	};
 }
 
-function componentRoutes({ platform, pushes, now }: Controlled): Routes {
-	const known = (fields: Fields): Component => {
-		const appid = textOf(fields, "appid");
-		const component = platform.component(appid);
-		if (component === undefined)
-			throw new RangeError(`there is no component ${JSON.stringify(appid)}`);
-		return component;
-	};
-	return {
-		"POST /sim/components": (fields) => {
-			const appid = textOf(fields, "appid");
-			if (platform.component(appid) === undefined)
-				platform.addComponent({ appid, secret: textOf(fields, "secret") });
-			platform.changeComponent(appid, componentChangesIn(fields), now());
-			return {};
-		},
-		"POST /sim/consents": (fields) => {
-			const component = known(fields);
-			const authorizer = textOf(fields, "authorizer");
-			const { code, expiresIn, event } = platform.consent(
-				component.appid,
-				authorizer,
-				now(),
-			);
-			if (event !== undefined && fields.push !== false)
-				void pushes.deliver(component, event);
-			return { auth_code: code, expires_in: expiresIn };
-		},
-		"POST /sim/withdrawals": (fields) => {
-			const component = known(fields);
-			const authorizer = textOf(fields, "authorizer");
-			const event = platform.withdraw(component.appid, authorizer, now());
-			if (fields.push !== false) void pushes.deliver(component, event);
-			return {};
-		},
-		"POST /sim/authorizers": (fields) => {
-			const { appid } = known(fields);
-			const { count, prefix = "wxa" } = fields;
-			if (!Number.isInteger(count)) throw new RangeError("count is missing");
-			return {
-				authorizers: platform.loadAuthorizers(
-					appid,
-					String(prefix),
-					Number(count),
-					now(),
-				),
-			};
-		},
-		"POST /sim/push": async (fields) => {
-			const component = known(fields);
-			const { infoType, olderSeconds = 0, flaw } = fields;
-			if (flaw !== undefined && !pushFlaws.some((one) => one === flaw))
-				throw new RangeError(`flaw is one of ${pushFlaws.join(", ")}`);
-			const event =
-				infoType === undefined
-					? ticketEvent(platform.state, component, now())
-					: { infoType: String(infoType), fields: Object(fields.fields) };
-			return pushes.push(component, event, {
-				olderSeconds: Number(olderSeconds),
-				...(flaw === undefined ? {} : { flaw: flaw as PushFlaw }),
-			});
-		},
-		"GET /sim/pushes": () => pushes.records,
-	};
-}
-
 function wecomRoutes({ platform }: Controlled): Routes {
 	const { wecom } = platform.state;
 	return {
@@ -299,34 +212,6 @@ function wecomRoutes({ platform }: Controlled): Routes {
 				app.current.isInvalid = true;
 			return { agentId: app.agentId };
 		},
-	};
-}
-
-/** @throws RangeError for a wrong field */
-function componentChangesIn(fields: Fields) {
-	const { secret, whitelist, push, kill, stopped, limits } = fields;
-	return {
-		...(secret === undefined ? {} : { secret: textOf(fields, "secret") }),
-		...(whitelist === undefined
-			? {}
-			: {
-					whitelist: whitelist === null ? null : [whitelist].flat().map(String),
-				}),
-		...(push === undefined ? {} : { push: pushTargetIn(Object(push)) }),
-		...(limits === undefined ? {} : { limits: componentLimitsIn(limits) }),
-		kill: kill === true,
-		...(typeof stopped === "boolean" ? { stopped } : {}),
-	};
-}
-
-function pushTargetIn(fields: Fields): PushTarget {
-	return {
-		url: textOf(fields, "url"),
-		token: textOf(fields, "token"),
-		key: textOf(fields, "key"),
-		...(fields.formerKey === undefined
-			? {}
-			: { formerKey: textOf(fields, "formerKey") }),
 	};
 }
 
@@ -393,13 +278,6 @@ function ticketTypeOf({ type = "jsapi" }: Fields): TicketType {
 	if (!isTicketType(type))
 		throw new RangeError(`type is one of ${ticketTypes.join(", ")}`);
 	return type;
-}
-
-function textOf(fields: Fields, name: string): string {
-	const value = fields[name];
-	if (typeof value !== "string" || value === "")
-		throw new RangeError(`${name} is missing`);
-	return value;
 }
 
 function failure(status: number, error: string): ControlAnswer {

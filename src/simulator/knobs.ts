@@ -114,6 +114,16 @@ const knobs = {
 	),
 	/** U17: `expires_in` of 企业微信's tokens: always 7200, or what is left. */
 	wecomExpiresIn: oneOf("constant", "remaining"),
+	/** U34: whether each push brings a new suite_ticket, or the same one for up to 30 minutes. */
+	suiteTicketValue: oneOf("new", "same-30-min"),
+	/** U35: whether a suite_ticket is good for its own 30 minutes, or only the newest is. */
+	olderSuiteTickets: oneOf("own-life", "newest-only"),
+	/** U37: when the former permanent code dies after 重新获取secret. */
+	formerPermanentCode: oneOf("dead-at-once", "until-fetched"),
+	/** Errcode for an auth code of a suite that is used, over, or none. 40078 was captured. */
+	usedSuiteCode: oneOf(40078, 40029),
+	/** Whether good answers below /cgi-bin/service/ have an errcode: the pages say no, their examples say yes. */
+	serviceErrcode: oneOf("always", "on-failure"),
 	/** U36: whether the apps of a corp share the corp's ticket. */
 	wecomCorpTicket: oneOf("same", "per-app"),
 	/** U38: the errcodes of wrong secrets that count towards the ban of an IP. */

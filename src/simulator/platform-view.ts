@@ -22,6 +22,17 @@ export function viewOf(platform: Platform, nowMs: number): object {
 			pushesTo: one.push?.url ?? null,
 			isStopped: one.isStopped,
 		})),
+		suites: [...platform.suites()].map((one) => ({
+			suite_id: one.suiteId,
+			provider: one.provider,
+			token: wecomState(one.app, nowMs).token,
+			corps: [...one.corps.values()]
+				.filter(({ isCancelled }) => !isCancelled)
+				.map(({ corpid }) => corpid),
+			tickets: one.tickets.length,
+			pushesTo: one.push?.url ?? null,
+			isStopped: one.isStopped,
+		})),
 		wecom: platform.state.wecom.apps.map((app) => wecomState(app, nowMs)),
 		faults: platform.faults.pending(nowMs),
 		knobs: platform.knobs,
@@ -89,10 +100,11 @@ function lineState(
 	};
 }
 
-function wecomState(app: WecomApp, nowMs: number): object {
-	const { corpid, agentId, isProvider, isDisabled, trustedIps, current } = app;
+function wecomState(app: WecomApp, nowMs: number) {
+	const { corpid, agentId, kind, isDisabled, trustedIps, current } = app;
 	return {
-		...{ corpid, agentId, isProvider, isDisabled },
+		...{ corpid, agentId, isDisabled },
+		isProvider: kind === "provider",
 		trustedIps: trustedIps ?? null,
 		token:
 			current === undefined

@@ -38,6 +38,8 @@ import { checkKnobs, defaultKnobs, type Knobs } from "./knobs.ts";
 import { createOperator, type Operator } from "./operator.ts";
 import type { LimitChanges } from "./quotas.ts";
 import { createRandom } from "./random.ts";
+import { createSuiteOperator, type SuiteOperator } from "./suite-operator.ts";
+import type { SimulatedSuite } from "./suites.ts";
 import {
 	type PageSignature,
 	type SignatureVerdict,
@@ -55,6 +57,8 @@ import {
 export interface PlatformOptions {
 	readonly accounts: readonly SimulatedAccount[];
 	readonly components?: readonly SimulatedComponent[];
+	/** Suites of 企业微信. */
+	readonly suites?: readonly SimulatedSuite[];
 	/** Apps of 企业微信. */
 	readonly wecom?: readonly SimulatedWecomApp[];
 	/** 32 bits; default 1. */
@@ -65,7 +69,7 @@ export interface PlatformOptions {
 }
 
 /** A platform. All instants are epoch ms, and must not go back from call to call. */
-export interface Platform extends Operator, ComponentOperator {
+export interface Platform extends Operator, ComponentOperator, SuiteOperator {
 	/** For those who push, and know the clock. */
 	readonly state: PlatformState;
 	readonly knobs: Knobs;
@@ -138,6 +142,7 @@ export function createPlatform(options: PlatformOptions): Platform {
 		book: createTokenBook(random, () => state.knobs),
 		accounts: new Map(),
 		components: new Map(),
+		suites: new Map(),
 		wecom: emptyWecomState(),
 	};
 	const operator = createOperator(state, options.limits);
@@ -145,12 +150,15 @@ export function createPlatform(options: PlatformOptions): Platform {
 	const componentOperator = createComponentOperator(state);
 	for (const given of options.components ?? [])
 		componentOperator.addComponent(given);
+	const suiteOperator = createSuiteOperator(state);
+	for (const given of options.suites ?? []) suiteOperator.addSuite(given);
 	for (const given of options.wecom ?? []) addWecomApp(state.wecom, given);
 	const faults = createFaultScript();
 	const { answer, counters } = createAnswering(state, faults);
 	return {
 		...operator,
 		...componentOperator,
+		...suiteOperator,
 		state,
 		...createRequests(answer),
 		answer,
@@ -305,10 +313,11 @@ function appidOf(
 	{ host, path, query, body }: CompleteRequest,
 ): string | undefined {
 	if (host === wecomHost) {
-		const { access_token = "" } = query;
-		const corpid = query.corpid ?? parseBody(body)?.corpid;
-		if (typeof corpid === "string") return corpid;
-		return wecom.tokens.get(access_token)?.app.corpid;
+		const { access_token, suite_access_token = "" } = query;
+		const { corpid, auth_corpid, suite_id } = parseBody(body) ?? {};
+		const named = query.corpid ?? corpid ?? auth_corpid ?? suite_id;
+		if (typeof named === "string") return named;
+		return wecom.tokens.get(access_token ?? suite_access_token)?.app.corpid;
 	}
 	if (path.startsWith("/cgi-bin/component/")) {
 		const { authorizer_appid, component_appid } = parseBody(body) ?? {};

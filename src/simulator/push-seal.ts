@@ -16,32 +16,56 @@ export interface SealParts {
 	readonly key: string;
 	/** What stands behind the message. */
 	readonly tail: string;
-	/** The child outside that names the receiver. */
-	readonly outside: { readonly name: string; readonly value: string };
+	/** The children outside, one of which names the receiver. */
+	readonly outside: Readonly<Record<string, string>>;
+	/** 企业微信 sends the one signature that counts, and nothing else. */
+	readonly isBare: boolean;
 	/** Epoch seconds. */
 	readonly timestamp: number;
 	readonly random: Random;
 }
 
 export function seal(message: string, parts: SealParts): SealedPush {
-	const { token, outside, timestamp, random } = parts;
 	const encrypted = encrypt(message, parts);
+	const { outside } = parts;
+	return {
+		query: signedQuery(encrypted, parts),
+		body: `<xml>\n${Object.entries(outside)
+			.map(([name, value]) => `    <${name}><![CDATA[${value}]]></${name}>\n`)
+			.join("")}    <Encrypt><![CDATA[${encrypted}]]></Encrypt>\n</xml>\n`,
+	};
+}
+
+/** The query of the check of a URL, whose answer is the plain text. */
+export function sealEcho(
+	plain: string,
+	parts: Omit<SealParts, "outside">,
+): string {
+	const encrypted = encrypt(plain, parts);
+	const echostr = encodeURIComponent(encrypted);
+	return `${signedQuery(encrypted, parts)}&echostr=${echostr}`;
+}
+
+function signedQuery(
+	encrypted: string,
+	{ token, timestamp, random, isBare }: Omit<SealParts, "outside">,
+): string {
 	const nonce = String(Math.floor(random.next() * 1e9));
 	const signature = (...texts: readonly string[]) =>
 		createHash("sha1")
 			.update([...texts].sort().join(""))
 			.digest("hex");
-	const query = new URLSearchParams({
-		signature: signature(token, String(timestamp), nonce),
-		timestamp: String(timestamp),
-		nonce,
-		encrypt_type: "aes",
-		msg_signature: signature(token, String(timestamp), nonce, encrypted),
-	});
-	return {
-		query: query.toString(),
-		body: `<xml>\n    <${outside.name}><![CDATA[${outside.value}]]></${outside.name}>\n    <Encrypt><![CDATA[${encrypted}]]></Encrypt>\n</xml>\n`,
-	};
+	const [time, msg_signature] = [
+		String(timestamp),
+		signature(token, String(timestamp), nonce, encrypted),
+	];
+	const query = isBare
+		? { msg_signature, timestamp: time, nonce }
+		: {
+				signature: signature(token, time, nonce),
+				...{ timestamp: time, nonce, encrypt_type: "aes", msg_signature },
+			};
+	return new URLSearchParams(query).toString();
 }
 
 const blockBytes = 32;

@@ -9,30 +9,28 @@ import {
 	parseBody,
 	statusOnly,
 } from "./http-messages.ts";
+import { corpToken, permanentCode, suiteToken } from "./suite-endpoints.ts";
 import { ticketLifetimeSeconds } from "./tickets.ts";
 import {
 	countWrongSecret,
+	type Decision,
 	expiresIn,
 	fetchWecomTicket,
 	fetchWecomToken,
 	isBanned,
+	isTrusted,
 	isWecomTokenAlive,
 	mayFetchTicket,
 	type WecomApp,
 } from "./wecom.ts";
 
-/** What an endpoint decided. An error keeps the default fields of a good answer. */
-type Decision =
-	| {
-			readonly content: Readonly<Record<string, unknown>>;
-			readonly outcome: string;
-	  }
-	| { readonly errcode: number };
-
 /** The name of an endpoint of this host; `other` is every path that it does not have. */
 export type QyapiEndpoint =
 	| "gettoken"
 	| "get_provider_token"
+	| "get_suite_token"
+	| "get_permanent_code"
+	| "get_corp_token"
 	| "get_jsapi_ticket"
 	| "ticket/get"
 	| "get_api_domain_ip"
@@ -52,11 +50,22 @@ const errmsgs: Readonly<Record<number, string>> = {
 	40001: "invalid credential",
 	40013: "invalid corpid",
 	40014: "invalid access_token",
-	40080: "invalid provider_secret",
+	40029: "invalid code",
+	40078: " invalid auth_code",
+	40080: "invalid suite_secret",
+	40082: "invalid suite_acccess_token or provider_access_token",
+	40083: "invalid SuiteId",
+	40084: "invalid permanent_code",
+	40085: "invalid suite_ticket",
 	41001: "access_token missing",
 	41002: "corpid missing",
 	41004: "corpsecret missing",
+	41021: "suite_id missing",
+	41022: "suite_access_token missing",
+	41023: "suite_ticket missing",
+	41025: "permanent_code missing",
 	42001: "access_token expired",
+	42009: "suite_access_token expired",
 	43002: "require POST method",
 	45009: "api freq out of limit",
 	47001: "data format error",
@@ -77,7 +86,7 @@ function withSecret(
 	if (typeof secret !== "string" || secret === "") return { errcode: 41004 };
 	if (typeof corpid !== "string" || corpid === "") return { errcode: 41002 };
 	const ofCorp = state.wecom.apps.filter(
-		(app) => app.corpid === corpid && app.isProvider === isProvider,
+		(app) => app.corpid === corpid && (app.kind === "provider") === isProvider,
 	);
 	if (ofCorp.length === 0) return { errcode: 40013 };
 	const app = ofCorp.find((one) => one.secret === secret);
@@ -98,14 +107,11 @@ function withToken(call: Call, decide: (app: WecomApp) => Decision): Decision {
 	if (!value) return { errcode: 41001 };
 	const token = state.wecom.tokens.get(value);
 	if (token === undefined || token.isInvalid) return { errcode: 40014 };
+	if (token.app.kind === "suite") return { errcode: 40014 };
 	if (!isWecomTokenAlive(token, nowMs)) return { errcode: 42001 };
 	return isTrusted(token.app, request.ip)
 		? decide(token.app)
 		: { errcode: 60020 };
-}
-
-function isTrusted({ trustedIps }: WecomApp, ip: string): boolean {
-	return trustedIps === undefined || trustedIps.includes(ip);
 }
 
 function token(call: Call, app: WecomApp, field: string): Decision {
@@ -123,7 +129,7 @@ function token(call: Call, app: WecomApp, field: string): Decision {
 function ticket(call: Call, type: "jsapi" | "agent_config"): Decision {
 	return withToken(call, (app) => {
 		const { state, nowMs } = call;
-		if (app.isProvider) return { errcode: 48002 };
+		if (app.kind === "provider") return { errcode: 48002 };
 		if (!mayFetchTicket(state.wecom, app, nowMs)) return { errcode: 45009 };
 		return {
 			content: {
@@ -160,6 +166,15 @@ const endpoints: Readonly<Record<string, QyapiEndpointRow>> = {
 				token(call, app, "provider_access_token"),
 			);
 		},
+	},
+	"/cgi-bin/service/get_suite_token": {
+		...{ name: "get_suite_token", defaults: {}, decide: suiteToken },
+	},
+	"/cgi-bin/service/get_permanent_code": {
+		...{ name: "get_permanent_code", defaults: {}, decide: permanentCode },
+	},
+	"/cgi-bin/service/get_corp_token": {
+		...{ name: "get_corp_token", defaults: {}, decide: corpToken },
 	},
 	"/cgi-bin/get_jsapi_ticket": {
 		name: "get_jsapi_ticket",
@@ -224,11 +239,12 @@ export function answerAtQyapi(call: Call): HostAnswer {
 		? { errcode: 45009 }
 		: row.decide(call);
 	if ("errcode" in decided) return refusal(call, row, decided.errcode);
-	return answer(
-		call,
-		{ errcode: 0, errmsg: "ok", ...decided.content },
-		decided.outcome,
-	);
+	// The pages of these endpoints: an errcode comes with a failure only.
+	const isBare =
+		request.path.startsWith("/cgi-bin/service/") &&
+		state.knobs.serviceErrcode === "on-failure";
+	const head = isBare ? {} : { errcode: 0, errmsg: "ok" };
+	return answer(call, { ...head, ...decided.content }, decided.outcome);
 }
 
 function refusal(

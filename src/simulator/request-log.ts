@@ -111,6 +111,8 @@ const openParameters: ReadonlySet<string> = new Set([
 	"grant_type",
 	"appid",
 	"corpid",
+	"auth_corpid",
+	"suite_id",
 	"type",
 	"force_refresh",
 	"cgi_path",

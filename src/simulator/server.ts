@@ -7,11 +7,8 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { SimulatedAccount } from "./accounts.ts";
 import type { SimulatedComponent } from "./components.ts";
-import {
-	answerControl,
-	type Controlled,
-	isControlPath,
-} from "./control-port.ts";
+import type { Controlled } from "./control-fields.ts";
+import { answerControl, isControlPath } from "./control-port.ts";
 import { mainHost } from "./hosts.ts";
 import type { Answer, CompleteRequest } from "./http-messages.ts";
 import {
@@ -32,6 +29,7 @@ import {
 	type RequestLog,
 	type RequestRecord,
 } from "./request-log.ts";
+import type { SimulatedSuite } from "./suites.ts";
 import { createVirtualClock, type VirtualClock } from "./virtual-clock.ts";
 import type { SimulatedWecomApp } from "./wecom.ts";
 
@@ -42,6 +40,8 @@ export interface SimulatorOptions {
 	readonly accounts: readonly SimulatedAccount[];
 	/** 第三方平台. */
 	readonly components?: readonly SimulatedComponent[];
+	/** Suites of 企业微信; their host needs a port in `hosts`. */
+	readonly suites?: readonly SimulatedSuite[];
 	/** Apps of 企业微信; their host needs a port in `hosts`. */
 	readonly wecom?: readonly SimulatedWecomApp[];
 	/** Virtual seconds per real second; default 1. */
@@ -92,10 +92,11 @@ export async function startSimulator(
 ): Promise<Simulator> {
 	const clock = createVirtualClock(options.startAtMs, options.timeScale ?? 1);
 	const requestLog = createRequestLog(requestLogLimit);
-	const { accounts, components = [], wecom = [], knobs = {} } = options;
+	const { accounts, components = [], suites = [] } = options;
+	const { wecom = [], knobs = {} } = options;
 	const seed = options.seed ?? randomInt(2 ** 32);
 	const platform = createPlatform({
-		...{ accounts, components, wecom },
+		...{ accounts, components, suites, wecom },
 		...{ seed, knobs },
 	});
 	const pushes = createPushes(platform.state, clock.now, async (seconds) => {

@@ -14,10 +14,14 @@ export interface SimulatedWecomApp {
 	readonly isProvider?: boolean;
 }
 
+/** Whose token it is: an app's, a 服务商's, or a suite's. */
+export type WecomKind = "app" | "provider" | "suite";
+
 /** An app as the platform stores it. */
 export interface WecomApp {
+	/** Of a suite: its suite_id. */
 	readonly corpid: string;
-	readonly isProvider: boolean;
+	readonly kind: WecomKind;
 	readonly agentId: number;
 	secret: string;
 	isDisabled: boolean;
@@ -92,11 +96,23 @@ export function emptyWecomState(): WecomState {
 
 /** Adds an app; a corp may have many. */
 export function addWecomApp(
-	{ apps, corps }: WecomState,
-	{ corpid, secret, isProvider = false }: SimulatedWecomApp,
+	wecom: WecomState,
+	{ isProvider = false, ...given }: SimulatedWecomApp,
 ): WecomApp {
-	const app: WecomApp = {
-		...{ corpid, secret, isProvider },
+	const kind = isProvider ? "provider" : "app";
+	const app = createWecomApp(wecom, { ...given, kind });
+	wecom.apps.push(app);
+	addCorp(wecom, given.corpid);
+	return app;
+}
+
+/** An app that gettoken does not know. */
+export function createWecomApp(
+	{ apps }: WecomState,
+	given: Pick<WecomApp, "corpid" | "secret" | "kind">,
+): WecomApp {
+	return {
+		...given,
 		agentId: 1_000_001 + apps.length,
 		isDisabled: false,
 		trustedIps: undefined,
@@ -105,14 +121,16 @@ export function addWecomApp(
 		jsapiTicket: undefined,
 		ticketCalls: noCalls(),
 	};
-	apps.push(app);
+}
+
+/** Adds a corp, unless it is there. */
+export function addCorp({ corps }: WecomState, corpid: string): void {
 	if (!corps.has(corpid))
 		corps.set(corpid, {
 			corpid,
 			jsapiTicket: undefined,
 			ticketCalls: noCalls(),
 		});
-	return app;
 }
 
 function noCalls(): HourlyCalls {
@@ -245,6 +263,19 @@ function countWithin(
 	calls.blockedUntil = nowMs + hourMs;
 	return false;
 }
+
+/** Whether that address may call for it. */
+export function isTrusted({ trustedIps }: WecomApp, ip: string): boolean {
+	return trustedIps === undefined || trustedIps.includes(ip);
+}
+
+/** What an endpoint decided. An error keeps the default fields of a good answer. */
+export type Decision =
+	| {
+			readonly content: Readonly<Record<string, unknown>>;
+			readonly outcome: string;
+	  }
+	| { readonly errcode: number };
 
 /** Whether every call of that address is refused. */
 export function isBanned(

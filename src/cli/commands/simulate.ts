@@ -10,6 +10,7 @@ import {
 	type SimulatorOptions,
 	startSimulator,
 } from "../../simulator/server.ts";
+import { type SimulatedSuite, usualProvider } from "../../simulator/suites.ts";
 import type { SimulatedWecomApp } from "../../simulator/wecom.ts";
 import type { CommandLine } from "../command-line.ts";
 import { tellPerson } from "../explain.ts";
@@ -26,7 +27,7 @@ export async function simulate(line: CommandLine): Promise<number> {
 		const simulator = await startSimulator(options);
 		process.stdout.write(
 			welcome(simulator, options.accounts) +
-				wecomTables(simulator, options.wecom ?? []),
+				wecomTables(simulator, options.wecom ?? [], options.suites ?? []),
 		);
 		await stopped;
 		await simulator.close();
@@ -58,11 +59,15 @@ function optionsFrom(line: CommandLine): SimulatorOptions {
 	const lifetime = line.number("token-lifetime", 1, 86_400);
 	const overlap = line.number("overlap", 0, 86_400);
 	const seed = line.number("seed", 0, 2 ** 32 - 1);
-	const wecom = wecomFrom(line.values("wecom"));
+	const pushed = pushedFrom(line);
+	const wecom = [
+		...wecomFrom(line.values("wecom")),
+		...providersOf(pushed.suites),
+	];
 	return {
 		port,
 		accounts: accountsOf(line.values("account")),
-		components: componentsFrom(line),
+		...pushed,
 		wecom,
 		timeScale: line.number("time-scale", 0.001, 1e6) ?? 1,
 		latencyMs: line.number("latency", 0, 600_000) ?? 0,
@@ -101,6 +106,7 @@ function accountsOf(pairs: readonly string[]): readonly SimulatedAccount[] {
 function pairsIn(
 	flag: string,
 	pairs: readonly string[],
+	id = "APPID",
 ): readonly SimulatedAccount[] {
 	const all = pairs.map((pair, index) => {
 		const colon = pair.indexOf(":");
@@ -108,8 +114,8 @@ function pairsIn(
 		const secret = pair.slice(colon + 1);
 		if (!/^[A-Za-z0-9_-]{1,64}$/.test(appid) || secret === "")
 			throw new UsageError(
-				`--${flag} number ${index + 1} is not APPID:SECRET`,
-				"an appid is 1 to 64 of A-Z a-z 0-9 _ -, and a colon stands before the secret",
+				`--${flag} number ${index + 1} is not ${id}:SECRET`,
+				`${id === "APPID" ? "an appid" : "a suite_id"} is 1 to 64 of A-Z a-z 0-9 _ -, and a colon stands before the secret`,
 			);
 		return { appid, secret };
 	});
@@ -126,18 +132,24 @@ function pairsIn(
 	return all;
 }
 
-/** Without `--push` nothing is pushed. No message quotes Token or key. */
-function componentsFrom(line: CommandLine): readonly SimulatedComponent[] {
+/** Those who get pushes. Without `--push` nothing is pushed. No message quotes Token or key. */
+function pushedFrom(line: CommandLine): {
+	readonly components: readonly SimulatedComponent[];
+	readonly suites: readonly SimulatedSuite[];
+} {
 	const components = pairsIn("component", line.values("component"));
+	const suites = pairsIn("suite", line.values("suite"), "SUITE_ID").map(
+		({ appid: suiteId, secret }) => ({ suiteId, secret }),
+	);
 	const [url, token, key] = ["push", "push-token", "push-key"].map((flag) =>
 		line.value(flag),
 	);
 	if (url === undefined && token === undefined && key === undefined)
-		return components;
-	if (components.length === 0)
+		return { components, suites };
+	if (components.length + suites.length === 0)
 		throw new UsageError(
 			"there is nothing to push",
-			"give --component APPID:SECRET, too",
+			"give --component APPID:SECRET or --suite SUITE_ID:SECRET, too",
 		);
 	if (url === undefined || token === undefined || key === undefined)
 		throw new UsageError(
@@ -154,11 +166,30 @@ function componentsFrom(line: CommandLine): readonly SimulatedComponent[] {
 			"--push-key is no EncodingAESKey",
 			"an EncodingAESKey has 43 characters of A-Z a-z 0-9 + /",
 		);
-	return components.map((one) => {
+	const targetAt = (path: string) => {
 		const target = new URL(url);
-		if (target.pathname === "/") target.pathname = `/component/${one.appid}`;
-		return { ...one, push: { url: target.href, token, key } };
-	});
+		if (target.pathname === "/") target.pathname = path;
+		return { push: { url: target.href, token, key } };
+	};
+	return {
+		components: components.map((one) => ({
+			...one,
+			...targetAt(`/component/${one.appid}`),
+		})),
+		suites: suites.map((one) => ({
+			...one,
+			...targetAt(`/suite/${one.suiteId}`),
+		})),
+	};
+}
+
+/** The 服务商 of the suites, with a secret of its own. */
+function providersOf(
+	suites: readonly SimulatedSuite[],
+): readonly SimulatedWecomApp[] {
+	if (suites.length === 0) return [];
+	const secret = randomBytes(32).toString("hex");
+	return [{ corpid: usualProvider, secret, isProvider: true }];
 }
 
 /** From `CORPID:SECRET`; a corp may have several apps. No message quotes a pair. */
@@ -249,24 +280,38 @@ curl '${url}/sim/state'
 `;
 }
 
-/** The apps of 企业微信 for the same configuration. */
+/** The apps and suites of 企业微信 for the same configuration. */
 function wecomTables(
 	{ hosts }: Simulator,
 	apps: readonly SimulatedWecomApp[],
+	suites: readonly SimulatedSuite[],
 ): string {
 	const url = hosts[wecomHost]?.url;
 	if (url === undefined) return "";
-	const tables = apps.map(
-		({ corpid, secret }, index) => `
-[[wecom]]
-corpid    = ${JSON.stringify(corpid)}
-name      = "app${index + 1}"
-secret    = ${JSON.stringify(secret)}
-tickets   = ["jsapi", "agent_config"]
-base_urls = [${JSON.stringify(url)}]
-`,
+	const tables = apps.map(({ corpid, secret, isProvider }, index) =>
+		isProvider === true
+			? tableOf("provider", { corpid, secret }, url)
+			: `${tableOf("wecom", { corpid, name: `app${index + 1}`, secret }, url)}tickets   = ["jsapi", "agent_config"]\n`,
+	);
+	const ofSuites = suites.map(({ suiteId, secret }) =>
+		tableOf(
+			"suite",
+			{ suite_id: suiteId, provider: usualProvider, secret },
+			url,
+		),
 	);
 	return `
 # 企业微信 at ${url}; for the same config.toml:
-${tables.join("")}`;
+${[...tables, ...ofSuites].join("")}`;
+}
+
+function tableOf(
+	name: string,
+	keys: Readonly<Record<string, string>>,
+	url: string,
+): string {
+	const lines = Object.entries(keys).map(
+		([key, value]) => `${key.padEnd(9)} = ${JSON.stringify(value)}\n`,
+	);
+	return `\n[[${name}]]\n${lines.join("")}base_urls = [${JSON.stringify(url)}]\n`;
 }
