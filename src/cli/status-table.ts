@@ -14,10 +14,10 @@ export interface TableOptions {
 
 /**
  * The lines, without line ends: a head, one line for each account, and under it what is
- * wrong with the account; at the end what is wrong with the clock.
+ * wrong with the account.
  */
 export function tableOf(
-	{ credentials: accounts, clock, days = {} }: StatusReport,
+	{ credentials: accounts, days = {} }: StatusReport,
 	options: TableOptions,
 ): readonly string[] {
 	const { colors, now, width } = options;
@@ -44,12 +44,6 @@ export function tableOf(
 			...remarksOn(account, now).flatMap((text) => wrapped(text, width, "  ")),
 		]),
 		...legendOf(days, options),
-		...(clock === null
-			? []
-			: [
-					...wrapped(clock.message, width),
-					...wrapped(`hint: ${clock.hint}`, width, "  "),
-				]),
 	];
 }
 
@@ -200,6 +194,9 @@ export function inWords(seconds: number): string {
 function nameOf(status: CredentialStatus): string {
 	const { appid, kind, parent, credential, interface: wire } = status;
 	if (kind === "authorizer_access_token") return `  ${appid}`;
+	// Of 代开发 it hangs on nothing.
+	if (kind === "wecom_corp_access_token")
+		return parent === null ? credential : `  ${credential}`;
 	if (parent !== null) return `  ${kind}`;
 	return wire === null ? credential : appid;
 }

@@ -244,13 +244,15 @@ directory (made if it is missing) and beside metrics_file to see that it can wri
 		operands: "FILE",
 		minOperands: 1,
 		maxOperands: 1,
-		summary: "take refresh tokens and tickets of a 第三方平台 over",
+		summary: "take refresh tokens, permanent codes and tickets over",
 		about: `Hands JSON lines over to the running daemon, which keeps them in its state directory;
 each line is safe when it is counted. FILE may be - for stdin. A line is one of:
 
   {"component":"wx…","appid":"wx…","refresh_token":"…"}    an authorised account
   {"component":"wx…","ticket":"…","create_time":1795401000}  a component_verify_ticket
   {"component":"wx…","auth_code":"…"}                      a code, which is exchanged
+  {"suite":"dk…","corpid":"ww…","permanent_code":"…"}      an authorised corp
+  {"suite":"dk…","ticket":"…"}, {"suite":"dk…","auth_code":"…"}   as above
 
 It needs the admin socket, which only the daemon's user and root may use.`,
 		options: [
@@ -258,7 +260,12 @@ It needs the admin socket, which only the daemon's user and root may use.`,
 			{
 				flag: "component",
 				value: "APPID",
-				about: 'for lines without "component"',
+				about: "the 第三方平台 of lines that name none",
+			},
+			{
+				flag: "suite",
+				value: "SUITE_ID",
+				about: "the suite of lines that name none",
 			},
 		],
 		exitCodes: [
@@ -293,10 +300,16 @@ it. While it runs, it is controlled by JSON over HTTP on the same port:
        secret, frozen, state, whitelist, ipConfirmation, approve, refuse, limits
   POST /sim/components {"appid", …}    adds a 第三方平台 (secret), or changes it:
        secret, whitelist, push, kill, stopped, limits
-  POST /sim/consents {"appid","authorizer"}     an account authorises it (push)
-  POST /sim/withdrawals {"appid","authorizer"}  an account withdraws (push)
+  POST /sim/suites {"suite_id", …}     adds a suite of 企业微信 (secret, provider), or
+       changes it: secret, provider, trustedIps, push, kill, stopped
+  POST /sim/consents {"appid","authorizer"}     an account authorises it (push);
+       {"suite_id","corpid"}: a corp authorises a suite
+  POST /sim/withdrawals {"appid","authorizer"}  it withdraws (push); a corp: as above
+  POST /sim/resets {"suite_id","corpid"}        another permanent code (push)
+  POST /sim/changes {"suite_id","corpid"}       another permission (pushed)
+  POST /sim/url-checks {"suite_id"}    checks the URL of pushes, as when it is saved
   POST /sim/authorizers {"appid","count"}       many that have authorised (prefix)
-  POST /sim/push {"appid"}             pushes a ticket now, or an event: infoType,
+  POST /sim/push {"appid"} (or suite_id)  pushes a ticket now, or an event: infoType,
        fields, flaw, olderSeconds; GET /sim/pushes: how pushes were answered
   POST /sim/wecom {"corpid","secret"}  adds an app of 企业微信, or changes it:
        newSecret, disabled, trustedIps, kill, provider
@@ -340,10 +353,18 @@ it. While it runs, it is controlled by JSON over HTTP on the same port:
 				default: "none",
 			},
 			{
+				flag: "suite",
+				value: "SUITE_ID:SECRET",
+				many: true,
+				about:
+					"a suite of 企业微信, dk…: 代开发; its port is five above --port",
+				default: "none",
+			},
+			{
 				flag: "push",
 				value: "URL",
 				about:
-					"where its tickets and events are pushed; without a path: to /component/APPID",
+					"where tickets and events are pushed; without a path: to /component/APPID, /suite/SUITE_ID",
 			},
 			{
 				flag: "push-token",

@@ -2,17 +2,8 @@
  * 第三方平台 in the configuration: an entry `[[component]]`, and the accounts that have
  * authorised it. These are not configured one by one: WeChat tells of them.
  */
-import type { PushKey } from "../core/push-crypt.ts";
-import type { EntryBase } from "./entry-base.ts";
+import type { EntryBase, PlatformBase } from "./entry-base.ts";
 import { defaultTokenFile, type TicketName } from "./entry-names.ts";
-
-/** How pushes to a component or suite are checked and opened. */
-export interface PushSettings {
-	/** 消息校验Token; undefined: none is configured, and no push can be taken. */
-	readonly token: string | undefined;
-	/** EncodingAESKeys, the newest first. */
-	readonly keys: readonly PushKey[];
-}
 
 /** What is said of one account alone. */
 export interface AuthorizerSettings {
@@ -23,18 +14,14 @@ export interface AuthorizerSettings {
 }
 
 /** A 第三方平台. */
-export interface Component extends EntryBase {
+export interface Component extends PlatformBase {
 	readonly interface: "component";
 	readonly appid: string;
-	readonly tickets: readonly never[];
-	readonly push: PushSettings;
 	/** Whose tokens are kept. */
 	readonly authorizers: "all" | readonly string[];
 	/** For those that have no settings of their own. */
 	readonly authorizerTickets: readonly TicketName[];
 	readonly settings: readonly AuthorizerSettings[];
-	/** Codes of consents are exchanged here, and not by the app. */
-	readonly exchange: boolean;
 }
 
 /** An account that has authorised a component: kept as if it were an own account. */

@@ -8,15 +8,20 @@ import { ConfigError, type ConfigProblem } from "../core/errors.ts";
 import type { LogLevel } from "../core/log-level.ts";
 import { type FoundAlert, findAlert } from "./alert.ts";
 import { type AlertSettings, settingsFor } from "./alert-settings.ts";
-import type { PushSettings } from "./component.ts";
 import { findCrossProblems, socketPath } from "./cross-checks.ts";
-import { type ConfiguredEntry, type EntrySecrets, entriesIn } from "./entry.ts";
+import {
+	type ConfiguredEntry,
+	type EntryPushes,
+	type EntrySecrets,
+	entriesIn,
+} from "./entry.ts";
 import { type EntryTableName, entryTables, namesIn } from "./entry-names.ts";
 import { type FleetConfig, findFleet } from "./fleet.ts";
 import { type GroupAnswer, groupLimitMs, waitingGroups } from "./group.ts";
 import { findHttp, type HttpSettings } from "./http-settings.ts";
 import { escapeInvisible, invisibleIn, messageOf } from "./invisible.ts";
 import { defaultDirectory } from "./lookup.ts";
+import { isPlatform } from "./platform.ts";
 import { findPushSecrets } from "./push-secrets.ts";
 import {
 	findPlatformProblems,
@@ -110,7 +115,7 @@ function loadFrom(options: ConfigOptions, input: Input): Config {
 		: { secrets: noSecrets, problems: [], warnings: [] };
 	const pushes = options.secrets
 		? findPushSecrets(source, env, input)
-		: { settings: [], problems: [], warnings: [] };
+		: { settings: noPushes, problems: [], warnings: [] };
 	const http = findHttp(source, env, input, options.secrets);
 	const fleet = findFleet(shape.content, source, options, input);
 	const alert = options.secrets ? findAlert(source, env, input) : noAlert;
@@ -237,7 +242,7 @@ interface Found {
 	readonly secrets: EntrySecrets;
 	readonly alert: FoundAlert;
 	/** As `FoundPushSecrets.settings`. */
-	readonly pushes: readonly PushSettings[];
+	readonly pushes: EntryPushes;
 	readonly http: HttpSettings | undefined;
 	readonly fleet: FleetConfig | undefined;
 	readonly warnings: readonly string[];
@@ -278,7 +283,7 @@ function build(
 				? undefined
 				: settingsFor(content.alert ?? {}, alert.url, alert.secret),
 		...(fleet && { fleet }),
-		stateDirectory: entries.some((one) => one.interface === "component")
+		stateDirectory: entries.some(isPlatform)
 			? stateDirectoryIn(content.state_directory, env)
 			: undefined,
 		receiver: receiverIn(content.receiver),
@@ -295,7 +300,10 @@ const noSecrets: EntrySecrets = {
 	wecom: [],
 	provider: [],
 	component: [],
+	suite: [],
 };
+
+const noPushes: EntryPushes = { component: [], suite: [] };
 
 function isIdKey(table: EntryTableName, key: string): boolean {
 	const { idKeys }: { readonly idKeys: readonly string[] } = entryTables[table];

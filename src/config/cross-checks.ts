@@ -7,7 +7,6 @@ import { realpathSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import type { ConfigProblem } from "../core/errors.ts";
-import { findAuthorizerProblems } from "./authorizer-checks.ts";
 import {
 	type EntryNames,
 	type EntryTableName,
@@ -17,6 +16,8 @@ import {
 	namesIn,
 } from "./entry-names.ts";
 import { defaultDirectory } from "./lookup.ts";
+import { findMemberProblems } from "./member-checks.ts";
+import { platformTables } from "./platform.ts";
 import { show } from "./shape.ts";
 import type { ConfigOptions, ConfigSource, Input } from "./source.ts";
 
@@ -29,9 +30,9 @@ export function findCrossProblems(
 	return [
 		...findNothing(source),
 		...findTwins(source),
-		...(source.content.component === undefined
-			? []
-			: findAuthorizerProblems(source.content)),
+		...(platformTables.some((table) => source.content[table] !== undefined)
+			? findMemberProblems(source.content)
+			: []),
 		...findSocketProblems(source, env),
 		...findMetricsProblems(source, env, input),
 	];

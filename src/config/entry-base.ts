@@ -1,4 +1,7 @@
-/** What every entry of a configuration has, whatever it is an entry of. */
+/** What the entries of a configuration have in common, whatever they are entries of. */
+import type { PushKey } from "../core/push-crypt.ts";
+
+/** What every entry has. */
 export interface EntryBase {
 	/** "" if secrets were not asked for, or a follower has none. */
 	readonly secret: string;
@@ -20,4 +23,20 @@ export interface EntryBase {
 	readonly budget: number;
 	/** False: this host keeps it alone. */
 	readonly fleet?: boolean;
+}
+
+/** How pushes to a platform are checked and opened. */
+export interface PushSettings {
+	/** 消息校验Token; undefined: none is configured, and no push can be taken. */
+	readonly token: string | undefined;
+	/** EncodingAESKeys, the newest first. */
+	readonly keys: readonly PushKey[];
+}
+
+/** What a platform has, be it a 第三方平台 or a suite: others authorise it, and WeChat pushes that. */
+export interface PlatformBase extends EntryBase {
+	readonly tickets: readonly never[];
+	readonly push: PushSettings;
+	/** Codes of consents are exchanged here, and not by the app. */
+	readonly exchange: boolean;
 }

@@ -29,6 +29,11 @@ export function wecomTicketFile(ticket: WecomTicketName, app: string): string {
 		: `wecom_jsapi_ticket_${app}`;
 }
 
+/** The name of the token file of a corp that has authorised a suite. */
+export function suiteCorpFile(corpid: string, suiteId: string): string {
+	return `wecom_access_token_${corpid}_${suiteId}`;
+}
+
 /** What the entries of one table have in common. */
 interface EntryTable {
 	/** The keys that say which entry it is; together they stand once in the file. */
@@ -68,6 +73,12 @@ export const entryTables = {
 		tokenFile: ([appid = ""]) => `wx_component_access_token_${appid}`,
 		ticketFile: (ticket) => ticket,
 	},
+	suite: {
+		idKeys: ["suite_id"],
+		tickets: [],
+		tokenFile: ([suiteId = ""]) => `wecom_suite_access_token_${suiteId}`,
+		ticketFile: (ticket) => ticket,
+	},
 } as const satisfies Readonly<Record<string, EntryTable>>;
 
 export type EntryTableName = keyof typeof entryTables;
@@ -85,7 +96,7 @@ export const entryTablesInWords = entryTableNames
 
 /** Whether a name is that of a published file, and no appid. */
 export function isPublishedFile(name: string): boolean {
-	return /^(wx_((component_)?access_token|(jsapi|card|sdk)_ticket)_[\w-]{1,64}|wecom_(provider_access_token_[\w-]{1,64}|(access_token|(jsapi|agent)_ticket)_[\w-]{3,129}))$/.test(
+	return /^(wx_((component_)?access_token|(jsapi|card|sdk)_ticket)_[\w-]{1,64}|wecom_((provider|suite)_access_token_[\w-]{1,64}|(access_token|(jsapi|agent)_ticket)_[\w-]{3,129}))$/.test(
 		name,
 	);
 }

@@ -1,13 +1,15 @@
 /** The entries of a configuration, with the defaults filled in: what is kept, and how. */
-import type { Authorizer, Component, PushSettings } from "./component.ts";
-import type { EntryBase } from "./entry-base.ts";
+import type { Component } from "./component.ts";
+import type { EntryBase, PushSettings } from "./entry-base.ts";
 import {
 	type EntryTableName,
 	entryTables,
 	type TicketName,
 	type WecomTicketName,
 } from "./entry-names.ts";
+import type { Member, Platform, PlatformTable } from "./platform.ts";
 import type { ConfigContent } from "./shape.ts";
+import type { Suite } from "./suite.ts";
 
 /** A 公众号, 服务号 or 小程序. */
 export interface Account extends EntryBase {
@@ -35,13 +37,18 @@ export interface Provider extends EntryBase {
 }
 
 /** Whatever is configured by a table of its own. */
-export type ConfiguredEntry = Account | WecomApp | Provider | Component;
+export type ConfiguredEntry = Account | WecomApp | Provider | Platform;
 
 /** The same, and what WeChat tells of. */
-export type Entry = ConfiguredEntry | Authorizer;
+export type Entry = ConfiguredEntry | Member;
 
 /** The secrets of the entries, by their tables, in the order of the file; "": none was found. */
 export type EntrySecrets = Readonly<Record<EntryTableName, readonly string[]>>;
+
+/** How pushes to the platforms are opened, by their tables, in the order of the file. */
+export type EntryPushes = Readonly<
+	Record<PlatformTable, readonly PushSettings[]>
+>;
 
 /** Names an entry among all: the same one in another configuration has the same key. */
 export function entryKeyOf(entry: Entry): string {
@@ -56,7 +63,10 @@ export function entryKeyOf(entry: Entry): string {
 			return `provider ${entry.corpid}`;
 		case "component":
 			return `component ${entry.appid}`;
+		case "suite":
+			return `suite ${entry.suiteId}`;
 		case "authorizer":
+		case "corp":
 			// Not a new text for each of a hundred thousand.
 			return entry.file;
 		default:
@@ -67,6 +77,7 @@ export function entryKeyOf(entry: Entry): string {
 /** What a person calls it: an appid; of others its table as well. */
 export function entryNameOf(entry: Entry): string {
 	if (entry.interface === "authorizer") return entry.appid;
+	if (entry.interface === "corp") return entry.corpid;
 	return entry.interface === "wecom"
 		? `wecom ${entryKeyOf(entry)}`
 		: entryKeyOf(entry);
@@ -81,7 +92,7 @@ export function isAccount(entry: Entry): entry is Account {
 export function entriesIn(
 	content: ConfigContent,
 	secrets: EntrySecrets,
-	pushes: readonly PushSettings[],
+	pushes: EntryPushes,
 ): readonly ConfiguredEntry[] {
 	const defaults = content.wechat ?? {};
 	return [
@@ -137,7 +148,7 @@ export function entriesIn(
 				file: entry.file ?? entryTables.component.tokenFile([appid]),
 				tickets: none,
 				formats: entry.formats ?? none,
-				push: pushes[index] ?? noPushes,
+				push: pushes.component[index] ?? noPushes,
 				authorizerTickets: entry.authorizer_tickets ?? none,
 				settings: (entry.authorizer ?? none).map((one) => ({
 					appid: one.appid,
@@ -146,6 +157,22 @@ export function entriesIn(
 					formats: one.formats,
 				})),
 				baseUrls: entry.base_urls ?? defaults.base_urls ?? weixinUrls,
+				...limitsIn({ ...defaults, ...entry }),
+			};
+		}),
+		...(content.suite ?? none).map((entry, index): Suite => {
+			const { suite_id: suiteId, provider } = entry;
+			return {
+				...{ suiteId, provider, interface: "suite" },
+				exchange: entry.exchange ?? true,
+				corps: entry.corps ?? "all",
+				corpTickets: entry.corp_tickets ?? none,
+				secret: secrets.suite[index] ?? "",
+				file: entry.file ?? entryTables.suite.tokenFile([suiteId]),
+				tickets: none,
+				formats: entry.formats ?? none,
+				push: pushes.suite[index] ?? noPushes,
+				baseUrls: entry.base_urls ?? qyapiUrls,
 				...limitsIn({ ...defaults, ...entry }),
 			};
 		}),

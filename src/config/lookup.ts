@@ -166,10 +166,12 @@ function locationIn(
 		const isOf = namesIn(content).some(
 			({ file, ticketFiles }) => file === appid || ticketFiles.includes(appid),
 		);
-		// Which accounts have authorised a component stands nowhere in the file.
+		// Who has authorised a platform stands nowhere in the file.
 		const isOfComponent =
 			Array.isArray(content.component) && appid.startsWith("wx_");
-		return isOf || isOfComponent ? { path: join(directory, appid) } : undefined;
+		return isOf || isOfComponent || isOfSuite(content, appid)
+			? { path: join(directory, appid) }
+			: undefined;
 	}
 	const found = (Array.isArray(account) ? account : []).filter(
 		(entry) => entry?.appid === appid,
@@ -182,6 +184,17 @@ function locationIn(
 		return undefined;
 	if (invisibleIn(file) !== undefined) return undefined;
 	return { path: join(directory, file) };
+}
+
+/** Whether it is a file of a corp that may have authorised a suite. */
+function isOfSuite(
+	{ suite }: Readonly<Record<string, unknown>>,
+	file: string,
+): boolean {
+	return (Array.isArray(suite) ? suite : []).some((one) => {
+		const { suite_id: id } = Object(one);
+		return typeof id === "string" && id !== "" && file.endsWith(`_${id}`);
+	});
 }
 
 /** The file of an account that may have authorised a component; undefined: none can. */

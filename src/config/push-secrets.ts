@@ -1,24 +1,27 @@
 /**
- * The secrets of pushes: Token and EncodingAESKeys of a component, in files of their own
+ * The secrets of pushes: Token and EncodingAESKeys of a platform, in files of their own
  * or from systemd. No problem ever quotes one.
  */
 import { isAbsolute } from "node:path";
 import type { ConfigProblem } from "../core/errors.ts";
 import { pushKeyOf } from "../core/push-crypt.ts";
-import type { PushSettings } from "./component.ts";
+import type { EntryPushes } from "./entry.ts";
+import type { PushSettings } from "./entry-base.ts";
+import { entryTables } from "./entry-names.ts";
+import type { PlatformTable } from "./platform.ts";
 import { type SecretDirectory, secretDirectory } from "./secret-directory.ts";
 import { readText } from "./secrets.ts";
 import type { ConfigOptions, ConfigSource, Input } from "./source.ts";
 
-/** By the places of the entries in the file: `component[0]`. */
 export interface FoundPushSecrets {
-	readonly settings: readonly PushSettings[];
+	readonly settings: EntryPushes;
 	readonly problems: readonly ConfigProblem[];
 	readonly warnings: readonly string[];
 }
 
 interface Reading {
 	readonly entry: Readonly<Record<string, unknown>>;
+	readonly table: PlatformTable;
 	readonly path: string;
 	readonly directory: () => SecretDirectory | undefined;
 	readonly input: Input;
@@ -26,7 +29,7 @@ interface Reading {
 	readonly warnings: string[];
 }
 
-/** With a `[receiver]` each component must have them. */
+/** With a `[receiver]` each platform must have them. */
 export function findPushSecrets(
 	source: ConfigSource,
 	env: ConfigOptions["env"],
@@ -34,7 +37,7 @@ export function findPushSecrets(
 ): FoundPushSecrets {
 	const problems: ConfigProblem[] = [];
 	const warnings: string[] = [];
-	const { component, receiver } = source.content;
+	const { receiver } = source.content;
 	const readList = (file: string, label: string) =>
 		readText(file, label, 1_048_576, { input, problems, warnings });
 	let opened: { readonly found: SecretDirectory | undefined } | undefined;
@@ -43,15 +46,22 @@ export function findPushSecrets(
 		opened ??= { found: secretDirectory(parts) };
 		return opened.found;
 	};
-	const entries = Array.isArray(component) ? component : [];
-	const settings = entries.map((entry: unknown, index) => {
-		const path = `component[${index}]`;
-		const reading: Reading = {
-			entry: Object(entry),
-			...{ path, directory, input, problems, warnings },
-		};
-		return settingsIn(reading, receiver !== undefined);
-	});
+	const settingsOf = (table: PlatformTable): readonly PushSettings[] => {
+		const { [table]: listed } = source.content;
+		const entries = Array.isArray(listed) ? listed : [];
+		return entries.map((entry: unknown, index) => {
+			const path = `${table}[${index}]`;
+			const reading: Reading = {
+				...{ entry: Object(entry), table, path, directory },
+				...{ input, problems, warnings },
+			};
+			return settingsIn(reading, receiver !== undefined);
+		});
+	};
+	const settings = {
+		component: settingsOf("component"),
+		suite: settingsOf("suite"),
+	};
 	return { settings, problems, warnings };
 }
 
@@ -85,7 +95,7 @@ function secretIn(
 	suffix: string,
 	isNeeded: boolean,
 ): { readonly text: string; readonly place: string } | undefined {
-	const { entry, path, problems } = reading;
+	const { entry, table, path, problems } = reading;
 	const file = entry[key];
 	if (typeof file === "string") {
 		if (isAbsolute(file)) return textIn(reading, file, `${path}.${key}`);
@@ -96,10 +106,10 @@ function secretIn(
 		return undefined;
 	}
 	if (file !== undefined) return undefined; // The shape says what is wrong.
-	const { appid } = entry;
-	if (typeof appid !== "string" || !/^[\w-]{1,64}$/.test(appid))
-		return undefined;
-	const name = `${appid}${suffix}`;
+	const [idKey] = entryTables[table].idKeys;
+	const { [idKey]: id } = entry;
+	if (typeof id !== "string" || !/^[\w-]{1,64}$/.test(id)) return undefined;
+	const name = `${id}${suffix}`;
 	const found = reading.directory()?.find(name);
 	if (found?.kind === "file") return textIn(reading, found.file, found.label);
 	if (found !== undefined) return { text: found.text, place: found.label };

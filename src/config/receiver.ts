@@ -2,6 +2,7 @@
 import { isAbsolute, resolve } from "node:path";
 import type { ConfigProblem } from "../core/errors.ts";
 import { addressIn, type HttpAddress } from "./http-address.ts";
+import { platformTables } from "./platform.ts";
 import type { ConfigOptions, ConfigSource } from "./source.ts";
 
 /** Where pushes arrive. */
@@ -62,9 +63,10 @@ export function findPlatformProblems(
 	{ content }: ConfigSource,
 	env: ConfigOptions["env"],
 ): readonly ConfigProblem[] {
-	const { component, receiver, fleet, state_directory: directory } = content;
+	const { receiver, fleet, state_directory: directory } = content;
 	const problems: ConfigProblem[] = [];
-	const hasPlatforms = component !== undefined;
+	const tables = platformTables.filter((one) => content[one] !== undefined);
+	const hasPlatforms = tables.length > 0;
 	if (
 		hasPlatforms &&
 		stateDirectoryIn(directory as string | undefined, env) === undefined
@@ -72,18 +74,18 @@ export function findPlatformProblems(
 		problems.push({
 			path: "state_directory",
 			message:
-				'is missing; expected an absolute path, such as "/var/lib/wxtokend", or StateDirectory= in the unit: tickets and refresh tokens must outlive a reboot',
+				'is missing; expected an absolute path, such as "/var/lib/wxtokend", or StateDirectory= in the unit: tickets, refresh tokens and permanent codes must outlive a reboot',
 		});
-	if (hasPlatforms && fleet !== undefined)
+	for (const table of fleet === undefined ? [] : tables)
 		problems.push({
-			path: "component",
-			message:
-				"stands beside [fleet], which does not share its tickets and refresh tokens; expected a daemon of its own for the [[component]], on one host, with another `directory`",
+			path: table,
+			message: `stands beside [fleet], which does not share what is pushed to it; expected a daemon of its own for the [[${table}]], on one host, with another \`directory\``,
 		});
 	if (receiver !== undefined && !hasPlatforms)
 		problems.push({
 			path: "receiver",
-			message: "has nothing to receive for; expected a [[component]] beside it",
+			message:
+				"has nothing to receive for; expected a [[component]] or [[suite]] beside it",
 		});
 	return problems;
 }

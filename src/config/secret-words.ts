@@ -41,6 +41,11 @@ export const secretWords = {
 		looks: appSecret,
 		characters: "32 characters of 0-9 a-f",
 	},
+	suite: {
+		name: "Secret of the suite",
+		one: "the Secret of a suite",
+		characters: "the characters that the console shows",
+	},
 } as const satisfies Readonly<Record<EntryTableName, SecretWords>>;
 
 /** Whether it looks like a secret of any kind: no name does. */
@@ -67,17 +72,26 @@ export function confusionIn(
 	if (secret !== "" && id === secret)
 		return {
 			key,
-			message: `is the same as the ${secretWords[table].name}; expected the ${key === "appid" ? "AppID" : "企业ID"} beside it in the console`,
+			message: `is the same as the ${secretWords[table].name}; expected the ${idNames[key]} beside it in the console`,
 		};
-	if (looksLikeSecret(id) && /^w[wx]/.test(secret))
+	if (looksLikeSecret(id) && /^(w[wx]|dk)/.test(secret))
 		return {
 			key,
 			message: `looks like ${secretWords[table].one}, and the secret like an id; expected them the other way round`,
 		};
+	// Their ids look like those of all others, and their secrets are not documented.
+	if (table === "suite") return undefined;
 	return table === "account" || table === "component"
 		? ofWecom(id, secret)
 		: ofAccount(table, id, secret);
 }
+
+/** What the consoles call an id. */
+const idNames = {
+	appid: "AppID",
+	corpid: "企业ID",
+	suite_id: "SuiteID",
+} as const;
 
 /** Whether what stands below [[account]] is of 企业微信. */
 function ofWecom(appid: string, secret: string): Confusion | undefined {

@@ -71,6 +71,7 @@ export function findSecrets(
 		wecom: secretsIn("wecom"),
 		provider: secretsIn("provider"),
 		component: secretsIn("component"),
+		suite: secretsIn("suite"),
 	};
 	return { secrets, problems, warnings };
 }

@@ -177,6 +177,8 @@ const logFormats = ["json", "text"] as const;
 export type LogFormat = (typeof logFormats)[number];
 
 const appidRule = "1 to 64 of A–Z a–z 0–9 _ -";
+const suiteRule = `the suite_id (SuiteID): ${appidRule}`;
+const providerRule = `the corpid of a [[provider]]: ${appidRule}`;
 const nameRule = `the agentid or a word in quotes: ${appidRule}`;
 const fileNameRule =
 	'a bare file name: 1 to 200 of A–Z a–z 0–9 . _ -, not beginning with "." and not ending in ".lock"';
@@ -267,6 +269,13 @@ const providerSchema = v.strictObject(
 	missingKey({ corpid: appidRule }),
 );
 
+/** Of what gets pushes. */
+const pushKeys = {
+	token_file: absolutePath(),
+	aes_key_file: absolutePath(),
+	previous_aes_key_file: absolutePath(),
+};
+
 const authorizersRule = '"all", or a list of appids';
 
 /** An account of a component that differs from the others. */
@@ -284,9 +293,7 @@ const componentSchema = v.strictObject(
 	{
 		appid: idKey(appidRule),
 		...entryKeys,
-		token_file: absolutePath(),
-		aes_key_file: absolutePath(),
-		previous_aes_key_file: absolutePath(),
+		...pushKeys,
 		authorizers: v.optional(
 			v.union(
 				[v.literal("all"), v.array(idKey(appidRule), authorizersRule)],
@@ -306,6 +313,29 @@ const componentSchema = v.strictObject(
 		...limitKeys,
 	},
 	missingKey({ appid: appidRule }),
+);
+
+const corpsRule = '"all", or a list of corpids';
+
+const suiteSchema = v.strictObject(
+	{
+		suite_id: idKey(suiteRule),
+		provider: idKey(providerRule),
+		...entryKeys,
+		...pushKeys,
+		corps: v.optional(
+			v.union(
+				[v.literal("all"), v.array(idKey(appidRule), corpsRule)],
+				corpsRule,
+			),
+		),
+		corp_tickets: v.optional(listOf(wecomTicketNames)),
+		exchange: v.optional(v.boolean("true or false")),
+		...formatsKey,
+		...baseUrlsKey,
+		...limitKeys,
+	},
+	missingKey({ suite_id: suiteRule, provider: providerRule }),
 );
 
 /** A list of entries. */
@@ -431,6 +461,7 @@ const fileSchema = v.strictObject({
 	wecom: tablesOf("wecom", wecomSchema),
 	provider: tablesOf("provider", providerSchema),
 	component: tablesOf("component", componentSchema),
+	suite: tablesOf("suite", suiteSchema),
 });
 
 /** The content of a configuration file without mistakes. */
@@ -563,6 +594,7 @@ export const configKeys = {
 	provider: Object.keys(providerSchema.entries),
 	alert: Object.keys(alertKeys),
 	component: Object.keys(componentSchema.entries),
+	suite: Object.keys(suiteSchema.entries),
 	"component.authorizer": Object.keys(authorizerSchema.entries),
 	receiver: Object.keys(receiverSchema.entries),
 } as const;

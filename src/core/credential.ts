@@ -155,6 +155,10 @@ export const kinds = {
 	wecom_agent_ticket: ticket,
 	/** 企业微信, POST /cgi-bin/service/get_provider_token: of a 服务商. */
 	wecom_provider_access_token: { ...wecomToken, canProbe: false },
+	/** 企业微信, POST /cgi-bin/service/get_suite_token: of a 第三方应用 or 代开发 template. */
+	wecom_suite_access_token: { ...wecomToken, canProbe: false },
+	/** 企业微信, POST get_corp_token, 代开发: GET gettoken: of a corp that has authorised one. */
+	wecom_corp_access_token: { ...wecomToken, canProbe: true },
 } as const satisfies Readonly<Record<string, Traits>>;
 
 export type KindName = keyof typeof kinds;

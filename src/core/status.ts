@@ -1,5 +1,4 @@
 /** What can be said of a credential without giving its value away. */
-import type { ClockSkew } from "./clock-skew.ts";
 import {
 	type Credential,
 	type KindName,
@@ -102,8 +101,6 @@ export interface ErrorFacts
 export interface StatusReport {
 	/** Who says so. */
 	readonly source: "daemon" | "files";
-	/** By WeChat's answers; null: this server's clock is right, as far as is known. */
-	readonly clock: ClockSkew | null;
 	/** The access tokens. */
 	readonly accounts: readonly CredentialStatus[];
 	/** All credentials, each one behind all that it needs. */
@@ -116,10 +113,9 @@ export interface StatusReport {
 export function reportOf(
 	source: StatusReport["source"],
 	credentials: readonly CredentialStatus[],
-	clock: StatusReport["clock"] = null,
 ): StatusReport {
 	const accounts = credentials.filter((one) => one.interface !== null);
-	return { source, clock, accounts, credentials };
+	return { source, accounts, credentials };
 }
 
 export interface StatusInput {

@@ -2,45 +2,52 @@
  * The routes of the admin socket: what a program that receives pushes itself hands over,
  * and what is taken over from another store. Each is answered once it is safe on the disk.
  */
+import type { PlatformTable } from "../config/platform.ts";
 import { StoreError } from "../core/errors.ts";
-import { isAppid } from "../issuer/component.ts";
+import { isMemberId } from "../issuer/pushed.ts";
 import { type Answering, type ControlAnswer, failure } from "./control-http.ts";
-import type { KeptComponent } from "./kept-component.ts";
+import type { KeptPlatform } from "./kept-platform.ts";
+import { tableOfRoute } from "./platform-kinds.ts";
 
 export interface AdminAnswerParts {
-	readonly component: (appid: string) => KeptComponent | undefined;
+	readonly platform: (
+		table: PlatformTable,
+		id: string,
+	) => KeptPlatform | undefined;
 	/** Epoch ms. */
 	readonly now: () => number;
 }
 
 const routes =
-	"POST /v1/components/{appid}/ticket, POST /v1/components/{appid}/authorizations, DELETE /v1/components/{appid}/authorizations/{appid}";
+	"POST /v1/components/{appid}/ticket, POST /v1/components/{appid}/authorizations, DELETE /v1/components/{appid}/authorizations/{appid}; the same below /v1/suites/{suite_id} with a corpid at the end";
 
 type Fields = Readonly<Record<string, unknown>>;
 
 /** Answers every request; throws only if wxtokend has a bug. */
 export function createAdminAnswers(parts: AdminAnswerParts): Answering {
 	return async ({ method, path, body }) => {
-		const [, appid = "", what = "", account] =
-			/^\/v1\/components\/([\w-]{1,64})\/(ticket|authorizations)(?:\/([\w-]{1,64}))?$/.exec(
+		const [, route = "", id = "", what = "", member] =
+			/^\/v1\/(\w+)\/([\w-]{1,64})\/(ticket|authorizations)(?:\/([\w-]{1,64}))?$/.exec(
 				path,
 			) ?? [];
-		if (what === "" || (what === "ticket" && account !== undefined))
+		const table = tableOfRoute(route);
+		if (table === undefined || (what === "ticket" && member !== undefined))
 			return unknownPath;
-		const component = parts.component(appid);
-		if (component === undefined) return unknownComponent(appid);
-		const wanted = account === undefined ? "POST" : "DELETE";
+		const platform = parts.platform(table, id);
+		if (platform === undefined) return unknownPlatform(table, id);
+		const wanted = member === undefined ? "POST" : "DELETE";
 		if (method !== wanted) return wrongMethod(wanted);
 		try {
-			if (account !== undefined) {
-				await component.withdraw(account);
+			if (member !== undefined) {
+				await platform.withdraw(member);
 				return done;
 			}
 			const fields = fieldsIn(body);
-			if (fields === undefined) return badBody("it is not a JSON object");
+			if (fields === undefined)
+				return badBody(platform, "it is not a JSON object");
 			return what === "ticket"
-				? await takeTicket(component, fields, parts.now())
-				: await takeAuthorization(component, fields);
+				? await takeTicket(platform, fields, parts.now())
+				: await takeAuthorization(platform, fields);
 		} catch (error) {
 			if (!(error instanceof StoreError)) throw error;
 			const { message, code, hint } = error;
@@ -52,31 +59,34 @@ export function createAdminAnswers(parts: AdminAnswerParts): Answering {
 const done: ControlAnswer = { status: 204, content: "" };
 
 async function takeTicket(
-	component: KeptComponent,
+	platform: KeptPlatform,
 	{ ticket, create_time }: Fields,
 	now: number,
 ): Promise<ControlAnswer> {
-	if (!isText(ticket)) return badBody("ticket is not a text");
+	if (!isText(ticket)) return badBody(platform, "ticket is not a text");
 	const at = create_time ?? Math.floor(now / 1000);
 	if (typeof at !== "number" || !(at > 0 && at < 1e11))
-		return badBody("create_time is no epoch second");
-	await component.takeTicket(ticket, at);
+		return badBody(platform, "create_time is no epoch second");
+	await platform.takeTicket(ticket, at);
 	return done;
 }
 
 async function takeAuthorization(
-	component: KeptComponent,
-	{ auth_code: code, appid, refresh_token: secret }: Fields,
+	platform: KeptPlatform,
+	fields: Fields,
 ): Promise<ControlAnswer> {
+	const { id: idKey, secret: secretKey } = platform.kind.state;
+	const { auth_code: code, [idKey]: id, [secretKey]: secret } = fields;
 	if (code !== undefined) {
-		if (!isText(code)) return badBody("auth_code is not a text");
-		await component.takeCode(code);
+		if (!isText(code)) return badBody(platform, "auth_code is not a text");
+		if (!platform.entry.exchange) return notExchanged(platform);
+		await platform.takeCode(code);
 		return done;
 	}
-	if (typeof appid !== "string" || !isAppid(appid))
-		return badBody("appid is no appid");
-	if (!isText(secret)) return badBody("refresh_token is not a text");
-	await component.authorize([[appid, secret]]);
+	if (typeof id !== "string" || !isMemberId(id))
+		return badBody(platform, `${idKey} is no ${idKey}`);
+	if (!isText(secret)) return badBody(platform, `${secretKey} is not a text`);
+	await platform.authorize([[id, secret]]);
 	return done;
 }
 
@@ -97,11 +107,21 @@ function fieldsIn(body: string): Fields | undefined {
 }
 
 /** Quotes no value: it may be a secret. */
-function badBody(problem: string): ControlAnswer {
+function badBody({ kind }: KeptPlatform, problem: string): ControlAnswer {
+	const { id, secret } = kind.state;
 	return failure(400, {
 		code: "bad-body",
 		message: `could not read the request's body: ${problem}`,
-		hint: 'send {"ticket","create_time"} to …/ticket, and {"auth_code"} or {"appid","refresh_token"} to …/authorizations',
+		hint: `send {"ticket","create_time"} to …/ticket, and {"auth_code"} or {"${id}","${secret}"} to …/authorizations`,
+	});
+}
+
+function notExchanged({ kind, entry }: KeptPlatform): ControlAnswer {
+	const { id, secret } = kind.state;
+	return failure(409, {
+		code: "not-exchanged",
+		message: `wxtokend exchanges no codes of this ${entry.interface}: exchange = false`,
+		hint: `exchange it, and hand {"${id}","${secret}"} over; or take exchange = false out of the configuration`,
 	});
 }
 
@@ -111,11 +131,12 @@ const unknownPath = failure(404, {
 	hint: `routes: ${routes}`,
 });
 
-function unknownComponent(appid: string): ControlAnswer {
+function unknownPlatform(table: PlatformTable, id: string): ControlAnswer {
+	const name = table === "component" ? "appid" : "suite_id";
 	return failure(404, {
-		code: "unknown-component",
-		message: `there is no component with this appid: ${JSON.stringify(appid)}`,
-		hint: "it must stand below [[component]]; a new one comes with a reload (SIGHUP)",
+		code: `unknown-${table}`,
+		message: `there is no ${table} with this ${name}: ${JSON.stringify(id)}`,
+		hint: `it must stand below [[${table}]]; a new one comes with a reload (SIGHUP)`,
 	});
 }
 

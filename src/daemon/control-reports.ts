@@ -1,6 +1,5 @@
 /** Answers about all credentials: they are made in slices, as there may be a hundred thousand. */
 import type { Clock } from "../core/clock.ts";
-import type { ClockSkew } from "../core/clock-skew.ts";
 import { traitsOf } from "../core/credential.ts";
 import { dayOf, lettersOf, withCurrent } from "../core/day.ts";
 import { iso } from "../core/iso-time.ts";
@@ -27,21 +26,15 @@ const pieceLength = 65_536;
 /** Accounts that `/healthz` gives a reason for; the status has all of them. */
 const maxReasons = 100;
 
-/** What the lists are made with. */
-interface ListParts {
-	readonly clock: Clock;
-	readonly skew: () => ClockSkew | null;
-}
-
-/** `{"source":"daemon","clock":…,"KEY":[…]}` with the status of each, as it is at its turn. */
+/** `{"source":"daemon","KEY":[…]}` with the status of each, as it is at its turn. */
 export function listOf(
 	key: string,
 	all: Iterable<ManagedCredential>,
-	parts: ListParts,
+	clock: Clock,
 ): ControlAnswer {
 	return {
 		status: 200,
-		content: piecesOf(key, all, parts),
+		content: piecesOf(key, all, clock),
 		headers: { "Content-Type": "application/json" },
 	};
 }
@@ -49,10 +42,10 @@ export function listOf(
 async function* piecesOf(
 	key: string,
 	all: Iterable<ManagedCredential>,
-	{ clock, skew }: ListParts,
+	clock: Clock,
 ): AsyncGenerator<string> {
 	await nextTurn();
-	let text = `{"source":"daemon","clock":${JSON.stringify(skew())},"${key}":[`;
+	let text = `{"source":"daemon","${key}":[`;
 	let separator = "";
 	let since = performance.now();
 	for (const one of all) {
@@ -72,7 +65,7 @@ async function* piecesOf(
 export async function listWithDays(
 	all: Iterable<ManagedCredential>,
 	history: Pick<History, "of">,
-	{ clock, skew }: ListParts,
+	clock: Clock,
 ): Promise<ControlAnswer> {
 	const credentials: CredentialStatus[] = [];
 	const days: Record<string, string> = {};
@@ -87,10 +80,7 @@ export async function listWithDays(
 		days[credential.file] = lettersOf(day, now, lettersOfDay);
 		await yielding.yieldIfLong();
 	}
-	return {
-		status: 200,
-		content: { source: "daemon", clock: skew(), credentials, days },
-	};
+	return { status: 200, content: { source: "daemon", credentials, days } };
 }
 
 /** 503 if a file holds no valid token: a load balancer or monitor needs no more. */

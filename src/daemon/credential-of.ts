@@ -7,6 +7,7 @@ import {
 	type WecomTicketName,
 	wecomTicketFile,
 } from "../config/entry-names.ts";
+import type { Corp } from "../config/suite.ts";
 import type { Credential, KindName } from "../core/credential.ts";
 
 const tokenKindOf: Readonly<Record<Entry["interface"], KindName>> = {
@@ -16,6 +17,8 @@ const tokenKindOf: Readonly<Record<Entry["interface"], KindName>> = {
 	provider: "wecom_provider_access_token",
 	component: "component_access_token",
 	authorizer: "authorizer_access_token",
+	suite: "wecom_suite_access_token",
+	corp: "wecom_corp_access_token",
 };
 
 const ticketKindOf: Readonly<Record<TicketName, KindName>> = {
@@ -39,9 +42,11 @@ export function credentialsOf(entry: Entry): readonly Credential[] {
 		case "authorizer":
 			return [token, ...entry.tickets.map((one) => ticketOf(entry, one))];
 		case "wecom":
+		case "corp":
 			return [token, ...entry.tickets.map((one) => wecomTicketOf(entry, one))];
 		case "provider":
 		case "component":
+		case "suite":
 			return [token];
 		default:
 			return entry satisfies never;
@@ -58,7 +63,7 @@ export function credentialOf(entry: Entry): Credential {
 		file,
 		formats,
 		source: sourceOf(entry),
-		needs: entry.interface === "authorizer" ? [entry.parent] : nothing,
+		needs: needsOf(entry),
 		limits: limitsOf(entry),
 	};
 }
@@ -80,8 +85,12 @@ export function ticketOf(
 }
 
 /** A ticket of an app, which hangs on its access token. */
-function wecomTicketOf(app: WecomApp, ticket: WecomTicketName): Credential {
-	const file = wecomTicketFile(ticket, `${app.corpid}_${app.name}`);
+function wecomTicketOf(
+	app: WecomApp | Corp,
+	ticket: WecomTicketName,
+): Credential {
+	const name = app.interface === "wecom" ? app.name : app.suite;
+	const file = wecomTicketFile(ticket, `${app.corpid}_${name}`);
 	return childOf(app, wecomTicketKindOf[ticket], file);
 }
 
@@ -101,8 +110,17 @@ function childOf(entry: Entry, kind: KindName, file: string): Credential {
 	};
 }
 
-/** The appid, or the corpid. */
+/** The token of the platform, for those who have their tokens through one. */
+function needsOf(entry: Entry): readonly string[] {
+	if (entry.interface === "authorizer") return [entry.parent];
+	return entry.interface === "corp" && entry.parent !== undefined
+		? [entry.parent]
+		: nothing;
+}
+
+/** The appid, the corpid, or the suite_id. */
 function ownerOf(entry: Entry): string {
+	if (entry.interface === "suite") return entry.suiteId;
 	return "appid" in entry ? entry.appid : entry.corpid;
 }
 
@@ -135,6 +153,8 @@ function wayOf(entry: Entry): string {
 			return ` ${entry.name}`;
 		case "authorizer":
 			return ` through ${entry.component}`;
+		case "corp":
+			return ` through ${entry.suite}`;
 		default:
 			return "";
 	}

@@ -5,7 +5,6 @@
  * more finish what they do.
  */
 import { isDeepStrictEqual } from "node:util";
-import type { Authorizer } from "../config/component.ts";
 import { type Config, longestTimeoutMs } from "../config/config.ts";
 import {
 	type Entry,
@@ -13,7 +12,7 @@ import {
 	entryNameOf,
 	isAccount,
 } from "../config/entry.ts";
-import type { ClockSkew } from "../core/clock-skew.ts";
+import { isMember, type Member } from "../config/platform.ts";
 import type { Credential } from "../core/credential.ts";
 import { ConfigError, StoreError } from "../core/errors.ts";
 import type { Log, Store } from "../core/ports.ts";
@@ -21,11 +20,15 @@ import type { ProcessName } from "../core/record.ts";
 import type { RefreshAnswer } from "../core/request.ts";
 import { callNameOf } from "../core/status.ts";
 import { createComponentCalls } from "../issuer/component.ts";
+import { createSuiteCalls } from "../issuer/suite.ts";
 import { createLimiter, maxRefreshing } from "../keeper/limiter.ts";
 import type { ManagedCredential } from "../keeper/managed-credential.ts";
 import { createReconciler, type Reconciler } from "../keeper/reconciler.ts";
 import type { Location } from "../store/atomic-write.ts";
-import { sweepLeftovers } from "../store/prepare-directory.ts";
+import {
+	prepareDirectory,
+	sweepLeftovers,
+} from "../store/prepare-directory.ts";
 import { removePublished } from "../store/retired-file.ts";
 import { credentialsOf } from "./credential-of.ts";
 import {
@@ -36,7 +39,6 @@ import {
 } from "./heap.ts";
 import { createLinkPauses } from "./link-pauses.ts";
 import { createPlatforms, type Platforms } from "./platforms.ts";
-import { prepareToKeep } from "./preparation.ts";
 import { createWiring, type Wiring, type WiringParts } from "./wiring.ts";
 
 /** The keepers of a configuration. */
@@ -52,13 +54,11 @@ export interface CredentialSet {
 	/** This process, as lock files and records name it. */
 	readonly self: ProcessName;
 	config(): Config;
-	/** The 第三方平台 of the configuration. */
+	/** The 第三方平台 and suites of the configuration. */
 	readonly platforms: Platforms;
 	/** The directory of the token files, with their mode and group. */
 	location(): Location;
 	managed(): ManagedSet;
-	/** By WeChat's answers; null: this server's clock is right, as far as is known. */
-	skew(): ClockSkew | null;
 	/** The line that `systemctl status` shows. */
 	summary(): string;
 	/** Removes what killed writers left in the directory; failures are logged. */
@@ -125,8 +125,8 @@ export function createCredentialSet(
 	const wiring = createWiring({
 		...parts,
 		platforms: {
-			ticketOf: (component) => platforms.ticketOf(component),
-			refreshTokenOf: (authorizer) => platforms.refreshTokenOf(authorizer),
+			ticketOf: (platform) => platforms.ticketOf(platform),
+			secretOf: (member) => platforms.secretOf(member),
 		},
 		find: (id) => current.managed.byFile.get(id),
 		emit: (credential, event) => {
@@ -141,14 +141,9 @@ export function createCredentialSet(
 	const repairLimiter = createLimiter(maxRefreshing);
 
 	const prepare = (config: Config) =>
-		prepareToKeep(config, {
-			env: parts.env,
-			self: wiring.self,
-			report: (message) => log.warn({ event: "simulation.removed" }, message),
-			onOwned: (error) => {
-				throw error;
-			},
-		});
+		prepareDirectory(config, (message) =>
+			log.warn({ event: "simulation.removed" }, message),
+		);
 
 	const platforms: Platforms = createPlatforms({
 		...{ clock, log, stopping, onBug },
@@ -160,11 +155,10 @@ export function createCredentialSet(
 			await Promise.all(removeFrom(current, files).map((one) => one.settle()));
 		},
 		drop: (entry) => drop(current, entry),
-		calls: (component) =>
-			createComponentCalls({
-				...wiring.issuerParts,
-				...component,
-			}),
+		componentCalls: (component) =>
+			createComponentCalls({ ...wiring.issuerParts, ...component }),
+		suiteCalls: (suite) =>
+			createSuiteCalls({ ...wiring.issuerParts, ...suite }),
 	});
 
 	const use = (
@@ -174,7 +168,7 @@ export function createCredentialSet(
 	): Current => {
 		const store = wiring.storeAt(location);
 		const { entries, managed } = manageAll(
-			[...config.entries, ...platforms.authorizers()],
+			[...config.entries, ...platforms.members()],
 			wiring,
 			store,
 			former !== undefined && haveSameFiles(former.config, config)
@@ -238,7 +232,6 @@ export function createCredentialSet(
 		platforms,
 		location: () => current.location,
 		managed: () => current.managed,
-		skew: wiring.skew,
 		summary: () => summaryOf(current.managed, clock.now()),
 		sweep: () =>
 			sweepLeftovers(
@@ -334,16 +327,16 @@ function logConflict(entry: Entry, log: Log): void {
 		{
 			event: "component.conflict",
 			file: entry.file,
-			hint: "take the account out of the configuration, or give one of the two its own `file`: [[component.authorizer]] with appid and file",
+			hint: "take the account out of the configuration, or give one of the two its own `file`: [[component.authorizer]] with appid and file; of a corp: the [[wecom]]",
 		},
-		`${entry.file} is the file of another account already: the token that ${entryNameOf(entry)} has through its component is not kept`,
+		`${entry.file} is the file of another entry already: the token that ${entryNameOf(entry)} has through its platform is not kept`,
 	);
 }
 
-/** Keeps an account that WeChat tells of, unless it is kept already. */
+/** Keeps who has authorised a platform, unless it is kept already. */
 function addTo(
 	current: Current,
-	entry: Authorizer,
+	entry: Member,
 	wiring: Wiring,
 	log: Log,
 ): void {
@@ -373,9 +366,10 @@ function removeFrom(
 }
 
 /** False: another process has the lock of one of its files. Throws `StoreError`. */
-async function drop(current: Current, entry: Authorizer): Promise<boolean> {
+async function drop(current: Current, entry: Member): Promise<boolean> {
 	const { entries, store } = current;
-	if (entries.get(entryKeyOf(entry))?.interface !== "authorizer") return true;
+	const known = entries.get(entryKeyOf(entry));
+	if (known === undefined || !isMember(known)) return true;
 	const credentials = credentialsOf(entry);
 	const removed = removeFrom(
 		current,

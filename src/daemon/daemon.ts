@@ -197,7 +197,6 @@ function assemble(
 		clock,
 		metrics,
 		fleet: async () => seat.current()?.status(),
-		skew: credentials.skew,
 		shiftMs: seat.shiftMs,
 		reload: () => reload(),
 		stopping,

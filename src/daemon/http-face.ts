@@ -187,22 +187,11 @@ export function tryListening(
 	});
 }
 
-/** Why it could not be listened on, and what to do, in the operator's words. */
-export function listenProblem(
-	{ listen, port }: Pick<HttpSettings, "listen" | "port">,
+/** What to do if it could not be listened on, in the operator's words. */
+export function listenHint(
+	{ port }: Pick<HttpSettings, "port">,
 	errno: string,
-	table: "http" | "receiver",
-): { readonly message: string; readonly hint: string } {
-	return {
-		message: `could not listen on ${listen}: ${inWords(errno)}`,
-		hint: listenHint(port, errno, table),
-	};
-}
-
-function listenHint(
-	port: number,
-	errno: string,
-	table: "http" | "receiver",
+	table: "http" | "receiver" = "http",
 ): string {
 	switch (errno) {
 		case "EADDRINUSE":
@@ -225,9 +214,13 @@ function logUnavailable(
 	log: Log,
 ): void {
 	const { listen } = settings;
-	const { message, hint } = listenProblem(settings, errno, name);
 	log.warn(
-		{ event: `${name}.unavailable`, listen, code: errno, hint },
-		`${message}; the daemon runs without, and tries again`,
+		{
+			event: `${name}.unavailable`,
+			listen,
+			code: errno,
+			hint: listenHint(settings, errno, name),
+		},
+		`could not listen on ${listen}: ${inWords(errno)}; the daemon runs without, and tries again`,
 	);
 }

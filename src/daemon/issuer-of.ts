@@ -1,6 +1,8 @@
 /** From a credential and its entry of the configuration to the issuer that fetches it. */
-import type { Authorizer, Component } from "../config/component.ts";
+import type { Authorizer } from "../config/component.ts";
 import type { Account, Entry, Provider, WecomApp } from "../config/entry.ts";
+import type { Member, Platform } from "../config/platform.ts";
+import type { Corp, Suite } from "../config/suite.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Credential } from "../core/credential.ts";
 import type { Issuer } from "../core/ports.ts";
@@ -8,12 +10,15 @@ import { createAccessTokenIssuer } from "../issuer/access-token.ts";
 import {
 	createAuthorizerTokenIssuer,
 	createComponentTokenIssuer,
-	type RefreshToken,
-	type TicketSource,
 } from "../issuer/component.ts";
 import type { Http } from "../issuer/http.ts";
 import type { IpGate } from "../issuer/ip-gate.ts";
 import type { LinkMonitor } from "../issuer/link-monitor.ts";
+import type { MemberSecret, TicketSource } from "../issuer/pushed.ts";
+import {
+	createCorpTokenIssuer,
+	createSuiteTokenIssuer,
+} from "../issuer/suite.ts";
 import { createTicketIssuer, ticketTypes } from "../issuer/ticket.ts";
 import {
 	createAppTicketIssuer,
@@ -23,8 +28,8 @@ import {
 
 /** What WeChat pushes, or tells only once. */
 export interface PlatformSecrets {
-	ticketOf(component: Component): TicketSource;
-	refreshTokenOf(authorizer: Authorizer): RefreshToken;
+	ticketOf(platform: Platform): TicketSource;
+	secretOf(member: Member): MemberSecret;
 }
 
 /** What an issuer needs besides its entry. */
@@ -63,6 +68,10 @@ export function issuerOf(
 			});
 		case "authorizer":
 			return issuerOfAuthorizer(entry, kind, parts);
+		case "suite":
+			return issuerOfSuite(entry, parts);
+		case "corp":
+			return issuerOfCorp(entry, kind, parts);
 		default:
 			return entry satisfies never;
 	}
@@ -112,18 +121,32 @@ function issuerOfApp(
 	kind: Credential["kind"],
 	parts: IssuerParts,
 ): Issuer {
-	const { corpid, name, secret, baseUrls, timeoutMs, file: parent } = app;
-	const options = { corpid, name, baseUrls, timeoutMs, ...parts };
+	const { corpid, name, secret } = app;
+	if (kind !== "wecom_access_token")
+		return issuerOfAppTicket(app, name, kind, parts);
+	return createAppTokenIssuer({
+		...{ corpid, name, secret, gate: parts.gate },
+		...callerOptionsOf(app, parts),
+	});
+}
+
+/** An app has the same tickets, whether its secret is configured or was pushed. */
+function issuerOfAppTicket(
+	app: WecomApp | Corp,
+	name: string,
+	kind: Credential["kind"],
+	parts: IssuerParts,
+): Issuer {
+	const { corpid, file: parent } = app;
+	const options = {
+		...{ corpid, name, parent, gate: parts.gate },
+		...callerOptionsOf(app, parts),
+	};
 	switch (kind) {
-		case "wecom_access_token":
-			return createAppTokenIssuer({ ...options, secret });
 		case "wecom_jsapi_ticket":
-			return createAppTicketIssuer({ ...options, parent, ticket: "jsapi" });
+			return createAppTicketIssuer({ ...options, ticket: "jsapi" });
 		case "wecom_agent_ticket":
-			return createAppTicketIssuer({
-				...{ ...options, parent },
-				ticket: "agent_config",
-			});
+			return createAppTicketIssuer({ ...options, ticket: "agent_config" });
 		default:
 			throw new Error(`an app of 企业微信 has no ${kind}`);
 	}
@@ -163,10 +186,34 @@ function issuerOfAuthorizer(
 			return createAuthorizerTokenIssuer({
 				...{ appid, component, parent },
 				...callerOptionsOf(authorizer, parts),
-				refreshToken: platformsOf(parts).refreshTokenOf(authorizer),
+				refreshToken: platformsOf(parts).secretOf(authorizer),
 			});
 		}
 		default:
 			return issuerOfTicket(authorizer, kind, parts);
 	}
+}
+
+function issuerOfSuite(suite: Suite, parts: IssuerParts): Issuer {
+	const { suiteId, secret } = suite;
+	return createSuiteTokenIssuer({
+		...{ suiteId, secret, gate: parts.gate },
+		...callerOptionsOf(suite, parts),
+		ticket: platformsOf(parts).ticketOf(suite),
+	});
+}
+
+function issuerOfCorp(
+	corp: Corp,
+	kind: Credential["kind"],
+	parts: IssuerParts,
+): Issuer {
+	const { corpid, suite: suiteId, parent } = corp;
+	if (kind !== "wecom_corp_access_token")
+		return issuerOfAppTicket(corp, suiteId, kind, parts);
+	return createCorpTokenIssuer({
+		...{ corpid, suiteId, parent, gate: parts.gate },
+		...callerOptionsOf(corp, parts),
+		code: platformsOf(parts).secretOf(corp),
+	});
 }

@@ -1,7 +1,7 @@
 /**
  * The two ways in for what WeChat pushes: the receiver, which WeChat itself calls through
  * nginx, and the admin socket, for a program that receives pushes and hands them over.
- * Both are there only with a 第三方平台 in the configuration.
+ * Both are there only with a 第三方平台 or a suite in the configuration.
  */
 import { join } from "node:path";
 import type { Config } from "../config/config.ts";
@@ -43,13 +43,14 @@ export function createPlatformDoors({
 	log,
 }: PlatformDoorsParts): PlatformDoors {
 	let forward: string | undefined;
-	const component = (appid: string) => platforms().component(appid);
+	const platform: Platforms["platform"] = (table, id) =>
+		platforms().platform(table, id);
 	const pushes = {
 		...{ clock, self, log },
 		name: "receiver",
 		bodies: { maxBytes: maxPushBytes, isAnyType: true },
 		answer: createPushAnswers({
-			...{ component, clock, log },
+			...{ platform, clock, log },
 			forward: createForwarder(() => forward, log),
 		}),
 	} as const;
@@ -58,7 +59,7 @@ export function createPlatformDoors({
 	const admin = createControl({
 		...{ clock, self, log },
 		name: "admin",
-		answer: createAdminAnswers({ component, now: clock.now }),
+		answer: createAdminAnswers({ platform, now: clock.now }),
 	});
 	const all = [receiver, receiverSocket, admin];
 	return {

@@ -1,22 +1,32 @@
 /**
  * What WeChat's pushes are answered: exactly `success` once they are safe on the disk, and
  * also for events that mean nothing here, as anything else counts as a failure and is sent
- * again. Whatever is not signed by WeChat gets 403 without a reason.
+ * again. Whatever is not signed by WeChat gets 403 without a reason. 企业微信 also checks a
+ * URL by a GET, when it is saved in the console.
  */
+import { type PlatformTable, platformTables } from "../config/platform.ts";
 import type { Clock } from "../core/clock.ts";
 import { StoreError } from "../core/errors.ts";
 import type { Log } from "../core/ports.ts";
-import { decodePush, type PushRefusal } from "../core/push.ts";
+import {
+	decodeEcho,
+	decodePush,
+	type PushReceiver,
+	type PushRefusal,
+} from "../core/push.ts";
 import {
 	type Answering,
 	type ControlAnswer,
 	type ControlRequest,
 	failure,
 } from "./control-http.ts";
-import type { KeptComponent } from "./kept-component.ts";
+import type { KeptPlatform } from "./kept-platform.ts";
 
 export interface PushAnswerParts {
-	readonly component: (appid: string) => KeptComponent | undefined;
+	readonly platform: (
+		table: PlatformTable,
+		id: string,
+	) => KeptPlatform | undefined;
 	/** Hands a genuine push on, after it was answered. */
 	readonly forward: (request: ControlRequest) => void;
 	readonly clock: Clock;
@@ -28,35 +38,41 @@ export function createPushAnswers(parts: PushAnswerParts): Answering {
 	const { clock, log } = parts;
 	const tellRefused = createRefusalLog(clock, log);
 	return async (request) => {
-		const [, appid = ""] =
-			/^\/component\/([\w-]{1,64})$/.exec(request.path) ?? [];
-		const component = parts.component(appid);
-		if (component === undefined) return unknownPath;
-		if (request.method !== "POST") return wrongMethod;
-		const { token, keys } = component.entry.push;
-		if (token === undefined || keys.length === 0) return noSecrets;
+		const [, name = "", id = ""] =
+			/^\/(component|suite)\/([\w-]{1,64})$/.exec(request.path) ?? [];
+		const table = platformTables.find((one) => one === name);
+		const platform = table && parts.platform(table, id);
+		if (platform === undefined) return unknownPath;
+		const isCheck = request.method === "GET" && platform.kind.isUrlChecked;
+		if (request.method !== "POST" && !isCheck) return wrongMethod(platform);
+		const receiver = receiverOf(platform);
+		if (receiver === undefined) return noSecrets(platform);
 		const query = queryIn(request.query);
-		const push = decodePush(
-			{ query, body: request.body },
-			{ token, keys, idField: "AppId", id: appid },
-		);
+		if (isCheck) {
+			const echo = decodeEcho(query, receiver);
+			if (typeof echo !== "string")
+				return { status: 200, content: echo.message };
+			tellRefused(platform, echo);
+			return forbidden;
+		}
+		const push = decodePush({ query, body: request.body }, receiver);
 		if (typeof push === "string") {
-			tellRefused(appid, push);
+			tellRefused(platform, push);
 			return forbidden;
 		}
 		try {
-			await component.takePush(push);
+			await platform.takePush(push);
 		} catch (error) {
 			if (!(error instanceof StoreError)) throw error;
 			const { message, code, hint } = error;
 			log.error(
-				{ event: "push.failed", component: appid, code, hint },
+				{ event: "push.failed", ...platform.fields(), code, hint },
 				`a push (${push.infoType}) could not be kept, so WeChat sends it again: ${message}`,
 			);
 			return unsafe;
 		}
 		log.debug(
-			{ event: "push.taken", component: appid, infoType: push.infoType },
+			{ event: "push.taken", ...platform.fields(), infoType: push.infoType },
 			"a push of WeChat is safe",
 		);
 		request.onEnd(() => parts.forward(request));
@@ -69,22 +85,42 @@ const success: ControlAnswer = { status: 200, content: "success" };
 const forbidden: ControlAnswer = { status: 403, content: "" };
 const unsafe: ControlAnswer = { status: 500, content: "" };
 
-const hint = "WeChat pushes to POST /component/APPID";
+/** Undefined: its secrets are not configured. */
+function receiverOf({
+	entry,
+	kind,
+	id,
+}: KeptPlatform): PushReceiver | undefined {
+	const { token, keys } = entry.push;
+	if (token === undefined || keys.length === 0) return undefined;
+	// The check of a URL, and pushes of older suites, are about the 服务商.
+	const otherIds = entry.interface === "suite" ? [entry.provider] : [];
+	return { token, keys, idField: kind.idField, id, otherIds };
+}
+
+const hint =
+	"WeChat pushes to POST /component/APPID, 企业微信 to GET and POST /suite/SUITE_ID";
 const unknownPath = failure(404, {
 	code: "unknown-path",
 	message: "nothing is pushed to this path",
 	hint,
 });
-const wrongMethod = failure(
-	405,
-	{ code: "method-not-allowed", message: "pushes are POSTs", hint },
-	{ Allow: "POST" },
-);
-const noSecrets = failure(403, {
-	code: "no-secrets",
-	message: "this component has no Token or no EncodingAESKey configured",
-	hint: "set token_file and aes_key_file below [[component]]",
-});
+
+function wrongMethod({ kind }: KeptPlatform): ControlAnswer {
+	return failure(
+		405,
+		{ code: "method-not-allowed", message: "pushes are POSTs", hint },
+		{ Allow: kind.isUrlChecked ? "GET, POST" : "POST" },
+	);
+}
+
+function noSecrets({ entry: { interface: table } }: KeptPlatform) {
+	return failure(403, {
+		code: "no-secrets",
+		message: `this ${table} has no Token or no EncodingAESKey configured`,
+		hint: `set token_file and aes_key_file below [[${table}]]`,
+	});
+}
 
 /** As sent: a "+" stays one, as base64 has it. What cannot be decoded is left out. */
 export function queryIn(query: string): ReadonlyMap<string, string> {
@@ -107,15 +143,15 @@ const causes: Readonly<Record<PushRefusal, string>> = {
 		"its signature is wrong: it is not of WeChat, or the Token (消息校验Token) is another one than in the console",
 	undecipherable:
 		"it cannot be decrypted: the EncodingAESKey (消息加解密Key) is another one than in the console",
-	"foreign-id": "it is for another component, which has the same Token and key",
-	"foreign-receiver": "it is about another component",
+	"foreign-id": "it is for another platform, which has the same Token and key",
+	"foreign-receiver": "it is about another platform",
 };
 
-/** One line for each kind and component in an hour, with how many there were. */
+/** One line for each kind and platform in an hour, with how many there were. */
 function createRefusalLog(clock: Clock, log: Log) {
 	const told = new Map<string, { at: number; count: number }>();
-	return (component: string, kind: PushRefusal) => {
-		const key = `${component} ${kind}`;
+	return (platform: KeptPlatform, kind: PushRefusal) => {
+		const key = `${platform.entry.interface} ${platform.id} ${kind}`;
 		const known = told.get(key) ?? { at: Number.NEGATIVE_INFINITY, count: 0 };
 		known.count += 1;
 		told.set(key, known);
@@ -124,12 +160,12 @@ function createRefusalLog(clock: Clock, log: Log) {
 		log.warn(
 			{
 				event: "push.refused",
-				component,
+				...platform.fields(),
 				kind,
 				count: known.count,
 				hint: "if WeChat's pushes do not arrive (wxtokend status), compare Token and EncodingAESKey with the console; else somebody else calls this address, and nothing is to be done",
 			},
-			`a push to ${component} is refused: ${causes[kind]}`,
+			`a push to ${platform.id} is refused: ${causes[kind]}`,
 		);
 		known.at = now;
 		known.count = 0;

@@ -14,14 +14,15 @@ import {
 } from "./component-errcode.ts";
 import { deadTokenCodes } from "./errcode.ts";
 import { LinkError } from "./link-error.ts";
-
-/** The pushed ticket of a component. */
-export interface TicketSource {
-	/** Throws `IssuerError`, without a call, while there is none that WeChat would take. */
-	current(): string;
-	/** WeChat did not take it: it is not tried again. */
-	refused(ticket: string): void;
-}
+import {
+	isMemberId,
+	isTicketError,
+	type MemberSecret,
+	noPlatformToken,
+	type TicketSource,
+	type ToldMember,
+	textIn,
+} from "./pushed.ts";
 
 export interface ComponentTokenOptions extends CallerOptions {
 	readonly appid: string;
@@ -68,27 +69,10 @@ export function createComponentTokenIssuer(
 
 const base = "/cgi-bin/component";
 
-function isTicketError(error: unknown): boolean {
-	return (
-		error instanceof IssuerError &&
-		["ticket-expired", "ticket-invalid"].includes(error.code)
-	);
-}
-
 function probeResultIn(body: Body): ProbeResult {
 	const errcode = errcodeIn(body);
 	if (deadTokenCodes.has(errcode)) return "dead";
 	return errcode === 0 && Array.isArray(body.list) ? "alive" : "unsure";
-}
-
-/** The refresh token of one account. */
-export interface RefreshToken {
-	/** Throws `IssuerError`, without a call, while there is none. */
-	current(): string;
-	/** What WeChat answered; resolves once it will survive a crash. Never rejects. */
-	keep(value: string): Promise<void>;
-	/** WeChat did not take it, or says that the account must authorise again. */
-	refused(): void;
 }
 
 export interface AuthorizerTokenOptions extends CallerOptions {
@@ -98,7 +82,7 @@ export interface AuthorizerTokenOptions extends CallerOptions {
 	readonly appid: string;
 	/** The component token that it hangs on. */
 	readonly parent: CredentialId;
-	readonly refreshToken: RefreshToken;
+	readonly refreshToken: MemberSecret;
 }
 
 /** The issuer of an authorizer_access_token. It makes no request until it is asked. */
@@ -111,7 +95,7 @@ export function createAuthorizerTokenIssuer(
 		issue: async ({ parents, onCall, maxCalls }) => {
 			const sent = refreshToken.current();
 			const token = parents?.get(parent);
-			if (token === undefined) throw noComponentToken(appid);
+			if (token === undefined) throw noPlatformToken(appid, "component token");
 			try {
 				const { grant, answered } = await caller.ask(
 					{
@@ -164,36 +148,19 @@ export function isRefusedAuthorizer(error: unknown): boolean {
 	);
 }
 
-function noComponentToken(appid: string): IssuerError {
-	return new IssuerError({
-		kind: "parent",
-		code: "no-token",
-		message: `could not fetch a token for ${appid}: the component token is missing`,
-		hint: "wxtokend status says why the component token is missing",
-		mayHaveIssued: false,
-		sent: false,
-	});
-}
-
-/** An account, as WeChat tells of it. `refreshToken`: undefined if WeChat does not tell it. */
-export interface ToldAuthorizer {
-	readonly appid: string;
-	readonly refreshToken: string | undefined;
-}
-
 /** A page of the list of accounts. */
 export interface AuthorizerPage {
 	/** Of all pages. */
 	readonly total: number;
-	readonly authorizers: readonly ToldAuthorizer[];
+	readonly authorizers: readonly ToldMember[];
 }
 
 /** The calls that fetch no token to publish. Each throws `IssuerError`. */
 export interface ComponentCalls {
 	/** Exchanges an authorisation code. */
-	queryAuth(token: string, code: string): Promise<ToldAuthorizer>;
+	queryAuth(token: string, code: string): Promise<ToldMember>;
 	/** Asks for one account. */
-	authorizerInfo(token: string, appid: string): Promise<ToldAuthorizer>;
+	authorizerInfo(token: string, appid: string): Promise<ToldMember>;
 	/** At most `pageSize` accounts. */
 	list(token: string, offset: number): Promise<AuthorizerPage>;
 	/** WeChat's errmsg: `ok` if pushes had stopped, `in a normal state` if they had not. */
@@ -288,27 +255,17 @@ function listRequest(
 }
 
 /** Throws `LinkError` if it names no account. */
-function toldIn(info: Body): ToldAuthorizer {
-	const appid = textIn(info.authorizer_appid);
-	if (appid === undefined || !isAppid(appid))
+function toldIn(info: Body): ToldMember {
+	const id = textIn(info.authorizer_appid);
+	if (id === undefined || !isMemberId(id))
 		throw new LinkError("no-token", "authorizer_appid absent", true);
-	const refreshToken =
+	const secret =
 		textIn(info.authorizer_refresh_token) ?? textIn(info.refresh_token);
-	return { appid, refreshToken };
+	return { id, secret };
 }
 
 function pageIn({ total_count: total, list }: Body): AuthorizerPage {
 	if (typeof total !== "number" || !Array.isArray(list))
 		throw new LinkError("no-token", "list absent", true);
 	return { total, authorizers: list.map((one) => toldIn(Object(one))) };
-}
-
-/** It becomes a part of a file's name. */
-export function isAppid(text: string): boolean {
-	return /^[A-Za-z0-9_-]{1,64}$/.test(text);
-}
-
-/** Undefined also for "". */
-function textIn(value: unknown): string | undefined {
-	return typeof value === "string" && value !== "" ? value : undefined;
 }

@@ -17,16 +17,20 @@ import {
 	type SecretAnswer,
 } from "../core/ip-ledger.ts";
 import type { SharedNote } from "../core/ports.ts";
+import type { Meaning } from "./meaning.ts";
 import { wecomMeaningOf, wrongSecretCodes } from "./wecom-errcode.ts";
 
 /** A secret, and for whom something is fetched with it. */
 export interface GatedCall {
 	/** Of the host that is asked first. */
 	readonly baseUrl: string;
-	readonly corpid: string;
+	/** Whose secret it is: a corpid, or a suite_id. */
+	readonly owner: string;
 	readonly secret: string;
 	/** As in `Wanted`. */
 	readonly what: string;
+	/** As in `Wanted`. */
+	readonly meaningOf: (errcode: number, at: number) => Meaning;
 }
 
 export interface IpGate {
@@ -66,7 +70,7 @@ export function createIpGate(clock: Clock): IpGate {
 
 	/** Waits for the answers of calls of this process, and for nothing else. */
 	const admitted = async (
-		{ what }: GatedCall,
+		{ what, meaningOf }: GatedCall,
 		host: string,
 		id: string,
 	): Promise<void> => {
@@ -83,7 +87,7 @@ export function createIpGate(clock: Clock): IpGate {
 			}
 			const isForAnswer = admission.kind === "go" || admission.for === "answer";
 			if (admission.kind === "wait" && !(isForAnswer && asking > 0))
-				throw refusalFor(admission, what);
+				throw refusalFor(admission, what, meaningOf);
 			await new Promise<void>((answered) => waiting.push(answered));
 		}
 	};
@@ -114,7 +118,7 @@ export function createIpGate(clock: Clock): IpGate {
 		},
 		mayCall: ({ baseUrl, what }) => {
 			const limit = limitAt(baseUrl);
-			if (limit !== undefined) throw refusalFor(limit, what);
+			if (limit !== undefined) throw refusalFor(limit, what, wecomMeaningOf);
 		},
 		isOpen: ({ baseUrl }) => limitAt(baseUrl) === undefined,
 		keepIn: (wanted) => {
@@ -134,8 +138,8 @@ function isNews(ledger: IpLedger, id: string, { kind }: SecretAnswer): boolean {
 }
 
 /** Not the secret, and nothing from which it could be found. */
-function idOf({ corpid, secret }: GatedCall): string {
-	const text = `wxtokend\n${corpid}\n${secret}`;
+function idOf({ owner, secret }: GatedCall): string {
+	const text = `wxtokend\n${owner}\n${secret}`;
 	return createHash("sha256").update(text).digest("hex").slice(0, 16);
 }
 
@@ -157,12 +161,13 @@ function answerIn(error: unknown): SecretAnswer | undefined {
 function refusalFor(
 	{ waitMs, for: cause, errcode }: Extract<Admission, { kind: "wait" }>,
 	what: string,
+	meaningOf: GatedCall["meaningOf"],
 ): IssuerError {
 	const unsent = { mayHaveIssued: false, sent: false, waitMs };
 	switch (cause) {
 		case "limit":
 		case "secret": {
-			const { kind, meaning, hint } = wecomMeaningOf(errcode);
+			const { kind, meaning, hint } = meaningOf(errcode, 0);
 			return new IssuerError({
 				...{ ...unsent, kind, hint },
 				code: `errcode ${errcode}`,

@@ -142,9 +142,12 @@ const errcodes: Readonly<Record<number, Meaning>> = {
 /** The errcodes with which an API of qyapi.weixin.qq.com refuses a dead access token. */
 export const deadWecomTokenCodes: ReadonlySet<number> = new Set([40014, 42001]);
 
-/** The errcodes that say that a secret is wrong: several of them get the IP banned. */
+/**
+ * The errcodes that say that a secret is wrong: several of them get the IP banned. A
+ * permanent code (40084) is one as well.
+ */
 export const wrongSecretCodes: ReadonlySet<number> = new Set([
-	40001, 40080, 40091,
+	40001, 40080, 40084, 40091,
 ]);
 
 /** All codes with a meaning of their own, ascending: documents and tests list them. */

@@ -5,7 +5,7 @@
  */
 import type { Issuer, ProbeResult } from "../core/ports.ts";
 import { type Body, errcodeIn } from "./answer.ts";
-import { type CallerOptions, createCaller } from "./call.ts";
+import { type Caller, type CallerOptions, createCaller } from "./call.ts";
 import type { GatedCall, IpGate } from "./ip-gate.ts";
 import { type ChildTicket, createChildIssuer } from "./ticket.ts";
 import {
@@ -49,11 +49,19 @@ export function createAppTokenIssuer(options: AppTokenOptions): Issuer {
 					{ maxCalls, onCall },
 				),
 			),
-		probe: async (token, onCall) => {
-			if (!gate.isOpen(gated)) return "unsure";
-			const path = `/cgi-bin/get_api_domain_ip?access_token=${encodeURIComponent(token)}`;
-			return (await caller.look(path, probeResultIn, onCall)) ?? "unsure";
-		},
+		probe: createAppProbe(options, caller),
+	};
+}
+
+/** Asks whether the token of an app is accepted, also of one that came by a suite. */
+export function createAppProbe(
+	{ gate, baseUrls: [baseUrl = ""] }: Omit<WecomCallerOptions, "corpid">,
+	caller: Caller,
+): Issuer["probe"] {
+	return async (token, onCall) => {
+		if (!gate.isOpen({ baseUrl })) return "unsure";
+		const path = `/cgi-bin/get_api_domain_ip?access_token=${encodeURIComponent(token)}`;
+		return (await caller.look(path, probeResultIn, onCall)) ?? "unsure";
 	};
 }
 
@@ -127,10 +135,10 @@ export function createAppTicketIssuer(options: AppTicketOptions): Issuer {
 }
 
 function gatedBy(
-	{ baseUrls: [baseUrl = ""], corpid, secret }: ProviderTokenOptions,
+	{ baseUrls: [baseUrl = ""], corpid: owner, secret }: ProviderTokenOptions,
 	what: string,
 ): GatedCall {
-	return { baseUrl, corpid, secret, what };
+	return { baseUrl, owner, secret, what, meaningOf: wecomMeaningOf };
 }
 
 /**

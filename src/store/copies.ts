@@ -88,6 +88,8 @@ const phpKeys: Readonly<Record<KindName, string>> = {
 	wecom_jsapi_ticket: "jsapi_ticket",
 	wecom_agent_ticket: "jsapi_ticket",
 	wecom_provider_access_token: "provider_access_token",
+	wecom_suite_access_token: "suite_access_token",
+	wecom_corp_access_token: "access_token",
 };
 
 function phpText(kind: KindName, { value, expiresAt }: Token): string {

@@ -5,7 +5,7 @@
  * is told; everything is in memory, too.
  */
 import { join } from "node:path";
-import { type Fact, lookAtDurableLog, openDurableLog } from "./durable-log.ts";
+import { type Fact, openDurableLog } from "./durable-log.ts";
 
 /** A ticket that WeChat has pushed. */
 export interface PushedTicket {
@@ -31,6 +31,8 @@ export interface PendingCode {
 	readonly id?: string;
 	/** Epoch ms. */
 	readonly arrivedAt: number;
+	/** When it was sent to WeChat last, epoch ms: it may be used up. */
+	readonly askedAt?: number;
 }
 
 /** The files and the names in them, which differ between components and suites. */
@@ -73,7 +75,10 @@ export interface PlatformState {
 	/** Nothing is known of it any more. */
 	forget(id: string): Promise<void>;
 	codes(): readonly PendingCode[];
+	/** No effect for one that was dropped: WeChat pushes some things again. */
 	putCode(code: PendingCode): Promise<void>;
+	/** It is about to be sent to WeChat; `at`: epoch ms. */
+	noteAsked(code: string, at: number): Promise<void>;
 	/** It was exchanged, or never can be. */
 	dropCode(code: string): Promise<void>;
 	/** When the list of accounts was compared last, epoch ms; 0: never. */
@@ -82,15 +87,6 @@ export interface PlatformState {
 	/** Lines that could not be read, by the file's path. */
 	readonly unreadable: ReadonlyMap<string, number>;
 	close(): void;
-}
-
-/** Throws what `openPlatformState` would, but opens nothing. */
-export function lookAtPlatformState(
-	directory: string,
-	{ ticketFile, accountsFile }: StateNames,
-): void {
-	for (const file of [ticketFile, accountsFile])
-		lookAtDurableLog(join(directory, file));
 }
 
 /** Opens the files in that directory, which exists. Throws `StoreError`. */
@@ -170,6 +166,8 @@ interface Accounts {
 	readonly secrets: Map<string, string>;
 	readonly retired: Map<string, number>;
 	readonly codes: Map<string, PendingCode>;
+	/** The last ones that were dropped, the oldest first. */
+	readonly dropped: Set<string>;
 	listedAt: number;
 }
 
@@ -178,6 +176,7 @@ function openAccounts(path: string, names: StateNames) {
 		secrets: new Map(),
 		retired: new Map(),
 		codes: new Map(),
+		dropped: new Set(),
 		listedAt: 0,
 	};
 	const { log, unreadable } = openDurableLog(path, (fact) =>
@@ -225,14 +224,13 @@ function openAccounts(path: string, names: StateNames) {
 				put([{ [names.id]: id, retired_at: at }]),
 			forget: (id: string) => put([{ [names.id]: id, forgotten: true }]),
 			codes: () => [...known.codes.values()],
-			putCode: ({ code, id, arrivedAt }: PendingCode) =>
-				put([
-					{
-						auth_code: code,
-						...(id === undefined ? {} : { [names.id]: id }),
-						arrived_at: arrivedAt,
-					},
-				]),
+			putCode: async (pending: PendingCode) => {
+				const { code } = pending;
+				if (known.dropped.has(code) || known.codes.has(code)) return;
+				await put([factOfCode(pending, names)]);
+			},
+			noteAsked: (code: string, at: number) =>
+				put([{ auth_code: code, asked_at: at }]),
 			dropCode: (code: string) => put([{ auth_code: code, dropped: true }]),
 			listedAt: () => known.listedAt,
 			putListedAt: (at: number) => put([{ listed_at: at }]),
@@ -242,16 +240,11 @@ function openAccounts(path: string, names: StateNames) {
 
 /** A fact that makes no sense has no effect. */
 function apply(fact: Fact, known: Accounts, names: StateNames): void {
-	const { auth_code: code, listed_at: listedAt, arrived_at: arrivedAt } = fact;
+	const { auth_code: code, listed_at: listedAt } = fact;
 	const { [names.id]: id, [names.secret]: secret } = fact;
 	if (typeof listedAt === "number") known.listedAt = listedAt;
 	else if (typeof code === "string") {
-		if (fact.dropped === true) known.codes.delete(code);
-		else if (typeof arrivedAt === "number")
-			known.codes.set(code, {
-				...{ code, arrivedAt },
-				...(typeof id === "string" ? { id } : {}),
-			});
+		applyToCode(fact, code, known, names);
 	} else if (typeof id === "string") {
 		if (typeof secret === "string") {
 			known.secrets.set(id, secret);
@@ -265,6 +258,45 @@ function apply(fact: Fact, known: Accounts, names: StateNames): void {
 	}
 }
 
+/** More are not remembered: a code is pushed again within minutes. */
+const maxDropped = 1_000;
+
+function applyToCode(
+	fact: Fact,
+	code: string,
+	{ codes, dropped }: Accounts,
+	names: StateNames,
+): void {
+	const { arrived_at: arrivedAt, asked_at: askedAt, [names.id]: id } = fact;
+	const before = codes.get(code);
+	if (fact.dropped === true) {
+		codes.delete(code);
+		dropped.delete(code);
+		dropped.add(code);
+		const [oldest = ""] = dropped.size > maxDropped ? dropped : [];
+		dropped.delete(oldest);
+	} else if (typeof arrivedAt === "number")
+		codes.set(code, {
+			...{ code, arrivedAt },
+			...(typeof id === "string" ? { id } : {}),
+			...(typeof askedAt === "number" ? { askedAt } : {}),
+		});
+	else if (typeof askedAt === "number" && before !== undefined)
+		codes.set(code, { ...before, askedAt });
+}
+
+function factOfCode(
+	{ code, id, arrivedAt, askedAt }: PendingCode,
+	names: StateNames,
+): Fact {
+	return {
+		auth_code: code,
+		...(id === undefined ? {} : { [names.id]: id }),
+		arrived_at: arrivedAt,
+		...(askedAt === undefined ? {} : { asked_at: askedAt }),
+	};
+}
+
 function* factsOf(known: Accounts, names: StateNames): Iterable<Fact> {
 	if (known.listedAt > 0) yield { listed_at: known.listedAt };
 	for (const [id, secret] of known.secrets) {
@@ -273,10 +305,6 @@ function* factsOf(known: Accounts, names: StateNames): Iterable<Fact> {
 		if (retiredAt !== undefined)
 			yield { [names.id]: id, retired_at: retiredAt };
 	}
-	for (const { code, id, arrivedAt } of known.codes.values())
-		yield {
-			auth_code: code,
-			...(id === undefined ? {} : { [names.id]: id }),
-			arrived_at: arrivedAt,
-		};
+	for (const pending of known.codes.values()) yield factOfCode(pending, names);
+	for (const code of known.dropped) yield { auth_code: code, dropped: true };
 }

@@ -123,7 +123,7 @@ describe("problems:", () => {
 			"no entry at all",
 			"",
 			"account",
-			/at least one .*\[\[provider\]\] or \[\[com/,
+			/at least one .*\[\[component\]\] or \[\[suite/,
 		],
 		[
 			"a single table",

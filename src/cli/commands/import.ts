@@ -1,4 +1,4 @@
-/** `wxtokend import`: hands tickets, refresh tokens and codes over to the daemon. */
+/** `wxtokend import`: hands tickets, refresh tokens, permanent codes and auth codes over to the daemon. */
 import { createReadStream } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -31,11 +31,11 @@ interface Refused {
 export async function importLines(line: CommandLine): Promise<number> {
 	const [file = "-"] = line.operands;
 	const socket = socketOf(line);
-	const component = line.value("component");
+	const given = platformIn(line);
 	const refused: Refused[] = [];
 	let taken = 0;
 	const takeLine = async (text: string, number: number) => {
-		const call = callFor(text, component);
+		const call = callFor(text, given);
 		const cause = typeof call === "string" ? call : await send(socket, call);
 		if (cause === undefined) taken += 1;
 		else refused.push({ line: number, cause });
@@ -53,6 +53,24 @@ export async function importLines(line: CommandLine): Promise<number> {
 		tellPerson(`line ${number}: ${cause}`);
 	process.stdout.write(`took ${taken} lines over\n`);
 	return refused.length === 0 ? exitCode.done : exitCode.usage;
+}
+
+/** For lines that name no platform. */
+interface GivenPlatform {
+	readonly component?: string;
+	readonly suite?: string;
+}
+
+/** Throws `UsageError`. */
+function platformIn(line: CommandLine): GivenPlatform {
+	const [component, suite] = [line.value("component"), line.value("suite")];
+	if (component !== undefined && suite !== undefined)
+		throw new UsageError(
+			"--component and --suite stand side by side",
+			"give one of them, or name the platform in each line",
+		);
+	if (suite !== undefined) return { suite };
+	return component === undefined ? {} : { component };
 }
 
 function socketOf(line: CommandLine): string {
@@ -104,7 +122,7 @@ async function eachLine(
 /** A text: why the line is none. It quotes nothing, as all of it may be secret. */
 function callFor(
 	text: string,
-	given: string | undefined,
+	given: GivenPlatform,
 ): Pick<ControlCall, "path" | "content"> | string {
 	let fields: Readonly<Record<string, unknown>>;
 	try {
@@ -112,11 +130,16 @@ function callFor(
 	} catch {
 		return "is not JSON";
 	}
-	const { component = given, ...content } = fields;
-	if (typeof component !== "string" || !/^[\w-]{1,64}$/.test(component))
-		return 'has no "component": give it in the line, or by --component APPID';
+	const isOwn = "component" in fields || "suite" in fields;
+	const { component, suite, ...content } = isOwn
+		? fields
+		: { ...given, ...fields };
+	const [id, ...more] = [component, suite].filter((one) => one !== undefined);
+	if (typeof id !== "string" || more.length > 0 || !/^[\w-]{1,64}$/.test(id))
+		return 'has no "component" and no "suite", or both: give one in the line, or by --component APPID or --suite SUITE_ID';
+	const route = component === undefined ? "suites" : "components";
 	const what = "ticket" in content ? "ticket" : "authorizations";
-	return { path: `/v1/components/${component}/${what}`, content };
+	return { path: `/v1/${route}/${id}/${what}`, content };
 }
 
 /** Undefined: it was taken. Throws `ControlUnreachable`. */

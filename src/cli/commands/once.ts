@@ -1,6 +1,8 @@
 /** `wxtokend once`: one pass over the accounts without a daemon. */
+
 import { type Config, loadConfig } from "../../config/config.ts";
 import { type Entry, isAccount } from "../../config/entry.ts";
+import { isPlatform } from "../../config/platform.ts";
 import { systemClock } from "../../core/clock.ts";
 import {
 	type Credential,
@@ -58,14 +60,14 @@ export async function once(line: CommandLine): Promise<number> {
 }
 
 /**
- * Without its 第三方平台: their tickets and refresh tokens are in the hands of one daemon.
+ * Without its platforms: their tickets and secrets are in the hands of one daemon.
  * Says so on stderr.
  */
 export function withoutPlatforms(config: Config): Config {
-	const entries = config.entries.filter((one) => one.interface !== "component");
+	const entries = config.entries.filter((one) => !isPlatform(one));
 	if (entries.length < config.entries.length)
 		tellPerson(
-			"[[component]] is left out: a 第三方平台 is kept by a daemon only (wxtokend run)",
+			"[[component]] and [[suite]] are left out: what is pushed to them is kept by a daemon only (wxtokend run)",
 		);
 	return { ...config, entries };
 }
@@ -97,6 +99,8 @@ function latestMarginOf(wire: Entry["interface"]): number {
 			return stableWindowMs;
 		case "wecom":
 		case "provider":
+		case "suite":
+		case "corp":
 			return wecomWindowMs;
 		default:
 			return wire satisfies never;
