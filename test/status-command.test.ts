@@ -35,6 +35,36 @@ test("status --json prints what the socket answers", async () => {
 	expect(JSON.parse(said.stdout).accounts.length).toBe(2);
 });
 
+test("status and the lists of the socket tell of a wrong clock until WeChat's answers agree with it", async () => {
+	const { wechat, flags, socket } = await startWithFlags();
+	const clockSaid = async () =>
+		(await callSocket(socket, "/v1/credentials")).json().clock;
+	const setWeChatClock = async (clockOffsetSeconds: number) => {
+		const body = JSON.stringify({ clockOffsetSeconds });
+		const call = { method: "POST", body } as const;
+		expect((await fetch(`${wechat.url}/sim/knobs`, call)).status).toBe(200);
+	};
+	expect(await clockSaid()).toBeNull();
+	await setWeChatClock(-7_200);
+	expect((await runProgram(["refresh", ...flags])).code).toBe(0);
+	const said = await runProgram(["status", ...flags]);
+	expect(said.code).toBe(0);
+	expect(said.stdout).toMatch(
+		/^the clock of this server is 7\d\d\d s ahead of WeChat's\n {2}hint: set the clock of this server/m,
+	);
+	expect(await clockSaid()).toMatchObject({
+		aheadSeconds: expect.closeTo(7_200, -2),
+		message: expect.stringContaining("ahead of WeChat's"),
+		hint: expect.stringContaining("NTP"),
+	});
+	expect((await callSocket(socket, "/v1/accounts")).json().clock).toEqual(
+		(await callSocket(socket, "/v1/credentials?days")).json().clock,
+	);
+	await setWeChatClock(0);
+	expect((await runProgram(["refresh", ...flags])).code).toBe(0);
+	expect(await clockSaid()).toBeNull();
+});
+
 test("status without a daemon reports the same from the files, and says so", async () => {
 	const { config, daemon, flags } = await startWithFlags();
 	const before = await runProgram(["status", "--json", ...flags]);

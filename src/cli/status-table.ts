@@ -14,10 +14,10 @@ export interface TableOptions {
 
 /**
  * The lines, without line ends: a head, one line for each account, and under it what is
- * wrong with the account.
+ * wrong with the account; at the end what is wrong with the clock.
  */
 export function tableOf(
-	{ credentials: accounts, days = {} }: StatusReport,
+	{ credentials: accounts, clock, days = {} }: StatusReport,
 	options: TableOptions,
 ): readonly string[] {
 	const { colors, now, width } = options;
@@ -44,6 +44,12 @@ export function tableOf(
 			...remarksOn(account, now).flatMap((text) => wrapped(text, width, "  ")),
 		]),
 		...legendOf(days, options),
+		...(clock === null
+			? []
+			: [
+					...wrapped(clock.message, width),
+					...wrapped(`hint: ${clock.hint}`, width, "  "),
+				]),
 	];
 }
 

@@ -1,4 +1,5 @@
 /** What can be said of a credential without giving its value away. */
+import type { ClockSkew } from "./clock-skew.ts";
 import {
 	type Credential,
 	type KindName,
@@ -101,6 +102,8 @@ export interface ErrorFacts
 export interface StatusReport {
 	/** Who says so. */
 	readonly source: "daemon" | "files";
+	/** By WeChat's answers; null: this server's clock is right, as far as is known. */
+	readonly clock: ClockSkew | null;
 	/** The access tokens. */
 	readonly accounts: readonly CredentialStatus[];
 	/** All credentials, each one behind all that it needs. */
@@ -113,9 +116,10 @@ export interface StatusReport {
 export function reportOf(
 	source: StatusReport["source"],
 	credentials: readonly CredentialStatus[],
+	clock: StatusReport["clock"] = null,
 ): StatusReport {
 	const accounts = credentials.filter((one) => one.interface !== null);
-	return { source, accounts, credentials };
+	return { source, clock, accounts, credentials };
 }
 
 export interface StatusInput {

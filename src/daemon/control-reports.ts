@@ -1,5 +1,6 @@
 /** Answers about all credentials: they are made in slices, as there may be a hundred thousand. */
 import type { Clock } from "../core/clock.ts";
+import type { ClockSkew } from "../core/clock-skew.ts";
 import { traitsOf } from "../core/credential.ts";
 import { dayOf, lettersOf, withCurrent } from "../core/day.ts";
 import { iso } from "../core/iso-time.ts";
@@ -26,15 +27,21 @@ const pieceLength = 65_536;
 /** Accounts that `/healthz` gives a reason for; the status has all of them. */
 const maxReasons = 100;
 
-/** `{"source":"daemon","KEY":[…]}` with the status of each, as it is at its turn. */
+/** What the lists are made with. */
+interface ListParts {
+	readonly clock: Clock;
+	readonly skew: () => ClockSkew | null;
+}
+
+/** `{"source":"daemon","clock":…,"KEY":[…]}` with the status of each, as it is at its turn. */
 export function listOf(
 	key: string,
 	all: Iterable<ManagedCredential>,
-	clock: Clock,
+	parts: ListParts,
 ): ControlAnswer {
 	return {
 		status: 200,
-		content: piecesOf(key, all, clock),
+		content: piecesOf(key, all, parts),
 		headers: { "Content-Type": "application/json" },
 	};
 }
@@ -42,10 +49,10 @@ export function listOf(
 async function* piecesOf(
 	key: string,
 	all: Iterable<ManagedCredential>,
-	clock: Clock,
+	{ clock, skew }: ListParts,
 ): AsyncGenerator<string> {
 	await nextTurn();
-	let text = `{"source":"daemon","${key}":[`;
+	let text = `{"source":"daemon","clock":${JSON.stringify(skew())},"${key}":[`;
 	let separator = "";
 	let since = performance.now();
 	for (const one of all) {
@@ -65,7 +72,7 @@ async function* piecesOf(
 export async function listWithDays(
 	all: Iterable<ManagedCredential>,
 	history: Pick<History, "of">,
-	clock: Clock,
+	{ clock, skew }: ListParts,
 ): Promise<ControlAnswer> {
 	const credentials: CredentialStatus[] = [];
 	const days: Record<string, string> = {};
@@ -80,7 +87,10 @@ export async function listWithDays(
 		days[credential.file] = lettersOf(day, now, lettersOfDay);
 		await yielding.yieldIfLong();
 	}
-	return { status: 200, content: { source: "daemon", credentials, days } };
+	return {
+		status: 200,
+		content: { source: "daemon", clock: skew(), credentials, days },
+	};
 }
 
 /** 503 if a file holds no valid token: a load balancer or monitor needs no more. */

@@ -6,6 +6,7 @@
 import { randomBytes } from "node:crypto";
 import { defaultTokenFile, ticketFile } from "../config/entry-names.ts";
 import type { Clock } from "../core/clock.ts";
+import type { ClockSkew } from "../core/clock-skew.ts";
 import type { KindName, KnownToken } from "../core/credential.ts";
 import type { ConfigError, StoreError } from "../core/errors.ts";
 import { signPage } from "../core/jssdk.ts";
@@ -36,6 +37,8 @@ export interface AnswerParts {
 	/** A reload changes them. */
 	readonly managed: () => ManagedSet;
 	readonly clock: Clock;
+	/** Of this server's clock; null: it is right, as far as is known. */
+	readonly skew: () => ClockSkew | null;
 	/** As in `FleetSeat`: ends are told by the clock of this host, as in the files. */
 	readonly shiftMs: () => number;
 	/** Undefined: there is none. */
@@ -83,7 +86,7 @@ export function createAnswers(parts: AnswerParts): Answering {
 
 	/** The same as the list of all credentials, and the last day of each in letters. */
 	const withDays = sharedWhileRunning(() =>
-		listWithDays(parts.managed().byFile.values(), parts.history, clock),
+		listWithDays(parts.managed().byFile.values(), parts.history, parts),
 	);
 
 	// Of ten thousand files it takes long, so requests that arrive meanwhile get the
@@ -100,6 +103,105 @@ export function createAnswers(parts: AnswerParts): Answering {
 			"Content-Type": "text/plain; version=0.0.4; charset=utf-8",
 		},
 	});
+
+	const { refresh, token } = createValueRoutes(parts);
+
+	const sign = (body: string, file: string): ControlAnswer =>
+		signatureFor(body, file, parts.managed(), clock.now());
+
+	const reload = async (): Promise<ControlAnswer> => {
+		if (stopping.aborted) return failure(503, stoppingFailure);
+		const done = await within(refreshTimeoutMs, parts.reload());
+		if (done === undefined) return stillWaiting("every account");
+		const { refused, answers } = done;
+		if (refused !== undefined)
+			return failure(422, {
+				code: "config",
+				message: `the old configuration stays: ${refused.message}`,
+				hint: "correct it (wxtokend check names the problems), then reload again",
+			});
+		const failed = answers.find(({ outcome }) => outcome === "failed");
+		return failed === undefined
+			? { status: 200, content: { outcome: "reloaded" } }
+			: answerFor(failed, parts.shiftMs());
+	};
+
+	const routes: Readonly<Record<string, Readonly<Record<string, Route>>>> = {
+		"/": { GET: parts.page },
+		"/healthz": { GET: health },
+		"/metrics": { GET: metrics },
+		"/v1/reload": { POST: reload },
+		"/v1/fleet": {
+			GET: async () => {
+				const fleet = await parts.fleet();
+				return fleet === undefined
+					? noFleet
+					: { status: 200, content: { ...fleet, now: clock.now() } };
+			},
+		},
+		"/v1/accounts": {
+			GET: () => listOf("accounts", parts.managed().byAppid.values(), parts),
+		},
+		"/v1/accounts/{appid}": {
+			GET: ofAccount((_request, one) => statusNow(one)),
+		},
+		"/v1/accounts/{appid}/token": {
+			GET: ofAccount(token),
+		},
+		"/v1/accounts/{appid}/refresh": { POST: ofAccount(refresh) },
+		"/v1/accounts/{appid}/jssdk": {
+			POST: ofAccount(({ body }, { credential }) =>
+				sign(body, ticketFile("jsapi", credential.appid)),
+			),
+		},
+		"/v1/credentials": {
+			GET: ({ query }) =>
+				new URLSearchParams(query).has("days")
+					? withDays()
+					: listOf("credentials", parts.managed().byFile.values(), parts),
+		},
+		"/v1/credentials/{file}": {
+			GET: ofAccount((_request, one) => statusNow(one)),
+		},
+		"/v1/credentials/{file}/token": {
+			GET: ofAccount(token),
+		},
+		"/v1/credentials/{file}/refresh": { POST: ofAccount(refresh) },
+		"/v1/credentials/{file}/jssdk": {
+			POST: ofAccount(({ body }, { credential }) =>
+				sign(body, credential.file),
+			),
+		},
+	};
+
+	return async (request) => {
+		const { pattern, appid, file } = patternOf(request.path);
+		// `hasOwn`, because a path may be the name of something that every object has.
+		const methods = Object.hasOwn(routes, pattern)
+			? routes[pattern]
+			: undefined;
+		if (methods === undefined) return unknownPath;
+		const { byAppid, byFile } = parts.managed();
+		const one =
+			file === undefined
+				? (byAppid.get(appid ?? "") ??
+					// Readers call by this name whatever has the file that they look for.
+					byFile.get(defaultTokenFile(appid ?? "")))
+				: byFile.get(file);
+		if (appid !== undefined && one === undefined) return unknownAccount(appid);
+		if (file !== undefined && one === undefined) return unknownCredential(file);
+		// Node.js leaves the body out of an answer to HEAD.
+		const method = request.method === "HEAD" ? "GET" : request.method;
+		const route = Object.hasOwn(methods, method) ? methods[method] : undefined;
+		return route === undefined
+			? wrongMethod(Object.keys(methods))
+			: route(request, one);
+	};
+}
+
+/** What gives a value away: the token as it is, the next one, and a forced refresh. */
+function createValueRoutes(parts: AnswerParts) {
+	const { stopping } = parts;
 
 	const refresh = async (
 		{ body }: ControlRequest,
@@ -144,97 +246,7 @@ export function createAnswers(parts: AnswerParts): Answering {
 			: valueAnswer(request, next, true, parts.shiftMs());
 	};
 
-	const sign = (body: string, file: string): ControlAnswer =>
-		signatureFor(body, file, parts.managed(), clock.now());
-
-	const reload = async (): Promise<ControlAnswer> => {
-		if (stopping.aborted) return failure(503, stoppingFailure);
-		const done = await within(refreshTimeoutMs, parts.reload());
-		if (done === undefined) return stillWaiting("every account");
-		const { refused, answers } = done;
-		if (refused !== undefined)
-			return failure(422, {
-				code: "config",
-				message: `the old configuration stays: ${refused.message}`,
-				hint: "correct it (wxtokend check names the problems), then reload again",
-			});
-		const failed = answers.find(({ outcome }) => outcome === "failed");
-		return failed === undefined
-			? { status: 200, content: { outcome: "reloaded" } }
-			: answerFor(failed, parts.shiftMs());
-	};
-
-	const routes: Readonly<Record<string, Readonly<Record<string, Route>>>> = {
-		"/": { GET: parts.page },
-		"/healthz": { GET: health },
-		"/metrics": { GET: metrics },
-		"/v1/reload": { POST: reload },
-		"/v1/fleet": {
-			GET: async () => {
-				const fleet = await parts.fleet();
-				return fleet === undefined
-					? noFleet
-					: { status: 200, content: { ...fleet, now: clock.now() } };
-			},
-		},
-		"/v1/accounts": {
-			GET: () => listOf("accounts", parts.managed().byAppid.values(), clock),
-		},
-		"/v1/accounts/{appid}": {
-			GET: ofAccount((_request, one) => statusNow(one)),
-		},
-		"/v1/accounts/{appid}/token": {
-			GET: ofAccount(token),
-		},
-		"/v1/accounts/{appid}/refresh": { POST: ofAccount(refresh) },
-		"/v1/accounts/{appid}/jssdk": {
-			POST: ofAccount(({ body }, { credential }) =>
-				sign(body, ticketFile("jsapi", credential.appid)),
-			),
-		},
-		"/v1/credentials": {
-			GET: ({ query }) =>
-				new URLSearchParams(query).has("days")
-					? withDays()
-					: listOf("credentials", parts.managed().byFile.values(), clock),
-		},
-		"/v1/credentials/{file}": {
-			GET: ofAccount((_request, one) => statusNow(one)),
-		},
-		"/v1/credentials/{file}/token": {
-			GET: ofAccount(token),
-		},
-		"/v1/credentials/{file}/refresh": { POST: ofAccount(refresh) },
-		"/v1/credentials/{file}/jssdk": {
-			POST: ofAccount(({ body }, { credential }) =>
-				sign(body, credential.file),
-			),
-		},
-	};
-
-	return async (request) => {
-		const { pattern, appid, file } = patternOf(request.path);
-		// `hasOwn`, because a path may be the name of something that every object has.
-		const methods = Object.hasOwn(routes, pattern)
-			? routes[pattern]
-			: undefined;
-		if (methods === undefined) return unknownPath;
-		const { byAppid, byFile } = parts.managed();
-		const one =
-			file === undefined
-				? (byAppid.get(appid ?? "") ??
-					// Readers call by this name whatever has the file that they look for.
-					byFile.get(defaultTokenFile(appid ?? "")))
-				: byFile.get(file);
-		if (appid !== undefined && one === undefined) return unknownAccount(appid);
-		if (file !== undefined && one === undefined) return unknownCredential(file);
-		// Node.js leaves the body out of an answer to HEAD.
-		const method = request.method === "HEAD" ? "GET" : request.method;
-		const route = Object.hasOwn(methods, method) ? methods[method] : undefined;
-		return route === undefined
-			? wrongMethod(Object.keys(methods))
-			: route(request, one);
-	};
+	return { refresh, token };
 }
 
 /** The value as in its file, or without any JSON for those who ask for text. */

@@ -13,6 +13,7 @@ import {
 	isAccount,
 } from "../config/entry.ts";
 import { isMember, type Member } from "../config/platform.ts";
+import type { ClockSkew } from "../core/clock-skew.ts";
 import type { Credential } from "../core/credential.ts";
 import { ConfigError, StoreError } from "../core/errors.ts";
 import type { Log, Store } from "../core/ports.ts";
@@ -25,10 +26,7 @@ import { createLimiter, maxRefreshing } from "../keeper/limiter.ts";
 import type { ManagedCredential } from "../keeper/managed-credential.ts";
 import { createReconciler, type Reconciler } from "../keeper/reconciler.ts";
 import type { Location } from "../store/atomic-write.ts";
-import {
-	prepareDirectory,
-	sweepLeftovers,
-} from "../store/prepare-directory.ts";
+import { sweepLeftovers } from "../store/prepare-directory.ts";
 import { removePublished } from "../store/retired-file.ts";
 import { credentialsOf } from "./credential-of.ts";
 import {
@@ -39,6 +37,7 @@ import {
 } from "./heap.ts";
 import { createLinkPauses } from "./link-pauses.ts";
 import { createPlatforms, type Platforms } from "./platforms.ts";
+import { prepareToKeep } from "./preparation.ts";
 import { createWiring, type Wiring, type WiringParts } from "./wiring.ts";
 
 /** The keepers of a configuration. */
@@ -59,6 +58,8 @@ export interface CredentialSet {
 	/** The directory of the token files, with their mode and group. */
 	location(): Location;
 	managed(): ManagedSet;
+	/** By WeChat's answers; null: this server's clock is right, as far as is known. */
+	skew(): ClockSkew | null;
 	/** The line that `systemctl status` shows. */
 	summary(): string;
 	/** Removes what killed writers left in the directory; failures are logged. */
@@ -141,9 +142,14 @@ export function createCredentialSet(
 	const repairLimiter = createLimiter(maxRefreshing);
 
 	const prepare = (config: Config) =>
-		prepareDirectory(config, (message) =>
-			log.warn({ event: "simulation.removed" }, message),
-		);
+		prepareToKeep(config, {
+			env: parts.env,
+			self: wiring.self,
+			report: (message) => log.warn({ event: "simulation.removed" }, message),
+			onOwned: (error) => {
+				throw error;
+			},
+		});
 
 	const platforms: Platforms = createPlatforms({
 		...{ clock, log, stopping, onBug },
@@ -232,6 +238,7 @@ export function createCredentialSet(
 		platforms,
 		location: () => current.location,
 		managed: () => current.managed,
+		skew: wiring.skew,
 		summary: () => summaryOf(current.managed, clock.now()),
 		sweep: () =>
 			sweepLeftovers(

@@ -197,6 +197,7 @@ function assemble(
 		clock,
 		metrics,
 		fleet: async () => seat.current()?.status(),
+		skew: credentials.skew,
 		shiftMs: seat.shiftMs,
 		reload: () => reload(),
 		stopping,

@@ -187,11 +187,22 @@ export function tryListening(
 	});
 }
 
-/** What to do if it could not be listened on, in the operator's words. */
-export function listenHint(
-	{ port }: Pick<HttpSettings, "port">,
+/** Why it could not be listened on, and what to do, in the operator's words. */
+export function listenProblem(
+	{ listen, port }: Pick<HttpSettings, "listen" | "port">,
 	errno: string,
-	table: "http" | "receiver" = "http",
+	table: "http" | "receiver",
+): { readonly message: string; readonly hint: string } {
+	return {
+		message: `could not listen on ${listen}: ${inWords(errno)}`,
+		hint: listenHint(port, errno, table),
+	};
+}
+
+function listenHint(
+	port: number,
+	errno: string,
+	table: "http" | "receiver",
 ): string {
 	switch (errno) {
 		case "EADDRINUSE":
@@ -214,13 +225,9 @@ function logUnavailable(
 	log: Log,
 ): void {
 	const { listen } = settings;
+	const { message, hint } = listenProblem(settings, errno, name);
 	log.warn(
-		{
-			event: `${name}.unavailable`,
-			listen,
-			code: errno,
-			hint: listenHint(settings, errno, name),
-		},
-		`could not listen on ${listen}: ${inWords(errno)}; the daemon runs without, and tries again`,
+		{ event: `${name}.unavailable`, listen, code: errno, hint },
+		`${message}; the daemon runs without, and tries again`,
 	);
 }

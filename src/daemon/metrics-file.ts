@@ -123,6 +123,20 @@ export function metricsHint(path: string, code: string): string {
 }
 
 /**
+ * Writes and removes a file beside it, which is left as it is. Throws `StoreError` with
+ * what the daemon would log.
+ */
+export async function tryMetricsFile(path: string): Promise<void> {
+	try {
+		await unlink(await writeBeside(path, ["check\n"]));
+	} catch (error) {
+		if (!(error instanceof StoreError)) throw error;
+		const { kind, message, code, cause } = error;
+		throw new StoreError(kind, message, metricsHint(path, code), cause);
+	}
+}
+
+/**
  * The file is always the old one or the new one. As `publishFile`, but each step is done
  * by a worker thread, and a folder in the way stays. Throws `StoreError`.
  */
@@ -130,6 +144,20 @@ async function replaceFile(
 	path: string,
 	content: AsyncIterable<string>,
 ): Promise<void> {
+	const temporary = await writeBeside(path, content);
+	try {
+		await rename(temporary, path);
+	} catch (error) {
+		await unlink(temporary).catch(() => {});
+		throw storeError("rename into place", path, error);
+	}
+}
+
+/** Returns the path of the new file. Throws `StoreError`; then there is none. */
+async function writeBeside(
+	path: string,
+	content: AsyncIterable<string> | Iterable<string>,
+): Promise<string> {
 	const temporary = `${dirname(path)}/.${basename(path)}.${randomUUID().slice(24)}.tmp`;
 	const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
 	const flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
@@ -145,8 +173,7 @@ async function replaceFile(
 		} finally {
 			await file.close();
 		}
-		verb = "rename into place";
-		await rename(temporary, path);
+		return temporary;
 	} catch (error) {
 		await unlink(temporary).catch(() => {});
 		throw storeError(verb, path, error);

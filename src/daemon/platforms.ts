@@ -11,7 +11,6 @@ import {
 	memberOf,
 	type Platform,
 	type PlatformTable,
-	platformIdOf,
 } from "../config/platform.ts";
 import type { Suite } from "../config/suite.ts";
 import type { Clock } from "../core/clock.ts";
@@ -35,6 +34,7 @@ import {
 	type MemberActs,
 	type MemberParts,
 } from "./platform-members.ts";
+import { stateFolderOf } from "./preparation.ts";
 import { suiteDuties } from "./suite-chores.ts";
 
 export interface PlatformsParts extends MemberParts {
@@ -186,7 +186,7 @@ function openOne(
 ): Kept {
 	const { clock, log, startedAt } = parts;
 	const { state: names, unreadableHint } = kindOf(entry);
-	const folder = directory.folder(entry.interface, platformIdOf(entry));
+	const folder = directory.folder(...stateFolderOf(entry));
 	const state = openPlatformState(folder, names);
 	for (const [path, lines] of state.unreadable)
 		log.error(

@@ -7,6 +7,7 @@ import { type Config, longestTimeoutMs } from "../config/config.ts";
 import type { Entry } from "../config/entry.ts";
 import { isMember, isPlatform } from "../config/platform.ts";
 import type { Clock } from "../core/clock.ts";
+import type { ClockSkew } from "../core/clock-skew.ts";
 import type { Credential, CredentialId } from "../core/credential.ts";
 import type { Fleet, KeeperEvent, Log, Store } from "../core/ports.ts";
 import { createHttp, type Http } from "../issuer/http.ts";
@@ -77,6 +78,8 @@ export interface Wiring extends SharedParts {
 	share(managed: Iterable<ManagedCredential>, entries: Iterable<Entry>): void;
 	/** What calls need that fetch nothing to publish. */
 	readonly issuerParts: IssuerParts;
+	/** Of this server's clock, by WeChat's answers; null: it is right, as far as is known. */
+	skew(): ClockSkew | null;
 	/** Closes the connections. */
 	close(): Promise<void>;
 }
@@ -125,6 +128,7 @@ export function createWiring(parts: WiringParts): Wiring {
 		...shared,
 		hearing,
 		issuerParts,
+		skew: monitor.skew,
 		storeAt: (location) => {
 			gate.keepIn(openNote(location, ".wecom-calls"));
 			local = createDirectoryStore({

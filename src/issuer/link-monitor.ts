@@ -3,6 +3,7 @@
  * does not answer. All accounts share one monitor, so each change is logged once.
  */
 import type { Clock } from "../core/clock.ts";
+import { type ClockSkew, createSkewWatch } from "../core/clock-skew.ts";
 import type { Log } from "../core/ports.ts";
 import { type FailedLink, hostOf } from "./link-error.ts";
 
@@ -14,31 +15,30 @@ export interface LinkMonitor {
 	answered(baseUrl: string, failed: readonly FailedLink[]): void;
 }
 
-/** A smaller difference does no harm, and answers take some time. */
-const maxSkewMs = 60_000;
+/** The monitor of a process, which can be asked as well. */
+export interface AskedMonitor extends LinkMonitor {
+	/** Null: the clock of this server is right, or WeChat has not answered yet. */
+	skew(): ClockSkew | null;
+}
 
 /** Logs `clock.skewed`, `link.failed` and `link.restored`, each at a change only. */
-export function createLinkMonitor(clock: Clock, log: Log): LinkMonitor {
+export function createLinkMonitor(clock: Clock, log: Log): AskedMonitor {
+	const watch = createSkewWatch(clock);
 	let isSkewed = false;
 	/** Servers that did not answer the last time they were tried. */
 	const failedHosts = new Set<string>();
 
 	return {
 		serverTime: (at) => {
-			const skewMs = clock.now() - at;
+			watch.seen(at);
+			const skew = watch.current();
 			const wasSkewed = isSkewed;
-			isSkewed = Math.abs(skewMs) > maxSkewMs;
-			if (!isSkewed || wasSkewed) return;
-			const seconds = Math.round(skewMs / 1000);
-			log.warn(
-				{
-					event: "clock.skewed",
-					seconds,
-					hint: "set the clock of this server (NTP): the end of each token is compared with it",
-				},
-				`the clock of this server is ${Math.abs(seconds)} s ${seconds > 0 ? "ahead of" : "behind"} WeChat's`,
-			);
+			isSkewed = skew !== null;
+			if (skew === null || wasSkewed) return;
+			const { aheadSeconds: seconds, message, hint } = skew;
+			log.warn({ event: "clock.skewed", seconds, hint }, message);
 		},
+		skew: watch.current,
 		answered: (baseUrl, [first]) => {
 			const answering = hostOf(baseUrl);
 			if (failedHosts.delete(answering))

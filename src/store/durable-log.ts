@@ -8,7 +8,7 @@
  */
 import fs from "node:fs";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { StoreError } from "../core/errors.ts";
+import { errnoOf, StoreError } from "../core/errors.ts";
 import { storeError } from "./store-error.ts";
 
 /** One line. */
@@ -90,6 +90,30 @@ export function openDurableLog(
 const { O_RDWR, O_APPEND, O_CREAT, O_NOFOLLOW, O_EXCL, O_NONBLOCK } =
 	fs.constants;
 
+/** Throws what `openDurableLog` would if the file is there, but changes nothing. */
+export function lookAtDurableLog(path: string): void {
+	try {
+		const file = fs.openSync(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK);
+		try {
+			refuseOtherThanFile(path, fs.fstatSync(file));
+		} finally {
+			fs.closeSync(file);
+		}
+	} catch (error) {
+		if (error instanceof StoreError) throw error;
+		if (errnoOf(error) !== "ENOENT") throw storeError("open", path, error);
+	}
+}
+
+function refuseOtherThanFile(path: string, found: fs.Stats): void {
+	if (!found.isFile())
+		throw new StoreError(
+			"refused",
+			`could not use ${path}: it is not a plain file`,
+			"move it away: it is made anew",
+		);
+}
+
 function openFile(path: string): number {
 	let file: number;
 	try {
@@ -100,12 +124,7 @@ function openFile(path: string): number {
 	}
 	try {
 		const found = fs.fstatSync(file);
-		if (!found.isFile())
-			throw new StoreError(
-				"refused",
-				`could not use ${path}: it is not a plain file`,
-				"move it away: it is made anew",
-			);
+		refuseOtherThanFile(path, found);
 		if ((found.mode & 0o777) !== mode) fs.fchmodSync(file, mode);
 		syncDirectoryOf(path);
 		return file;

@@ -5,7 +5,7 @@
  * is told; everything is in memory, too.
  */
 import { join } from "node:path";
-import { type Fact, openDurableLog } from "./durable-log.ts";
+import { type Fact, lookAtDurableLog, openDurableLog } from "./durable-log.ts";
 
 /** A ticket that WeChat has pushed. */
 export interface PushedTicket {
@@ -87,6 +87,15 @@ export interface PlatformState {
 	/** Lines that could not be read, by the file's path. */
 	readonly unreadable: ReadonlyMap<string, number>;
 	close(): void;
+}
+
+/** Throws what `openPlatformState` would, but opens nothing. */
+export function lookAtPlatformState(
+	directory: string,
+	{ ticketFile, accountsFile }: StateNames,
+): void {
+	for (const file of [ticketFile, accountsFile])
+		lookAtDurableLog(join(directory, file));
 }
 
 /** Opens the files in that directory, which exists. Throws `StoreError`. */

@@ -2,6 +2,7 @@
  * The directory of what must outlive a reboot, and what nobody else may read: tickets
  * that WeChat only pushes, refresh tokens, permanent codes. One daemon has it at a time.
  */
+import { randomUUID } from "node:crypto";
 import fs from "node:fs";
 import { dirname, join } from "node:path";
 import { errnoOf, StoreError } from "../core/errors.ts";
@@ -54,18 +55,60 @@ export function openStateDirectory(
 }
 
 /**
- * What speaks against the directory, without taking or changing it: for `check`. Throws
- * `StoreError`.
+ * Throws what `openStateDirectory` would, and what its `folder` of these names would, but
+ * changes nothing: a directory that is missing is one that could be made. `onOwned` is
+ * called if another daemon has it.
  */
-export function checkStateDirectory(path: string): void {
+export function lookAtStateDirectory(
+	path: string,
+	folders: readonly (readonly string[])[],
+	self: ProcessName,
+	onOwned: (error: StoreError) => void,
+): void {
+	if (!couldMake(path)) return;
+	const file = join(path, ownerFile);
+	const owner = ownerIn(file);
+	if (owner !== undefined && isAnothers(owner, self))
+		onOwned(ownedBy(path, owner));
+	else if (owner?.instance !== self.instance) tryToWrite(path, file);
+	for (const names of folders) {
+		let made = path;
+		for (const name of names) {
+			made = join(made, name);
+			if (!couldMake(made)) break;
+		}
+	}
+}
+
+/** Whether it is there already. Throws what `makeClosed` would. */
+function couldMake(path: string): boolean {
 	try {
-		let existing = path;
-		// It is made at the start, if that is possible in the place where it is to be.
+		const found = fs.lstatSync(path, { throwIfNoEntry: false });
+		if (found !== undefined) {
+			refuseStrange(path, found);
+			return true;
+		}
+		let existing = dirname(path);
 		while (!fs.existsSync(existing)) existing = dirname(existing);
-		if (existing === path) refuseStrange(path, fs.lstatSync(path));
-		fs.accessSync(existing, fs.constants.W_OK | fs.constants.X_OK);
+		const { W_OK, X_OK } = fs.constants;
+		// mkdir says that a file is in the way; the right to write into it does not.
+		if (!fs.statSync(existing).isDirectory()) fs.mkdirSync(path);
+		fs.accessSync(existing, W_OK | X_OK);
+		return false;
 	} catch (error) {
-		throw asStoreError("use", path, error);
+		throw asStoreError("make the directory", path, error);
+	}
+}
+
+/** By a real write: rights alone do not show a full disk. */
+function tryToWrite(path: string, ownerPath: string): void {
+	const probe = join(path, `.check-${randomUUID()}`);
+	try {
+		fs.writeFileSync(probe, "check\n", { flag: "wx", mode: 0o600 });
+	} catch (error) {
+		throw storeError("write", ownerPath, error);
+	} finally {
+		fs.rmSync(probe, { force: true });
 	}
 }
 
@@ -107,15 +150,25 @@ function own(path: string, self: ProcessName): void {
 		}
 		const owner = ownerIn(file);
 		if (owner?.instance === self.instance) return;
-		if (owner !== undefined && livenessOf(owner, self) === "alive")
-			throw new StoreError(
-				"refused",
-				`could not use ${path}: the wxtokend with pid ${owner.pid} has it`,
-				"stop that one, or give this one another `state_directory`",
-			);
+		if (owner !== undefined && isAnothers(owner, self))
+			throw ownedBy(path, owner);
 		// It is gone, or was on another machine or in another container, as far as can be told.
 		fs.rmSync(file, { force: true });
 	}
+}
+
+function isAnothers(owner: ProcessName, self: ProcessName): boolean {
+	return (
+		owner.instance !== self.instance && livenessOf(owner, self) === "alive"
+	);
+}
+
+function ownedBy(path: string, { pid }: ProcessName): StoreError {
+	return new StoreError(
+		"refused",
+		`could not use ${path}: the wxtokend with pid ${pid} has it`,
+		"stop that one, or give this one another `state_directory`",
+	);
 }
 
 function ownerIn(file: string): ProcessName | undefined {

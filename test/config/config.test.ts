@@ -554,7 +554,7 @@ describe("what check finds by writing", () => {
 		[
 			"metrics_file in a directory that is not there",
 			(place: string) => `metrics_file = "${place}/absent/a.prom"`,
-			/could not write metrics_file \S+a\.prom: no such file .*\(ENOENT\); .*another `metrics_file`$/,
+			/could not create a file beside \S+a\.prom: no such file .*\(ENOENT\); .*another `metrics_file`$/,
 		],
 		[
 			"a file in place of the directory",

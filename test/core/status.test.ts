@@ -12,7 +12,7 @@ import { emptyRecord, type SharedRecord } from "../../src/core/record.ts";
 import { nextAskAt } from "../../src/core/sighting.ts";
 import {
 	type CredentialStatus,
-	type StatusReport,
+	reportOf,
 	statusOf,
 } from "../../src/core/status.ts";
 import { tokenId } from "../../src/core/token.ts";
@@ -254,7 +254,7 @@ function linesFor(
 	look: Partial<TableOptions> = {},
 ): readonly string[] {
 	const options = { bars: false, width: 200, colors: false, now, ...look };
-	return tableOf({ source: "files", accounts, credentials: accounts }, options);
+	return tableOf(reportOf("files", accounts), options);
 }
 
 /** The time of day on this machine, so many seconds from now. */
@@ -464,8 +464,8 @@ test.for([
 test("the last day is a line of letters below its account, with a legend, where the terminal is wide enough", () => {
 	const account = statusFor(onDisk(3_600), { published: published(3_600) });
 	const letters = `${".".repeat(10)}${"#".repeat(30)}!!xx####`;
-	const report: StatusReport = {
-		...{ source: "daemon", accounts: [account], credentials: [account] },
+	const report = {
+		...reportOf("daemon", [account]),
 		days: { [account.credential]: letters },
 	};
 	const plain: TableOptions = { bars: true, colors: false, width: 80, now };
@@ -476,4 +476,22 @@ test("the last day is a line of letters below its account, with a legend, where 
 	expect(tableOf(report, { ...plain, bars: false })).toHaveLength(2);
 	const [, , painted] = tableOf(report, { ...plain, colors: true });
 	expect(painted).toContain("\u001b[33m!!\u001b[0m\u001b[31mxx\u001b[0m");
+});
+
+const plain80: TableOptions = { bars: false, colors: false, width: 80, now };
+
+test("a wrong clock stands below the table, with what to do", () => {
+	const clock = {
+		aheadSeconds: 75,
+		message: "the clock is 75 s ahead",
+		hint: "set it",
+	};
+	const report = reportOf("daemon", [statusFor(onDisk(3_600))], clock);
+	const lines = tableOf(report, plain80);
+	expect(lines.slice(-2)).toEqual([clock.message, "  hint: set it"]);
+	expect(
+		tableOf({ ...report, clock: null }, plain80).some((one) =>
+			one.includes("clock"),
+		),
+	).toBe(false);
 });

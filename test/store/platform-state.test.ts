@@ -9,7 +9,7 @@ import {
 } from "../../src/store/platform-state.ts";
 import { nameThisProcess } from "../../src/store/process-name.ts";
 import {
-	checkStateDirectory,
+	lookAtStateDirectory,
 	openStateDirectory,
 } from "../../src/store/state-directory.ts";
 import { newDirectory } from "../support/directory.ts";
@@ -202,6 +202,10 @@ describe("the state of a platform", () => {
 
 describe("the state directory", () => {
 	const self = nameThisProcess();
+	const lookAt = (path: string) =>
+		lookAtStateDirectory(path, [["component", "wx1"]], self, (error) => {
+			throw error;
+		});
 
 	test("is made with all above it, and closed to others", () => {
 		const path = join(newDirectory(), "a", "b");
@@ -227,7 +231,9 @@ describe("the state directory", () => {
 		expect(() => openStateDirectory(path, self)).toThrow(
 			`the wxtokend with pid ${process.ppid} has it`,
 		);
+		expect(() => lookAt(path)).toThrow("has it");
 		fs.writeFileSync(owner, JSON.stringify({ ...other, startTicks: "1" }));
+		lookAt(path);
 		openStateDirectory(path, self).release();
 		expect(fs.existsSync(owner)).toBe(false);
 	});
@@ -240,9 +246,10 @@ describe("the state directory", () => {
 			expect(() => openStateDirectory(join(path, name), self)).toThrow(
 				StoreError,
 			);
-			expect(() => checkStateDirectory(join(path, name))).toThrow(StoreError);
+			expect(() => lookAt(join(path, name))).toThrow(StoreError);
 		}
-		checkStateDirectory(join(path, "not", "yet"));
-		checkStateDirectory(path);
+		lookAt(join(path, "not", "yet"));
+		lookAt(path);
+		expect(fs.readdirSync(path).sort()).toEqual(["file", "link"]);
 	});
 });

@@ -11,28 +11,18 @@ import type { FleetConfig } from "../../config/fleet.ts";
 import type { HttpSettings } from "../../config/http-settings.ts";
 import { systemClock } from "../../core/clock.ts";
 import { nounOf } from "../../core/credential.ts";
-import {
-	ConfigError,
-	exitCode,
-	inWords,
-	StoreError,
-} from "../../core/errors.ts";
-import { recordNameOf } from "../../core/record.ts";
+import { ConfigError, exitCode } from "../../core/errors.ts";
 import { sendTestMessage } from "../../daemon/alerts.ts";
 import { probeSocketPath } from "../../daemon/control-socket.ts";
-import { credentialsOf } from "../../daemon/credential-of.ts";
-import { listenHint, tryListening } from "../../daemon/http-face.ts";
-import { metricsHint } from "../../daemon/metrics-file.ts";
+import { listenProblem, tryListening } from "../../daemon/http-face.ts";
+import { tryMetricsFile } from "../../daemon/metrics-file.ts";
 import { adminSocket } from "../../daemon/platform-doors.ts";
+import { prepareToKeep } from "../../daemon/preparation.ts";
 import { createHttp } from "../../issuer/http.ts";
-import { proxyWarnings, readProxies } from "../../issuer/proxy.ts";
+import { proxyWarnings } from "../../issuer/proxy.ts";
 import type { ManagedCredential } from "../../keeper/managed-credential.ts";
 import { type FileAttributes, publishFile } from "../../store/atomic-write.ts";
-import { phpCopyOf } from "../../store/copies.ts";
-import { lockPathOf } from "../../store/lock.ts";
-import { refuseMountedFiles } from "../../store/mounted-file.ts";
-import { prepareDirectory } from "../../store/prepare-directory.ts";
-import { checkStateDirectory } from "../../store/state-directory.ts";
+import { nameThisProcess } from "../../store/process-name.ts";
 import type { CommandLine } from "../command-line.ts";
 import { daemonAnswers } from "../control-client.ts";
 import { tellPerson, worstCode } from "../explain.ts";
@@ -52,33 +42,29 @@ import {
 export async function check(line: CommandLine): Promise<number> {
 	const { env } = process;
 	const config = loadConfig({ file: line.value("config"), env, secrets: true });
-	// A bad value is told offline too: the daemon would not start with it.
-	readProxies(env);
 	for (const warning of [...config.warnings, ...proxyWarnings(env)])
 		tellPerson(`warning: ${warning}`);
-	const { source, entries, directory, socket, metricsFile } = config;
+	const { source, directory, socket, metricsFile } = config;
 	const isNew = !existsSync(directory);
-	// From here on nothing but the disk is tried, in the same way as the daemon does.
-	const location = prepareDirectory(config, tellPerson);
+	const isRunning = socket !== undefined && (await daemonAnswers(socket));
+	const location = prepareToKeep(config, {
+		...{ env, self: nameThisProcess(), report: tellPerson },
+		onOwned: (error) => {
+			if (!isRunning) throw error;
+			tellInUse(String(config.stateDirectory));
+		},
+	});
 	// The name may be misspelt, so a directory that is made must be reported.
 	if (isNew) process.stdout.write(`created ${directory}\n`);
-	refuseMountedFiles(
-		directory,
-		entries
-			.flatMap(credentialsOf)
-			.flatMap(({ file, formats }) => [
-				...[file, recordNameOf(file), lockPathOf(file)],
-				...formats.map(() => phpCopyOf(file)),
-			]),
-	);
 	await probe(directory, location);
 	if (socket !== undefined) probeSocketPath(socket);
-	if (metricsFile !== undefined) await probeMetrics(metricsFile);
-	if (config.http !== undefined) await probeListen(config, config.http, "http");
-	await checkPlatforms(config);
+	if (metricsFile !== undefined) await tryMetricsFile(metricsFile);
+	if (config.http !== undefined)
+		await probeListen(config, config.http, "http", isRunning);
+	await checkPlatforms(config, isRunning);
 	warnOfSandbox(config);
 	process.stdout.write(
-		`${source}: ${countsOf(entries)}; ${directory} can be written\n`,
+		`${source}: ${countsOf(config.entries)}; ${directory} can be written\n`,
 	);
 	process.stdout.write(
 		`without a daemon: run "wxtokend once" at least ${howOften(config)}\n`,
@@ -155,13 +141,20 @@ async function checkAlert({
 	}
 }
 
-/** What only platforms need: the state directory, and where pushes arrive. */
-async function checkPlatforms(config: Config): Promise<void> {
+/** What only platforms need: where pushes arrive. */
+async function checkPlatforms(
+	config: Config,
+	isRunning: boolean,
+): Promise<void> {
 	const { stateDirectory, receiver } = config;
 	if (stateDirectory === undefined) return;
-	checkStateDirectory(stateDirectory);
 	if (receiver?.address !== undefined)
-		await probeListen(config, { ...receiver, ...receiver.address }, "receiver");
+		await probeListen(
+			config,
+			{ ...receiver, ...receiver.address },
+			"receiver",
+			isRunning,
+		);
 	if (receiver !== undefined && receiver.address === undefined)
 		probeSocketPath(receiver.listen);
 	const door =
@@ -254,45 +247,29 @@ async function probe(
 	await unlink(path);
 }
 
-/** Beside the metrics file, which is left as it is. */
-async function probeMetrics(path: string): Promise<void> {
-	try {
-		await probe(dirname(path), { mode: 0o644, gid: undefined });
-	} catch (error) {
-		if (!(error instanceof StoreError)) throw error;
-		throw new StoreError(
-			error.kind,
-			`could not write metrics_file ${path}: ${inWords(error.code)}`,
-			metricsHint(path, error.code),
-			error.cause,
-		);
-	}
-}
-
 /** Throws `ConfigError` if HTTP could not be answered there. */
 async function probeListen(
-	{ source, socket }: Config,
+	{ source }: Config,
 	settings: Pick<HttpSettings, "listen" | "host" | "port">,
 	table: "http" | "receiver",
+	isRunning: boolean,
 ): Promise<void> {
-	const { listen } = settings;
 	const server = createServer();
 	const errno = await tryListening(server, settings);
 	if (errno === undefined) {
 		server.close();
 		return;
 	}
-	const isRunning = socket !== undefined && (await daemonAnswers(socket));
-	if (errno === "EADDRINUSE" && isRunning) {
-		process.stdout.write(
-			`${listen} is in use: most likely by the daemon that is running\n`,
-		);
-		return;
-	}
+	if (errno === "EADDRINUSE" && isRunning) return tellInUse(settings.listen);
+	const { message, hint } = listenProblem(settings, errno, table);
 	throw new ConfigError(source, [
-		{
-			path: `${table}.listen`,
-			message: `is "${listen}", which could not be listened on: ${inWords(errno)}; ${listenHint(settings, errno, table)}`,
-		},
+		{ path: `${table}.listen`, message: `${message}; ${hint}` },
 	]);
+}
+
+/** Beside a daemon much of the configuration is in use. */
+function tellInUse(what: string): void {
+	process.stdout.write(
+		`${what} is in use: most likely by the daemon that is running\n`,
+	);
 }

@@ -90,10 +90,10 @@ async function look(location: ControlLocation, hasDays = false): Promise<Seen> {
 			const call = { method: "GET", path } as const;
 			const reply = await callControl(socket, { ...call, timeoutMs });
 			if (reply.status === 200) {
-				const { credentials, days } = reply.content as StatusReport;
+				const { credentials, clock, days } = reply.content as StatusReport;
 				return {
 					report: {
-						...reportOf("daemon", credentials),
+						...reportOf("daemon", credentials, clock),
 						...(days === undefined ? {} : { days }),
 					},
 					...(wrong === undefined
