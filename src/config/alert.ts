@@ -5,9 +5,10 @@
 import { isAbsolute } from "node:path";
 import type { ConfigProblem } from "../core/errors.ts";
 import { formatOf } from "./alert-settings.ts";
+import type { Input } from "./inputs.ts";
 import { type SecretDirectory, secretDirectory } from "./secret-directory.ts";
 import { readText } from "./secrets.ts";
-import type { ConfigOptions, ConfigSource, Input } from "./source.ts";
+import type { ConfigOptions, ConfigSource } from "./source.ts";
 
 /** The two secrets of `[alert]`, and what is wrong with them. */
 export interface FoundAlert {

@@ -19,6 +19,7 @@ import { type EntryTableName, entryTables, namesIn } from "./entry-names.ts";
 import { type FleetConfig, findFleet } from "./fleet.ts";
 import { type GroupAnswer, groupLimitMs, waitingGroups } from "./group.ts";
 import { findHttp, type HttpSettings } from "./http-settings.ts";
+import { type Input, rememberInputs } from "./inputs.ts";
 import { escapeInvisible, invisibleIn, messageOf } from "./invisible.ts";
 import { defaultDirectory } from "./lookup.ts";
 import { isPlatform } from "./platform.ts";
@@ -43,9 +44,8 @@ import {
 	type ConfigSource,
 	findConfig,
 	findInvisible,
-	type Input,
-	rememberInputs,
 } from "./source.ts";
+import { atOnce, type Steps } from "./steps.ts";
 import { findWarnings } from "./warnings.ts";
 
 /** A configuration without mistakes. */
@@ -87,31 +87,34 @@ export interface Config {
 
 /** The longest time that a request of any entry may take, ms. */
 export function longestTimeoutMs({ entries }: Pick<Config, "entries">): number {
-	return Math.max(...entries.map(({ timeoutMs }) => timeoutMs));
+	// Not `Math.max(...)`: a hundred thousand arguments are more than the stack holds.
+	return entries.reduce((most, { timeoutMs }) => Math.max(most, timeoutMs), 0);
 }
 
 /**
- * Loads the configuration at each call. While files, secrets and groups are the same,
- * it returns the same object, so a burst of SIGHUPs costs little. The function throws
- * `ConfigError`.
+ * Loads the configuration at each call, in steps. While files, secrets and groups are the
+ * same, it returns the same object, so a burst of SIGHUPs costs little. The steps throw
+ * `ConfigError`. One call must have ended before the next one.
  */
-export function createConfigLoader(options: ConfigOptions): () => Config {
+export function createConfigLoader(
+	options: ConfigOptions,
+): () => Steps<Config> {
 	return rememberInputs((input) => loadFrom(options, input));
 }
 
 /** Loads the configuration once. Throws `ConfigError` with every problem. */
 export function loadConfig(options: ConfigOptions): Config {
-	return loadFrom(options, (take) => take());
+	return atOnce(loadFrom(options, (take) => take()));
 }
 
-function loadFrom(options: ConfigOptions, input: Input): Config {
+function* loadFrom(options: ConfigOptions, input: Input): Steps<Config> {
 	const { env } = options;
-	const source = findConfig(options, input);
-	const shape = checkShape(source.content);
+	const source = yield* findConfig(options, input);
+	const shape = yield* checkShape(source.content);
 	// These look at the raw content, so that their problems are reported together with
 	// those of the shape.
 	const { secrets, problems, warnings } = options.secrets
-		? findSecrets(source, env, input)
+		? yield* findSecrets(source, env, input)
 		: { secrets: noSecrets, problems: [], warnings: [] };
 	const pushes = options.secrets
 		? findPushSecrets(source, env, input)
@@ -122,7 +125,7 @@ function loadFrom(options: ConfigOptions, input: Input): Config {
 	const { group } = source.content;
 	const found = input(() => findGroup(group, options));
 	const all = [
-		...findInvisible(source),
+		...(yield* findInvisible(source)),
 		...invisibleDirectory(source, env),
 		...shape.problems,
 		...problems,
@@ -131,14 +134,14 @@ function loadFrom(options: ConfigOptions, input: Input): Config {
 		...alert.problems,
 		...fleet.problems,
 		...findPlatformProblems(source, env),
-		...findCrossProblems(source, env, input),
+		...(yield* findCrossProblems(source, env, input)),
 		...groupProblems(group, found, options),
 	];
 	const { content } = shape;
 	const gid = typeof found === "number" ? found : undefined;
 	const config =
 		content &&
-		build(content, source.name, env, gid, {
+		(yield* build(content, source.name, env, gid, {
 			...{ secrets, alert, http: http.settings, fleet: fleet.settings },
 			pushes: pushes.settings,
 			warnings: [
@@ -148,7 +151,7 @@ function loadFrom(options: ConfigOptions, input: Input): Config {
 				...alert.warnings,
 				...fleet.warnings,
 			],
-		});
+		}));
 	if (config === undefined || all.length > 0)
 		throw new ConfigError(
 			source.name,
@@ -256,15 +259,15 @@ const noAlert: FoundAlert = {
 };
 
 /** From content of the right shape, with the defaults filled in. */
-function build(
+function* build(
 	content: ConfigContent,
 	source: string,
 	env: ConfigOptions["env"],
 	gid: number | undefined,
 	{ secrets, alert, http, fleet, pushes, warnings }: Found,
-): Config {
+): Steps<Config> {
 	const directory = resolve(content.directory ?? defaultDirectory(env));
-	const entries = entriesIn(content, secrets, pushes);
+	const entries = yield* entriesIn(content, secrets, pushes);
 	const { schedule = "*/5 * * * * *" } = content;
 	const mode = Number.parseInt(content.mode ?? "0640", 8);
 	return {

@@ -13,28 +13,31 @@ import {
 	entryTableNames,
 	entryTables,
 	entryTablesInWords,
-	namesIn,
+	namesInSteps,
 } from "./entry-names.ts";
+import type { Input } from "./inputs.ts";
 import { defaultDirectory } from "./lookup.ts";
 import { findMemberProblems } from "./member-checks.ts";
 import { platformTables } from "./platform.ts";
 import { show } from "./shape.ts";
-import type { ConfigOptions, ConfigSource, Input } from "./source.ts";
+import type { ConfigOptions, ConfigSource } from "./source.ts";
+import { eachInSteps, type Steps } from "./steps.ts";
 
 /** All such problems, with the paths of their keys; none of them quotes a secret. */
-export function findCrossProblems(
+export function* findCrossProblems(
 	source: ConfigSource,
 	env: ConfigOptions["env"],
 	input: Input,
-): readonly ConfigProblem[] {
+): Steps<readonly ConfigProblem[]> {
+	const names = yield* namesInSteps(source.content);
 	return [
 		...findNothing(source),
-		...findTwins(source),
+		...(yield* findTwins(names)),
 		...(platformTables.some((table) => source.content[table] !== undefined)
 			? findMemberProblems(source.content)
 			: []),
-		...findSocketProblems(source, env),
-		...findMetricsProblems(source, env, input),
+		...findSocketProblems(source, names, env),
+		...findMetricsProblems(source, names, env, input),
 	];
 }
 
@@ -61,13 +64,14 @@ function findNothing({ content }: ConfigSource): readonly ConfigProblem[] {
 }
 
 /** Entries with the name or the file of an earlier one. */
-function findTwins({ content }: ConfigSource): readonly ConfigProblem[] {
+function* findTwins(
+	all: readonly EntryNames[],
+): Steps<readonly ConfigProblem[]> {
 	const problems: ConfigProblem[] = [];
-	const all = namesIn(content);
 	const names = new Map<string, string>();
 	const files = new Map<string, string>();
 	// One problem for each entry: with the same name the default file is the same.
-	for (const { table, path, ids, file } of all) {
+	yield* eachInSteps(all, ({ table, path, ids, file }) => {
 		const name = ids && [table, ...ids].join(" ");
 		const twin = name === undefined ? undefined : names.get(name);
 		const sharer = file === undefined ? undefined : files.get(file);
@@ -79,7 +83,7 @@ function findTwins({ content }: ConfigSource): readonly ConfigProblem[] {
 			});
 		if (name !== undefined) names.set(name, twin ?? path);
 		if (file !== undefined) files.set(file, sharer ?? path);
-	}
+	});
 	return [...problems, ...findTaken(all, files)];
 }
 
@@ -138,6 +142,7 @@ const maxSocketPathBytes = 107;
 /** At most one problem: the first that is found is enough to correct the key. */
 function findSocketProblems(
 	source: ConfigSource,
+	names: readonly EntryNames[],
 	env: ConfigOptions["env"],
 ): readonly ConfigProblem[] {
 	const { directory: given = defaultDirectory(env), socket } = source.content;
@@ -147,11 +152,11 @@ function findSocketProblems(
 	if (path === undefined) return [];
 	const message = socketProblem(path, directory, socket);
 	if (message !== undefined) return [{ path: "socket", message }];
-	const owner = namesIn(source.content).find(
-		({ file = "", ticketFiles, copies }) =>
-			[file, ...ticketFiles, ...copies].some(
-				(name) => resolve(directory, name) === path,
-			),
+	if (dirname(path) !== directory) return [];
+	const taken = basename(path);
+	const owner = names.find(
+		({ file, ticketFiles, copies }) =>
+			file === taken || ticketFiles.includes(taken) || copies.includes(taken),
 	);
 	if (owner === undefined) return [];
 	// With the default socket it is the entry's file that was given.
@@ -191,6 +196,7 @@ function socketProblem(
 /** The metrics are published over whatever lies at their path. */
 function findMetricsProblems(
 	{ content, name, isEnvironment }: ConfigSource,
+	names: readonly EntryNames[],
 	env: ConfigOptions["env"],
 	input: Input,
 ): readonly ConfigProblem[] {
@@ -205,15 +211,14 @@ function findMetricsProblems(
 	const isAbove = `${realLocation(directory, input)}/`.startsWith(`${path}/`);
 	const socketAt = socketPath(directory, socket);
 	const ofEntry = ({ file, secretFile, path }: EntryNames) =>
-		(file && over(join(directory, file), `the token file of ${path}`)) ||
+		(file && over(`${directory}/${file}`, `the token file of ${path}`)) ||
 		(secretFile && over(secretFile, `the secret file of ${path}`));
 	// Tickets, copies, locks, records and drafts do not end in .prom.
 	const what =
 		(isAbove && "the directory of the tokens, or one above it") ||
 		(!isEnvironment && over(name, "this configuration file")) ||
 		(socketAt && over(socketAt, "the control socket")) ||
-		namesIn(content).map(ofEntry).find(Boolean) ||
-		undefined;
+		firstOf(names, ofEntry);
 	return what === undefined
 		? []
 		: [
@@ -222,6 +227,17 @@ function findMetricsProblems(
 					message: `is ${show(metrics_file)}, ${what}; expected a file of its own, as the metrics are published over what lies there`,
 				},
 			];
+}
+
+function firstOf(
+	all: readonly EntryNames[],
+	what: (one: EntryNames) => string | undefined,
+): string | undefined {
+	for (const one of all) {
+		const found = what(one);
+		if (found) return found;
+	}
+	return undefined;
 }
 
 /** By the real path of the directory: a link may lead to the same file. */

@@ -1,7 +1,8 @@
 /**
  * The tables of the configuration that hold entries, and the names of an entry: what it
- * is called, where its secret is, and which files are published for it. Loads nothing.
+ * is called, where its secret is, and which files are published for it. Loads next to nothing.
  */
+import { atOnce, eachInSteps, type Steps } from "./steps.ts";
 
 /** The tickets that an account may have, by their names in the configuration. */
 export const ticketNames = ["jsapi", "wx_card", "sdk"] as const;
@@ -122,13 +123,22 @@ export interface EntryNames {
 export function namesIn(
 	content: Readonly<Record<string, unknown>>,
 ): readonly EntryNames[] {
-	return entryTableNames.flatMap((table) => {
+	return atOnce(namesInSteps(content));
+}
+
+/** The same in steps. */
+export function* namesInSteps(
+	content: Readonly<Record<string, unknown>>,
+): Steps<readonly EntryNames[]> {
+	const all: EntryNames[] = [];
+	for (const table of entryTableNames) {
 		const { [table]: entries } = content;
-		if (!Array.isArray(entries)) return [];
-		return entries.map((entry: unknown, index) =>
-			namesOf(table, `${table}[${index}]`, Object(entry)),
-		);
-	});
+		if (Array.isArray(entries))
+			yield* eachInSteps(entries, (entry: unknown, index) =>
+				all.push(namesOf(table, `${table}[${index}]`, Object(entry))),
+			);
+	}
+	return all;
 }
 
 function namesOf(

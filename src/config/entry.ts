@@ -9,6 +9,7 @@ import {
 } from "./entry-names.ts";
 import type { Member, Platform, PlatformTable } from "./platform.ts";
 import type { ConfigContent } from "./shape.ts";
+import { mapInSteps, type Steps } from "./steps.ts";
 import type { Suite } from "./suite.ts";
 
 /** A 公众号, 服务号 or 小程序. */
@@ -89,19 +90,21 @@ export function isAccount(entry: Entry): entry is Account {
 }
 
 /** From content of the right shape, table by table. */
-export function entriesIn(
+export function* entriesIn(
 	content: ConfigContent,
 	secrets: EntrySecrets,
 	pushes: EntryPushes,
-): readonly ConfiguredEntry[] {
+): Steps<readonly ConfiguredEntry[]> {
 	const defaults = content.wechat ?? {};
-	return [
-		...(content.account ?? none).map((entry, index): Account => {
+	const accounts = yield* mapInSteps(
+		content.account ?? none,
+		(entry, index): Account => {
 			const of = { ...defaults, ...entry };
+			const appid = alone(entry.appid);
 			return {
-				appid: entry.appid,
-				secret: secrets.account[index] ?? "",
-				file: entry.file ?? entryTables.account.tokenFile([entry.appid]),
+				appid,
+				secret: alone(secrets.account[index] ?? ""),
+				file: alone(entry.file ?? entryTables.account.tokenFile([appid])),
 				tickets: entry.tickets ?? none,
 				formats: entry.formats ?? none,
 				interface: of.interface ?? "classic",
@@ -113,7 +116,10 @@ export function entriesIn(
 				budget: budgetIn(of),
 				...outsideFleet(entry),
 			};
-		}),
+		},
+	);
+	return [
+		...accounts,
 		...(content.wecom ?? none).map((entry, index): WecomApp => {
 			const { corpid, name } = entry;
 			return {
@@ -177,6 +183,14 @@ export function entriesIn(
 			};
 		}),
 	];
+}
+
+/**
+ * The same text on its own: in V8 a part of a text holds the whole of it, which here is
+ * the file of the configuration.
+ */
+function alone(text: string): string {
+	return Buffer.from(text, "latin1").toString("latin1");
 }
 
 /** Most entries say nothing of it, and have no key for it. */

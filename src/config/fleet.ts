@@ -4,8 +4,9 @@ import { isAbsolute } from "node:path";
 import * as v from "valibot";
 import { type ConfigProblem, errnoOf, inWords } from "../core/errors.ts";
 import type { SdkName } from "../core/sdk-keys.ts";
+import type { Input } from "./inputs.ts";
 import { type SecretDirectory, secretDirectory } from "./secret-directory.ts";
-import type { ConfigOptions, ConfigSource, Input } from "./source.ts";
+import type { ConfigOptions, ConfigSource } from "./source.ts";
 
 const sdkNames = [
 	"json",

@@ -7,10 +7,11 @@ import { isAbsolute } from "node:path";
 import { systemClock } from "../core/clock.ts";
 import type { ConfigProblem } from "../core/errors.ts";
 import { addressIn, type HttpAddress } from "./http-address.ts";
+import type { Input } from "./inputs.ts";
 import { secretDirectory } from "./secret-directory.ts";
 import { readText } from "./secrets.ts";
 import { show } from "./shape.ts";
-import type { ConfigOptions, ConfigSource, Input } from "./source.ts";
+import type { ConfigOptions, ConfigSource } from "./source.ts";
 
 /** HTTP on an address, beside the control socket. */
 export interface HttpSettings extends HttpAddress {

@@ -15,11 +15,15 @@ const names: Readonly<Record<string, string>> = {
 const invisible =
 	/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]|(?! )\p{Zs}/u;
 
+/** Nearly every value: an appid, a path, a URL. */
+const isPlain = /^[\x21-\x7e]*$/;
+
 /**
  * The first character that cannot be seen, and where: `U+000D (carriage return) at the
  * end`. A plain blank counts at the ends only. Undefined: there is none.
  */
 export function invisibleIn(text: string): string | undefined {
+	if (isPlain.test(text)) return undefined;
 	const characters = [...text];
 	const last = characters.length - 1;
 	const isEnd = (index: number) => index === 0 || index === last;

@@ -8,10 +8,11 @@ import { pushKeyOf } from "../core/push-crypt.ts";
 import type { EntryPushes } from "./entry.ts";
 import type { PushSettings } from "./entry-base.ts";
 import { entryTables } from "./entry-names.ts";
+import type { Input } from "./inputs.ts";
 import type { PlatformTable } from "./platform.ts";
 import { type SecretDirectory, secretDirectory } from "./secret-directory.ts";
 import { readText } from "./secrets.ts";
-import type { ConfigOptions, ConfigSource, Input } from "./source.ts";
+import type { ConfigOptions, ConfigSource } from "./source.ts";
 
 export interface FoundPushSecrets {
 	readonly settings: EntryPushes;

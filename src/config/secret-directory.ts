@@ -6,7 +6,8 @@
 import { readdirSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { type ConfigProblem, errnoOf, inWords } from "../core/errors.ts";
-import type { ConfigOptions, ConfigSource, Input } from "./source.ts";
+import type { Input } from "./inputs.ts";
+import type { ConfigOptions, ConfigSource } from "./source.ts";
 
 /** The file that holds many secrets, a line `name secret` for each. No appid has a dot. */
 const listName = "accounts.list";

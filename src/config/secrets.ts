@@ -11,6 +11,7 @@ import {
 	entryTables,
 	secretNameOf,
 } from "./entry-names.ts";
+import type { Input } from "./inputs.ts";
 import { invisibleIn, messageOf } from "./invisible.ts";
 import { findText } from "./lookup.ts";
 import {
@@ -19,7 +20,8 @@ import {
 	secretDirectory,
 } from "./secret-directory.ts";
 import { confusionIn, type SecretWords, secretWords } from "./secret-words.ts";
-import type { ConfigOptions, ConfigSource, Input } from "./source.ts";
+import type { ConfigOptions, ConfigSource } from "./source.ts";
+import { mapInSteps, type Steps } from "./steps.ts";
 
 /** The secrets of a configuration, and what is wrong with them. */
 export interface FoundSecrets {
@@ -30,11 +32,11 @@ export interface FoundSecrets {
 }
 
 /** Of every entry. What else is wrong with the content does not matter here. */
-export function findSecrets(
+export function* findSecrets(
 	source: ConfigSource,
 	env: ConfigOptions["env"],
 	input: Input,
-): FoundSecrets {
+): Steps<FoundSecrets> {
 	const problems: ConfigProblem[] = [];
 	const warnings: string[] = [];
 	// Looked into once, and only if an entry needs it.
@@ -48,10 +50,10 @@ export function findSecrets(
 	};
 	const isFollower = isFollowing(source.content.fleet);
 	const search = { source, openDirectory, input, problems, warnings };
-	const secretsIn = (table: EntryTableName): readonly string[] => {
+	const secretsIn = (table: EntryTableName): Steps<readonly string[]> => {
 		const { [table]: listed } = source.content;
-		const entries = Array.isArray(listed) ? listed : [];
-		return entries.map((entry: unknown, index) => {
+		const entries: readonly unknown[] = Array.isArray(listed) ? listed : [];
+		return mapInSteps(entries, (entry, index) => {
 			const isTable = typeof entry === "object" && !Array.isArray(entry);
 			if (!isTable || entry === null) return "";
 			const path = `${table}[${index}]`;
@@ -67,11 +69,11 @@ export function findSecrets(
 		});
 	};
 	const secrets = {
-		account: secretsIn("account"),
-		wecom: secretsIn("wecom"),
-		provider: secretsIn("provider"),
-		component: secretsIn("component"),
-		suite: secretsIn("suite"),
+		account: yield* secretsIn("account"),
+		wecom: yield* secretsIn("wecom"),
+		provider: yield* secretsIn("provider"),
+		component: yield* secretsIn("component"),
+		suite: yield* secretsIn("suite"),
 	};
 	return { secrets, problems, warnings };
 }

@@ -24,6 +24,7 @@ import {
 	receiverListenRule,
 } from "./receiver.ts";
 import { looksLikeSecret } from "./secret-words.ts";
+import type { Steps } from "./steps.ts";
 import { nearestName } from "./toml-words.ts";
 
 /**
@@ -31,10 +32,48 @@ import { nearestName } from "./toml-words.ts";
  * is undefined if a wrong key cannot be left out. It is needed even with problems, so
  * that one run reports those that are found later, too.
  */
-export function checkShape(content: unknown): {
+export function* checkShape(
+	content: Readonly<Record<string, unknown>>,
+): Steps<CheckedShape> {
+	const right = yield* rightInParts(content);
+	return right === undefined
+		? findProblems(content)
+		: { content: right, problems: [] };
+}
+
+export interface CheckedShape {
 	readonly content: ConfigContent | undefined;
 	readonly problems: readonly ConfigProblem[];
-} {
+}
+
+/** Tables that are checked at a time. */
+const tablesInPart = 64;
+
+/** The content, some tables at a time. Undefined: something is wrong. */
+function* rightInParts(
+	content: Readonly<Record<string, unknown>>,
+): Steps<ConfigContent | undefined> {
+	const { account, ...rest } = content;
+	const isLong = Array.isArray(account) && account.length > tablesInPart;
+	const first = v.safeParse(
+		fileSchema,
+		isLong ? { ...rest, account: account.slice(0, tablesInPart) } : content,
+	);
+	if (!first.success) return undefined;
+	if (!isLong) return first.output;
+	const accounts = [...(first.output.account ?? [])];
+	for (let at = tablesInPart; at < account.length; at += tablesInPart) {
+		yield;
+		const part = account.slice(at, at + tablesInPart);
+		const { success, output } = v.safeParse(accountTables, part);
+		if (!success || output === undefined) return undefined;
+		for (const one of output) accounts.push(one);
+	}
+	return { ...first.output, account: accounts };
+}
+
+/** Of a content that is not right. */
+function findProblems(content: unknown): CheckedShape {
 	// The input is never changed: wrong keys are removed from copies.
 	let rest = content;
 	const problems: ConfigProblem[] = [];
@@ -405,6 +444,8 @@ const receiverSchema = v.strictObject(
 	missingKey({ listen: receiverListenRule }),
 );
 
+const accountTables = tablesOf("account", accountSchema);
+
 /** The whole file. Defaults are not filled in here: config.ts does that. */
 const fileSchema = v.strictObject({
 	directory: v.optional(
@@ -457,7 +498,7 @@ const fileSchema = v.strictObject({
 		v.pipe(isTable("a table: [alert]"), v.strictObject(alertKeys)),
 	),
 	receiver: v.optional(v.pipe(isTable("a table: [receiver]"), receiverSchema)),
-	account: tablesOf("account", accountSchema),
+	account: accountTables,
 	wecom: tablesOf("wecom", wecomSchema),
 	provider: tablesOf("provider", providerSchema),
 	component: tablesOf("component", componentSchema),

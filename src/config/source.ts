@@ -1,9 +1,5 @@
-/**
- * Where a configuration comes from, before it is checked, and what it was made from:
- * files, modes and groups, so that an unchanged one is not made again.
- */
-import { isDeepStrictEqual } from "node:util";
-import { parse, TomlError } from "smol-toml";
+/** Where a configuration comes from, before it is checked. */
+import { TomlError } from "smol-toml";
 import {
 	ConfigError,
 	type ConfigProblem,
@@ -11,8 +7,11 @@ import {
 	inWords,
 } from "../core/errors.ts";
 import type { Groups } from "./group.ts";
+import type { Input } from "./inputs.ts";
 import { invisibleIn, messageOf } from "./invisible.ts";
 import { defaultConfigFile, type FoundText, findText } from "./lookup.ts";
+import { eachInSteps, type Steps } from "./steps.ts";
+import { tomlInSteps } from "./toml-parts.ts";
 import {
 	causeIn,
 	encodingProblem,
@@ -50,22 +49,28 @@ export interface ConfigSource {
 }
 
 /** Every value with a character that cannot be seen; for those of secrets see secrets.ts. */
-export function findInvisible({
+export function* findInvisible({
 	content,
-}: Pick<ConfigSource, "content">): readonly ConfigProblem[] {
+}: Pick<ConfigSource, "content">): Steps<readonly ConfigProblem[]> {
 	const problems: ConfigProblem[] = [];
-	const look = (value: unknown, path: string) => {
+	const look = (value: unknown, path: () => string) => {
 		if (typeof value === "string") {
 			const odd = invisibleIn(value);
-			if (odd !== undefined) problems.push({ path, message: messageOf(odd) });
+			if (odd !== undefined)
+				problems.push({ path: path(), message: messageOf(odd) });
 		} else if (Array.isArray(value))
 			for (const [index, item] of value.entries())
-				look(item, `${path}[${index}]`);
+				look(item, () => `${path()}[${index}]`);
 		else if (typeof value === "object" && value !== null)
 			for (const [key, item] of Object.entries(value))
-				if (key !== "secret") look(item, path === "" ? key : `${path}.${key}`);
+				if (key !== "secret") look(item, () => `${path()}.${key}`);
 	};
-	look(content, "");
+	for (const [key, value] of Object.entries(content))
+		if (Array.isArray(value))
+			yield* eachInSteps(value, (item, index) =>
+				look(item, () => `${key}[${index}]`),
+			);
+		else look(value, () => key);
 	return problems;
 }
 
@@ -73,7 +78,10 @@ export function findInvisible({
  * By `--config`, $WXTOKEND_CONFIG, the default file, or the environment. Throws
  * `ConfigError` if there is none, or if it cannot be read or is not TOML.
  */
-export function findConfig(options: ConfigOptions, input: Input): ConfigSource {
+export function* findConfig(
+	options: ConfigOptions,
+	input: Input,
+): Steps<ConfigSource> {
 	const { env, ignoreDefaultFile = false } = options;
 	const named = options.file ?? (env.WXTOKEND_CONFIG || undefined);
 	if (named === undefined && ignoreDefaultFile) return fromEnvironment(env);
@@ -87,7 +95,9 @@ export function findConfig(options: ConfigOptions, input: Input): ConfigSource {
 			},
 		]);
 	const found = input(() => fileAt(path, named !== undefined));
-	return found === undefined ? fromEnvironment(env) : fromFile(path, found);
+	return found === undefined
+		? fromEnvironment(env)
+		: yield* fromFile(path, found);
 }
 
 function fileAt(path: string, required: boolean): FoundText | undefined {
@@ -124,10 +134,13 @@ function readHint(errno: string | undefined): string {
 	}
 }
 
-function fromFile(path: string, { text, mode }: FoundText): ConfigSource {
+function* fromFile(
+	path: string,
+	{ text, mode }: FoundText,
+): Steps<ConfigSource> {
 	return {
 		name: path,
-		content: parseToml(path, text),
+		content: yield* parseToml(path, text),
 		isEnvironment: false,
 		isOpenToAll: (mode & 0o004) !== 0,
 		nameOf: (key) => key,
@@ -142,11 +155,15 @@ function invisibleHint(line: string): string {
 	return odd === undefined ? "" : `; this line holds ${odd}`;
 }
 
-function parseToml(source: string, text: string): Record<string, unknown> {
+function* parseToml(
+	source: string,
+	text: string,
+): Steps<Readonly<Record<string, unknown>>> {
 	try {
-		const content = parse(text);
+		const content = yield* tomlInSteps(text);
 		// In a comment another encoding does no harm.
-		const isBroken = JSON.stringify(content).includes("\ufffd");
+		const isBroken =
+			text.includes("\ufffd") && JSON.stringify(content).includes("\ufffd");
 		const problem = isBroken ? encodingProblem(text) : undefined;
 		if (problem === undefined) return content;
 		const line = text.slice(0, text.indexOf("\ufffd")).split("\n").length;
@@ -231,46 +248,4 @@ function fromEnvironment(env: ConfigOptions["env"]): ConfigSource {
 			variables[path] ?? variables[path.replace(/\[\d\]$/, "")] ?? path,
 		lineOf: () => undefined,
 	};
-}
-
-// --- Made again only if something has changed. ---
-
-/** Takes something from outside: a file's text, its mode, a group's number. Throws what `take` throws. */
-export type Input = <T>(take: () => T) => T;
-
-/**
- * `make`, but it returns its last result while everything that it took from outside
- * is the same. So `make` must take things only by `input`. If it throws, nothing is
- * remembered, and it runs again at the next call.
- */
-export function rememberInputs<T>(make: (input: Input) => T): () => T {
-	let last:
-		| { readonly result: T; readonly inputs: readonly Taken[] }
-		| undefined;
-	return () => {
-		if (last?.inputs.every(isTakenAgain)) return last.result;
-		const inputs: Taken[] = [];
-		const result = make((take) => {
-			const taken = take();
-			inputs.push({ take, taken });
-			return taken;
-		});
-		last = { result, inputs };
-		return result;
-	};
-}
-
-/** What was taken, and how to take it again. */
-interface Taken {
-	readonly take: () => unknown;
-	readonly taken: unknown;
-}
-
-function isTakenAgain({ take, taken }: Taken): boolean {
-	try {
-		return isDeepStrictEqual(take(), taken);
-	} catch {
-		// `make` runs again, meets the same error and reports it.
-		return false;
-	}
 }

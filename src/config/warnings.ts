@@ -38,7 +38,9 @@ export function findWarnings(
 function plainHttpWarnings(
 	entries: readonly DoubtfulEntry[],
 ): readonly string[] {
-	const urls = new Set(entries.flatMap(({ baseUrls }) => baseUrls));
+	// Most entries share one list.
+	const lists = new Set(entries.map(({ baseUrls }) => baseUrls));
+	const urls = new Set([...lists].flat());
 	return [...urls]
 		.filter((url) => {
 			const { protocol, hostname } = new URL(url);
@@ -59,14 +61,18 @@ function cooldownWarnings({
 	wechat,
 	account = [],
 }: ConfigContent): readonly string[] {
-	const raised = account
-		.map((entry) => ({ ...wechat, ...entry }))
-		.filter((of) => of.interface === "stable" && (of.cooldown ?? 31) < 31);
-	const [first, ...others] = raised;
+	const cooldownOf = (entry: (typeof account)[number]) =>
+		entry.cooldown ?? wechat?.cooldown ?? 31;
+	const raised = account.filter(
+		(entry) =>
+			(entry.interface ?? wechat?.interface) === "stable" &&
+			cooldownOf(entry) < 31,
+	);
+	const [first] = raised;
 	if (first === undefined) return [];
-	const more = others.length === 0 ? "" : ` and ${others.length} more`;
+	const more = raised.length === 1 ? "" : ` and ${raised.length - 1} more`;
 	return [
-		`cooldown = ${first.cooldown} (account ${first.appid}${more}) is taken as 31, because WeChat forces a new token with interface = "stable" only once in 30 s`,
+		`cooldown = ${cooldownOf(first)} (account ${first.appid}${more}) is taken as 31, because WeChat forces a new token with interface = "stable" only once in 30 s`,
 	];
 }
 
@@ -94,11 +100,12 @@ function scheduleWarnings(
 	entries: readonly DoubtfulEntry[],
 ): readonly string[] {
 	const gapMs = longestGapMs(schedule);
-	const marginMs = Math.min(
-		...entries.map(({ refreshBeforeMs, interface: wire }) =>
-			wire === "stable" ? Math.min(refreshBeforeMs, 270_000) : refreshBeforeMs,
-		),
-	);
+	let marginMs = Number.POSITIVE_INFINITY;
+	for (const { refreshBeforeMs, interface: wire } of entries) {
+		const before =
+			wire === "stable" ? Math.min(refreshBeforeMs, 270_000) : refreshBeforeMs;
+		marginMs = Math.min(marginMs, before);
+	}
 	return gapMs === undefined || gapMs <= marginMs
 		? []
 		: [

@@ -52,7 +52,7 @@ export interface DaemonOptions {
 	readonly onBug: (error: unknown) => never;
 }
 
-/** During a burst of SIGHUPs the configuration is read at most once in this time. */
+/** During a burst of SIGHUPs the configuration is read at most once in this time, ms. */
 const reloadGapMs = 50;
 
 /** What a stop may take on top of the longest request to WeChat. */
@@ -247,7 +247,7 @@ function assemble(
 	let requestedAt = 0;
 	const reloadSoon = atMostEvery(
 		reloadGapMs,
-		(): Promise<Reloaded> =>
+		(): Begun<Reloaded> =>
 			reloadOnce({ credentials, systemd, applySettings, requestedAt }, options),
 	);
 	const reload = () => {
@@ -301,7 +301,7 @@ function changesStatus({ kind }: KeeperEvent): boolean {
 }
 
 /** Takes over the new configuration if it is right, then forces a refresh of every account. */
-async function reloadOnce(
+function reloadOnce(
 	{
 		credentials,
 		systemd,
@@ -313,21 +313,25 @@ async function reloadOnce(
 		readonly requestedAt: number;
 	},
 	{ reload, log, onBug }: DaemonOptions,
-): Promise<Reloaded> {
+): Begun<Reloaded> {
 	log.info(
 		{ event: "reload.requested" },
 		"reading the configuration again, then a forced refresh of every account",
 	);
 	systemd.reloading();
-	const refused = await reloadConfig(credentials, reload, log, () => {
+	const work = reloadConfig(credentials, reload, log, () => {
 		void applySettings().catch(onBug);
 	});
-	// Also with the old configuration: new tokens are what the signal asks for. It counts
-	// from when it was heard: daemons take unequally long to read their configuration.
-	const answers = await credentials.forceAll(requestedAt);
-	systemd.status(credentials.summary, "urgent");
-	systemd.ready();
-	return { refused, answers };
+	const refresh = async () => {
+		const refused = await work;
+		// Also with the old configuration: new tokens are what the signal asks for. It counts
+		// from when it was heard: daemons take unequally long to read their configuration.
+		const answers = await credentials.forceAll(requestedAt);
+		systemd.status(credentials.summary, "urgent");
+		systemd.ready();
+		return { refused, answers };
+	};
+	return { work, result: refresh() };
 }
 
 /**
@@ -362,30 +366,43 @@ async function stop({
 	await credentials.close();
 }
 
+/** What a call has begun. */
+interface Begun<T> {
+	/** The part of it that costs. */
+	readonly work: Promise<unknown>;
+	readonly result: Promise<T>;
+}
+
+/** The longest gap between two calls, however long their work takes. */
+const maxGapMs = 10_000;
+
 /**
- * Calls at once, then at most once in `gapMs`. Calls within the gap share one call
- * at its end, and its result.
+ * Calls at once, then `gapMs` after the work of the last call. Calls that come before
+ * that share one call at its end, and its result.
  */
-function atMostEvery<T>(
-	gapMs: number,
-	call: () => Promise<T>,
-): () => Promise<T> {
-	let freeAt = Number.NEGATIVE_INFINITY;
+function atMostEvery<T>(gapMs: number, call: () => Begun<T>): () => Promise<T> {
+	/** Undefined: at once. */
+	let free: Promise<void> | undefined;
 	let next: Promise<T> | undefined;
 	const run = () => {
 		next = undefined;
-		const beganAt = performance.now();
-		const called = call();
-		// To read the configuration of many accounts takes its time, and nothing else runs
-		// meanwhile: a flood of calls gets a tenth of it.
-		const tookMs = performance.now() - beganAt;
-		freeAt = performance.now() + Math.max(gapMs, 9 * tookMs);
-		return called;
+		const before = process.cpuUsage();
+		const { work, result } = call();
+		const pause = async () => {
+			// To read the configuration of many accounts takes its time: a flood of calls
+			// gets a tenth of a processor for it.
+			const { user, system } = process.cpuUsage(before);
+			const waitMs = Math.max(gapMs, (9 * (user + system)) / 1000);
+			await sleep(Math.min(waitMs, maxGapMs), undefined, { ref: false });
+			free = undefined;
+		};
+		free = work.then(pause, pause);
+		return result;
 	};
 	return () => {
-		const waitMs = freeAt - performance.now();
-		if (waitMs <= 0 && next === undefined) return run();
-		next ??= sleep(waitMs, undefined, { ref: false }).then(run);
+		if (next !== undefined) return next;
+		if (free === undefined) return run();
+		next = free.then(run);
 		return next;
 	};
 }

@@ -130,3 +130,20 @@ export function createYielding(sliceMs: number): Yielding {
 			performance.now() - since >= sliceMs ? giveWay() : undefined,
 	};
 }
+
+/**
+ * Takes the steps of long work, and gives way in between. What is short is done in the
+ * same turn. Rejects with what the work throws.
+ */
+export async function inSlices<T>(
+	steps: Iterator<undefined, T>,
+	sliceMs: number,
+): Promise<T> {
+	const yielding = createYielding(sliceMs);
+	for (;;) {
+		const step = steps.next();
+		if (step.done) return step.value;
+		const pause = yielding.yieldIfLong();
+		if (pause !== undefined) await pause;
+	}
+}

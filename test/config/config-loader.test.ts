@@ -10,6 +10,7 @@ import {
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import { type Config, createConfigLoader } from "../../src/config/config.ts";
+import { atOnce } from "../../src/config/steps.ts";
 import { ConfigError } from "../../src/core/errors.ts";
 import { newDirectory } from "../support/directory.ts";
 import { newSecret } from "../support/leaks.ts";
@@ -28,11 +29,12 @@ beforeEach(() => {
 	write(file, toml());
 	write(secretFile, newSecret());
 	write(join(place, "credentials/secret_wx2"), newSecret());
-	load = createConfigLoader({
+	const steps = createConfigLoader({
 		file,
 		env: { CREDENTIALS_DIRECTORY: join(place, "credentials") },
 		secrets: true,
 	});
+	load = () => atOnce(steps());
 	first = load();
 });
 

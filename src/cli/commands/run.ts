@@ -16,6 +16,7 @@ import {
 	type Groups,
 	groupLimitMs,
 } from "../../config/group.ts";
+import type { Steps } from "../../config/steps.ts";
 import { systemClock } from "../../core/clock.ts";
 import { ConfigError } from "../../core/errors.ts";
 import type { Log } from "../../core/ports.ts";
@@ -24,6 +25,7 @@ import { runDaemon } from "../../daemon/daemon.ts";
 import { keepNewSpace } from "../../daemon/heap.ts";
 import { openLog } from "../../daemon/log.ts";
 import type { SignalInbox } from "../../daemon/signals.ts";
+import { inSlices } from "../../keeper/limiter.ts";
 import type { SimulatorOptions } from "../../simulator/server.ts";
 import { phpCopyOf } from "../../store/copies.ts";
 import { prepareDirectory } from "../../store/prepare-directory.ts";
@@ -68,9 +70,12 @@ function leaveOutOfCores(): void {
 	} catch {}
 }
 
+/** Reading a long configuration yields to the keepers after this time. */
+const sliceMs = 10;
+
 /** `readerWith` makes what reads the configuration, now and at each reload. */
 async function runWith(
-	readerWith: (groups: Groups) => () => Config,
+	readerWith: (groups: Groups) => () => Steps<Config>,
 	env: Environment,
 	signals: SignalInbox,
 ): Promise<number> {
@@ -82,11 +87,18 @@ async function runWith(
 	);
 	const read = readerWith(groups);
 	/** Waits for a group only if nothing is known of it yet. */
-	const reload = async () => {
-		const config = read();
+	const readOnce = async () => {
+		const config = await inSlices(read(), sliceMs);
 		if (groups.isKnown()) return config;
 		await groups.settled();
-		return read();
+		return inSlices(read(), sliceMs);
+	};
+	let last: Promise<unknown> = Promise.resolve();
+	/** One after the other: the last to begin has the newest. */
+	const reload = () => {
+		const reading = last.then(readOnce);
+		last = reading.catch(() => {});
+		return reading;
 	};
 	const config = await reload();
 	log.setLevel(config.logLevel);
@@ -179,23 +191,24 @@ async function runSimulator(
 		`simulating WeChat at ${simulator.url}; tokens in ${first.directory}`,
 	);
 	// The simulator keeps its address and accounts over reloads.
-	const readerWith = (groups: Groups) => () => {
-		const config = loadSimulated(given, settings, groups);
-		refuseOtherFiles(config, first);
-		// Their state must not be mixed up with what the simulator would tell.
-		const entries = withoutPlatforms(config).entries.map((entry) => ({
-			...entry,
-			baseUrls: [isAccount(entry) ? simulator.url : wecomUrl],
-		}));
-		return {
-			...config,
-			stateDirectory: undefined,
-			receiver: undefined,
-			source: isMadeUp ? "none (an account is made up)" : config.source,
-			entries,
-			warnings: [],
+	const readerWith = (groups: Groups) =>
+		function* (): Steps<Config> {
+			const config = loadSimulated(given, settings, groups);
+			refuseOtherFiles(config, first);
+			// Their state must not be mixed up with what the simulator would tell.
+			const entries = withoutPlatforms(config).entries.map((entry) => ({
+				...entry,
+				baseUrls: [isAccount(entry) ? simulator.url : wecomUrl],
+			}));
+			return {
+				...config,
+				stateDirectory: undefined,
+				receiver: undefined,
+				source: isMadeUp ? "none (an account is made up)" : config.source,
+				entries,
+				warnings: [],
+			};
 		};
-	};
 	try {
 		return await runWith(readerWith, env, signals);
 	} finally {
