@@ -22,7 +22,11 @@ import type { RefreshAnswer } from "../core/request.ts";
 import { callNameOf } from "../core/status.ts";
 import { createComponentCalls } from "../issuer/component.ts";
 import { createSuiteCalls } from "../issuer/suite.ts";
-import { createLimiter, maxRefreshing } from "../keeper/limiter.ts";
+import {
+	createLimiter,
+	type Limiter,
+	maxRefreshing,
+} from "../keeper/limiter.ts";
 import type { ManagedCredential } from "../keeper/managed-credential.ts";
 import { createReconciler, type Reconciler } from "../keeper/reconciler.ts";
 import type { Location } from "../store/atomic-write.ts";
@@ -93,8 +97,8 @@ const fewCredentials = 256;
 /** A configuration in use. */
 interface Current {
 	readonly config: Config;
-	/** By the file of the token that the entry is about. */
-	readonly baseUrls: ReadonlyMap<string, readonly string[]>;
+	/** Of the configured entry whose token is in that file. */
+	readonly baseUrlsOf: (file: string) => readonly string[];
 	readonly location: Location;
 	readonly store: Store;
 	/** By `entryKeyOf`; those that WeChat tells of included. */
@@ -118,7 +122,7 @@ export function createCredentialSet(
 	const { clock, log, onBug, stopping } = parts;
 	const linkPauses = createLinkPauses({
 		baseUrlsOf: (credential) =>
-			current.baseUrls.get(rootOf(credential, current.managed)) ?? [],
+			current.baseUrlsOf(rootOf(credential, current.managed)),
 		endPause: (file) =>
 			current.managed.byFile.get(file)?.activeKeeper?.endPause(),
 		clock,
@@ -171,46 +175,11 @@ export function createCredentialSet(
 		config: Config,
 		location: Location,
 		former: Current | undefined,
-	): Current => {
-		const store = wiring.storeAt(location);
-		const { entries, managed } = manageAll(
-			[...config.entries, ...platforms.members()],
-			wiring,
-			store,
-			former !== undefined && haveSameFiles(former.config, config)
-				? former
-				: undefined,
-			former,
-			log,
-		);
-		wiring.share(managed.byFile.values(), entries.values());
-		// A platform may be given thousands at any time.
-		optimizeCode(
-			managed.byFile.size > fewCredentials ||
-				config.stateDirectory !== undefined,
-		);
-		const reconciler = createReconciler({
-			credentials: [...managed.byFile.values()],
-			watch: store.watch,
-			clock,
-			limiter: wiring.limiter,
-			repairLimiter,
-			hearing: wiring.hearing,
-			heap: {
-				grow: growNewSpace,
-				keep: keepNewSpace,
-				collect: collectGarbage,
-			},
-			onBug,
+	): Current =>
+		currentOf(config, location, former, {
+			...{ clock, log, onBug, wiring, repairLimiter },
+			members: platforms.members,
 		});
-		const baseUrls = new Map(
-			config.entries.map(({ file, baseUrls }) => [file, baseUrls]),
-		);
-		return {
-			...{ config, baseUrls, location, store },
-			...{ entries, managed, reconciler },
-		};
-	};
 
 	const firstLocation = prepare(parts.config);
 	platforms.use(parts.config);
@@ -266,6 +235,66 @@ export function createCredentialSet(
 			await wiring.close();
 			platforms.close();
 		},
+	};
+}
+
+/** What a configuration is used with. */
+interface UseParts
+	extends Pick<WiringParts, "clock" | "log" | "onBug">,
+		Pick<Platforms, "members"> {
+	readonly wiring: Wiring;
+	readonly repairLimiter: Limiter;
+}
+
+function currentOf(
+	config: Config,
+	location: Location,
+	former: Current | undefined,
+	{ clock, log, onBug, wiring, repairLimiter, members }: UseParts,
+): Current {
+	const store = wiring.storeAt(location);
+	const { entries, managed } = manageAll(
+		[...config.entries, ...members()],
+		wiring,
+		store,
+		former !== undefined && haveSameFiles(former.config, config)
+			? former
+			: undefined,
+		former,
+		log,
+	);
+	wiring.share(managed.byFile.values(), entries.values());
+	// A platform may be given thousands at any time.
+	optimizeCode(
+		managed.byFile.size > fewCredentials || config.stateDirectory !== undefined,
+	);
+	const reconciler = createReconciler({
+		credentials: [...managed.byFile.values()],
+		find: (file) => managed.byFile.get(file),
+		watch: store.watch,
+		clock,
+		limiter: wiring.limiter,
+		repairLimiter,
+		hearing: wiring.hearing,
+		heap: {
+			grow: growNewSpace,
+			keep: keepNewSpace,
+			collect: collectGarbage,
+		},
+		onBug,
+	});
+	return {
+		...{ config, location, store, entries, managed, reconciler },
+		baseUrlsOf: createBaseUrls(config),
+	};
+}
+
+/** By the file of the entry's token. Made at the first question, which a failure asks. */
+function createBaseUrls({ entries }: Config): Current["baseUrlsOf"] {
+	let known: ReadonlyMap<string, readonly string[]> | undefined;
+	return (file) => {
+		known ??= new Map(entries.map(({ file, baseUrls }) => [file, baseUrls]));
+		return known.get(file) ?? [];
 	};
 }
 

@@ -52,6 +52,8 @@ export interface Reconciler {
 
 export interface ReconcilerParts {
 	readonly credentials: readonly ManagedCredential[];
+	/** The one that is kept in a file, of these and of those that are added. */
+	readonly find: (file: string) => ManagedCredential | undefined;
 	/** As `Store.watch`. */
 	readonly watch: (onTouched: (file: string) => void) => Watch;
 	readonly clock: Clock;
@@ -127,7 +129,7 @@ function needOf(one: ManagedCredential, isCrowd: boolean): Need | undefined {
 }
 
 export function createReconciler(parts: ReconcilerParts): Reconciler {
-	const { clock, limiter, repairLimiter, onBug } = parts;
+	const { clock, limiter, onBug } = parts;
 	const roster = createRoster(parts.credentials);
 	const watching = createWatching(parts, roster);
 	const memory = createSpareMemory(
@@ -142,6 +144,8 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 	/** The first scan; it may give way several times. */
 	let firstScan: Promise<Scanned> | undefined;
 	let isInFirstScan = false;
+	/** Until the first look is over: children that a tick was faster to look at. */
+	let childrenOfTicks: Scanned | undefined;
 
 	const mayEvict = () => watching.current()?.isNotWatching() === false;
 
@@ -152,39 +156,11 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 		memory.useMore();
 	};
 
-	/** What one credential needs, in its turn. */
-	const enqueue = (
-		one: ManagedCredential,
-		{ publish, more, fetch }: Need,
-		lockTimeoutMs: number,
-		scanned: Scanned,
-	) => {
-		one.isQueued = true;
-		scanned.pending += 1;
-		const done = () => {
-			one.isQueued = false;
-			scanned.pending -= 1;
-			memory.expectSome();
-			if (scanned.pending === 0) scanned.whenDone();
-		};
-		const reconcile = async () => {
-			try {
-				if (stopped.signal.aborted) return;
-				await one.keeper.reconcile(lockTimeoutMs, fetch);
-				evictInBurst(one);
-			} catch (error) {
-				onBug(error);
-			} finally {
-				done();
-			}
-		};
-		if (!publish) return limiter.enqueue(reconcile);
-		repairLimiter.enqueue(async () => {
-			if (!stopped.signal.aborted) await one.keeper.repair().catch(onBug);
-			if (more) limiter.enqueue(reconcile);
-			else done();
-		});
-	};
+	const enqueue = createLine(parts, {
+		isStopped: () => stopped.signal.aborted,
+		onTurn: evictInBurst,
+		onDone: memory.expectSome,
+	});
 
 	const lookAt = (
 		one: ManagedCredential,
@@ -204,17 +180,22 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 
 	const turnOf = createTurns(clock, () => watching.hasHeardAll(isBurst));
 
-	const scan = async (lockTimeoutMs: number): Promise<Scanned> => {
+	const scan = async (
+		lockTimeoutMs: number,
+		isOfTick: boolean,
+	): Promise<Scanned> => {
 		noteBurst();
 		const isInTurn = turnOf();
 		const now = clock.now();
-		const scanned: Scanned = { pending: 0, whenDone: () => {} };
+		const scanned = nothingScanned();
 		const yielding = createYielding(sliceMs);
 		for (const [index, one] of roster.all.entries()) {
 			if (isBurst) one.isDirty ||= one.isTouched();
 			const isAwake = one.isDirty || now >= one.idleUntil;
 			if (!isAwake && !isInTurn(index)) continue;
-			lookAt(one, isAwake, lockTimeoutMs, scanned);
+			const hasParent = one.credential.needs.length > 0;
+			const of = isOfTick && hasParent ? childrenOfTicks : undefined;
+			lookAt(one, isAwake, lockTimeoutMs, of ?? scanned);
 			const pause = yielding.yieldIfLong();
 			if (pause === undefined) continue;
 			// A scan that takes so long is the beginning of a burst.
@@ -238,18 +219,22 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 
 	return {
 		first: async (lockTimeoutMs) => {
+			const ofTicks = nothingScanned();
+			childrenOfTicks = ofTicks;
 			// A child can be fetched only once its parent is, which makes it dirty.
 			for (let depth = 0; depth < maxDepth; depth += 1) {
 				isInFirstScan = true;
-				firstScan = scan(lockTimeoutMs);
+				firstScan = scan(lockTimeoutMs, false);
 				await whenDone(await firstScan);
-				if (!roster.hasDirtyChild()) return;
+				await whenDone(ofTicks);
+				if (!roster.hasDirtyChild()) break;
 			}
+			childrenOfTicks = undefined;
 		},
 		tick: async () => {
 			// A scan gives way between two slices. A second one that began then would take
 			// the credentials that are left, and `first` would not wait for them.
-			await (isInFirstScan ? firstScan : scan(0));
+			await (isInFirstScan ? firstScan : scan(0, true));
 		},
 		forceAll: async (since) => {
 			const forcible = roster.forcible();
@@ -285,14 +270,65 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 	};
 }
 
+/** Lets each credential have what it needs in its turn. */
+function createLine(
+	{ limiter, repairLimiter, onBug }: ReconcilerParts,
+	{ isStopped, onTurn, onDone }: LineParts,
+) {
+	return (
+		one: ManagedCredential,
+		{ publish, more, fetch }: Need,
+		lockTimeoutMs: number,
+		scanned: Scanned,
+	): void => {
+		one.isQueued = true;
+		scanned.pending += 1;
+		const done = () => {
+			one.isQueued = false;
+			scanned.pending -= 1;
+			onDone();
+			if (scanned.pending === 0) scanned.whenDone();
+		};
+		const reconcile = async () => {
+			try {
+				if (isStopped()) return;
+				await one.keeper.reconcile(lockTimeoutMs, fetch);
+				onTurn(one);
+			} catch (error) {
+				onBug(error);
+			} finally {
+				done();
+			}
+		};
+		const repair = async () => {
+			if (!isStopped()) await one.keeper.repair().catch(onBug);
+			if (more) limiter.enqueue(reconcile);
+			else done();
+		};
+		if (publish) repairLimiter.enqueue(repair);
+		else limiter.enqueue(reconcile);
+	};
+}
+
+interface LineParts {
+	readonly isStopped: () => boolean;
+	/** It had its turn. */
+	readonly onTurn: (one: ManagedCredential) => void;
+	/** The same, whatever came of it. */
+	readonly onDone: () => void;
+}
+
 /** The watch of the files, from when there are too many to look at each in each tick. */
-function createWatching({ watch, hearing }: ReconcilerParts, roster: Roster) {
+function createWatching(
+	{ watch, hearing, find }: ReconcilerParts,
+	roster: Roster,
+) {
 	let made: Watch | undefined;
 	return {
 		current: (): Watch | undefined => {
 			if (made === undefined && roster.all.length > maxAtOnce)
 				made = watch((file) => {
-					const one = roster.byFile(file);
+					const one = find(file);
 					if (one !== undefined) one.isDirty = true;
 				});
 			return made;
@@ -308,6 +344,10 @@ function createWatching({ watch, hearing }: ReconcilerParts, roster: Roster) {
 			return hasHeard;
 		},
 	};
+}
+
+function nothingScanned(): Scanned {
+	return { pending: 0, whenDone: () => {} };
 }
 
 async function whenDone(scanned: Scanned): Promise<void> {

@@ -14,7 +14,6 @@ export interface Roster {
 	childrenOf(id: CredentialId): readonly ManagedCredential[];
 	/** Whether one that hangs on another is worth a look. */
 	hasDirtyChild(): boolean;
-	byFile(file: string): ManagedCredential | undefined;
 	/** What it needs must be there already. */
 	add(one: ManagedCredential): void;
 	remove(one: ManagedCredential): void;
@@ -25,7 +24,6 @@ export function createRoster(
 	credentials: readonly ManagedCredential[],
 ): Roster {
 	const all = [...parentsFirst(credentials)];
-	const byFile = new Map(all.map((one) => [one.credential.file, one]));
 	const children = new Map<CredentialId, Set<ManagedCredential>>();
 	const noteParents = (one: ManagedCredential) => {
 		for (const id of one.credential.needs) {
@@ -43,17 +41,14 @@ export function createRoster(
 			all.some(
 				({ credential, isDirty }) => isDirty && credential.needs.length > 0,
 			),
-		byFile: (file) => byFile.get(file),
 		add: (one) => {
 			all.push(one);
-			byFile.set(one.credential.file, one);
 			noteParents(one);
 		},
 		remove: (one) => {
 			const index = all.indexOf(one);
 			if (index < 0) return;
 			all.splice(index, 1);
-			byFile.delete(one.credential.file);
 			for (const id of one.credential.needs) children.get(id)?.delete(one);
 		},
 	};

@@ -6,7 +6,7 @@ import fs from "node:fs";
 import { expect, onTestFinished, test } from "vitest";
 import { tokenId } from "../../src/core/token.ts";
 import { credentialOf } from "../../src/daemon/credential-of.ts";
-import { createLimiter } from "../../src/keeper/limiter.ts";
+import { createLimiter, nextTurn } from "../../src/keeper/limiter.ts";
 import type { ManagedCredential } from "../../src/keeper/managed-credential.ts";
 import {
 	createReconciler,
@@ -15,6 +15,7 @@ import {
 import { parentsFirst } from "../../src/keeper/roster.ts";
 import { anAccount } from "../support/account.ts";
 import { newDirectory } from "../support/directory.ts";
+import { eventually } from "../support/eventually.ts";
 import { type LogLine, logTo } from "../support/log-to.ts";
 import { keepAsOneProcess } from "../support/managed.ts";
 import { readTokenFile } from "../support/token-file.ts";
@@ -32,6 +33,9 @@ function newScene(needs: Readonly<Record<string, readonly string[]>>) {
 	const onBug = (error: unknown) => bugs.push(error);
 	const limiter = createLimiter(48, 600_000);
 	const down = new Set<string>();
+	/** WeChat answers for these names once that has resolved. */
+	const answered = new Map<string, Promise<void>>();
+	let onRefreshed = (_id: string) => {};
 	const wakes: number[] = [];
 	const byId = new Map<string, ManagedCredential>();
 	const { manage, store } = keepAsOneProcess({
@@ -45,6 +49,8 @@ function newScene(needs: Readonly<Record<string, readonly string[]>>) {
 			send: async ({ path }) => {
 				const name = /appid=([\w-]+)/.exec(path)?.[1] ?? "";
 				asked.push(name);
+				const gate = answered.get(name);
+				if (gate !== undefined) await gate;
 				const text = down.has(name)
 					? '{"errcode":-1,"errmsg":"system error"}'
 					: `{"access_token":"${name}-${asked.length}","expires_in":7200}`;
@@ -59,7 +65,9 @@ function newScene(needs: Readonly<Record<string, readonly string[]>>) {
 		parentsOf: (credential) =>
 			livingParents(credential.needs, (id) => byId.get(id), clock.now()),
 		emit: ({ id }, { kind }) => {
-			if (kind === "refreshed") reconciler.published(id);
+			if (kind !== "refreshed") return;
+			reconciler.published(id);
+			onRefreshed(id);
 		},
 	});
 	const credentials = Object.keys(needs).map((appid) => {
@@ -70,6 +78,8 @@ function newScene(needs: Readonly<Record<string, readonly string[]>>) {
 	});
 	const reconciler = createReconciler({
 		credentials,
+		find: (file) =>
+			credentials.find(({ credential }) => credential.file === file),
 		watch: store.watch,
 		clock,
 		limiter,
@@ -88,6 +98,10 @@ function newScene(needs: Readonly<Record<string, readonly string[]>>) {
 		the,
 		asked,
 		down,
+		answered,
+		onRefreshed: (listener: (id: string) => void) => {
+			onRefreshed = listener;
+		},
 		wakes,
 		events,
 		value: (name: string) => readTokenFile(the(name).path).value,
@@ -316,4 +330,32 @@ test("a signal within the cooldown is answered at once, too, if the parent is mi
 		outcome: "failed",
 		error: { code: "parent" },
 	});
+});
+
+test("the first look waits for a child that a tick was faster to take", async () => {
+	const { reconciler, answered, onRefreshed, asked, value } = newScene({
+		p: [],
+		c: ["p"],
+	});
+	let answer = () => {};
+	answered.set(
+		"c",
+		new Promise((resolve) => {
+			answer = resolve;
+		}),
+	);
+	// As the daemon does when a parent is published.
+	onRefreshed((id) => {
+		if (id === "p") void reconciler.tick();
+	});
+	let isOver = false;
+	const first = reconciler.first(0).then(() => {
+		isOver = true;
+	});
+	await eventually(() => asked.includes("c"), { what: "the request of c" });
+	await nextTurn();
+	expect(isOver).toBe(false);
+	answer();
+	await first;
+	expect(value("c")).toBe("c-2");
 });

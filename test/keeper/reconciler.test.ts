@@ -84,6 +84,7 @@ function newScene(
 		accounts.filter(({ activeKeeper }) => activeKeeper !== undefined);
 	const reconciler = createReconciler({
 		credentials: accounts,
+		find: (file) => accounts.find(({ credential }) => credential.file === file),
 		watch: (onTouched) => {
 			const watch = store.watch(onTouched);
 			return isShared ? { ...watch, isShared: () => true } : watch;

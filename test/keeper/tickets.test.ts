@@ -122,6 +122,7 @@ function newScene(count: number) {
 	for (const one of all) byId.set(one.credential.id, one);
 	const reconciler = createReconciler({
 		...{ credentials: all, watch: store.watch, clock, limiter, onBug },
+		find: (file) => all.find(({ credential }) => credential.file === file),
 		repairLimiter: createLimiter(48, 600_000),
 		heap: { grow: () => {}, keep: () => {}, collect: () => false },
 	});
