@@ -8,7 +8,7 @@ import {
 	wecomTicketFile,
 } from "../config/entry-names.ts";
 import type { Corp } from "../config/suite.ts";
-import type { Credential, KindName } from "../core/credential.ts";
+import type { Credential, KindName, Limits } from "../core/credential.ts";
 
 const tokenKindOf: Readonly<Record<Entry["interface"], KindName>> = {
 	classic: "access_token",
@@ -63,8 +63,8 @@ export function credentialOf(entry: Entry): Credential {
 		file,
 		formats,
 		source: sourceOf(entry),
-		needs: needsOf(entry),
-		limits: limitsOf(entry),
+		needs: commonOf(entry).needs,
+		limits: commonOf(entry).limits,
 	};
 }
 
@@ -103,10 +103,7 @@ function childOf(entry: Entry, kind: KindName, file: string): Credential {
 		formats: entry.formats,
 		source: sourceOf(entry),
 		needs: [entry.file],
-		limits: {
-			...limitsOf(entry),
-			budget: Math.max(minTicketBudget, entry.budget),
-		},
+		limits: commonOf(entry).ticketLimits,
 	};
 }
 
@@ -115,7 +112,7 @@ function needsOf(entry: Entry): readonly string[] {
 	if (entry.interface === "authorizer") return [entry.parent];
 	return entry.interface === "corp" && entry.parent !== undefined
 		? [entry.parent]
-		: nothing;
+		: [];
 }
 
 /** The appid, the corpid, or the suite_id. */
@@ -124,7 +121,61 @@ function ownerOf(entry: Entry): string {
 	return "appid" in entry ? entry.appid : entry.corpid;
 }
 
-function limitsOf(entry: Entry): Credential["limits"] {
+/**
+ * What the credentials of one entry and of its neighbours share: of a hundred thousand
+ * entries nearly all say the same, and objects for each would take as much memory as
+ * their tokens.
+ */
+interface Common {
+	/** The one that it was made for. */
+	readonly entry: Entry;
+	readonly limits: Limits;
+	readonly ticketLimits: Limits;
+	/** What the token hangs on. */
+	readonly needs: readonly string[];
+	/** The end of `source`. */
+	readonly origin: string;
+}
+
+/** All that `Common` is made from. */
+const commonKeys = [
+	"interface",
+	"component",
+	"suite",
+	"parent",
+	"baseUrls",
+	"timeoutMs",
+	"refreshBeforeMs",
+	"refreshEarly",
+	"cooldownMs",
+	"budget",
+] as const;
+
+let last: Common | undefined;
+
+function commonOf(entry: Entry): Common {
+	if (last === undefined || !hasSame(last.entry, entry)) {
+		const limits = limitsOf(entry);
+		const budget = Math.max(minTicketBudget, entry.budget);
+		last = {
+			entry,
+			limits,
+			ticketLimits: { ...limits, budget },
+			needs: needsOf(entry),
+			origin: originOf(entry),
+		};
+	}
+	return last;
+}
+
+function hasSame(
+	one: Partial<Record<(typeof commonKeys)[number], unknown>>,
+	other: typeof one,
+): boolean {
+	return commonKeys.every((key) => one[key] === other[key]);
+}
+
+function limitsOf(entry: Entry): Limits {
 	const { refreshBeforeMs, cooldownMs, budget, timeoutMs, refreshEarly } =
 		entry;
 	return {
@@ -134,31 +185,27 @@ function limitsOf(entry: Entry): Credential["limits"] {
 	};
 }
 
+/** An app of 企业微信 is a part of the source, as each app has a token of its own. */
+function sourceOf(entry: Entry): string {
+	const name = entry.interface === "wecom" ? ` ${entry.name}` : "";
+	return ownerOf(entry) + name + commonOf(entry).origin;
+}
+
 /**
  * All of WeChat's own hosts know the same accounts. Behind another base URL there may
- * be a simulator, or a proxy of which nothing is known. An app of 企业微信 is a part of
- * the source, as each app has a token of its own.
+ * be a simulator, or a proxy of which nothing is known. A token of an own account is not
+ * the one that a component gets for it.
  */
-function sourceOf(entry: Entry): string {
+function originOf(entry: Entry): string {
 	const [first = ""] = entry.baseUrls;
 	const { origin, hostname } = new URL(first);
 	const server = hostname.endsWith(".weixin.qq.com") ? "WeChat" : origin;
-	return `${ownerOf(entry)}${wayOf(entry)} from ${server}`;
-}
-
-/** A token of an own account is not the one that a component gets for it. */
-function wayOf(entry: Entry): string {
 	switch (entry.interface) {
-		case "wecom":
-			return ` ${entry.name}`;
 		case "authorizer":
-			return ` through ${entry.component}`;
+			return ` through ${entry.component} from ${server}`;
 		case "corp":
-			return ` through ${entry.suite}`;
+			return ` through ${entry.suite} from ${server}`;
 		default:
-			return "";
+			return ` from ${server}`;
 	}
 }
-
-/** One array for all credentials: ten thousand empty ones would take memory. */
-const nothing: readonly string[] = [];

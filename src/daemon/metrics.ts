@@ -69,6 +69,9 @@ const zero: Counts = {
 	lockBusy: 0,
 };
 
+/** One for all that were only taken over so far, as after a start nearly all were. */
+const adoptedOnce: Counts = { ...zero, adopted: 1 };
+
 /**
  * Different codes that are counted for an account. A gateway between us and WeChat
  * may invent a new code for each answer, and every code is a series of its own.
@@ -144,7 +147,15 @@ export function createMetrics(parts: MetricsParts): Metrics {
 	return {
 		count: ({ id }, event) => {
 			counted += 1;
-			const counts = countsOf.get(id) ?? { ...zero };
+			const known = countsOf.get(id);
+			if (known === undefined && event.kind === "adopted") {
+				countsOf.set(id, adoptedOnce);
+				return;
+			}
+			const counts =
+				known === undefined || known === adoptedOnce
+					? { ...(known ?? zero) }
+					: known;
 			countsOf.set(id, counts);
 			addEvent(counts, event);
 		},

@@ -9,7 +9,7 @@ import { isMember, isPlatform } from "../config/platform.ts";
 import type { Clock } from "../core/clock.ts";
 import type { ClockSkew } from "../core/clock-skew.ts";
 import type { Credential, CredentialId } from "../core/credential.ts";
-import type { Fleet, KeeperEvent, Log, Store } from "../core/ports.ts";
+import type { Fleet, Issuer, KeeperEvent, Log, Store } from "../core/ports.ts";
 import { createHttp, type Http } from "../issuer/http.ts";
 import { createIpGate } from "../issuer/ip-gate.ts";
 import { createLinkMonitor } from "../issuer/link-monitor.ts";
@@ -17,6 +17,7 @@ import { proxyWarnings } from "../issuer/proxy.ts";
 import { createHearing, type Hearing } from "../keeper/hearing.ts";
 import { createLimiter, maxRefreshing } from "../keeper/limiter.ts";
 import {
+	type IssuerMaker,
 	ManagedCredential,
 	type SharedParts,
 } from "../keeper/managed-credential.ts";
@@ -207,15 +208,26 @@ export function manageEntry(
 	parts: IssuerParts,
 	fleet?: Pick<Fleet, "shared">,
 ): readonly ManagedCredential[] {
-	return credentialsOf(entry).map((one) => {
-		const credential = fleet?.shared(one) ?? one;
-		return new ManagedCredential(
-			credential,
-			() => issuerOf(entry, credential, parts),
-			store,
-			shared,
-		);
-	});
+	const issuers = new EntryIssuers(entry, parts);
+	return credentialsOf(entry).map(
+		(one) =>
+			new ManagedCredential(fleet?.shared(one) ?? one, issuers, store, shared),
+	);
+}
+
+/** A class, because a function for each of a hundred thousand takes more memory. */
+class EntryIssuers implements IssuerMaker {
+	readonly #entry: Entry;
+	readonly #parts: IssuerParts;
+
+	constructor(entry: Entry, parts: IssuerParts) {
+		this.#entry = entry;
+		this.#parts = parts;
+	}
+
+	issuerOf(credential: Credential): Issuer {
+		return issuerOf(this.#entry, credential, this.#parts);
+	}
 }
 
 /** Two keepers that would repair each other's files for ever; logged once. */

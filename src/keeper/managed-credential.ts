@@ -67,6 +67,11 @@ export interface SharedParts {
 
 const noParents: Parents = new Map();
 
+/** Makes issuers when their keepers are made. */
+export interface IssuerMaker {
+	issuerOf(credential: Credential): Issuer;
+}
+
 export class ManagedCredential {
 	readonly credential: Credential;
 	readonly store: Store;
@@ -76,7 +81,7 @@ export class ManagedCredential {
 	isDirty = false;
 	/** It waits for its turn, or has it. */
 	isQueued = false;
-	readonly #makeIssuer: () => Issuer;
+	readonly #issuers: IssuerMaker;
 	readonly #shared: SharedParts;
 	/** A forced refresh that has not had its turn. */
 	#forced: Promise<RefreshAnswer> | undefined;
@@ -91,13 +96,13 @@ export class ManagedCredential {
 
 	constructor(
 		credential: Credential,
-		makeIssuer: () => Issuer,
+		issuers: IssuerMaker,
 		store: Store,
 		shared: SharedParts,
 	) {
 		this.credential = credential;
 		this.store = store;
-		this.#makeIssuer = makeIssuer;
+		this.#issuers = issuers;
 		this.#shared = shared;
 	}
 
@@ -281,7 +286,7 @@ export class ManagedCredential {
 			reportParents: shared.reportParents,
 			credential,
 			slot,
-			issuer: this.#makeIssuer(),
+			issuer: this.#issuers.issuerOf(credential),
 			parents: () =>
 				shared.parentsOf === undefined
 					? noParents

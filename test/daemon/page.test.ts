@@ -36,6 +36,7 @@ function managed(
 		credential,
 		idleUntil: 0,
 		status: () => status,
+		facts: () => status,
 	} as unknown as ManagedCredential;
 }
 

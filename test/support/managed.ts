@@ -84,14 +84,16 @@ export function keepAsOneProcess(parts: ManagedParts): {
 		manage: (account) =>
 			new ManagedCredential(
 				credentialFor(account),
-				() =>
-					createAccessTokenIssuer({
-						...account,
-						http,
-						clock,
-						monitor,
-						stopping,
-					}),
+				{
+					issuerOf: () =>
+						createAccessTokenIssuer({
+							...account,
+							http,
+							clock,
+							monitor,
+							stopping,
+						}),
+				},
 				store,
 				shared,
 			),
