@@ -2,14 +2,32 @@ import { configDefaults, defineConfig } from "vitest/config";
 import { CiReporter } from "./.ci/reporter.ts";
 import { LongestFirst } from "./test/support/longest-first.ts";
 
+/** Measures its own process, which must have done nothing else. */
+const alone = ["test/soak.test.ts"];
+// Fifty daemons want a machine of their own: it runs only when it is asked for.
+const whenAsked =
+	process.env.FLEET || process.env.HERD ? [] : ["test/fleet-scale.test.ts"];
+
 export default defineConfig({
 	test: {
-		include: ["test/**/*.test.ts"],
-		// Fifty daemons want a machine of their own: it runs only when it is asked for.
-		exclude:
-			process.env.FLEET || process.env.HERD
-				? configDefaults.exclude
-				: [...configDefaults.exclude, "test/fleet-scale.test.ts"],
+		projects: [
+			{
+				extends: true,
+				test: {
+					name: "shared",
+					include: ["test/**/*.test.ts"],
+					exclude: [...configDefaults.exclude, ...whenAsked, ...alone],
+					// One process takes one file after the other. A new one for each, with
+					// src/ and the tools loaded anew, costs half a second to a second.
+					isolate: false,
+					// So what a file replaces is put back after each test.
+					restoreMocks: true,
+					unstubEnvs: true,
+					unstubGlobals: true,
+				},
+			},
+			{ extends: true, test: { name: "alone", include: alone } },
+		],
 		// Real processes, real locks: a loaded two-core machine needs patience, and
 		// no test asserts a time. This ends what hangs, and nothing else.
 		testTimeout: 300_000,
