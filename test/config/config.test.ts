@@ -9,6 +9,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { checkHere } from "../support/check-here.ts";
 import { newDirectory } from "../support/directory.ts";
 import { newSecret, noteSecret } from "../support/leaks.ts";
 import { runProgram, type SpawnOptions } from "../support/program.ts";
@@ -84,7 +85,7 @@ secret = "${newSecret()}"
 file = "wx_access_token_wx2"
 `,
 	);
-	const problems = await problemsOf(["check", "--config", config]);
+	const problems = await problemsOf(["check", "--config", config], {});
 	expect(problems.map(([path]) => path).sort()).toEqual([
 		"account[0].appid",
 		"account[0].colour",
@@ -183,7 +184,7 @@ describe("a missing configuration", () => {
 	test.each(["run", "once", "check"])(
 		"%s without any configuration names all ways to give one",
 		async (command) => {
-			expect(await problemsOf([command])).toEqual([
+			expect(await problemsOf([command], {})).toEqual([
 				[
 					"/etc/wxtokend/config.toml",
 					expect.stringMatching(
@@ -305,7 +306,7 @@ describe("one account from the environment: problems name the variables", () => 
 		],
 	] as const)("%s", async (_why, change, says) => {
 		const env = { WECHAT_APPID: "wx1", WECHAT_SECRET: newSecret(), ...change };
-		expect(await problemsOf(["check"], { env })).toEqual(
+		expect(await problemsOf(["check"], { env, isHere: true })).toEqual(
 			says.map(([name, what]) => [name, expect.stringContaining(what)]),
 		);
 	});
@@ -348,7 +349,7 @@ describe("unusual, but right", () => {
 		const toml = `directory = "${place}/tokens"${account}`;
 		writeFileSync(config, change(toml).replace("SECRET", newSecret()));
 		chmodSync(config, 0o600);
-		expect(await runProgram(["check", "--config", config])).toEqual({
+		expect(await checkHere(["--config", config])).toEqual({
 			code: 0,
 			signal: null,
 			stdout: expect.stringContaining(
@@ -377,7 +378,7 @@ describe("unusual, but right", () => {
 		writeFileSync(config, `${lines}${account.replace("SECRET", newSecret())}`, {
 			mode: 0o600,
 		});
-		const said = await runProgram(["check", "--config", config]);
+		const said = await checkHere(["--config", config]);
 		expect(said).toMatchObject({
 			code: 73,
 			stdout: expect.not.stringContaining("can be"),
@@ -414,9 +415,10 @@ describe("unusual, but right", () => {
 			`directory = "${place}/tokens"\n[[account]]\nappid = "wx1"`,
 		);
 		const env = { CREDENTIALS_DIRECTORY: join(place, "credentials") };
-		expect(
-			await runProgram(["check", "--config", config], { env }),
-		).toMatchObject({ code: 0, stderr: "" });
+		expect(await checkHere(["--config", config], env)).toMatchObject({
+			code: 0,
+			stderr: "",
+		});
 	});
 
 	test.each([
@@ -466,7 +468,7 @@ describe("unusual, but right", () => {
 				),
 				{ mode: 0o600 },
 			);
-			const { code, stderr } = await runProgram(["check", "--config", config]);
+			const { code, stderr } = await checkHere(["--config", config]);
 			expect(code).toBe(0);
 			if (says === undefined) expect(stderr).toBe("");
 			else expect(stderr).toContain(says);
@@ -481,7 +483,7 @@ describe("unusual, but right", () => {
 			config,
 			`directory = "${place}/tokens"\n[[account]]\nappid = "wx1"\nsecret_file = "${place}/secret"`,
 		);
-		const { code, stderr } = await runProgram(["check", "--config", config]);
+		const { code, stderr } = await checkHere(["--config", config]);
 		expect(code).toBe(0);
 		expect(stderr).toMatch(
 			/warning: what stands in secret file \S+ does not look/,
@@ -505,7 +507,7 @@ cooldown = -1
 `,
 		);
 		chmodSync(config, 0o644);
-		const { code, stderr } = await runProgram(["check", "--config", config]);
+		const { code, stderr } = await checkHere(["--config", config]);
 		expect(code).toBe(78);
 		expect(stderr).toMatch(/^wxtokend: 4 problems/);
 		expect(stderr).toMatch(/warning: \S+ holds an AppSecret and is readable/);
@@ -535,7 +537,7 @@ secret = "${newSecret()}"
 `,
 		);
 		chmodSync(config, 0o644);
-		const { code, stderr } = await runProgram(["check", "--config", config]);
+		const { code, stderr } = await checkHere(["--config", config]);
 		expect(code).toBe(0);
 		expect(stderr.trimEnd().split("\n")).toEqual([
 			expect.stringContaining(`${place}/secret is readable by all`),
@@ -569,7 +571,7 @@ describe("what check finds by writing", () => {
 			: `directory = "${place}/tokens"\n`;
 		const toml = `${others}${key(place)}${account}`;
 		writeFileSync(config, toml.replace("SECRET", newSecret()), { mode: 0o600 });
-		const { code, stderr } = await runProgram(["check", "--config", config]);
+		const { code, stderr } = await checkHere(["--config", config]);
 		expect(code).toBe(73);
 		expect(stderr.trimEnd()).toMatch(says);
 		expect(stderr).not.toContain("    at ");
@@ -580,7 +582,7 @@ describe("what check finds by writing", () => {
 		const config = join(place, "config.toml");
 		const toml = `directory = "${place}/tokens"\nmetrics_file = "${place}/a.prom"${account}`;
 		writeFileSync(config, toml.replace("SECRET", newSecret()), { mode: 0o600 });
-		expect((await runProgram(["check", "--config", config])).code).toBe(0);
+		expect((await checkHere(["--config", config])).code).toBe(0);
 		expect(readdirSync(place).sort()).toEqual(["config.toml", "tokens"]);
 		expect(readdirSync(join(place, "tokens"))).toEqual([]);
 	});
@@ -601,9 +603,13 @@ function writeSecretFiles(place: string): void {
 /** The problems that a command reports before it ends with 78; it prints nothing else. */
 async function problemsOf(
 	args: readonly string[],
-	options?: SpawnOptions,
+	options: SpawnOptions & { readonly isHere?: boolean } = { isHere: true },
 ): Promise<readonly (readonly [path: string, what: string])[]> {
-	const { code, stdout, stderr } = await runProgram(args, options);
+	const [command, ...words] = args;
+	const { code, stdout, stderr } =
+		command === "check" && options.isHere
+			? await checkHere(words, options.env)
+			: await runProgram(args, options);
 	const [headline = "", ...rest] = stderr.trimEnd().split("\n");
 	const lines = rest.filter((line) => !line.startsWith("wxtokend: warning: "));
 	expect(headline).toMatch(/^wxtokend: \d+ problems?( in .+)?:$/);

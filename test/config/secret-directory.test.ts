@@ -8,6 +8,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { checkHere } from "../support/check-here.ts";
 import { newDirectory } from "../support/directory.ts";
 import { noteSecret } from "../support/leaks.ts";
 import { projectRoot, runProgram } from "../support/program.ts";
@@ -29,7 +30,7 @@ function place(appids: readonly string[] = ["wx1"]) {
 	const file = join(directory, "config.toml");
 	const tables = appids.map((appid) => `[[account]]\nappid = "${appid}"\n`);
 	writeFileSync(file, `directory = "${directory}/tokens"\n${tables.join("")}`);
-	const check = (env = {}) => runProgram(["check", "--config", file], { env });
+	const check = (env = {}) => checkHere(["--config", file], env);
 	const write = (name: string, text: string) =>
 		writeFileSync(join(secrets, name), text, { mode: 0o600 });
 	return { directory, secrets, file, check, write };

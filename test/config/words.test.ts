@@ -2,15 +2,15 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { checkHere } from "../support/check-here.ts";
 import { newDirectory } from "../support/directory.ts";
 import { newSecret } from "../support/leaks.ts";
-import { runProgram } from "../support/program.ts";
 
 /** What `check` says of that file, in one line. */
 async function saidOf(content: string | Buffer): Promise<string> {
 	const config = join(newDirectory(), "config.toml");
 	writeFileSync(config, content, { mode: 0o600 });
-	const { code, stderr } = await runProgram(["check", "--config", config]);
+	const { code, stderr } = await checkHere(["--config", config]);
 	expect(code).toBe(78);
 	return stderr;
 }

@@ -82,7 +82,7 @@ export function startProgram(
 		...args,
 	];
 	const child = spawn(file, rest, {
-		env: environment(options.env),
+		env: programEnvironment(options.env),
 		stdio: ["ignore", "pipe", "pipe"],
 		...(options.cwd === undefined ? {} : { cwd: options.cwd }),
 		...(options.uid === undefined ? {} : { uid: options.uid }),
@@ -251,7 +251,7 @@ function refuseLeaks([command]: readonly string[], running: Running): void {
 }
 
 /** Without the rest of the tester's environment, which must not change the result of a test. */
-function environment(
+export function programEnvironment(
 	given: Readonly<Record<string, string>> | undefined,
 ): NodeJS.ProcessEnv {
 	const { PATH, HOME, TZ } = process.env;
