@@ -66,8 +66,8 @@ async function resolveDoubt(
 	try {
 		const { secret } = await parts.calls().authorizerInfo(token, appid);
 		component.doubted.delete(appid);
-		// The same one again: its keeper tells what is wrong, and waits for an hour.
-		if (isNewsOf(component, { id: appid, secret })) {
+		// The same one again, or none: its keeper tells what is wrong, and waits for an hour.
+		if (secret !== undefined && isNewsOf(component, { id: appid, secret })) {
 			await authorize(component, [{ id: appid, secret }]);
 			parts.onMended(appid);
 		}

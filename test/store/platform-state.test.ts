@@ -27,6 +27,27 @@ function authorizers(directory: string): string {
 }
 
 describe("the state of a platform", () => {
+	test("takes a code that was exchanged never again, also after a restart; a thousand are remembered", async () => {
+		const { directory, state } = opened();
+		await state.putCode({ code: "c0", arrivedAt: 1 });
+		await state.noteAsked("c0", 2);
+		expect(state.codes()).toEqual([{ code: "c0", arrivedAt: 1, askedAt: 2 }]);
+		// Pushed again before it was exchanged, it is the same one.
+		await state.putCode({ code: "c0", arrivedAt: 3 });
+		expect(opened(directory).state.codes()).toEqual(state.codes());
+		await state.dropCode("c0");
+		for (const one of [state, opened(directory).state]) {
+			await one.putCode({ code: "c0", arrivedAt: 4 });
+			expect(one.codes()).toEqual([]);
+		}
+		for (let count = 1; count <= 1_000; count += 1)
+			await state.dropCode(`c${count}`);
+		await state.putCode({ code: "c1", arrivedAt: 5 });
+		expect(state.codes()).toEqual([]);
+		await state.putCode({ code: "c0", arrivedAt: 6 });
+		expect(state.codes()).toHaveLength(1);
+	});
+
 	test("is there again after a restart, all of it", async () => {
 		const { directory, state } = opened();
 		await state.putTicket(ticket);
