@@ -179,6 +179,7 @@ export function createCredentialSet(
 		currentOf(config, location, former, {
 			...{ clock, log, onBug, wiring, repairLimiter },
 			members: platforms.members,
+			wakeAt: parts.wakeAt,
 		});
 
 	const firstLocation = prepare(parts.config);
@@ -240,7 +241,7 @@ export function createCredentialSet(
 
 /** What a configuration is used with. */
 interface UseParts
-	extends Pick<WiringParts, "clock" | "log" | "onBug">,
+	extends Pick<WiringParts, "clock" | "log" | "onBug" | "wakeAt">,
 		Pick<Platforms, "members"> {
 	readonly wiring: Wiring;
 	readonly repairLimiter: Limiter;
@@ -250,7 +251,7 @@ function currentOf(
 	config: Config,
 	location: Location,
 	former: Current | undefined,
-	{ clock, log, onBug, wiring, repairLimiter, members }: UseParts,
+	{ clock, log, onBug, wiring, repairLimiter, members, wakeAt }: UseParts,
 ): Current {
 	const store = wiring.storeAt(location);
 	const { entries, managed } = manageAll(
@@ -276,6 +277,7 @@ function currentOf(
 		limiter: wiring.limiter,
 		repairLimiter,
 		hearing: wiring.hearing,
+		wakeAt,
 		heap: {
 			grow: growNewSpace,
 			keep: keepNewSpace,

@@ -111,6 +111,12 @@ export class ManagedCredential {
 		return this.store.pathOf(this.credential);
 	}
 
+	/** When the newest value known ends, epoch ms; undefined: none was ever seen. Makes no keeper. */
+	get endsAt(): number | undefined {
+		const known = this.#active?.keeper.known() ?? this.#known;
+		return known?.token.expiresAt;
+	}
+
 	get slot(): Slot {
 		return this.#activate().slot;
 	}

@@ -25,6 +25,7 @@ import type { Need } from "./keeper.ts";
 import type { Parents } from "./keeper-parts.ts";
 import { createYielding, type Limiter, maxRefreshing } from "./limiter.ts";
 import type { ManagedCredential } from "./managed-credential.ts";
+import { createPacing, type Pacing } from "./pacing.ts";
 import { createRoster, type Roster } from "./roster.ts";
 import { createSpareMemory, type Heap } from "./spare-memory.ts";
 
@@ -62,6 +63,8 @@ export interface ReconcilerParts {
 	/** The same for what needs no call to WeChat, and does not wait for those that do. */
 	readonly repairLimiter: Limiter;
 	readonly heap: Heap;
+	/** Orders a tick at that instant, epoch ms: for those who wait for their turn. */
+	readonly wakeAt?: (at: number) => void;
 	/** Told what is heard of changes in the store; by default nobody asks. */
 	readonly hearing?: Pick<Hearing, "begin" | "lose">;
 	readonly onBug: (error: unknown) => void;
@@ -128,9 +131,18 @@ function needOf(one: ManagedCredential, isCrowd: boolean): Need | undefined {
 		: one.keeper.needs();
 }
 
+/** The members of platforms, of which there may be a hundred thousand. */
+function isPaced({ credential }: ManagedCredential): boolean {
+	return credential.limits.isSpread === true;
+}
+
 export function createReconciler(parts: ReconcilerParts): Reconciler {
 	const { clock, limiter, onBug } = parts;
 	const roster = createRoster(parts.credentials);
+	const pacing = createPacing({
+		...{ clock, limiter, wakeAt: parts.wakeAt ?? (() => {}) },
+		members: () => roster.all.length,
+	});
 	const watching = createWatching(parts, roster);
 	const memory = createSpareMemory(
 		parts.heap,
@@ -156,7 +168,7 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 		memory.useMore();
 	};
 
-	const enqueue = createLine(parts, {
+	const enqueue = createLine(parts, pacing, {
 		isStopped: () => stopped.signal.aborted,
 		onTurn: evictInBurst,
 		onDone: memory.expectSome,
@@ -170,7 +182,8 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 	) => {
 		if (one.isQueued || one.activeKeeper?.isBusy())
 			return repairMeanwhile(one, onBug);
-		const need = needOf(one, isAwake && limiter.load() >= crowd);
+		const load = isPaced(one) ? pacing.load() : 0;
+		const need = needOf(one, isAwake && load + limiter.load() >= crowd);
 		one.isDirty = false;
 		if (need?.adopt) one.keeper.adopt();
 		if (need !== undefined && (need.publish || need.more))
@@ -203,6 +216,7 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 			await pause;
 		}
 		isInFirstScan = false;
+		pacing.release();
 		memory.keep();
 		noteBurst();
 		memory.giveBack(isBurst);
@@ -264,6 +278,7 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 		},
 		stop: () => {
 			stopped.abort();
+			pacing.end();
 			parts.hearing?.lose();
 			watching.current()?.stop();
 		},
@@ -273,6 +288,7 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 /** Lets each credential have what it needs in its turn. */
 function createLine(
 	{ limiter, repairLimiter, onBug }: ReconcilerParts,
+	pacing: Pacing,
 	{ isStopped, onTurn, onDone }: LineParts,
 ) {
 	return (
@@ -300,13 +316,20 @@ function createLine(
 				done();
 			}
 		};
+		const queue = () => {
+			const { endsAt } = one;
+			// What is not known is looked at first, in its turn.
+			if (isPaced(one) && fetch && endsAt !== undefined)
+				pacing.enqueue(endsAt, reconcile);
+			else limiter.enqueue(reconcile);
+		};
 		const repair = async () => {
 			if (!isStopped()) await one.keeper.repair().catch(onBug);
-			if (more) limiter.enqueue(reconcile);
+			if (more) queue();
 			else done();
 		};
 		if (publish) repairLimiter.enqueue(repair);
-		else limiter.enqueue(reconcile);
+		else queue();
 	};
 }
 
