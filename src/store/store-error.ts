@@ -34,6 +34,8 @@ const hints: Readonly<Record<string, string>> = {
 	EIO: "look at the kernel log (dmesg): the disk may be failing",
 	EBUSY:
 		"something is mounted on the file itself: mount the directory instead, a mounted file cannot be replaced",
+	ERR_ACCESS_DENIED:
+		"start Node.js without --permission, which forbids fsync and fchmod altogether; confine the daemon by its systemd unit",
 	EMFILE: "raise the limit (LimitNOFILE=)",
 	ENFILE: "raise fs.file-max, or stop the program that has so many files open",
 };

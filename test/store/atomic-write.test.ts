@@ -190,6 +190,15 @@ test("a file system that cannot sync directories is no error, but a disk error i
 	expect(fs.readFileSync(path, "utf8")).toBe("newer\n");
 });
 
+test("under --permission of Node.js, which forbids fsync, the remedy is told", async () => {
+	const path = join(newDirectory(), "token");
+	watchSyncs(() => "ERR_ACCESS_DENIED");
+	await expect(publishFile(path, "new\n", attributes)).rejects.toMatchObject({
+		message: expect.stringContaining(path),
+		hint: expect.stringContaining("without --permission"),
+	});
+});
+
 test("a missing directory is reported with a hint", async () => {
 	const path = join(newDirectory(), "gone", "token");
 	await expect(publishFile(path, "new\n", attributes)).rejects.toMatchObject({
