@@ -26,6 +26,50 @@ test("without --account it makes an account, and prints the configuration for a 
 	expect(JSON.parse(body)).toHaveProperty("access_token");
 });
 
+test("--suite prints the suite with its 服务商, pushes to its path, and is controlled by its id", async () => {
+	const { running, url } = await welcomed(
+		...["--suite", "dk1:hush-1", "--suite", "ww2:hush-2"],
+		...["--push", "http://127.0.0.1:1", "--push-token", "sampletoken"],
+		...["--push-key", "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"],
+	);
+	await running.output(/suite_id {2}= "ww2"/);
+	const stdout = running.stdout();
+	const [, provider] =
+		/\[\[provider\]\]\ncorpid {4}= "(\w+)"/.exec(stdout) ?? [];
+	expect(stdout).toContain(
+		`[[suite]]\nsuite_id  = "dk1"\nprovider  = "${provider}"\nsecret    = "hush-1"\nbase_urls = ["http://127.0.0.1:`,
+	);
+	const control = async (path: string, content?: object) => {
+		const body = content && JSON.stringify(content);
+		const answer = await call(`${url}${path}`, {
+			...(body === undefined ? {} : { method: "POST", body }),
+		});
+		return JSON.parse(answer.body);
+	};
+	const corp = { suite_id: "dk1", corpid: "ww-corp", push: false };
+	const { auth_code } = await control("/sim/consents", corp);
+	expect(auth_code).toMatch(/^[\w-]{64}$/);
+	expect(await control("/sim/resets", corp)).toHaveProperty("auth_code");
+	expect(await control("/sim/push", { suite_id: "ww2" })).toMatchObject({
+		...{ appid: "ww2", infoType: "suite_ticket" },
+		outcome: expect.stringContaining("no answer"),
+	});
+	expect(await control("/sim/url-checks", { suite_id: "ww2" })).toMatchObject({
+		outcome: expect.stringContaining("no answer"),
+	});
+	const { suites } = await control("/sim/state");
+	expect(suites).toMatchObject([
+		{
+			...{ suite_id: "dk1", provider, corps: ["ww-corp"] },
+			pushesTo: "http://127.0.0.1:1/suite/dk1",
+		},
+		{ suite_id: "ww2" },
+	]);
+	expect(await control("/sim/withdrawals", corp)).toEqual({});
+	expect((await control("/sim/state")).suites[0].corps).toEqual([]);
+	expect(await control("/sim/resets", corp)).toHaveProperty("error");
+});
+
 test("--hosts with a port too high for all hosts is refused with a reason", async () => {
 	const said = await runProgram(["simulate", "--hosts", "--port", "65532"]);
 	expect(said).toMatchObject({
