@@ -79,10 +79,15 @@ export function confusionIn(
 			key,
 			message: `looks like ${secretWords[table].one}, and the secret like an id; expected them the other way round`,
 		};
+	if (realId.test(secret))
+		return {
+			key: "secret",
+			message: `looks like an id, which begins with wx or ww; expected ${secretWords[table].one}, which has ${secretWords[table].characters}`,
+		};
 	// Their ids look like those of all others, and their secrets are not documented.
 	if (table === "suite") return undefined;
 	return table === "account" || table === "component"
-		? ofWecom(id, secret)
+		? (ofOriginalId(id) ?? ofWecom(id, secret))
 		: ofAccount(table, id, secret);
 }
 
@@ -92,6 +97,32 @@ const idNames = {
 	corpid: "企业ID",
 	suite_id: "SuiteID",
 } as const;
+
+/** An appid or a corpid, as each one is that was ever issued. */
+const realId = /^w[wx][0-9a-f]{16}$/;
+
+/** What is doubtful about a secret that may be right all the same; shows nothing of it. */
+export function doubtAbout(
+	entry: Readonly<Record<string, unknown>>,
+	secret: string,
+): string | undefined {
+	const { appid } = entry;
+	const isCut = /^[0-9a-f]+$/.test(secret) && secret.length !== 32;
+	return isCut && typeof appid === "string" && realId.test(appid)
+		? `the AppSecret of ${appid} has ${secret.length} characters, and each one that WeChat issues has 32: see that it was copied as a whole`
+		: undefined;
+}
+
+/** The console shows both, and only one of them is the AppID. */
+function ofOriginalId(appid: string): Confusion | undefined {
+	return /^gh_[0-9a-f]{12}$/.test(appid)
+		? {
+				key: "appid",
+				message:
+					"is an original id (原始ID); expected the AppID (开发者ID), which begins with wx (公众号: 设置与开发 → 基本配置; 小程序: 开发管理 → 开发设置)",
+			}
+		: undefined;
+}
 
 /** Whether what stands below [[account]] is of 企业微信. */
 function ofWecom(appid: string, secret: string): Confusion | undefined {

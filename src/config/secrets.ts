@@ -19,7 +19,12 @@ import {
 	type SecretDirectory,
 	secretDirectory,
 } from "./secret-directory.ts";
-import { confusionIn, type SecretWords, secretWords } from "./secret-words.ts";
+import {
+	confusionIn,
+	doubtAbout,
+	type SecretWords,
+	secretWords,
+} from "./secret-words.ts";
 import type { ConfigOptions, ConfigSource } from "./source.ts";
 import { mapInSteps, type Steps } from "./steps.ts";
 
@@ -65,6 +70,8 @@ export function* findSecrets(
 			// Neither is shown: the id may be the secret.
 			if (mixed !== undefined)
 				problems.push({ path: `${path}.${mixed.key}`, message: mixed.message });
+			const doubt = mixed ?? doubtAbout(keys, secret);
+			if (typeof doubt === "string") warnings.push(doubt);
 			return secret;
 		});
 	};

@@ -121,7 +121,7 @@ function readHint(errno: string | undefined): string {
 		case "ENOENT":
 			return "create it, or give another one with --config or $WXTOKEND_CONFIG";
 		case "EACCES":
-			return "let the daemon's user read it (chgrp, mode 0640)";
+			return "run this as root (sudo); if it is the daemon that says so, let its user read the file (chgrp, mode 0640)";
 		case "EISDIR":
 			return "name a file in it";
 		case "device":

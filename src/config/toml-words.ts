@@ -38,6 +38,8 @@ export function causeIn(text: string, line: number): string | undefined {
 
 /** What to write instead of a line that is almost TOML; "" if nothing is known. */
 export function remedyFor(line: string): string {
+	if (/^\s*\[\[[\w.-]+\]?\s*$/.test(line))
+		return "; expected two brackets at each end: [[account]]";
 	if (/^\s*mode\s*=/.test(line)) return '; modes are strings: mode = "0640"';
 	if (/^\s*[\w-]+\s*:/.test(line)) return '; expected key = "value"';
 	return /=\s*(?!(?:true|false|inf|nan)\b)[A-Za-z/_]/.test(line)

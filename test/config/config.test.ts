@@ -173,10 +173,7 @@ describe("a missing configuration", () => {
 			]);
 			chmodSync(config, 0o600);
 			expect(await problemsOf(["check", "--config", config], nobody)).toEqual([
-				[
-					config,
-					expect.stringContaining("(EACCES); let the daemon's user read"),
-				],
+				[config, expect.stringContaining("(EACCES); run this as root (sudo)")],
 			]);
 		},
 	);

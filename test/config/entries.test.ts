@@ -197,6 +197,18 @@ describe("problems:", () => {
 			"wecom[0].corpid",
 			/the other way round/,
 		],
+		[
+			"the original id in place of the AppID",
+			`[[account]]\nappid = "gh_0123456789ab"\nsecret = "${hexSecret()}"\n`,
+			"account[0].appid",
+			/原始ID.*begins with wx/,
+		],
+		[
+			"another appid in place of the secret",
+			`[[account]]\nappid = "wx0123456789abcdef"\nsecret = "wx0123456789abcdee"\n`,
+			"account[0].secret",
+			/looks like an id.*32 characters/,
+		],
 	];
 	test.each(cases)("%s", (_what, toml, path, message) => {
 		expect(problemsIn(toml)[path]).toMatch(message);
@@ -209,4 +221,16 @@ test("only the oldest corps have a corpid like an appid: with a Secret beside it
 	expect(warnings.join()).toMatch(
 		/wx0123456789abcdef looks like the appid .* belongs below \[\[account\]\]/,
 	);
+});
+
+test("a secret that was not copied as a whole is doubted, but not shown", () => {
+	const cut = hexSecret().slice(1);
+	const toml = `[[account]]\nappid = "wx0123456789abcdef"\nsecret = "${cut}"\n`;
+	const { warnings } = written(toml, {}).load();
+	expect(warnings.join()).toMatch(
+		/AppSecret of wx0123456789abcdef has 31 characters.* 32/,
+	);
+	expect(warnings.join()).not.toContain(cut);
+	const whole = toml.replace(cut, `${cut}0`);
+	expect(written(whole, {}).load().warnings).toEqual([]);
 });

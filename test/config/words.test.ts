@@ -64,6 +64,8 @@ test("such characters in a comment or a string are none of our business", async 
 test.each([
 	["directory = /run/x", 'text stands in quotes: key = "value"'],
 	['directory: "/run"', 'expected key = "value"'],
+	["[[account]", "expected two brackets at each end: [[account]]"],
+	["[[account", "expected two brackets at each end: [[account]]"],
 ])("%s: what to write", async (line, remedy) => {
 	expect(await saidOf(`${line}\n${account()}`)).toContain(remedy);
 });

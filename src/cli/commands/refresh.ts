@@ -58,7 +58,12 @@ export async function refresh(line: CommandLine): Promise<number> {
 		return worstCode(codes);
 	} catch (error) {
 		if (!(error instanceof ControlUnreachable)) throw error;
-		tellPerson(`could not refresh: ${error.message}; ${error.hint}`);
+		const { hidden } = location;
+		const guess =
+			hidden === undefined
+				? ""
+				: ` (${hidden.path} ${hidden.message}, so this path is a guess)`;
+		tellPerson(`could not refresh: ${error.message}${guess}; ${error.hint}`);
 		// A wrong configuration is the most likely reason why no daemon runs.
 		if (location.wrong !== undefined) throw location.wrong;
 		return withoutDaemon(location, line.operands);
