@@ -1,5 +1,10 @@
 /** Alerts of the built daemon, and the test message of `check --alert`. */
-import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
+import {
+	appendFileSync,
+	readFileSync,
+	utimesSync,
+	writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
 import { exitCode } from "../src/core/errors.ts";
@@ -142,4 +147,96 @@ test("the address and the secret come from systemd's credentials", async () => {
 	);
 	expect(stdout).toContain("alert: the robot took a test message");
 	expect(code).toBe(0);
+});
+
+test("once tells what its pass has found, but nothing twice", async () => {
+	const accounts = newAccounts(2);
+	const [barred, good] = accounts;
+	const wechat = await startWeChat({
+		accounts: accounts.map((one) => ({
+			...one,
+			...(one === barred ? { whitelist: ["203.0.113.7"] } : {}),
+		})),
+		knobs: { whitelistDelaySeconds: 0 },
+	});
+	const robot = await startRobot();
+	const config = writeConfig({ url: wechat.url, accounts });
+	addRobot(config.file, robot, 'format = "wecom"');
+	const pass = (...names: readonly string[]) =>
+		runProgram(["once", ...names, "--config", config.file]);
+	const lastMessage = (secondsAgo: number) => {
+		const then = Date.now() / 1_000 - secondsAgo;
+		utimesSync(join(config.directory, ".alerts"), then, then);
+	};
+
+	expect(await pass()).toMatchObject({ code: exitCode.noToken });
+	expect(robot.taken).toEqual([
+		expect.stringMatching(
+			/^wxtokend @ \S+：1 个凭据出了问题\n● wx_access_token_\S+：本服务器的 IP 不在 IP 白名单里/,
+		),
+	]);
+	lastMessage(60);
+	await pass();
+	await pass(good?.appid ?? "");
+	expect(robot.taken).toHaveLength(1);
+
+	lastMessage(5);
+	await fetch(`${wechat.url}/sim/accounts`, {
+		method: "POST",
+		body: JSON.stringify({ appid: barred?.appid, whitelist: null }),
+	});
+	expect(await pass(barred?.appid ?? "")).toMatchObject({ code: 0 });
+	// At most one message in a minute: this one waits for the next pass.
+	expect(robot.taken).toHaveLength(1);
+	lastMessage(60);
+	await pass();
+	expect(robot.taken.slice(1)).toEqual([
+		expect.stringMatching(/^wxtokend @ \S+：1 个已恢复\n○ wx_access_token_/),
+	]);
+	lastMessage(60);
+	await pass();
+	expect(robot.taken).toHaveLength(2);
+});
+
+test("beside a daemon once tells nothing: the daemon does", async () => {
+	const accounts = newAccounts(1);
+	const wechat = await startWeChat({
+		accounts: accounts.map((one) => ({ ...one, whitelist: ["203.0.113.7"] })),
+	});
+	const robot = await startRobot();
+	const config = writeConfig({ url: wechat.url, accounts });
+	const daemon = await startDaemon(config.file);
+	await daemon.event("fetch.failed");
+	const { directory } = config;
+	const other = writeConfig({ url: wechat.url, accounts, directory });
+	addRobot(other.file, robot, 'format = "wecom"');
+	const pass = () => runProgram(["once", "--config", other.file]);
+	await pass();
+	expect(robot.bodies).toEqual([]);
+	await daemon.stop();
+	await pass();
+	expect(robot.taken).toHaveLength(1);
+});
+
+test("a robot that refuses changes nothing about a pass, and gets it at the next one", async () => {
+	const accounts = newAccounts(1);
+	const wechat = await startWeChat({
+		accounts: accounts.map((one) => ({ ...one, whitelist: ["203.0.113.7"] })),
+	});
+	const robot = await startRobot();
+	robot.twist((_nth, response) => {
+		response.end('{"errcode":93000,"errmsg":"invalid webhook url"}');
+		return true;
+	});
+	const config = writeConfig({ url: wechat.url, accounts });
+	addRobot(config.file, robot, 'format = "wecom"');
+	const pass = () => runProgram(["once", "--config", config.file]);
+	const refused = await pass();
+	expect(refused.code).toBe(exitCode.noToken);
+	expect(refused.stderr).toContain("could not send the alert to the robot");
+	robot.twist(undefined);
+	const then = Date.now() / 1_000 - 60;
+	utimesSync(join(config.directory, ".alerts"), then, then);
+	await pass();
+	expect(robot.taken).toHaveLength(1);
 });

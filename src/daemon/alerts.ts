@@ -152,6 +152,20 @@ export function createAlerts(parts: AlertsParts): Alerts {
 	};
 }
 
+/** Sends that to the robot; whether it was taken. What it says is one line in the log. */
+export async function tellOnce(
+	http: Pick<Http, "send">,
+	settings: AlertSettings,
+	news: readonly Told[],
+	parts: Pick<AlertsParts, "host" | "isSimulated" | "clock" | "log">,
+): Promise<boolean> {
+	const message = alertMessage(news, frameOf(settings.language, parts));
+	const refusal = await sendTo(http, settings, message, parts.clock.now());
+	if (refusal === undefined) logTaken(parts.log, news);
+	else logRefused(parts.log, refusal);
+	return refusal === undefined;
+}
+
 /** Sends a test message. Undefined: the robot took it; else why not. Never throws but for a bug. */
 export async function sendTestMessage(
 	http: Pick<Http, "send">,

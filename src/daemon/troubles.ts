@@ -34,6 +34,8 @@ export interface Remembered {
 export interface Troubles {
 	/** Takes every event of every keeper; true if something new may have to be told. */
 	note(credential: string, event: KeeperEvent): boolean;
+	/** Its status is read at the next look, without an event. */
+	watch(credential: string): void;
 	/**
 	 * Reads the statuses that are due, in order, until `isLate`: then the rest is due at
 	 * once. `afterMs`: as in `troubleIn`.
@@ -108,6 +110,9 @@ export function createTroubles(parts: TroublesParts): Troubles {
 
 	return {
 		note,
+		watch: (credential) => {
+			if (!entries.has(credential)) entries.set(credential, watched());
+		},
 		look: (afterMs, isLate) => {
 			const now = clock.now();
 			for (const [credential, entry] of entries) {

@@ -11,6 +11,7 @@ import {
 } from "../../core/credential.ts";
 import { exitCode, StoreError } from "../../core/errors.ts";
 import { callNameOf } from "../../core/status.ts";
+import { type PassParts, tellOfPass } from "../../daemon/alert-pass.ts";
 import { credentialsOf } from "../../daemon/credential-of.ts";
 import { createEventLog } from "../../daemon/event-log.ts";
 import { agreementMs, createFleetSeat } from "../../daemon/fleet.ts";
@@ -23,6 +24,7 @@ import {
 	sweepLeftovers,
 } from "../../store/prepare-directory.ts";
 import type { CommandLine } from "../command-line.ts";
+import { daemonAnswers } from "../control-client.ts";
 import { explain, tellPerson, unknownName, worstCode } from "../explain.ts";
 
 /**
@@ -39,7 +41,12 @@ export async function once(line: CommandLine): Promise<number> {
 		withoutPlatforms(chosen(whole, line.operands)),
 	);
 	const all = config.entries.flatMap(credentialsOf);
-	return withKeepers(config, env, { keepPausesFor }, async (one) => {
+	const finish = async (pass: Pass) => {
+		// A daemon tells it all by itself.
+		if (config.alert === undefined || (await isKept(config))) return;
+		await tellOfPass(config.alert, { ...pass, directory: config.directory });
+	};
+	return withKeepers(config, env, { keepPausesFor, finish }, async (one) => {
 		if (!isMeant(one.credential, all, line.operands)) return exitCode.done;
 		// A process that holds the lock may be in the middle of its request.
 		const { timeoutMs } = one.credential.limits;
@@ -57,6 +64,10 @@ export async function once(line: CommandLine): Promise<number> {
 		if (outcome.kind === "deferred") tellDeferred(one, outcome.until);
 		return codeFor(outcome, one);
 	});
+}
+
+async function isKept({ socket }: Config): Promise<boolean> {
+	return socket !== undefined && (await daemonAnswers(socket));
 }
 
 /**
@@ -144,7 +155,12 @@ export interface KeepersOptions {
 	readonly keepPausesFor?: readonly string[];
 	/** The command itself tells all that the log would: nothing is logged. */
 	readonly isTold?: boolean;
+	/** Called when all of them had their turn. */
+	readonly finish?: (pass: Pass) => Promise<void>;
 }
+
+/** What is there after all had their turn. */
+type Pass = Omit<PassParts, "directory">;
 
 /**
  * Calls `act` with each account, without a daemon, for as many at a time as a daemon
@@ -154,7 +170,7 @@ export interface KeepersOptions {
 export async function withKeepers(
 	config: Config,
 	env: Readonly<Record<string, string | undefined>>,
-	{ keepPausesFor = [], isTold = false }: KeepersOptions,
+	{ keepPausesFor = [], isTold = false, finish }: KeepersOptions,
 	act: (one: ManagedCredential) => Promise<number>,
 ): Promise<number> {
 	// cron mails what a job writes, so a job without failures shall write nothing.
@@ -196,10 +212,9 @@ export async function withKeepers(
 			Promise.all(some.map((one) => wiring.limiter.pass(() => act(one))));
 		// A ticket hangs on its token, so the tokens come first.
 		const codes = await inTurns(managed.filter(isToken));
-		return worstCode([
-			...codes,
-			...(await inTurns(managed.filter((one) => !isToken(one)))),
-		]);
+		codes.push(...(await inTurns(managed.filter((one) => !isToken(one)))));
+		await finish?.({ managed, env, clock, log });
+		return worstCode(codes);
 	} finally {
 		await wiring.close();
 		await seat.close();
