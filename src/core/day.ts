@@ -1,6 +1,7 @@
 /**
  * What happened to a credential within a day, as a picture needs it: spans in which a
- * value lived, forced refreshes, failures, and spans without a living value.
+ * value lived, forced refreshes, failures, spans without a living value, and spans in
+ * which WeChat pushed the tickets that it needs.
  */
 
 import type { CredentialStatus } from "./status.ts";
@@ -8,11 +9,14 @@ import type { CredentialStatus } from "./status.ts";
 /** Something that happened. Instants are epoch ms. */
 export interface DayEvent {
 	readonly at: number;
-	/** `value`: one is on disk; `failure`: attempts failed; `death`: a value was found dead. */
-	readonly kind: "value" | "failure" | "death";
-	/** Why it was fetched, as `Reason`; or the code of the failure. */
+	/**
+	 * `value`: one is on disk; `failure`: attempts failed; `death`: a value was found dead;
+	 * `push`: tickets of a platform came.
+	 */
+	readonly kind: "value" | "failure" | "death" | "push";
+	/** Why it was fetched, as `Reason`; or the code of the failure; or "ticket". */
 	readonly why: string;
-	/** Its end; of failures, the last one with that code in a row. */
+	/** Its end; of failures, the last one with that code in a row; of pushes, the last one without a gap. */
 	readonly until: number;
 }
 
@@ -29,6 +33,8 @@ export interface Day {
 	readonly failures: readonly (Span & { readonly why: string })[];
 	/** When there was no living value; not before the first one that is known. */
 	readonly dead: readonly Span[];
+	/** When tickets were pushed at their usual pace; only a platform has them. */
+	readonly pushes: readonly Span[];
 }
 
 /**
@@ -56,7 +62,10 @@ export function dayOf(
 	const failures = events
 		.filter(({ kind }) => kind === "failure")
 		.map(({ at, until, why }) => ({ from: at, to: until, why }));
-	return { values, failures, dead };
+	const pushes = events
+		.filter(({ kind }) => kind === "push")
+		.map(({ at, until }) => ({ from: at, to: until }));
+	return { values, failures, dead, pushes };
 }
 
 /** The value on disk is known also where the history begins after it. */

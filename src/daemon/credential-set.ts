@@ -40,7 +40,11 @@ import {
 	optimizeCode,
 } from "./heap.ts";
 import { createLinkPauses } from "./link-pauses.ts";
-import { createPlatforms, type Platforms } from "./platforms.ts";
+import {
+	createPlatforms,
+	type Platforms,
+	type PlatformsParts,
+} from "./platforms.ts";
 import { prepareToKeep } from "./preparation.ts";
 import { createWiring, type Wiring, type WiringParts } from "./wiring.ts";
 
@@ -117,9 +121,9 @@ interface Current {
  * proxy with a wrong address.
  */
 export function createCredentialSet(
-	parts: Omit<WiringParts, "find">,
+	parts: Omit<WiringParts, "find"> & Partial<Pick<PlatformsParts, "onPush">>,
 ): CredentialSet {
-	const { clock, log, onBug, stopping } = parts;
+	const { clock, log, onBug, stopping, onPush = () => {} } = parts;
 	const linkPauses = createLinkPauses({
 		baseUrlsOf: (credential) =>
 			current.baseUrlsOf(rootOf(credential, current.managed)),
@@ -156,7 +160,7 @@ export function createCredentialSet(
 		});
 
 	const platforms: Platforms = createPlatforms({
-		...{ clock, log, stopping, onBug },
+		...{ clock, log, stopping, onBug, onPush },
 		self: wiring.self,
 		wakeAt: parts.wakeAt,
 		find: (file) => current.managed.byFile.get(file),

@@ -169,6 +169,7 @@ function assemble(
 		fleet: seat.current,
 		hostClock: seat.hostClock,
 		wakeAt: (at) => ticker.wakeAt(at),
+		onPush: history.pushed,
 		emit: (credential, event) => {
 			metrics.count(credential, event);
 			adoptions.logEvent(credential, event);

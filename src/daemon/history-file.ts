@@ -98,7 +98,11 @@ function restoreLine(line: string, history: History): void {
 function eventIn(row: unknown): readonly DayEvent[] {
 	if (!Array.isArray(row)) return [];
 	const [at, kind, why, until] = row;
-	const isKind = kind === "value" || kind === "failure" || kind === "death";
+	const isKind =
+		kind === "value" ||
+		kind === "failure" ||
+		kind === "death" ||
+		kind === "push";
 	return isKind &&
 		typeof why === "string" &&
 		Number.isFinite(at) &&

@@ -10,7 +10,9 @@ import type { KeeperEvent } from "../core/ports.ts";
 export interface History {
 	/** Notes an event of a keeper. Cheap. */
 	note(id: CredentialId, event: KeeperEvent, now: number): void;
-	/** Of the last day, in the order of time; none if it is not remembered. */
+	/** WeChat has pushed a ticket that this credential needs, at that time. Cheap. */
+	pushed(id: CredentialId, at: number): void;
+	/** Of the last day, in the order of time, pushes last; none if it is not remembered. */
 	of(id: CredentialId, now: number): readonly DayEvent[];
 	/** Puts what an earlier process remembered before what is known. */
 	restore(id: CredentialId, events: readonly DayEvent[]): void;
@@ -26,25 +28,47 @@ const maxCredentials = 500;
 const maxEvents = 64;
 const dayMs = 86_400_000;
 
+/** Pushes are few, unless they come and go: spans of a credential. */
+const maxPushSpans = 24;
+/** Tickets come each 10 minutes: after so long without one there is a gap. */
+const pushGapMs = 1_800_000;
+
+/** What is remembered of a credential. */
+interface Past {
+	readonly events: DayEvent[];
+	/** Apart from the others, which they would drive out and stand between. */
+	readonly pushes: DayEvent[];
+}
+
 /** Nothing is remembered yet. */
 export function createHistory(): History {
-	const eventsOf = new Map<CredentialId, DayEvent[]>();
+	const pasts = new Map<CredentialId, Past>();
 	let noted = 0;
+
+	/** What is remembered of it, which is now the most recently eventful one. */
+	const touched = (id: CredentialId): Past => {
+		const past = pasts.get(id) ?? { events: [], pushes: [] };
+		// Behind all others: the first one is the one that was quiet for longest.
+		pasts.delete(id);
+		pasts.set(id, past);
+		noted += 1;
+		if (pasts.size > maxCredentials) {
+			const [quiet] = pasts.keys();
+			if (quiet !== undefined) pasts.delete(quiet);
+		}
+		return past;
+	};
+
+	const eventsOf = (id: CredentialId): readonly DayEvent[] =>
+		pasts.get(id)?.events ?? [];
 
 	/** `index`: of the event that it replaces; by default it is added. */
 	const put = (id: CredentialId, event: DayEvent, index?: number) => {
-		const events = eventsOf.get(id) ?? [];
+		const { events } = touched(id);
 		events.splice(index ?? events.length, 1, event);
 		const now = event.kind === "failure" ? event.until : event.at;
 		while (events.length > maxEvents || (events[0]?.until ?? now) < now - dayMs)
 			events.shift();
-		// Behind all others: the first one is the one that was quiet for longest.
-		eventsOf.delete(id);
-		eventsOf.set(id, events);
-		noted += 1;
-		if (eventsOf.size <= maxCredentials) return;
-		const [quiet] = eventsOf.keys();
-		if (quiet !== undefined) eventsOf.delete(quiet);
 	};
 
 	const published = (id: CredentialId, known: KnownToken, now: number) => {
@@ -55,7 +79,7 @@ export function createHistory(): History {
 
 	/** A process that starts finds what an earlier one has published. */
 	const adopted = (id: CredentialId, known: KnownToken, now: number) => {
-		const last = eventsOf.get(id)?.findLast(({ kind }) => kind === "value");
+		const last = eventsOf(id).findLast(({ kind }) => kind === "value");
 		// In the file its end is in whole seconds.
 		const apartMs = Math.abs((last?.until ?? 0) - known.token.expiresAt);
 		if (apartMs >= 1_000) published(id, known, now);
@@ -63,7 +87,7 @@ export function createHistory(): History {
 
 	/** The end of a ticket moves on while WeChat gives the same one. */
 	const confirmed = (id: CredentialId, { token }: KnownToken) => {
-		const events = eventsOf.get(id) ?? [];
+		const events = eventsOf(id);
 		const index = events.findLastIndex(({ kind }) => kind === "value");
 		const value = events[index];
 		if (value !== undefined && value.until !== token.expiresAt)
@@ -71,7 +95,7 @@ export function createHistory(): History {
 	};
 
 	const failed = (id: CredentialId, why: string, now: number) => {
-		const events = eventsOf.get(id) ?? [];
+		const events = eventsOf(id);
 		const last = events.at(-1);
 		if (last?.kind === "failure" && last.why === why)
 			put(id, { ...last, until: now }, events.length - 1);
@@ -96,16 +120,48 @@ export function createHistory(): History {
 						put(id, { at: now, kind: "death", why: "reported", until: now });
 			}
 		},
-		of: (id, now) =>
-			(eventsOf.get(id) ?? []).filter(({ until }) => until > now - dayMs),
-		restore: (id, events) => {
-			const known = eventsOf.get(id) ?? [];
-			const first = known[0]?.at ?? Number.POSITIVE_INFINITY;
-			const earlier = events.filter(({ at }) => at < first);
-			if (known.length === 0 && eventsOf.size >= maxCredentials) return;
-			eventsOf.set(id, [...earlier, ...known].slice(-maxEvents));
+		pushed: (id, at) => {
+			const { pushes } = touched(id);
+			const last = pushes.at(-1);
+			if (last === undefined || at - last.until > pushGapMs)
+				pushes.push({ at, kind: "push", why: "ticket", until: at });
+			else if (at > last.until) pushes.splice(-1, 1, { ...last, until: at });
+			while (
+				pushes.length > maxPushSpans ||
+				(pushes[0]?.until ?? at) < at - dayMs
+			)
+				pushes.shift();
 		},
-		all: () => eventsOf.entries(),
+		of: (id, now) => {
+			const past = pasts.get(id);
+			if (past === undefined) return [];
+			const isOfDay = ({ until }: DayEvent) => until > now - dayMs;
+			return [...past.events.filter(isOfDay), ...past.pushes.filter(isOfDay)];
+		},
+		restore: (id, restored) => {
+			const known = pasts.get(id);
+			if (known === undefined && pasts.size >= maxCredentials) return;
+			const isPush = ({ kind }: DayEvent) => kind === "push";
+			const others = restored.filter((event) => !isPush(event));
+			pasts.set(id, {
+				events: joined(others, known?.events, maxEvents),
+				pushes: joined(restored.filter(isPush), known?.pushes, maxPushSpans),
+			});
+		},
+		*all() {
+			for (const [id, { events, pushes }] of pasts)
+				yield [id, [...events, ...pushes]];
+		},
 		noted: () => noted,
 	};
+}
+
+/** What an earlier process remembered, before what is known. */
+function joined(
+	restored: readonly DayEvent[],
+	known: readonly DayEvent[] = [],
+	most: number,
+): DayEvent[] {
+	const first = known[0]?.at ?? Number.POSITIVE_INFINITY;
+	return [...restored.filter(({ at }) => at < first), ...known].slice(-most);
 }

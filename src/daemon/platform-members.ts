@@ -13,6 +13,8 @@ export interface MemberParts {
 	readonly onBug: (error: unknown) => void;
 	readonly wakeAt: (at: number) => void;
 	readonly find: (file: string) => ManagedCredential | undefined;
+	/** A ticket that the credential of that file needs was pushed, at that time. */
+	readonly onPush: (file: string, at: number) => void;
 	/** Keeps a member from now on, unless it is kept already. */
 	readonly add: (entry: Member) => void;
 	/** Keeps these of its files no longer; they stay. */
@@ -53,7 +55,9 @@ export function createMemberActs(parts: MemberParts): MemberActs {
 			}
 			parts.wakeAt(clock.now());
 		},
-		ticketCame: ({ entry: { file } }) => {
+		ticketCame: ({ entry: { file }, state }) => {
+			const pushed = state.ticket();
+			if (pushed !== undefined) parts.onPush(file, pushed.arrivedAt);
 			const one = find(file);
 			if (one !== undefined && one.living(clock.now()) === undefined)
 				endPause(one, parts);

@@ -122,3 +122,51 @@ test("what an earlier process noted comes before what is known", () => {
 	history.note("a", refreshed(t0 + hour), t0 + hour);
 	expect(history.of("a", t0 + hour)).toHaveLength(2);
 });
+
+test("pushed tickets are spans with their gaps, and drive out nothing else", () => {
+	const history = createHistory();
+	history.note("a", refreshed(t0), t0);
+	const every10 = (from: number, count: number) => {
+		for (let index = 0; index < count; index += 1)
+			history.pushed("a", t0 + (from + 10 * index) * minute);
+	};
+	every10(0, 30);
+	// Nothing came for 70 minutes.
+	every10(360, 60);
+	const now = t0 + 950 * minute;
+	const { pushes, values, failures } = dayOf(history.of("a", now), 0, now);
+	expect(
+		pushes.map(({ from, to }) => [(from - t0) / minute, (to - t0) / minute]),
+	).toEqual([
+		[0, 290],
+		[360, 950],
+	]);
+	expect(values).toHaveLength(1);
+	expect(failures).toEqual([]);
+	// The same ticket once more is none.
+	const noted = history.of("a", now);
+	history.pushed("a", now);
+	expect(history.of("a", now)).toEqual(noted);
+});
+
+test("failures stay one span though tickets come in between", () => {
+	const history = createHistory();
+	history.note("a", failed(), t0);
+	history.pushed("a", t0 + minute);
+	history.note("a", failed(), t0 + 2 * minute);
+	const { failures } = dayOf(history.of("a", t0 + hour), 0, t0 + hour);
+	expect(failures).toHaveLength(1);
+});
+
+test("pushes survive a restart, and those that come and go are bounded", () => {
+	const before = createHistory();
+	for (let index = 0; index < 40; index += 1)
+		before.pushed("a", t0 + index * 31 * minute);
+	const after = createHistory();
+	for (const [id, events] of before.all()) after.restore(id, events);
+	const now = t0 + 40 * 31 * minute;
+	const { pushes } = dayOf(after.of("a", now), 0, now);
+	expect(pushes).toHaveLength(24);
+	after.pushed("a", now);
+	expect(dayOf(after.of("a", now), 0, now).pushes.at(-1)?.to).toBe(now);
+});

@@ -140,3 +140,43 @@ test("what fails for many is told once, and each row says since when", async () 
 	expect(html).toContain("5 credentials: <code>ECONNREFUSED</code>");
 	expect(html.match(/12 attempts/g)).toHaveLength(5);
 });
+
+test("pushed tickets are drawn, told in words, and explained", async () => {
+	const pushed: DayEvent = {
+		...{ at: now - 600 * minute, kind: "push", why: "ticket" },
+		until: now - 7 * minute,
+	};
+	const one = managed(0, { kind: "component_access_token" });
+	const en = await pageOf([one], [...usual, pushed])("lang=en");
+	expect(en).toMatch(/<path class=p d="M\d+ 1h\d+"\/>/);
+	expect(en).toMatch(/aria-label="[^"]*last ticket pushed 7 min ago"/);
+	expect(en).toContain("tickets are pushed</li>");
+	const zh = await pageOf([one], [pushed])("lang=zh");
+	expect(zh).toContain("最近一次 ticket 推送在 7 分钟前");
+	expect(zh).toContain("第三方平台 component_access_token");
+	expect(await pageOf([managed(0)], usual)("lang=en")).not.toContain("class=p");
+});
+
+test.each([
+	[7_199, "24 h ago", "12 h ago"],
+	[3_599, "12 h ago", "6 h ago"],
+	[20, "4 min ago", "2 min ago"],
+])(
+	"with values that live %i s the pictures begin %s",
+	async (lifetime, whole, half) => {
+		const html = await pageOf([managed(0, { lifetime })], [])("lang=en");
+		const [, first, second] =
+			/class=axis.*?<i>(.*?)<\/i><i>(.*?)<\/i>/.exec(html) ?? [];
+		expect([first, second]).toEqual([whole, half]);
+	},
+);
+
+test("in Chinese also what is wrong without a failure is told in Chinese", async () => {
+	const one = managed(0, {
+		...{ state: "missing", valid: false, secondsLeft: 0, expire: null },
+		hint: "there is no token file: the daemon puts a good one in its place",
+	});
+	const html = await pageOf([one], [])("lang=zh");
+	expect(html).toContain("还没有文件：守护进程会获取并写入");
+	expect(html).not.toContain("there is no token file");
+});

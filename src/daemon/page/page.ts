@@ -128,7 +128,7 @@ function list(view: PageView, words: PageWords, maxParts: number): string {
 	});
 	const body =
 		rows.length === 0 ? `<p>${words.none}</p>` : `<ol>${rows.join("\n")}</ol>`;
-	return `${told.join("")}<div class=bar>${legend(words)}${search(view, words)}</div>${axis(view, words)}${body}${pager(view, words)}`;
+	return `${told.join("")}<div class=bar>${legend(view, words)}${search(view, words)}</div>${axis(view, words)}${body}${pager(view, words)}`;
 }
 
 /** A failure that many credentials have, told once. */
@@ -227,7 +227,8 @@ function troubleLines(
 		.join("");
 }
 
-function legend({ legend: words }: PageWords): string {
+function legend({ rows }: PageView, { legend: words }: PageWords): string {
+	const hasPushes = rows.some(({ day }) => day.pushes.length > 0);
 	const sample = (name: string, path: string, text: string) =>
 		`<li><svg viewBox="0 0 26 20" aria-hidden=true><path class=${name} d="${path}"/></svg>${text}</li>`;
 	return `<ul class=key>${[
@@ -236,6 +237,7 @@ function legend({ legend: words }: PageWords): string {
 		sample("r", "M13 1v18", words.reported),
 		sample("x", "M0 10h26", words.failure),
 		sample("d", "M0 10h26", words.dead),
+		hasPushes ? sample("p", "M0 10h26", words.push) : "",
 	].join("")}</ul>`;
 }
 

@@ -11,7 +11,8 @@ export interface Frame {
 
 /** Units of the picture's width; bytes count, so that coordinates are whole numbers. */
 const width = 520;
-/** Where things are: two lanes for values, and one for failures. */
+/** Where things are: one lane for pushes, two for values, and one for failures. */
+const pushLane = 1;
 const lanes = [5, 11] as const;
 const failureLane = 17;
 const middle = 9;
@@ -36,11 +37,12 @@ export function pictureOf(
 	const values = day.values.filter(isSeen);
 	const dead = day.dead.filter(isSeen);
 	const failures = day.failures.filter(isSeen);
+	const pushes = day.pushes.filter(isSeen);
 	const because = (why: string) =>
 		values.filter((span) => span.why === why && span.from >= from);
 	const forced = because("forced");
 	const reported = because("reported");
-	const lists = [values, dead, failures, forced, reported];
+	const lists = [values, dead, failures, forced, reported, pushes];
 	const total = lists.reduce((sum, { length }) => sum + length, 0);
 	const newest = <T>(list: readonly T[]): readonly T[] =>
 		total <= maxParts
@@ -52,6 +54,7 @@ export function pictureOf(
 		d: newest(dead).map((span) => line(span, middle, 1)),
 		b: bars.map((span, index) => line(span, lanes[index % 2] ?? 0, 1)),
 		x: newest(failures).map((span) => line(span, failureLane, 2)),
+		p: newest(pushes).map((span) => line(span, pushLane, 2)),
 		f: newest(forced).map(tick),
 		r: newest(reported).map(tick),
 	};
@@ -82,7 +85,9 @@ function inWords(day: Day, { from, now }: Frame, words: PageWords): string {
 	const { picture } = words;
 	const isPast = (span: Span) => span.to >= from && span.from <= now;
 	const values = day.values.filter(isPast);
-	if (values.length === 0 && day.failures.length === 0) return picture.unknown;
+	const lastPush = day.pushes.findLast(isPast);
+	if (values.length === 0 && day.failures.length === 0 && !lastPush)
+		return picture.unknown;
 	const asked = values.filter(({ why }) => /^(forced|reported)$/.test(why));
 	const failures = day.failures.filter(isPast);
 	const deadMs = day.dead
@@ -93,6 +98,9 @@ function inWords(day: Day, { from, now }: Frame, words: PageWords): string {
 		...(asked.length === 0 ? [] : [picture.forced(asked.length)]),
 		...(failures.length === 0 ? [] : [picture.failures(failures.length)]),
 		...(deadMs < 1000 ? [] : [picture.dead(duration(deadMs, words))]),
+		...(lastPush === undefined
+			? []
+			: [picture.pushed(duration(now - lastPush.to, words))]),
 	];
 	return parts.join(picture.comma);
 }

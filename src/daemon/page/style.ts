@@ -53,6 +53,7 @@ path{fill:none;stroke:var(--bar);stroke-width:5px;vector-effect:non-scaling-stro
 .d{stroke:var(--dead);stroke-width:24px;stroke-dasharray:3 1.5}
 .x{stroke:var(--bad);stroke-width:3px}
 .f{stroke:var(--forced);stroke-width:2px}
+.p{stroke:var(--dim);stroke-width:3px;stroke-dasharray:2 2}
 .r{stroke:var(--rep);stroke-width:2px;stroke-dasharray:2 2}
 .e{grid-column:1/-1;font-size:.92rem;padding:.3rem 0 .2rem}
 .e p{overflow-wrap:anywhere}

@@ -45,6 +45,7 @@ export interface PageWords {
 		readonly reported: string;
 		readonly failure: string;
 		readonly dead: string;
+		readonly push: string;
 		readonly ago: (time: string) => string;
 		readonly now: string;
 	};
@@ -54,6 +55,8 @@ export interface PageWords {
 		readonly forced: (count: number) => string;
 		readonly failures: (count: number) => string;
 		readonly dead: (time: string) => string;
+		/** `time`: since the last one. */
+		readonly pushed: (time: string) => string;
 		readonly unknown: string;
 		readonly comma: string;
 	};
@@ -89,6 +92,8 @@ const en: PageWords = {
 		jsapi_ticket: "jsapi ticket",
 		wx_card_ticket: "card ticket",
 		sdk_ticket: "sdk ticket",
+		component_access_token: "component access token",
+		authorizer_access_token: "access token, by a component",
 		wecom_access_token: "WeCom access token",
 		wecom_jsapi_ticket: "WeCom jsapi ticket",
 		wecom_agent_ticket: "WeCom agent ticket",
@@ -131,6 +136,7 @@ const en: PageWords = {
 		reported: "reported dead",
 		failure: "refresh failed",
 		dead: "no living value",
+		push: "tickets are pushed",
 		ago: (time) => `${time} ago`,
 		now: "now",
 	},
@@ -139,6 +145,7 @@ const en: PageWords = {
 		forced: (count) => `${count} forced`,
 		failures: (count) => `refresh failed ${count} ×`,
 		dead: (time) => `no living value for ${time}`,
+		pushed: (time) => `last ticket pushed ${time} ago`,
 		unknown: "nothing known",
 		comma: ", ",
 	},
@@ -171,6 +178,8 @@ const zh: PageWords = {
 		jsapi_ticket: "jsapi_ticket",
 		wx_card_ticket: "卡券 ticket",
 		sdk_ticket: "sdk_ticket",
+		component_access_token: "第三方平台 component_access_token",
+		authorizer_access_token: "access_token（第三方平台代）",
 		wecom_access_token: "企业微信 access_token",
 		wecom_jsapi_ticket: "企业微信 jsapi_ticket",
 		wecom_agent_ticket: "企业微信应用 ticket",
@@ -212,6 +221,7 @@ const zh: PageWords = {
 		reported: "上报失效",
 		failure: "刷新失败",
 		dead: "没有有效值",
+		push: "ticket 推送正常",
 		ago: (time) => `${time}前`,
 		now: "现在",
 	},
@@ -220,6 +230,7 @@ const zh: PageWords = {
 		forced: (count) => `强制 ${count} 次`,
 		failures: (count) => `失败 ${count} 段`,
 		dead: (time) => `无有效值共 ${time}`,
+		pushed: (time) => `最近一次 ticket 推送在 ${time}前`,
 		unknown: "尚无记录",
 		comma: "，",
 	},
