@@ -6,6 +6,8 @@ import type { CredentialStatus } from "./status.ts";
 export interface Trouble {
 	/** That of the failure; else `late`, `ended` or `foreign-fetcher`. */
 	readonly code: string;
+	/** The kind of the credential; "" in what an earlier version wrote down. */
+	readonly of: string;
 	/** `IssuerErrorKind` or `StoreErrorKind`; "none" if nothing has failed. */
 	readonly kind: string;
 	/** A sentence; never holds a secret. */
@@ -39,18 +41,21 @@ export function troubleIn(
 	afterMs: number,
 ): Trouble | undefined {
 	if (status.waitsFor !== null) return undefined;
-	return (
+	const found =
 		failureIn(status, afterMs) ??
 		foreignFetcherIn(status, now) ??
 		endedIn(status, now) ??
-		latenessIn(status, now, afterMs)
-	);
+		latenessIn(status, now, afterMs);
+	return found && { ...found, of: status.kind };
 }
+
+/** A trouble, but for whose it is. */
+type Finding = Omit<Trouble, "of">;
 
 function failureIn(
 	{ lastError, expire, valid }: CredentialStatus,
 	afterMs: number,
-): Trouble | undefined {
+): Finding | undefined {
 	if (lastError === null) return undefined;
 	const { kind, code, message, hint } = lastError;
 	const since = Date.parse(lastError.since);
@@ -77,7 +82,7 @@ function isDiskFailure(kind: string): boolean {
 function foreignFetcherIn(
 	{ foreignFetcher, hint }: CredentialStatus,
 	now: number,
-): Trouble | undefined {
+): Finding | undefined {
 	if (!foreignFetcher) return undefined;
 	return {
 		code: "foreign-fetcher",
@@ -96,7 +101,7 @@ function foreignFetcherIn(
 function endedIn(
 	{ valid, state, expire }: CredentialStatus,
 	now: number,
-): Trouble | undefined {
+): Finding | undefined {
 	if (valid || state !== "expired" || expire === null) return undefined;
 	const since = Math.min(expire * 1000, now);
 	return {
@@ -116,7 +121,7 @@ function latenessIn(
 	status: CredentialStatus,
 	now: number,
 	afterMs: number,
-): Trouble | undefined {
+): Finding | undefined {
 	const { valid, expire, nextRefreshAt, lifetime } = status;
 	const isToken = status.interface !== null;
 	if (!valid || expire === null || nextRefreshAt === null || !isToken)

@@ -14,13 +14,22 @@ const fileName = ".alerts";
 /** Of some ten thousand troubles. A larger file is not read. */
 const maxBytes = 8_388_608;
 
+export function alertMemoryPath(directory: string): string {
+	return join(directory, fileName);
+}
+
 /** Of an earlier process; nothing if there is no such file, or it is not ours. */
 export function readAlertMemory(directory: string): readonly Remembered[] {
-	const { text, stat } = readSmallFile(join(directory, fileName), maxBytes);
+	const { text, stat } = readSmallFile(alertMemoryPath(directory), maxBytes);
 	if (text === undefined || stat?.uid !== process.geteuid?.()) return [];
 	try {
 		const content: unknown = JSON.parse(text);
-		return Array.isArray(content) ? content.filter(isRemembered) : [];
+		return Array.isArray(content)
+			? content.filter(isRemembered).map((one) => ({
+					...one,
+					trouble: { ...one.trouble, of: one.trouble.of ?? "" },
+				}))
+			: [];
 	} catch {
 		return [];
 	}
@@ -32,7 +41,7 @@ export async function writeAlertMemory(
 	remembered: readonly Remembered[],
 ): Promise<void> {
 	await publishFile(
-		join(directory, fileName),
+		alertMemoryPath(directory),
 		`${JSON.stringify(remembered)}\n`,
 		{ mode: 0o600, gid: undefined },
 	);

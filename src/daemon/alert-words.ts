@@ -3,6 +3,9 @@
  * has no row here is told by its kind, with its code. `{address}` stands for the IPs
  * that WeChat saw.
  */
+import type { CredentialStatus } from "../core/status.ts";
+import { componentWords, platformWords } from "./alert-words-component.ts";
+import { wecomTicketWords, wecomWords } from "./alert-words-wecom.ts";
 
 /** What is wrong, and what to do about it. */
 export interface Words {
@@ -77,6 +80,11 @@ const errcodes: Readonly<Record<number, Words>> = {
 };
 
 const otherCodes: Readonly<Record<string, Words>> = {
+	...platformWords,
+	"ban-budget": {
+		meaning: "先不试：再错几次 Secret，出口 IP 就会被企业微信封禁",
+		hint: "改正 wxtokend status 中标明有误的 Secret；原本正确的不受影响",
+	},
 	"force-limit": {
 		meaning: "当天的强制刷新次数用完了",
 		hint: "今天不能再强制刷新，到期前会照常续期；找出是谁在频繁要求刷新",
@@ -124,23 +132,38 @@ const kinds: Readonly<Record<string, Words>> = {
 		hint: "看 wxtokend status 里的原因",
 	},
 	lost: { meaning: "锁被别的进程拿走了", hint: "不用处理：会重来一次" },
+	unreachable: {
+		meaning: "连不上 Redis 或中心服务器",
+		hint: "检查 [fleet] 的 url、网络和防火墙；wxtokend check 会指出是哪一步",
+	},
 };
 
-/** A failure in Chinese. Never throws. */
-export function inChinese({
-	code,
-	kind,
-	hint,
-}: {
+/** What stands in place of a failure where nothing has failed, by the state. */
+const states: Readonly<Record<CredentialStatus["state"], string>> = {
+	valid: "",
+	failing: "",
+	missing: "还没有文件：守护进程会获取并写入",
+	expired: "已经到期：守护进程正在获取新的",
+	unusable: "文件不是 wxtokend 写的样子：守护进程会换回来",
+};
+
+/** A failure, as far as its words depend on it. */
+export interface FailureInChinese {
 	readonly code: string;
 	readonly kind: string;
 	/** The English one: it may name the IP. */
 	readonly hint: string;
-}): Words {
+	/** The kind of the credential: the same errcode means other things on other hosts. */
+	readonly of: string;
+}
+
+/** A failure in Chinese. Never throws. */
+export function inChinese({ code, kind, hint, of }: FailureInChinese): Words {
 	const [, number] = /^errcode (-?\d+)$/.exec(code) ?? [];
 	const row =
-		(number === undefined ? otherCodes[code] : errcodes[Number(number)]) ??
-		kinds[kind];
+		(number === undefined
+			? otherCodes[code]
+			: errcodeWords(Number(number), of)) ?? kinds[kind];
 	const words = row ?? { meaning: "失败", hint: "看 wxtokend status" };
 	const seen = hint.match(/(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])/g);
 	const address =
@@ -151,4 +174,29 @@ export function inChinese({
 			: `${words.meaning}（${code}）`,
 		hint: words.hint.replace("{address}", address),
 	};
+}
+
+function errcodeWords(errcode: number, of: string): Words | undefined {
+	if (of.startsWith("wecom_")) {
+		const isOfTicket = of.endsWith("_ticket");
+		return (
+			(isOfTicket ? wecomTicketWords[errcode] : undefined) ??
+			wecomWords[errcode]
+		);
+	}
+	const isOfPlatform = /^(component|authorizer)_/.test(of);
+	return (
+		(isOfPlatform ? componentWords[errcode] : undefined) ?? errcodes[errcode]
+	);
+}
+
+/** What is to be said of a credential that has no valid value, though nothing failed. */
+export function stateInChinese({
+	state,
+	foreignFetcher,
+}: Pick<CredentialStatus, "state" | "foreignFetcher">): Words {
+	const foreign = otherCodes["foreign-fetcher"];
+	return foreignFetcher && foreign !== undefined
+		? foreign
+		: { meaning: states[state], hint: "" };
 }

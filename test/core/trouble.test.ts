@@ -55,7 +55,7 @@ describe("a failure", () => {
 			expect(found).toEqual({
 				...{ code: "c", kind, message: "m", hint: "h", needsPerson: true },
 				...{ since: now - 5_000, tellAt: now - 5_000 },
-				failsAt: now + 3_600_000,
+				...{ failsAt: now + 3_600_000, of: "access_token" },
 			});
 		},
 	);

@@ -9,7 +9,7 @@ import { dayOf, withCurrent } from "../../core/day.ts";
 import type { CredentialStatus, StatusFacts } from "../../core/status.ts";
 import { createYielding } from "../../keeper/limiter.ts";
 import type { ManagedCredential } from "../../keeper/managed-credential.ts";
-import { inChinese } from "../alert-words.ts";
+import { inChinese, stateInChinese } from "../alert-words.ts";
 import type { ControlAnswer, ControlRequest } from "../control-http.ts";
 import type { ManagedSet } from "../credential-set.ts";
 import type { History } from "../history.ts";
@@ -224,16 +224,28 @@ function spanOf(statuses: readonly CredentialStatus[]): number {
 		0,
 	);
 	const share = longestMs === 0 ? usualLifetimeMs : longestMs;
-	return Math.min(dayMs, share * aheadShare);
+	const wantedMs = Math.min(dayMs, share * aheadShare);
+	return neatSpansMs.find((span) => span >= wantedMs) ?? dayMs;
 }
 
+/** Those of which the half is short in words, too: 23 h 59 min would not fit above the pictures. */
+const neatSpansMs = [
+	...[10, 20, 40].map((seconds) => seconds * 1_000),
+	...[2, 4, 10, 20, 40].map((minutes) => minutes * 60_000),
+	...[2, 4, 6, 8, 12, 16].map((hours) => hours * 3_600_000),
+];
+
 function troubleOf(
-	{ lastError, hint }: CredentialStatus,
+	status: CredentialStatus,
 	language: Language,
 ): TroubleWords | undefined {
-	if (lastError !== null && language === "zh") {
-		const { meaning, hint: remedy } = inChinese(lastError);
-		return { message: meaning, hint: remedy };
+	const { lastError, hint, kind } = status;
+	if (language === "zh" && (lastError !== null || hint !== null)) {
+		const words =
+			lastError === null
+				? stateInChinese(status)
+				: inChinese({ ...lastError, of: kind });
+		return { message: words.meaning, hint: words.hint };
 	}
 	if (lastError !== null) return lastError;
 	return hint === null ? undefined : { message: hint, hint: "" };
