@@ -2,6 +2,12 @@
 import { isStoreErrorKind } from "./errors.ts";
 import type { CredentialStatus } from "./status.ts";
 
+/** What is wrong, and what to do about it, in words for people. */
+export interface Words {
+	readonly meaning: string;
+	readonly hint: string;
+}
+
 /** Something that a person is to be told. Instants are epoch ms. */
 export interface Trouble {
 	/** That of the failure; else `late`, `ended` or `foreign-fetcher`. */

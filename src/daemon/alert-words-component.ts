@@ -2,7 +2,7 @@
  * Failures of the endpoints for 第三方平台 in Chinese. The errcodes are those of
  * issuer/component-errcode.ts; what is not here means the same as for other accounts.
  */
-import type { Words } from "./alert-words.ts";
+import type { Words } from "../core/trouble.ts";
 
 const needsSecret =
 	"到开放平台（第三方平台 → 详情 → 开发资料）重新复制 AppSecret，写到 wxtokend 读取它的地方；是文件就 reload，是 systemd 凭据就重启";

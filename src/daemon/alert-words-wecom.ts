@@ -2,7 +2,7 @@
  * Failures of qyapi.weixin.qq.com in Chinese. The errcodes are those of
  * issuer/wecom-errcode.ts; the same numbers mean other things on other hosts.
  */
-import type { Words } from "./alert-words.ts";
+import type { Words } from "../core/trouble.ts";
 
 const again =
 	"复制到 wxtokend 读取它的地方；是文件就 reload，是 systemd 凭据就重启。改好之前每小时只试一次：连续几次 Secret 错误，整个出口 IP 会被封一小时";

@@ -4,14 +4,10 @@
  * that WeChat saw.
  */
 import type { CredentialStatus } from "../core/status.ts";
+import type { Words } from "../core/trouble.ts";
 import { componentWords, platformWords } from "./alert-words-component.ts";
+import { corpWords, suiteCodeWords, suiteWords } from "./alert-words-suite.ts";
 import { wecomTicketWords, wecomWords } from "./alert-words-wecom.ts";
-
-/** What is wrong, and what to do about it. */
-export interface Words {
-	readonly meaning: string;
-	readonly hint: string;
-}
 
 const needsSecret =
 	"到后台（公众号：设置与开发 → 基本配置；小程序：开发管理 → 开发设置）重新复制 AppSecret，写到 wxtokend 读取它的地方；是文件就 reload，是 systemd 凭据或环境变量就重启";
@@ -162,7 +158,7 @@ export function inChinese({ code, kind, hint, of }: FailureInChinese): Words {
 	const [, number] = /^errcode (-?\d+)$/.exec(code) ?? [];
 	const row =
 		(number === undefined
-			? otherCodes[code]
+			? codeWords(code, of)
 			: errcodeWords(Number(number), of)) ?? kinds[kind];
 	const words = row ?? { meaning: "失败", hint: "看 wxtokend status" };
 	const seen = hint.match(/(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])/g);
@@ -176,7 +172,23 @@ export function inChinese({ code, kind, hint, of }: FailureInChinese): Words {
 	};
 }
 
+const ofSuite = /^wecom_(suite|corp)_/;
+
+function codeWords(code: string, of: string): Words | undefined {
+	return (
+		(ofSuite.test(of) ? suiteCodeWords[code] : undefined) ?? otherCodes[code]
+	);
+}
+
 function errcodeWords(errcode: number, of: string): Words | undefined {
+	if (ofSuite.test(of)) {
+		const isOfCorp = of.startsWith("wecom_corp_");
+		return (
+			(isOfCorp ? corpWords[errcode] : undefined) ??
+			suiteWords[errcode] ??
+			wecomWords[errcode]
+		);
+	}
 	if (of.startsWith("wecom_")) {
 		const isOfTicket = of.endsWith("_ticket");
 		return (

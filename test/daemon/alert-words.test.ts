@@ -6,6 +6,10 @@ import {
 } from "../../src/issuer/component-errcode.ts";
 import { knownErrcodes } from "../../src/issuer/errcode.ts";
 import { linkErrors } from "../../src/issuer/link-error.ts";
+import {
+	knownSuiteErrcodes,
+	suiteMeaningOf,
+} from "../../src/issuer/suite-errcode.ts";
 import { ticketErrcodes } from "../../src/issuer/ticket.ts";
 import { knownWecomErrcodes } from "../../src/issuer/wecom-errcode.ts";
 
@@ -21,6 +25,9 @@ test.each([
 		// Others have a code of our own instead, see below.
 		.filter((one) => secretCallMeaningOf(one, 0).code === undefined)
 		.map((one) => [one, "component_access_token"] as const),
+	...knownSuiteErrcodes
+		.filter((one) => suiteMeaningOf(one).code === undefined)
+		.map((one) => [one, "wecom_suite_access_token"] as const),
 ])("errcode %i of %s has words of its own", (errcode, of) => {
 	const words = inChinese({
 		...{ code: `errcode ${errcode}`, kind: "admin", hint: "", of },
@@ -67,6 +74,8 @@ test("the same errcode has other words on another host", () => {
 	expect(of("wecom_jsapi_ticket", 45009).meaning).toContain("ticket");
 	expect(of("component_access_token", 40125).meaning).toContain("第三方平台");
 	expect(of("authorizer_access_token", 61003).hint).toContain("授权页");
+	expect(of("wecom_suite_access_token", 40080).meaning).toContain("suite");
+	expect(of("wecom_corp_access_token", 40001).meaning).toContain("永久授权码");
 	// What has no row there means the same as for other accounts.
 	expect(of("component_access_token", 45009)).toEqual(of(token, 45009));
 });
@@ -81,6 +90,16 @@ test.each([
 	const words = inChinese({ code, kind: "admin", hint: "", of: "" });
 	expect(words.meaning).toContain(`（${code}）`);
 	expect(words.hint).not.toBe(unknown.hint);
+});
+
+test.each([
+	["no-ticket", "wecom_suite_access_token", "suite_ticket"],
+	["ticket-invalid", "wecom_suite_access_token", "suite_ticket"],
+	["unauthorized", "wecom_corp_access_token", "永久授权码"],
+	["no-ticket", "component_access_token", "component_verify_ticket"],
+])("the code %s of %s names its own ticket or secret", (code, of, word) => {
+	const words = inChinese({ code, kind: "admin", hint: "", of });
+	expect(words.meaning).toContain(word);
 });
 
 test("what has no value, and no failure, is told by its state", () => {
