@@ -2,7 +2,8 @@
  * Chaos: two daemons and `once` on one directory, while everything that a bad night has
  * happens to them: kills, signals, deletions, faults of WeChat, steps of the clock.
  * Meanwhile a reader looks at the file every 20 ms, and asks the simulator whether the
- * token in it is alive.
+ * token in it is alive. An app reports a token that WeChat refuses, once a second, as
+ * its calls fail.
  *
  *   npm run chaos [-- --seconds 3600] [-- --interface stable] [-- --seed 1]
  *
@@ -18,6 +19,7 @@ import {
 	truncateSync,
 	writeFileSync,
 } from "node:fs";
+import { request } from "node:http";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
@@ -115,11 +117,13 @@ const once: Action = ({ env }) => {
 	});
 };
 
-const tamper: Action = ({ files, seen }) => {
-	seen.tampered();
+/** No part of a token file, so that a reader knows whose work it is. */
+const garbled = "somebody else was here";
+
+const tamper: Action = ({ files }) => {
 	const how = pick(["delete", "empty", "garble"]);
 	if (how === "delete") rmSync(files.token, { force: true });
-	else if (how === "garble") writeFileSync(files.token, "{");
+	else if (how === "garble") writeFileSync(files.token, garbled);
 	else if (existsSync(files.token)) truncateSync(files.token);
 };
 
@@ -145,19 +149,12 @@ const stepClock: Action = ({ files }) => {
 	writeFileSync(files.clock, pick(["+0", "+30", "-30", "+3600", "-3600"]));
 };
 
-/** A refused token: WeChat has ended it early, and an app reports that. */
-const die: Action = async ({ wechat, files }) => {
-	const value = tokenIn(readOrNothing(files.token));
-	if (value === undefined) return;
+/** WeChat ends the token early. */
+const die: Action = async ({ wechat }) => {
 	await fetch(`${wechat.url}/sim/kill`, {
 		method: "POST",
 		body: JSON.stringify({ appid }),
 	});
-	spawn(
-		process.execPath,
-		[program, "refresh", appid, "--config", files.config, "--stale", "-"],
-		{ env: environment(), stdio: ["pipe", "ignore", "ignore"] },
-	).stdin.end(value);
 };
 
 const actions: readonly Action[] = [
@@ -183,7 +180,6 @@ function watch(wechat: Simulator, path: string) {
 	const wrong: string[] = [];
 	const issuedAt = new Map<string, number>();
 	let looks = 0;
-	let tamperedAt = Number.NEGATIVE_INFINITY;
 	let unaskableUntil = 0;
 	let newest = 0;
 	let deadSince: number | undefined;
@@ -202,8 +198,7 @@ function watch(wechat: Simulator, path: string) {
 		looks += 1;
 		const text = readOrNothing(path);
 		const value = tokenIn(text);
-		const isTampered = at - tamperedAt < 5_000;
-		if (text !== "" && value === undefined && !isTampered)
+		if (text !== "" && value === undefined && text !== garbled)
 			wrong.push(`the file held ${JSON.stringify(text.slice(0, 40))}`);
 		const alive =
 			value !== undefined &&
@@ -235,14 +230,34 @@ function watch(wechat: Simulator, path: string) {
 		happened: (name: string) => {
 			lastAction = name;
 		},
-		tampered: () => {
-			tamperedAt = performance.now();
-		},
 		unaskableFor: (ms: number) => {
 			unaskableUntil = Math.max(unaskableUntil, performance.now() + ms);
 		},
 		stop: () => clearInterval(timer),
 	};
+}
+
+/** An app whose calls fail: it reports the token that WeChat refuses, until there is a new one. */
+function startApp(wechat: Simulator, place: string, path: string) {
+	const timer = setInterval(() => {
+		const stale = tokenIn(readOrNothing(path));
+		if (
+			stale === undefined ||
+			wechat.platform.isAlive(appid, stale, wechat.now())
+		)
+			return;
+		const call = request({
+			socketPath: join(place, "control.sock"),
+			path: `/v1/accounts/${appid}/refresh`,
+			method: "POST",
+			headers: { "Content-Type": "application/json" },
+		});
+		// No daemon is there at the moment, or it is killed before it answers.
+		call.on("error", () => {});
+		call.on("response", (response) => response.resume());
+		call.end(JSON.stringify({ stale }));
+	}, 1_000);
+	return { stop: () => clearInterval(timer) };
 }
 
 function readOrNothing(path: string): string {
@@ -311,6 +326,7 @@ await onScene(false, async (scale) => {
 		scale.start(process.execPath, [program, "run"], { env });
 	const daemons = [startDaemon(), startDaemon()];
 	const seen = watch(wechat, files.token);
+	const app = startApp(wechat, place, files.token);
 	const done = new Map<string, number>();
 	const endAt = performance.now() + Number(values.seconds) * 1000;
 	await seen.firstToken;
@@ -326,6 +342,7 @@ await onScene(false, async (scale) => {
 	).length;
 	for (const daemon of daemons) daemon.kill("SIGTERM");
 	seen.stop();
+	app.stop();
 	await wechat.close();
 	report(seen, done, fetches);
 });
