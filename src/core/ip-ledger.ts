@@ -16,6 +16,10 @@ export interface IpLedger {
 	};
 	/** By the id of the secret: secrets that were refused, or that are being tried. */
 	readonly secrets: Readonly<Record<string, TriedSecret>>;
+	/** By the id of the secret: when a secret was last noted as accepted; epoch ms. */
+	readonly proved?: Readonly<Record<string, number>>;
+	/** The last ban: so many secrets had been wrong within the hour before. */
+	readonly banned?: { readonly at: number; readonly wrong: number };
 }
 
 /** A secret that is not known to be right. */
@@ -46,12 +50,14 @@ const hourMs = 60 * minuteMs;
 
 /** One less than the number of wrong secrets that is said to bring the ban. */
 const maxWrong = 4;
-/** Of these, what is left for secrets that were wrong before: others must get a chance. */
-const maxWrongAgain = 2;
+/** With fewer nobody would find out which of the others are right. */
+const minWrong = 2;
 /** A call without an answer may have been refused all the same. */
 const answerMs = 5 * minuteMs;
-/** A secret that was refused so long ago is forgotten. */
+/** What was refused, accepted or learnt so long ago is forgotten. */
 const forgetMs = 7 * 24 * hourMs;
+/** So often the time of a secret that goes on being accepted is noted. */
+const noteAgainMs = 24 * hourMs;
 /** A second limit so soon after the first is not one of a minute. */
 const inRowMs = 10 * minuteMs;
 
@@ -66,11 +72,29 @@ export function admitAny(
 		: waitFor("limit", limitedUntil - now, 45009);
 }
 
-/** Whether that secret may be sent. `isProved`: it was accepted by this process before. */
+/** Whether that secret was accepted before, by any process, and not refused since. */
+export function isProved(
+	{ proved = {} }: IpLedger,
+	id: string,
+	now: number,
+): boolean {
+	return until(proved[id], forgetMs, now) !== undefined;
+}
+
+/**
+ * So many wrong secrets within an hour are risked. After a ban it is one less than what
+ * brought it: nobody knows how many 企业微信 lets pass.
+ */
+function riskedWrong({ banned }: IpLedger, now: number): number {
+	if (banned === undefined || until(banned.at, forgetMs, now) === undefined)
+		return maxWrong;
+	return Math.max(minWrong, Math.min(maxWrong, banned.wrong - 1));
+}
+
+/** Whether that secret may be sent. */
 export function admitSecret(
 	ledger: IpLedger,
 	id: string,
-	isProved: boolean,
 	now: number,
 ): Admission {
 	const limit = admitAny(ledger, now);
@@ -80,11 +104,13 @@ export function admitSecret(
 	const refusedUntil = isRefused ? until(tried.at, hourMs, now) : undefined;
 	if (refusedUntil !== undefined)
 		return waitFor("secret", refusedUntil - now, tried?.errcode ?? 0);
-	if (isProved) return { kind: "go", ledger };
+	if (isProved(ledger, id, now)) return { kind: "go", ledger };
 	const counted = Object.entries(ledger.secrets)
 		.filter(([other, one]) => other !== id && doesCount(one, now))
 		.map(([, one]) => one);
-	if (counted.length >= (isRefused ? maxWrongAgain : maxWrong)) {
+	const risked = riskedWrong(ledger, now);
+	// Those that were wrong before get half of it: others must get a chance.
+	if (counted.length >= (isRefused ? risked / 2 : risked)) {
 		const isAsking = counted.some(({ errcode }) => errcode === 0);
 		if (isAsking) return waitFor("answer", 5_000, 0);
 		const oldest = Math.min(...counted.map(({ at }) => at));
@@ -131,22 +157,58 @@ export function afterAnswer(
 	switch (answer.kind) {
 		case "accepted": {
 			const { limited: _, ...rest } = withSecret(ledger, id, undefined, now);
-			return rest;
+			return { ...rest, proved: { ...provedBut(ledger, id, now), [id]: now } };
 		}
 		case "refused": {
 			const { errcode, counts } = answer;
-			return withSecret(ledger, id, { at: now, errcode, counts }, now);
+			const trying = { at: now, errcode, counts };
+			const proved = provedBut(ledger, id, now);
+			return { ...withSecret(ledger, id, trying, now), proved };
 		}
 		case "limited":
 			return {
 				...withSecret(ledger, id, undefined, now),
 				limited: again(ledger, now),
+				...learnt(ledger, now),
 			};
 		case "other":
 			return withSecret(ledger, id, undefined, now);
 		default:
 			return answer satisfies never;
 	}
+}
+
+/** Whether an answer changes the ledger: nearly all are good ones to good secrets, and do not. */
+export function isNews(
+	ledger: IpLedger,
+	id: string,
+	{ kind }: SecretAnswer,
+	now: number,
+): boolean {
+	if (kind === "refused" || kind === "limited") return true;
+	if (ledger.limited !== undefined || id in ledger.secrets) return true;
+	const notedAt = ledger.proved?.[id];
+	return kind === "accepted" && until(notedAt, noteAgainMs, now) === undefined;
+}
+
+/** A limit after several wrong secrets is most likely the ban. */
+function learnt(ledger: IpLedger, now: number): Pick<IpLedger, "banned"> {
+	const wrong = Object.values(ledger.secrets).filter(
+		(one) => one.errcode !== 0 && doesCount(one, now),
+	).length;
+	return wrong < minWrong ? {} : { banned: { at: now, wrong } };
+}
+
+function provedBut(
+	{ proved = {} }: IpLedger,
+	id: string,
+	now: number,
+): Readonly<Record<string, number>> {
+	return Object.fromEntries(
+		Object.entries(proved).filter(
+			([other, at]) => other !== id && until(at, forgetMs, now) !== undefined,
+		),
+	);
 }
 
 /** A minute, and an hour if that was not enough. */
@@ -196,11 +258,14 @@ export function decodeLedgers(
 
 function isLedger(content: unknown): content is IpLedger {
 	if (!isObject(content) || !isObject(content.secrets)) return false;
-	const { limited, secrets } = content;
+	const { limited, secrets, proved = {}, banned } = content;
 	const areNumbers = (of: unknown, keys: readonly string[]) =>
 		isObject(of) && keys.every((key) => Number.isFinite(of[key]));
 	return (
 		(limited === undefined || areNumbers(limited, ["at", "waitMs", "times"])) &&
+		(banned === undefined || areNumbers(banned, ["at", "wrong"])) &&
+		isObject(proved) &&
+		Object.values(proved).every(Number.isFinite) &&
 		Object.values(secrets).every((one) => areNumbers(one, ["at", "errcode"]))
 	);
 }

@@ -212,6 +212,11 @@ export interface SharedNote {
 	read(): string | undefined;
 	/** Resolves when it is written, or cannot be: then this process still knows it. */
 	write(text: string): Promise<void>;
+	/**
+	 * Does it while no other process, and nothing else here, does such work. If the right to
+	 * it cannot be had within seconds, it is done all the same. Throws what `work` throws.
+	 */
+	alone<T>(work: () => Promise<T>): Promise<T>;
 }
 
 // --- Those who listen. ---

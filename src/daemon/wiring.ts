@@ -131,7 +131,12 @@ export function createWiring(parts: WiringParts): Wiring {
 		issuerParts,
 		skew: monitor.skew,
 		storeAt: (location) => {
-			gate.keepIn(openNote(location, ".wecom-calls"));
+			gate.keepIn(
+				openNote(location, ".wecom-calls", {
+					self,
+					clock: parts.hostClock ?? clock,
+				}),
+			);
 			local = createDirectoryStore({
 				...location,
 				self,

@@ -14,6 +14,8 @@ import {
 	decodeLedgers,
 	emptyLedger,
 	type IpLedger,
+	isNews,
+	isProved,
 	type SecretAnswer,
 } from "../core/ip-ledger.ts";
 import type { SharedNote } from "../core/ports.ts";
@@ -44,29 +46,87 @@ export interface IpGate {
 	keepIn(note: SharedNote): void;
 }
 
+/** It is decided when the next answer is there. */
+interface Held {
+	readonly kind: "held";
+	readonly answered: Promise<void>;
+}
+
 /** Without a note the ledgers are only in memory. */
 export function createIpGate(clock: Clock): IpGate {
 	let ledgers: Readonly<Record<string, IpLedger>> = {};
 	let note: SharedNote | undefined;
-	/** Secrets that were accepted, by host and id. */
-	const proved = new Set<string>();
 	/** Calls with a secret that are under way, and those that wait for their answers. */
 	let asking = 0;
 	let waiting: (() => void)[] = [];
 
+	/** What `ledgers` was last taken from, or written as. */
+	let known: string | undefined;
+
 	const ledgerOf = (host: string): IpLedger => {
 		// Another process may have written it since.
 		const text = note?.read();
-		if (text !== undefined) ledgers = { ...ledgers, ...decodeLedgers(text) };
+		if (text !== undefined && text !== known) {
+			ledgers = { ...ledgers, ...decodeLedgers(text) };
+			known = text;
+		}
 		return ledgers[host] ?? emptyLedger;
 	};
-	const change = async (host: string, ledger: IpLedger) => {
+	const change = (host: string, ledger: IpLedger) => {
 		ledgers = { ...ledgers, [host]: ledger };
-		await note?.write(`${JSON.stringify(ledgers)}\n`);
 	};
 
+	/** What is to be done in the next turn. */
+	let queue: (() => void)[] = [];
+	let turn: Promise<void> | undefined;
+	const workThrough = async () => {
+		turn = undefined;
+		const works = queue;
+		queue = [];
+		const before = ledgers;
+		for (const work of works) work();
+		if (ledgers === before) return;
+		known = `${JSON.stringify(ledgers)}\n`;
+		await note?.write(known);
+	};
+	const takeTurn = async () => {
+		// What is asked for at once is one turn.
+		await undefined;
+		await (note === undefined ? workThrough() : note.alone(workThrough));
+	};
+	/**
+	 * Does it while no other process changes the ledgers, with what others here wait to do.
+	 * Resolves when its changes are written.
+	 */
+	const alone = async <T>(work: () => T): Promise<T> => {
+		let result: { readonly of: T } | undefined;
+		queue.push(() => {
+			result = { of: work() };
+		});
+		turn ??= takeTurn();
+		await turn;
+		if (result === undefined) throw new Error("a turn without its work");
+		return result.of;
+	};
 	const limitAt = (baseUrl: string) =>
 		admitAny(ledgerOf(new URL(baseUrl).origin), clock.now());
+
+	/** Until one of the calls that are under way has its answer. */
+	const held = (): Held => ({
+		kind: "held",
+		answered: new Promise((answered) => waiting.push(answered)),
+	});
+	const decide = (host: string, id: string): Admission | Held => {
+		const ledger = ledgerOf(host);
+		// After a limit one call finds out whether it is over.
+		if (ledger.limited !== undefined && asking > 0) return held();
+		const admission = admitSecret(ledger, id, clock.now());
+		if (admission.kind === "wait")
+			return admission.for === "answer" && asking > 0 ? held() : admission;
+		asking += 1;
+		if (admission.ledger !== ledger) change(host, admission.ledger);
+		return admission;
+	};
 
 	/** Waits for the answers of calls of this process, and for nothing else. */
 	const admitted = async (
@@ -75,21 +135,24 @@ export function createIpGate(clock: Clock): IpGate {
 		id: string,
 	): Promise<void> => {
 		for (;;) {
-			const ledger = ledgerOf(host);
-			const isProved = proved.has(`${host} ${id}`);
-			const admission = admitSecret(ledger, id, isProved, clock.now());
-			// After a limit one call finds out whether it is over.
-			const isHeld = ledger.limited !== undefined && asking > 0;
-			if (admission.kind === "go" && !isHeld) {
-				asking += 1;
-				if (admission.ledger !== ledger) await change(host, admission.ledger);
-				return;
-			}
-			const isForAnswer = admission.kind === "go" || admission.for === "answer";
-			if (admission.kind === "wait" && !(isForAnswer && asking > 0))
+			// Who is known to be right changes nothing.
+			const isKnown = isProved(ledgerOf(host), id, clock.now());
+			const admission = isKnown
+				? decide(host, id)
+				: await alone(() => decide(host, id));
+			if (admission.kind === "go") return;
+			if (admission.kind === "wait")
 				throw refusalFor(admission, what, meaningOf);
-			await new Promise<void>((answered) => waiting.push(answered));
+			await admission.answered;
 		}
+	};
+
+	/** What the answer to that secret tells is noted. */
+	const remember = async (host: string, id: string, answer: SecretAnswer) => {
+		if (!isNews(ledgerOf(host), id, answer, clock.now())) return;
+		await alone(() =>
+			change(host, afterAnswer(ledgerOf(host), id, answer, clock.now())),
+		);
 	};
 
 	return {
@@ -101,17 +164,13 @@ export function createIpGate(clock: Clock): IpGate {
 			try {
 				const granted = await call();
 				answer = { kind: "accepted" };
-				proved.add(`${host} ${id}`);
 				return granted;
 			} catch (error) {
 				answer = answerIn(error);
-				if (answer?.kind === "refused") proved.delete(`${host} ${id}`);
 				throw error;
 			} finally {
+				if (answer !== undefined) await remember(host, id, answer);
 				asking -= 1;
-				const before = ledgerOf(host);
-				if (answer !== undefined && isNews(before, id, answer))
-					await change(host, afterAnswer(before, id, answer, clock.now()));
 				for (const answered of waiting) answered();
 				waiting = [];
 			}
@@ -125,16 +184,6 @@ export function createIpGate(clock: Clock): IpGate {
 			note = wanted;
 		},
 	};
-}
-
-/** Nearly every answer is a good one to a good secret, and changes nothing. */
-function isNews(ledger: IpLedger, id: string, { kind }: SecretAnswer): boolean {
-	return (
-		kind === "refused" ||
-		kind === "limited" ||
-		ledger.limited !== undefined ||
-		id in ledger.secrets
-	);
 }
 
 /** Not the secret, and nothing from which it could be found. */

@@ -7,6 +7,8 @@ import {
 	decodeLedgers,
 	emptyLedger,
 	type IpLedger,
+	isNews,
+	isProved,
 	type SecretAnswer,
 } from "../../src/core/ip-ledger.ts";
 
@@ -24,19 +26,16 @@ function tried(
 	at = start,
 ): IpLedger {
 	return Object.entries(answers).reduce((before, [id, answer]) => {
-		const admission = admitSecret(before, id, false, at);
+		const admission = admitSecret(before, id, at);
 		if (admission.kind !== "go") throw new Error(`${id} had to wait`);
 		return afterAnswer(admission.ledger, id, answer, at);
 	}, ledger);
 }
 
-const admission = (
-	ledger: IpLedger,
-	id: string,
-	at: number,
-	isProved = false,
-) => {
-	const { kind, ...rest } = admitSecret(ledger, id, isProved, at);
+const accepted: SecretAnswer = { kind: "accepted" };
+
+const admission = (ledger: IpLedger, id: string, at: number) => {
+	const { kind, ...rest } = admitSecret(ledger, id, at);
 	return kind === "go" ? kind : rest;
 };
 
@@ -65,13 +64,19 @@ test("a corpid that does not exist waits as well, but counts for nothing", () =>
 });
 
 describe("four wrong secrets in an hour", () => {
-	const ledger = tried({ a: wrong, b: wrong, c: wrong, d: wrong });
+	const ledger = tried({
+		good: accepted,
+		a: wrong,
+		b: wrong,
+		c: wrong,
+		d: wrong,
+	});
 
 	test("hold up those that nobody knows, and none that was right before", () => {
 		expect(admission(ledger, "e", start)).toEqual({
 			...{ waitMs: hour, for: "budget", errcode: 0 },
 		});
-		expect(admission(ledger, "e", start, true)).toBe("go");
+		expect(admission(ledger, "good", start)).toBe("go");
 		expect(admission(ledger, "e", start + hour)).toBe("go");
 	});
 
@@ -84,10 +89,50 @@ describe("four wrong secrets in an hour", () => {
 	});
 });
 
+test("a secret that was right is known to be, until it is refused, or not asked for a week", () => {
+	const day = 24 * hour;
+	const ledger = tried({
+		good: accepted,
+		a: wrong,
+		b: wrong,
+		c: wrong,
+		d: wrong,
+	});
+	expect(isNews(ledger, "good", accepted, start + hour)).toBe(false);
+	expect(isNews(ledger, "good", accepted, start + day)).toBe(true);
+	const refused = afterAnswer(ledger, "good", wrong, start);
+	expect(isProved(refused, "good", start + hour)).toBe(false);
+	expect(isProved(ledger, "good", start + 7 * day - 1)).toBe(true);
+	expect(isProved(ledger, "good", start + 7 * day)).toBe(false);
+});
+
+describe("a ban after three wrong secrets", () => {
+	const limited: SecretAnswer = { kind: "limited" };
+	const three = tried({ a: wrong, b: wrong, c: wrong });
+	const ledger = afterAnswer(three, "d", limited, start);
+	const later = start + 2 * hour;
+
+	test("is not risked again for a week: two wrong ones are enough, one of them an old one", () => {
+		const again = tried({ a: wrong }, ledger, later);
+		expect(admission(again, "b", later)).toMatchObject({ for: "budget" });
+		const two = tried({ e: wrong }, again, later);
+		expect(admission(two, "f", later)).toMatchObject({ for: "budget" });
+		const week = start + 7 * 24 * hour;
+		const forgotten = tried({ e: wrong, f: wrong }, ledger, week);
+		expect(admission(forgotten, "g", week)).toBe("go");
+	});
+
+	test("is told from a limit on calls, which wrong secrets did not bring", () => {
+		const one = afterAnswer(tried({ a: wrong }), "d", limited, start);
+		const after = tried({ e: wrong, f: wrong }, one, later);
+		expect(admission(after, "g", later)).toBe("go");
+	});
+});
+
 test("so many are tried at a time that none too many can be wrong", () => {
 	let ledger = emptyLedger;
 	for (const id of ["a", "b", "c", "d"]) {
-		const admitted = admitSecret(ledger, id, false, start);
+		const admitted = admitSecret(ledger, id, start);
 		if (admitted.kind === "go") ledger = admitted.ledger;
 	}
 	expect(admission(ledger, "e", start)).toMatchObject({ for: "answer" });
@@ -108,7 +153,7 @@ describe("a limit of the IP", () => {
 		expect(admitAny(once, start + 59 * second)).toMatchObject({
 			...{ for: "limit", waitMs: second },
 		});
-		expect(admission(once, "b", start, true)).toMatchObject({ for: "limit" });
+		expect(admission(once, "b", start)).toMatchObject({ for: "limit" });
 		expect(admitAny(once, start + minute)).toBeUndefined();
 		const twice = tried({ b: limited }, once, start + 2 * minute);
 		expect(admitAny(twice, start + hour)).toMatchObject({ for: "limit" });
@@ -126,10 +171,19 @@ describe("a limit of the IP", () => {
 });
 
 test("is read back from a file, and garbage is none", () => {
-	const ledger = tried({ a: wrong, b: { kind: "limited" } });
+	const limited: SecretAnswer = { kind: "limited" };
+	const two = tried({ good: accepted, a: wrong, b: wrong });
+	const ledger = afterAnswer(two, "c", limited, start);
+	expect(ledger).toHaveProperty("banned.wrong", 2);
 	const text = JSON.stringify({ host: ledger, broken: { secrets: 1 } });
 	expect(decodeLedgers(text)).toEqual({ host: ledger });
-	for (const garbage of ["", "null", "[1]", '{"a":{"secrets":{"b":{}}}}'])
+	for (const garbage of [
+		"",
+		"null",
+		"[1]",
+		'{"a":{"secrets":{},"proved":{"b":"c"}}}',
+		'{"a":{"secrets":{"b":{}}}}',
+	])
 		expect(decodeLedgers(garbage)).toEqual({});
 });
 
