@@ -388,6 +388,8 @@ describe("a permanent code", () => {
 		expect((await admin(scene, "authorizations", { auth_code })).status).toBe(
 			409,
 		);
+		// Nor is it kept for later: the app has used it by then.
+		expect(readFileSync(scene.stateFile("corps"), "utf8")).toBe("");
 		const { code: permanent_code = "" } = scene.suite.corps.get(corp) ?? {};
 		expect(
 			(await admin(scene, "authorizations", { corpid: corp, permanent_code }))

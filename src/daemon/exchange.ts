@@ -41,9 +41,9 @@ export function createExchange(
 	const retryAt = new Map<string, number>();
 
 	const keep = async (code: string, { id, secret }: ToldMember) => {
-		if (secret !== undefined) await platform.authorize([[id, secret]]);
+		if (secret === undefined) await state.dropCode(code);
+		else await platform.authorize([[id, secret]], code);
 		unsaved.delete(code);
-		await state.dropCode(code);
 		const { interface: table } = platform.entry;
 		log.info(
 			{ event: `${table}.authorized`, ...platform.fields(id) },

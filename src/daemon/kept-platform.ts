@@ -135,12 +135,13 @@ export class KeptPlatform {
 		this.#parts.onTicket(this);
 	}
 
-	/** The secrets of members. Throws `StoreError`. */
+	/** The secrets of members, and the code that has brought them, if one has. Throws `StoreError`. */
 	async authorize(
 		secrets: readonly (readonly [string, string])[],
+		exchanged?: string,
 	): Promise<void> {
 		const returned = new Set(this.state.retired());
-		await this.state.authorize(secrets);
+		await this.state.authorize(secrets, exchanged);
 		for (const [id] of secrets) {
 			this.changed.add(id);
 			this.doubted.delete(id);

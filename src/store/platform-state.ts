@@ -68,8 +68,14 @@ export interface PlatformState {
 	authorizations(): Iterable<readonly [string, Authorization]>;
 	/** Those of them that have withdrawn. */
 	retired(): readonly string[];
-	/** An account that had withdrawn is back by this. */
-	authorize(secrets: Iterable<readonly [string, string]>): Promise<void>;
+	/**
+	 * An account that had withdrawn is back by this. `exchanged`: the code that has brought
+	 * the secrets; it is dropped in the same write.
+	 */
+	authorize(
+		secrets: Iterable<readonly [string, string]>,
+		exchanged?: string,
+	): Promise<void>;
 	/** It has withdrawn; `at`: epoch ms. */
 	retire(id: string, at: number): Promise<void>;
 	/** Nothing is known of it any more. */
@@ -222,13 +228,18 @@ function openAccounts(path: string, names: StateNames) {
 				}
 			},
 			retired: () => [...known.retired.keys()],
-			authorize: (secrets: Iterable<readonly [string, string]>) =>
-				put(
-					[...secrets].map(([id, secret]) => ({
+			authorize: (
+				secrets: Iterable<readonly [string, string]>,
+				exchanged?: string,
+			) =>
+				put([
+					...[...secrets].map(([id, secret]) => ({
 						[names.id]: id,
 						[names.secret]: secret,
 					})),
-				),
+					// Behind them: half of a write must not drop the code alone.
+					...(exchanged === undefined ? [] : [dropOf(exchanged)]),
+				]),
 			retire: (id: string, at: number) =>
 				put([{ [names.id]: id, retired_at: at }]),
 			forget: (id: string) => put([{ [names.id]: id, forgotten: true }]),
@@ -240,7 +251,7 @@ function openAccounts(path: string, names: StateNames) {
 			},
 			noteAsked: (code: string, at: number) =>
 				put([{ auth_code: code, asked_at: at }]),
-			dropCode: (code: string) => put([{ auth_code: code, dropped: true }]),
+			dropCode: (code: string) => put([dropOf(code)]),
 			listedAt: () => known.listedAt,
 			putListedAt: (at: number) => put([{ listed_at: at }]),
 		},
@@ -294,6 +305,10 @@ function applyToCode(
 		codes.set(code, { ...before, askedAt });
 }
 
+function dropOf(code: string): Fact {
+	return { auth_code: code, dropped: true };
+}
+
 function factOfCode(
 	{ code, id, arrivedAt, askedAt }: PendingCode,
 	names: StateNames,
@@ -315,5 +330,5 @@ function* factsOf(known: Accounts, names: StateNames): Iterable<Fact> {
 			yield { [names.id]: id, retired_at: retiredAt };
 	}
 	for (const pending of known.codes.values()) yield factOfCode(pending, names);
-	for (const code of known.dropped) yield { auth_code: code, dropped: true };
+	for (const code of known.dropped) yield dropOf(code);
 }

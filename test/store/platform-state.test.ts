@@ -35,7 +35,9 @@ describe("the state of a platform", () => {
 		// Pushed again before it was exchanged, it is the same one.
 		await state.putCode({ code: "c0", arrivedAt: 3 });
 		expect(opened(directory).state.codes()).toEqual(state.codes());
-		await state.dropCode("c0");
+		await state.authorize([["wx0", "refreshtoken@@@0"]], "c0");
+		const { secret } = opened(directory).state.authorization("wx0") ?? {};
+		expect(secret).toBe("refreshtoken@@@0");
 		for (const one of [state, opened(directory).state]) {
 			await one.putCode({ code: "c0", arrivedAt: 4 });
 			expect(one.codes()).toEqual([]);
