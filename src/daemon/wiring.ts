@@ -159,10 +159,10 @@ export function createWiring(parts: WiringParts): Wiring {
 				isAlone(entry) ? undefined : fleet(),
 			),
 		share: (managed, entries) => {
+			if (local === undefined || fleet() === undefined) return;
 			const outside = new Set(
 				[...entries].filter(isAlone).map(({ file }) => file),
 			);
-			if (local === undefined) return;
 			const isShared = ({ file, needs }: Credential) =>
 				![file, ...needs].some((one) => outside.has(one));
 			const all = [...managed].map(({ credential }) => credential);

@@ -132,18 +132,21 @@ export function createYielding(sliceMs: number): Yielding {
 }
 
 /**
- * Takes the steps of long work, and gives way in between. What is short is done in the
- * same turn. Rejects with what the work throws.
+ * Takes the steps of long work, and gives way in between, each time after `onSlice`. What
+ * is short is done in the same turn. Rejects with what the work throws.
  */
 export async function inSlices<T>(
 	steps: Iterator<undefined, T>,
 	sliceMs: number,
+	onSlice: () => void,
 ): Promise<T> {
 	const yielding = createYielding(sliceMs);
 	for (;;) {
 		const step = steps.next();
 		if (step.done) return step.value;
 		const pause = yielding.yieldIfLong();
-		if (pause !== undefined) await pause;
+		if (pause === undefined) continue;
+		onSlice();
+		await pause;
 	}
 }

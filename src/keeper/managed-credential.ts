@@ -169,12 +169,7 @@ export class ManagedCredential {
 	#factsAtRest(now: number): StatusFacts | undefined {
 		const known = this.#known;
 		const record = this.#record;
-		const isAtRest =
-			this.#active === undefined &&
-			!this.isDirty &&
-			now < this.idleUntil &&
-			this.#heardSince !== undefined &&
-			this.#heardSince === this.#shared.hearing?.now();
+		const isAtRest = this.#isHeard() && now < this.idleUntil;
 		if (!isAtRest || known === undefined || record === undefined)
 			return undefined;
 		const { credential, path, idleUntil: until } = this;
@@ -229,6 +224,28 @@ export class ManagedCredential {
 			this.#active === undefined &&
 			this.#snapshot !== undefined &&
 			this.store.isTouched(this.credential, this.#snapshot)
+		);
+	}
+
+	/**
+	 * Of one that is idle: whether every change since was heard of, and none came, and its
+	 * file is as it was. Cheap: a look would make a keeper.
+	 */
+	isUndisturbed(): boolean {
+		return (
+			this.#isHeard() &&
+			this.#snapshot !== undefined &&
+			this.credential.formats.length === 0 &&
+			!this.store.isTouched(this.credential, this.#snapshot)
+		);
+	}
+
+	#isHeard(): boolean {
+		return (
+			this.#active === undefined &&
+			!this.isDirty &&
+			this.#heardSince !== undefined &&
+			this.#heardSince === this.#shared.hearing?.now()
 		);
 	}
 

@@ -198,14 +198,16 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 		isOfTick: boolean,
 	): Promise<Scanned> => {
 		noteBurst();
-		const isInTurn = turnOf();
+		const turn = turnOf();
 		const now = clock.now();
 		const scanned = nothingScanned();
 		const yielding = createYielding(sliceMs);
-		for (const [index, one] of roster.all.entries()) {
-			if (isBurst) one.isDirty ||= one.isTouched();
+		const next = (from: number) =>
+			indexOfWorth(roster.all, from, now, turn, isBurst);
+		// By indexes: a list of pairs would be garbage of megabytes at each tick.
+		for (let at = next(0); at < roster.all.length; at = next(at + 1)) {
+			const one = roster.all[at] as ManagedCredential;
 			const isAwake = one.isDirty || now >= one.idleUntil;
-			if (!isAwake && !isInTurn(index)) continue;
 			const hasParent = one.credential.needs.length > 0;
 			const of = isOfTick && hasParent ? childrenOfTicks : undefined;
 			lookAt(one, isAwake, lockTimeoutMs, of ?? scanned);
@@ -283,6 +285,23 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 			watching.current()?.stop();
 		},
 	};
+}
+
+/** The first of them from there on that is worth a look; behind all: none is. */
+function indexOfWorth(
+	all: readonly ManagedCredential[],
+	from: number,
+	now: number,
+	turn: Turn,
+	isBurst: boolean,
+): number {
+	for (let index = from; index < all.length; index += 1) {
+		const one = all[index] as ManagedCredential;
+		if (isBurst) one.isDirty ||= one.isTouched();
+		if (one.isDirty || now >= one.idleUntil) return index;
+		if (turn.isOfAll || (turn.has(index) && !one.isUndisturbed())) return index;
+	}
+	return all.length;
 }
 
 /** Lets each credential have what it needs in its turn. */
@@ -380,23 +399,27 @@ async function whenDone(scanned: Scanned): Promise<void> {
 	});
 }
 
+/** Which of those that are idle have their turn. */
+interface Turn {
+	/** Anything could be missed: each is looked at as a whole. */
+	readonly isOfAll: boolean;
+	readonly has: (index: number) => boolean;
+}
+
 /**
  * Which of the credentials that are idle are looked at in this tick, by their index:
  * all of them after anything could be missed, else a few in turn.
  */
-function createTurns(
-	clock: Clock,
-	hasHeardAll: () => boolean,
-): () => (index: number) => boolean {
+function createTurns(clock: Clock, hasHeardAll: () => boolean): () => Turn {
 	let turn = 0;
 	let lastAt = Number.NEGATIVE_INFINITY;
 	return () => {
 		const now = clock.now();
 		// Instants of before say nothing once the clock was set back.
-		const isAll = !hasHeardAll() || now < lastAt;
+		const isOfAll = !hasHeardAll() || now < lastAt;
 		lastAt = now;
 		turn = (turn + 1) % turns;
-		return (index) => isAll || index % turns === turn;
+		return { isOfAll, has: (index) => index % turns === turn };
 	};
 }
 

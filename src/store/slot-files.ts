@@ -100,7 +100,7 @@ export function openSlotFiles(
 					file: seen,
 					content: { kind: "token", token: remembered.token, exact: true },
 				},
-			isExpected: false,
+			isExpected: true,
 		}),
 		record: cachedRead<SharedRecord>(recordPath, {
 			interpret: (found, before = emptyRecord) => {

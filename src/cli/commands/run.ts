@@ -22,7 +22,7 @@ import { ConfigError } from "../../core/errors.ts";
 import type { Log } from "../../core/ports.ts";
 import { credentialsOf } from "../../daemon/credential-of.ts";
 import { runDaemon } from "../../daemon/daemon.ts";
-import { keepNewSpace } from "../../daemon/heap.ts";
+import { growNewSpace, keepNewSpace } from "../../daemon/heap.ts";
 import { openLog } from "../../daemon/log.ts";
 import type { SignalInbox } from "../../daemon/signals.ts";
 import { inSlices } from "../../keeper/limiter.ts";
@@ -88,10 +88,11 @@ async function runWith(
 	const read = readerWith(groups);
 	/** Waits for a group only if nothing is known of it yet. */
 	const readOnce = async () => {
-		const config = await inSlices(read(), sliceMs);
+		const config = await inSlices(read(), sliceMs, growNewSpace);
+		keepNewSpace();
 		if (groups.isKnown()) return config;
 		await groups.settled();
-		return inSlices(read(), sliceMs);
+		return inSlices(read(), sliceMs, growNewSpace);
 	};
 	let last: Promise<unknown> = Promise.resolve();
 	/** One after the other: the last to begin has the newest. */
