@@ -491,14 +491,16 @@ function summaryOf({ byFile }: ManagedSet, now: number): string {
 			fresh += 1;
 			continue;
 		}
-		const { valid, lastError } = one.facts(now);
-		if (valid && lastError === null) {
+		const { expiresAt, isFailing } = one.glimpse(now);
+		const isValid = expiresAt > now;
+		if (isValid && !isFailing) {
 			fresh += 1;
 			continue;
 		}
-		if (valid) older += 1;
-		if (firstFailure === "")
-			firstFailure = `; ${callNameOf(one.credential)}: ${lastError?.message ?? "no live token yet"}`;
+		if (isValid) older += 1;
+		if (firstFailure !== "") continue;
+		const { lastError } = one.facts(now);
+		firstFailure = `; ${callNameOf(one.credential)}: ${lastError?.message ?? "no live token yet"}`;
 	}
 	const rest =
 		older === 0 ? "" : `, ${older} that could not be renewed still valid`;

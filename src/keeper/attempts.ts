@@ -29,6 +29,8 @@ export function createAttempts(
 		running = begun;
 		void begun.then(
 			(outcome) => {
+				// For its glimpse: thousands may fail at once, and somebody look at all of them.
+				if (outcome.kind === "failed") observer.look();
 				if (mustGoOn(outcome, before)) serve();
 			},
 			() => {}, // The caller tells of it.
@@ -59,6 +61,7 @@ export function createAttempts(
 			return outcome;
 		} finally {
 			running = undefined;
+			observer.outdate();
 			if (!isRepair) observer.learn({ ignorePauses: false });
 		}
 	};

@@ -15,6 +15,7 @@ import {
 	type RefreshRequest,
 	stopping,
 } from "../core/request.ts";
+import type { Glimpse } from "../core/status.ts";
 import { type Token, tokenId } from "../core/token.ts";
 import { isOfDisk } from "../core/transition.ts";
 import { createAttempts } from "./attempts.ts";
@@ -36,6 +37,8 @@ export interface Keeper {
 	 * evicted, and another one that is given this token goes on the same.
 	 */
 	idle(): Idle | undefined;
+	/** What the last look saw. Undefined: it may be another by now. */
+	glimpse(): Glimpse | undefined;
 	/** The newest token known, if it lives. */
 	current(): Token | undefined;
 	/** The token that the last attempt found, or left. */
@@ -239,6 +242,7 @@ export function createKeeper(keeperParts: KeeperParts): Keeper {
 				? current.token
 				: undefined;
 		},
+		glimpse: () => (isBusy() ? undefined : observer.glimpse()),
 		known: observer.memory,
 		record: observer.record,
 		adopt: () => {

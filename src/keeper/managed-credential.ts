@@ -24,6 +24,7 @@ import { failedBy, type RefreshAnswer, stopping } from "../core/request.ts";
 import {
 	type CredentialStatus,
 	factsOf,
+	type Glimpse,
 	type StatusFacts,
 	type StatusInput,
 	statusFrom,
@@ -159,6 +160,21 @@ export class ManagedCredential {
 			(waitsFor === undefined ? this.#factsAtRest(now) : undefined) ??
 			this.#factsByFiles(now, waitsFor)
 		);
+	}
+
+	/**
+	 * Without reading a file, unless nothing is known: for those who look at all of ten
+	 * thousand, of which all may be failing.
+	 */
+	glimpse(now: number): Glimpse {
+		const glimpse = this.isDirty ? undefined : this.#active?.keeper.glimpse();
+		if (glimpse !== undefined) return glimpse;
+		const { expire, valid, lastError } = this.facts(now);
+		return {
+			expiresAt:
+				valid && expire !== null ? expire * 1000 : Number.NEGATIVE_INFINITY,
+			isFailing: lastError !== null,
+		};
 	}
 
 	/** The same with instants as texts. */

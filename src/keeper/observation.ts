@@ -5,6 +5,7 @@ import { decide, isIdle, type Plan } from "../core/decide.ts";
 import { refreshAt } from "../core/limits.ts";
 import { ownReading, ownRecord, withoutOthersPause } from "../core/own-view.ts";
 import { emptyRecord, type Pause, type SharedRecord } from "../core/record.ts";
+import { type Glimpse, glimpseOf } from "../core/status.ts";
 import { tokenId } from "../core/token.ts";
 import { isOfDisk } from "../core/transition.ts";
 import type { KeeperParts, Parents } from "./keeper-parts.ts";
@@ -55,6 +56,10 @@ export interface Observer {
 	record(): SharedRecord;
 	/** The same as it was at the last look: nothing is read. */
 	seenRecord(): SharedRecord;
+	/** As of the last look. Undefined: it was too long ago, or something was done since. */
+	glimpse(): Glimpse | undefined;
+	/** What the last look saw may be another by now. */
+	outdate(): void;
 	/**
 	 * What may be written down for all: that the disk of this process fails is not for
 	 * the next keeper to know.
@@ -83,14 +88,9 @@ export function createObserver(
 		refusedParents: undefined,
 	};
 	let seenRecord: SharedRecord = emptyRecord;
+	const glimpses = createGlimpses(clock);
 
 	const isAlive = ({ token }: KnownToken) => token.expiresAt > clock.now();
-
-	/** The intent of a fetch says whose it was, for as long as no other follows it. */
-	const isForcerDead = ({ forced, inFlight }: SharedRecord) =>
-		inFlight === undefined ||
-		inFlight.by.instance !== forced?.by ||
-		parts.isDead(inFlight.by);
 
 	/** WeChat refused these parents a short while ago. */
 	const wereRefused = (parents: NonNullable<Parents>): boolean => {
@@ -125,7 +125,7 @@ export function createObserver(
 			request,
 			doubtedSince,
 			ignorePauses: ignorePauses && !parts.keepPausesFor?.includes(kind),
-			isForcerDead: request?.reason === "forced" && isForcerDead(record),
+			isForcerDead: request?.reason === "forced" && isForcerDead(record, parts),
 		});
 	};
 
@@ -141,7 +141,11 @@ export function createObserver(
 		const record = withOwn(shared, knowledge.ownPause);
 		const disk = ownReading(slot.read(), shared);
 		seenRecord = record;
-		return { plan: planFor(disk, record), disk, record, shared };
+		const plan = planFor(disk, record);
+		// After the plan, which has named the token: here that costs nothing.
+		const { memory: kept } = knowledge;
+		glimpses.learn(glimpseOf({ credential, record, reading: disk, kept }));
+		return { plan, disk, record, shared };
 	};
 
 	const isAdoption = ({ plan: { current } }: Observation) =>
@@ -198,12 +202,15 @@ export function createObserver(
 		memory: () => knowledge.memory,
 		record: () => withOwn(forUs(slot.record()), knowledge.ownPause),
 		seenRecord: () => seenRecord,
+		glimpse: glimpses.last,
+		outdate: glimpses.outdate,
 		writable: ({ shared }) => {
 			const { ownPause } = knowledge;
 			const own = isOfDisk(ownPause) ? undefined : ownPause;
 			return { ...withOwn(shared, own), source: credential.source };
 		},
 		learn: (news) => {
+			glimpses.outdate();
 			knowledge = { ...knowledge, ...news };
 		},
 		isPlain: () =>
@@ -213,7 +220,40 @@ export function createObserver(
 	};
 }
 
+/** The intent of a fetch says whose it was, for as long as no other follows it. */
+function isForcerDead(
+	{ forced, inFlight }: SharedRecord,
+	{ isDead }: Pick<KeeperParts, "isDead">,
+): boolean {
+	return (
+		inFlight === undefined ||
+		inFlight.by.instance !== forced?.by ||
+		isDead(inFlight.by)
+	);
+}
+
 const minuteMs = 60_000;
+
+/** Two ticks of the usual schedule. */
+const maxGlimpseMs = 10_000;
+
+/** The last glimpse, for as long as it is to be believed. */
+function createGlimpses(clock: Clock) {
+	let glimpse: Glimpse | undefined;
+	/** By the monotonic clock. */
+	let lookedAt = 0;
+	return {
+		learn: (seen: Glimpse) => {
+			glimpse = seen;
+			lookedAt = clock.monotonic();
+		},
+		last: () =>
+			clock.monotonic() - lookedAt < maxGlimpseMs ? glimpse : undefined,
+		outdate: () => {
+			glimpse = undefined;
+		},
+	};
+}
 
 function idsOf(parents: Parents): string {
 	return [...(parents?.values() ?? [])].map(tokenId).join(" ");

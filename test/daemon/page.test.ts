@@ -36,7 +36,10 @@ function managed(
 		credential,
 		idleUntil: 0,
 		status: () => status,
-		facts: () => status,
+		glimpse: () => ({
+			expiresAt: status.valid ? (status.expire ?? 0) * 1000 : 0,
+			isFailing: status.lastError !== null,
+		}),
 	} as unknown as ManagedCredential;
 }
 

@@ -87,6 +87,7 @@ function answersOf(one: ManagedCredential, now: number) {
 		idle: keeper.idle(),
 		isBusy: keeper.isBusy(),
 		status: one.facts(now),
+		glimpse: one.glimpse(now),
 	};
 }
 
@@ -298,6 +299,9 @@ test.each(situations)(
 
 		const first = answersOf(one, scene.now());
 		expected(first);
+		const { status, glimpse } = first;
+		expect(glimpse.isFailing).toBe(status.lastError !== null);
+		expect(glimpse.expiresAt > scene.now()).toBe(status.valid);
 		expect(answersOf(one, scene.now())).toEqual(first);
 		// What a question begins would show after a turn of the event loop.
 		await new Promise(setImmediate);

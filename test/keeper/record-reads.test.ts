@@ -125,3 +125,17 @@ test("nothing to do: one, and no lock", async () => {
 	expect((await keeper.reconcile()).kind).toBe("idle");
 	expect(reads).toEqual(["before the lock"]);
 });
+
+test("a glimpse after a look: none, until something was done", async () => {
+	const { keeper, reads, advance } = await newScene();
+	keeper.needs();
+	reads.length = 0;
+	expect(keeper.glimpse()?.isFailing).toBe(false);
+	expect(reads).toEqual([]);
+	await keeper.force();
+	await keeper.whenIdle();
+	expect(keeper.glimpse()).toBeUndefined();
+	keeper.needs();
+	advance(11_000);
+	expect(keeper.glimpse()).toBeUndefined();
+});

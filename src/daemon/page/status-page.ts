@@ -6,7 +6,7 @@
 import type { Clock } from "../../core/clock.ts";
 import { traitsOf, usualLifetimeMs } from "../../core/credential.ts";
 import { dayOf, withCurrent } from "../../core/day.ts";
-import type { CredentialStatus, StatusFacts } from "../../core/status.ts";
+import type { CredentialStatus, Glimpse } from "../../core/status.ts";
 import { createYielding } from "../../keeper/limiter.ts";
 import type { ManagedCredential } from "../../keeper/managed-credential.ts";
 import { inChinese, stateInChinese } from "../alert-words.ts";
@@ -116,12 +116,12 @@ async function surveyOf({ managed, clock }: StatusPageParts): Promise<Survey> {
 	let dead = 0;
 	let firstEnd = Number.POSITIVE_INFINITY;
 	for (const one of managed().byFile.values()) {
-		const facts = now < one.idleUntil ? undefined : one.facts(now);
-		const rank = facts === undefined ? "ok" : rankOf(facts);
+		const seen = now < one.idleUntil ? undefined : one.glimpse(now);
+		const rank = seen === undefined ? "ok" : rankAt(now, seen);
 		if (rank === "bad") dead += 1;
 		if (rank === "warn") {
 			failing += 1;
-			firstEnd = Math.min(firstEnd, (facts?.expire ?? 0) * 1000);
+			firstEnd = Math.min(firstEnd, seen?.expiresAt ?? now);
 		}
 		const [parent = one.credential.id] = one.credential.needs;
 		const family = families.get(parent);
@@ -151,12 +151,14 @@ function worstOf(family: readonly Ranked[]): Rank {
 	return ranks.find((rank) => family.some((one) => one.rank === rank)) ?? "ok";
 }
 
-function rankOf({
-	valid,
-	lastError,
-}: Pick<CredentialStatus | StatusFacts, "valid" | "lastError">): Rank {
+function rankOf({ valid, lastError }: CredentialStatus): Rank {
 	if (!valid) return "bad";
 	return lastError === null ? "ok" : "warn";
+}
+
+function rankAt(now: number, { expiresAt, isFailing }: Glimpse): Rank {
+	if (expiresAt <= now) return "bad";
+	return isFailing ? "warn" : "ok";
 }
 
 async function viewOf(
