@@ -96,13 +96,14 @@ export function decide(situation: Situation): Plan {
 	const current = newest(situation);
 	const satisfied =
 		request !== undefined && satisfies(current, request, situation);
-	const plan = {
-		current,
-		publish: mustPublish(current, situation),
-		satisfied,
+	const publish = mustPublish(current, situation);
+	// Field by field: a second spread in one literal takes V8 longer than all the rest
+	// of a look, of which there is one at each tick.
+	const planTo = ({ fetch, deferred }: Passage): Plan => {
+		return { current, publish, fetch, deferred, satisfied };
 	};
 	const renewal = renewalOf(current, situation);
-	if (request === undefined || satisfied) return { ...plan, ...renewal };
+	if (request === undefined || satisfied) return planTo(renewal);
 	const reason = request.reason;
 	// A missing parent is told at once: the end of the cooldown would not help.
 	const coolAt =
@@ -119,7 +120,7 @@ export function decide(situation: Situation): Plan {
 			: deferred("cooldown", coolAt, reason);
 	// A request that has to wait does not hold up the renewal.
 	const isHeldUp = answer.fetch === undefined && renewal.fetch !== undefined;
-	return { ...plan, ...(isHeldUp ? renewal : answer) };
+	return planTo(isHeldUp ? renewal : answer);
 }
 
 /** What is to be done without a request for another token. */
