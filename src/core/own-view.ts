@@ -36,12 +36,12 @@ export function withoutOthersPause(
 	record: SharedRecord,
 	self: ProcessName,
 ): SharedRecord {
+	const owner = record.pause?.of;
+	if (owner === undefined || owner === self.instance || owner === self.realm)
+		return record;
+	// Only now: the copy takes longer than the rest of a look.
 	const { pause, ...rest } = record;
-	const isOurs =
-		pause?.of === undefined ||
-		pause.of === self.instance ||
-		pause.of === self.realm;
-	return isOurs ? record : rest;
+	return rest;
 }
 
 /**

@@ -303,7 +303,7 @@ function withProbes(
 	record: SharedRecord,
 	probes: readonly number[],
 ): SharedRecord {
-	if (probes.length === 0) return record;
+	if (probes.every((at) => record.calls.includes(at))) return record;
 	const calls = [...new Set([...record.calls, ...probes])];
 	return { ...record, calls: calls.sort((a, b) => a - b) };
 }
