@@ -286,7 +286,8 @@ test("a credential in the queue has no keeper before its turn, stands there once
 	});
 	expect(fetches()).toBe(many);
 	expect(new Set(happened("token.refreshed")).size).toBe(many);
-	expect(scene.maxActive()).toBeLessThan(2 * atATime);
+	// Those that end, those that begin, and the one that was asked by itself.
+	expect(scene.maxActive()).toBeLessThanOrEqual(2 * atATime + 1);
 });
 
 test("two signals in a row enqueue each account once", async () => {
@@ -348,7 +349,10 @@ test("the first scan ends when all that it began is done, and does not wait for 
 	await reconciler.tick();
 	await first;
 	expect(fetches()).toBeGreaterThan(0);
-	expect(accounts[1]?.activeKeeper?.isBusy()).toBe(true);
+	// It hangs for ever, and on a busy machine begins only now.
+	await eventually(() => accounts[1]?.activeKeeper?.isBusy(), {
+		what: "the attempt that the tick began",
+	});
 });
 
 test("the first scan waits for every account, also if a tick comes while it yields", async () => {
