@@ -222,7 +222,7 @@ while not os.path.exists("/tmp/stop-readers"):
     except Exception:
         failures += 1
     reads += 1
-    time.sleep(0.002)
+    time.sleep(0.01)
 print(reads, failures)
 PYTHON
 	readers+=($!)
