@@ -6,19 +6,21 @@
 import type { Clock } from "../core/clock.ts";
 import type { Credential } from "../core/credential.ts";
 import type { StoreError } from "../core/errors.ts";
-import { createFleetClock } from "../core/fleet-clock.ts";
-import type { Wish } from "../core/fleet-record.ts";
+import { createFleetClock, type FleetClock } from "../core/fleet-clock.ts";
+import { numberOf, type Wish } from "../core/fleet-record.ts";
 import type {
 	Fleet,
 	FleetCounts,
-	FleetHost,
-	FleetStatus,
+	Remembered,
+	Slot,
+	Store,
 } from "../core/ports.ts";
 import type { SdkName } from "../core/sdk-keys.ts";
-import { createMembers, type Member } from "./fleet-member.ts";
+import { createMembers, type Member, type Members } from "./fleet-member.ts";
 import { createNews, isUnreachable, turnOf } from "./fleet-news.ts";
 import { inFleetTime } from "./fleet-slot.ts";
 import { heldIn } from "./fleet-takeover.ts";
+import { createRedisHosts } from "./redis-hosts.ts";
 import {
 	type LinkProblem,
 	openRedisLink,
@@ -59,8 +61,6 @@ export interface RedisFleetOptions {
 /** Everything is compared also if no news was missed, as a host may die before it tells. */
 const compareEveryPolls = 30;
 const announceEveryPolls = 15;
-/** A host that was not seen for so long is gone. */
-const hostTtlMs = 60_000;
 
 /** Connects at once, and goes on until it is closed. */
 export function openRedisFleet(options: RedisFleetOptions): Fleet {
@@ -71,9 +71,6 @@ export function openRedisFleet(options: RedisFleetOptions): Fleet {
 	const connected = milestone();
 	const agreed = milestone();
 	let isKeeping = false;
-	let polls = 0;
-	/** That this session is up was told. */
-	let isAnnounced = false;
 
 	const link = measured(
 		openRedisLink({
@@ -83,15 +80,12 @@ export function openRedisFleet(options: RedisFleetOptions): Fleet {
 			random,
 			onBug,
 			onMessage: (message) => news.hear(message),
-			onUp: () => {
-				polls = 0;
-				isAnnounced = false;
-			},
+			onUp: () => poll.begin(),
 			onDown: (problem) => {
 				clock.unsync();
 				options.onDown(problem);
 			},
-			onPoll: () => poll(),
+			onPoll: () => poll.turn(),
 		}),
 		hostClock.monotonic,
 		counts,
@@ -105,6 +99,7 @@ export function openRedisFleet(options: RedisFleetOptions): Fleet {
 		replicas: options.replicas,
 		now: clock.now,
 	});
+	const hosts = createRedisHosts({ ...options, link, clock, members, records });
 	const copies = createSdkCopies(link, prefix, options.publishAs);
 	const parts: FleetParts = {
 		records,
@@ -140,36 +135,6 @@ export function openRedisFleet(options: RedisFleetOptions): Fleet {
 		onBug,
 	});
 
-	const poll = async () => {
-		const askedAt = hostClock.monotonic();
-		const [time, seq] = await Promise.all([
-			link.call(["TIME"]),
-			link.call(["GET", `${prefix}seq`]),
-		]);
-		clock.sync(msOf(time), hostClock.monotonic() - askedAt);
-		news.counted(Number(seq ?? 0));
-		connected.reach();
-		const turn = polls;
-		polls += 1;
-		if (turn % compareEveryPolls === 0) await compare();
-		else news.retry();
-		await copies.check([...members.all()].map(heldBy));
-		if (turn % announceEveryPolls === 0)
-			await announce(link, options, hostOf(options, clock, members));
-		// Now it has also been written to: a replica lets us read, and would be told as reached
-		// and as lost at each opening.
-		if (!isAnnounced) options.onUp(link.address(), clock.offsetMs());
-		isAnnounced = true;
-	};
-
-	const heldBy =
-		({ credential, local }: Member) =>
-		() => {
-			const slot = inFleetTime(local.open(credential), clock);
-			const held = heldIn(slot, clock.now());
-			return held && !held.isUnnumbered ? { credential, ...held } : undefined;
-		};
-
 	/** A session that broke meanwhile is followed by another one, and that by a comparison. */
 	const compare = async () => {
 		try {
@@ -179,28 +144,30 @@ export function openRedisFleet(options: RedisFleetOptions): Fleet {
 			if (!isUnreachable(error)) throw error;
 		}
 	};
+	const poll = createPoll({
+		...{ link, prefix, clock, monotonic: hostClock.monotonic },
+		onCounted: (total) => {
+			news.counted(total);
+			connected.reach();
+		},
+		steps: [
+			{ every: compareEveryPolls, act: compare, otherwise: news.retry },
+			...(options.publishAs.length === 0
+				? []
+				: [{ every: 1, act: () => copies.check(allHeld(members, clock)) }]),
+			{ every: announceEveryPolls, act: hosts.announce },
+		],
+		onUp: () => options.onUp(link.address(), clock.offsetMs()),
+	});
 
 	return {
 		clock,
 		storeOver: (local) => ({
 			...local,
-			open: (credential, remembered) => {
-				const member = members.of(credential);
-				const shiftMs = clock.shiftMs();
-				const inner = local.open(
-					credential,
-					remembered && {
-						snapshot: remembered.snapshot,
-						token: {
-							value: remembered.token.value,
-							expiresAt: remembered.token.expiresAt - shiftMs,
-						},
-					},
-				);
-				return member === undefined
-					? inFleetTime(inner, clock)
-					: openFleetSlot(parts, member, inner);
-			},
+			open: (credential, remembered) =>
+				openShared(parts, members.of(credential), {
+					...{ local, credential, remembered },
+				}),
 		}),
 		shared: (credential) => ({
 			...credential,
@@ -219,16 +186,102 @@ export function openRedisFleet(options: RedisFleetOptions): Fleet {
 		agreed: async (timeoutMs) => {
 			if (link.isUp()) await within(timeoutMs, agreed.reached);
 		},
-		status: () => statusOf(options, link, clock.offsetMs(), members),
+		status: hosts.status,
 		counts: () => ({ ...counts }),
 		close: async () => {
-			if (link.isUp())
-				await link
-					.call(["HDEL", hostsKey(options), options.host])
-					.catch(() => {});
+			await hosts.leave();
 			await link.close();
 		},
 	};
+}
+
+/** What is done each so many polls of a session, from its first one on. */
+interface PollStep {
+	readonly every: number;
+	readonly act: () => Promise<void>;
+	/** At the other polls. */
+	readonly otherwise?: () => void;
+}
+
+interface PollParts {
+	readonly link: Pick<RedisLink, "call">;
+	readonly prefix: string;
+	readonly clock: FleetClock;
+	readonly monotonic: () => number;
+	/** So many news were told so far. */
+	readonly onCounted: (total: number) => void;
+	readonly steps: readonly PollStep[];
+	/** Once in a session. */
+	readonly onUp: () => void;
+}
+
+/** What is asked of the server each second. */
+function createPoll({ link, prefix, clock, monotonic, ...parts }: PollParts) {
+	let polls = 0;
+	return {
+		/** A session begins. */
+		begin: () => {
+			polls = 0;
+		},
+		/** Rejects with `LinkError`. */
+		turn: async () => {
+			const askedAt = monotonic();
+			const [time, seq] = await Promise.all([
+				link.call(["TIME"]),
+				link.call(["GET", `${prefix}seq`]),
+			]);
+			clock.sync(msOf(time), monotonic() - askedAt);
+			parts.onCounted(Number(seq ?? 0));
+			const turn = polls;
+			polls += 1;
+			for (const { every, act, otherwise } of parts.steps)
+				if (turn % every === 0) await act();
+				else otherwise?.();
+			// Now it has also been written to: a replica lets us read, and would be told as
+			// reached and as lost at each opening.
+			if (turn === 0) parts.onUp();
+		},
+	};
+}
+
+/** What this host holds of each; it is looked at when its turn comes. */
+function allHeld(members: Members, clock: FleetClock) {
+	return [...members.all()].map(({ credential, local }) => () => {
+		const slot = inFleetTime(local.open(credential), clock);
+		const number = numberOf(slot.record());
+		const held = number > 0 ? heldIn(slot, clock.now()) : undefined;
+		return held && { credential, ...held, number };
+	});
+}
+
+/** The slot of a credential that is shared, or is not: `member` is undefined then. */
+function openShared(
+	parts: FleetParts,
+	member: Member | undefined,
+	{
+		local,
+		credential,
+		remembered,
+	}: {
+		readonly local: Store;
+		readonly credential: Credential;
+		readonly remembered: Remembered | undefined;
+	},
+): Slot {
+	const { clock } = parts;
+	const inner = local.open(
+		credential,
+		remembered && {
+			snapshot: remembered.snapshot,
+			token: {
+				value: remembered.token.value,
+				expiresAt: remembered.token.expiresAt - clock.shiftMs(),
+			},
+		},
+	);
+	return member === undefined
+		? inFleetTime(inner, clock)
+		: openFleetSlot(parts, member, inner);
 }
 
 const notYet: LinkProblem = {
@@ -278,92 +331,6 @@ function measured(
 function msOf(time: unknown): number {
 	const [seconds, micros] = Array.isArray(time) ? time.map(Number) : [];
 	return (seconds ?? 0) * 1_000 + (micros ?? 0) / 1_000;
-}
-
-function hostsKey({ prefix }: Pick<RedisFleetOptions, "prefix">): string {
-	return `${prefix}hosts`;
-}
-
-function hostOf(
-	options: RedisFleetOptions,
-	clock: { now(): number; offsetMs(): number },
-	members: { all(): Iterable<unknown> },
-): FleetHost {
-	const { host: name, role, version, withoutRedis } = options;
-	return {
-		...{ name, role, version, withoutRedis },
-		offsetMs: clock.offsetMs(),
-		credentials: [...members.all()].length,
-		seenAt: Math.round(clock.now()),
-	};
-}
-
-async function announce(
-	link: Pick<RedisLink, "call">,
-	options: RedisFleetOptions,
-	host: FleetHost,
-): Promise<void> {
-	const key = hostsKey(options);
-	await link.call(["HSET", key, host.name, JSON.stringify(host)]);
-	await link.call(["PEXPIRE", key, `${hostTtlMs}`]);
-}
-
-async function statusOf(
-	options: RedisFleetOptions,
-	link: RedisLink,
-	offsetMs: number,
-	members: ReturnType<typeof createMembers>,
-): Promise<FleetStatus> {
-	const basic = {
-		...{ self: options.host, role: options.role, offsetMs },
-		connected: link.isUp(),
-		server: link.address(),
-		problem: link.problem() ?? null,
-	};
-	try {
-		return {
-			...basic,
-			hosts: hostsIn(await link.call(["HGETALL", hostsKey(options)])),
-			publishedBy: await publishersOf(options, link, members),
-		};
-	} catch {
-		// What failed is in `problem`, or will be in a moment.
-		return { ...basic, hosts: [], publishedBy: {} };
-	}
-}
-
-/** Those that were seen a short while ago, by the newest sight of them all. */
-function hostsIn(answer: unknown): readonly FleetHost[] {
-	const fields = Array.isArray(answer) ? answer.map(String) : [];
-	const hosts = fields
-		.filter((_, index) => index % 2 === 1)
-		.flatMap((text): FleetHost[] => {
-			try {
-				return [JSON.parse(text)];
-			} catch {
-				return [];
-			}
-		});
-	const newest = Math.max(...hosts.map(({ seenAt }) => seenAt));
-	return hosts
-		.filter(({ seenAt }) => newest - seenAt < hostTtlMs)
-		.sort((one, other) => one.name.localeCompare(other.name));
-}
-
-async function publishersOf(
-	{ prefix }: RedisFleetOptions,
-	link: RedisLink,
-	members: ReturnType<typeof createMembers>,
-): Promise<Readonly<Record<string, string>>> {
-	const records = createRedisRecords({
-		...{ link, prefix, instance: "", host: "", leaseMs: 0, replicas: 0 },
-		now: () => 0,
-	});
-	const all = [...members.all()].map(({ credential }) => credential);
-	const found = await records.read(all);
-	return Object.fromEntries(
-		all.map(({ id }, index) => [id, found[index]?.record.host ?? ""]),
-	);
 }
 
 async function within(timeoutMs: number, done: Promise<void>): Promise<void> {
