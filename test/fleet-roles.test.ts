@@ -1,5 +1,5 @@
 /** Hosts that do not fetch, hosts whose clocks are wrong, and what SDKs find in Redis. */
-import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { writeConfig } from "./support/config-file.ts";
@@ -7,7 +7,7 @@ import { newDirectory } from "./support/directory.ts";
 import { eventually } from "./support/eventually.ts";
 import { hangUp, startHosts } from "./support/hosts.ts";
 import { runProgram, startDaemon } from "./support/program.ts";
-import { noRedis, startRedis } from "./support/redis.ts";
+import { faketimeLibrary, noRedis, startRedis } from "./support/redis.ts";
 import { callSocket, socketIn } from "./support/socket.ts";
 import { readTokenFile } from "./support/token-file.ts";
 
@@ -108,7 +108,7 @@ withRedis(
 	},
 );
 
-const library = faketime();
+const library = faketimeLibrary();
 
 test.skipIf(noRedis !== undefined || library === undefined)(
 	"clocks that are an hour off cost no fetch, and the files end by the clock of their host (needs libfaketime)",
@@ -153,14 +153,6 @@ test.skipIf(noRedis !== undefined || library === undefined)(
 		}
 	},
 );
-
-function faketime(): string | undefined {
-	for (const folder of readdirSync("/usr/lib")) {
-		const path = join("/usr/lib", folder, "faketime/libfaketime.so.1");
-		if (existsSync(path)) return path;
-	}
-	return undefined;
-}
 
 withRedis(
 	"SDKs find the token under their keys; what is deleted or altered there is written again",

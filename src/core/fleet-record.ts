@@ -28,21 +28,40 @@ export interface FleetFields {
 	readonly host: unknown;
 }
 
-/** The record that these fields hold. */
-export function decodeFleetRecord(fields: FleetFields): FleetRecord {
+/**
+ * A number is the time of a claim, or one more than the last. One that is so far ahead of
+ * the fleet's time was made by hand, or by a clock that was wrong: it would outrank all
+ * that come. The scripts judge in the same way.
+ */
+const maxAheadMs = 86_400_000;
+/** One that this host has and the fleet does not: it could not be offered. */
+const maxOwnAheadMs = 60_000;
+
+/** 0: there is none, or it cannot be true. `now`: by the fleet's time. */
+export function numberIn(text: unknown, now: number): number {
+	const number = Number(text ?? 0);
+	const isOne =
+		Number.isSafeInteger(number) && number > 0 && number <= now + maxAheadMs;
+	return isOne ? number : 0;
+}
+
+/** The record that these fields hold. `now`: by the fleet's time. */
+export function decodeFleetRecord(
+	fields: FleetFields,
+	now: number,
+): FleetRecord {
 	const { value, state } = fields;
-	const number = Number(fields.gen ?? 0);
+	const number = numberIn(fields.gen, now);
 	const expiresAt = Number(fields.expire ?? 0);
 	const host = typeof fields.host === "string" ? fields.host : "";
 	const record = typeof state === "string" ? decodeRecord(state) : undefined;
 	const isUsable =
 		record !== undefined &&
-		Number.isSafeInteger(number) &&
 		isTokenValue(value) &&
 		record.published?.id === tokenId(value) &&
 		record.published.expiresAt === expiresAt;
 	return {
-		number: Number.isSafeInteger(number) ? number : 0,
+		number,
 		host,
 		published: isUsable ? { token: { value, expiresAt }, record } : undefined,
 	};
@@ -53,6 +72,19 @@ export function numberOf({ numbered, published }: SharedRecord): number {
 	return numbered !== undefined && numbered.id === published?.id
 		? numbered.number
 		: 0;
+}
+
+/**
+ * The same, as far as it counts beside `theirs`, which the fleet knows. Redis may have had
+ * a clock that was ahead, and then lost everything: what it numbered outranks nothing.
+ */
+export function numberAgainst(
+	record: SharedRecord,
+	theirs: number,
+	now: number,
+): number {
+	const own = numberOf(record);
+	return own <= theirs || own <= now + maxOwnAheadMs ? own : 0;
 }
 
 /** The record with that number for its publication. */

@@ -6,7 +6,11 @@ import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Credential } from "../core/credential.ts";
 import { StoreError } from "../core/errors.ts";
-import { numberOf, type Wish } from "../core/fleet-record.ts";
+import {
+	type FleetRecord,
+	numberAgainst,
+	type Wish,
+} from "../core/fleet-record.ts";
 import type { Slot } from "../core/ports.ts";
 import type { SharedRecord } from "../core/record.ts";
 import { type Member, type Members, wake } from "./fleet-member.ts";
@@ -86,7 +90,7 @@ export function createNews(parts: NewsParts): News {
 			for (const [index, member] of chunk.entries()) {
 				const { number = 0, wish } = found[index] ?? {};
 				const record = member.local.open(member.credential).record();
-				const own = numberOf(record);
+				const own = numberAgainst(record, number, parts.clock.now());
 				const isOffered = own === 0 && record.published !== undefined;
 				if (number !== own || isOffered || isNewWish(wish, member, parts))
 					different.push(member);
@@ -103,7 +107,7 @@ export function createNews(parts: NewsParts): News {
 			const member = members.named(name);
 			if (member === undefined) return;
 			if (member.isHeld) wake(member);
-			else if (what === "wish" || !isKnown(member, Number(what)))
+			else if (what === "wish" || !isKnown(member, Number(what), parts))
 				inBackground(followOnce(member));
 		},
 		counted: (total) => {
@@ -118,8 +122,13 @@ export function createNews(parts: NewsParts): News {
 	};
 }
 
-function isKnown({ local, credential }: Member, number: number): boolean {
-	return number <= numberOf(local.open(credential).record());
+function isKnown(
+	{ local, credential }: Member,
+	number: number,
+	{ clock }: NewsParts,
+): boolean {
+	const record = local.open(credential).record();
+	return number <= numberAgainst(record, number, clock.now());
 }
 
 /** Takes over what the fleet knows, or offers what it does not. */
@@ -131,16 +140,17 @@ async function follow(parts: NewsParts, member: Member): Promise<void> {
 		const { record, wish } = found;
 		const slot = inFleetTime(member.local.open(credential), parts.clock);
 		const known = slot.record();
-		const own = numberOf(known);
+		const own = numberAgainst(known, record.number, parts.clock.now());
 		member.isStale = false;
 		if (record.number > own && record.published !== undefined)
 			await withLease(parts, member, slot, async (lease) => {
 				const place = { credential, slot, lease };
 				const taken = await takeOver(place, record, parts.clock.now());
 				if (taken === "followed") parts.onFollowed(credential);
-				if (taken === "owed") await settleDebt(parts, member, slot, lease);
+				if (taken === "owed")
+					await settleDebt(parts, member, slot, lease, record);
 			});
-		else if (own > record.number || isUnnumbered(known))
+		else if (own > record.number || isOwed(own, known, record))
 			await offerInTurn(parts, member, slot);
 		serve(parts, member, wish, slot.record());
 	} catch (error) {
@@ -152,8 +162,14 @@ async function follow(parts: NewsParts, member: Member): Promise<void> {
 	}
 }
 
-function isUnnumbered(record: SharedRecord): boolean {
-	return numberOf(record) === 0 && record.published !== undefined;
+/** What no fleet has numbered; or what stands there under its number and cannot be read. */
+function isOwed(
+	own: number,
+	{ published }: SharedRecord,
+	theirs: FleetRecord,
+): boolean {
+	if (published === undefined) return false;
+	return own === 0 || (own === theirs.number && theirs.published === undefined);
 }
 
 /** The first host that offers it does so for all. */
@@ -170,7 +186,8 @@ async function offerInTurn(
 		const place = { credential, slot, lease };
 		const taken = await takeOver(place, found.record, parts.clock.now());
 		if (taken === "followed") parts.onFollowed(credential);
-		if (taken === "owed") await settleDebt(parts, member, slot, lease);
+		if (taken === "owed")
+			await settleDebt(parts, member, slot, lease, found.record);
 	});
 }
 

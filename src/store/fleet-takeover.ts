@@ -4,7 +4,7 @@ import type { Credential, Reading } from "../core/credential.ts";
 import {
 	type FleetRecord,
 	isForeign,
-	numberOf,
+	numberAgainst,
 	takenOver,
 } from "../core/fleet-record.ts";
 import type { Lease, Slot } from "../core/ports.ts";
@@ -25,7 +25,7 @@ export async function takeOver(
 	now: number,
 ): Promise<TakenOver> {
 	const local = slot.record();
-	const own = numberOf(local);
+	const own = numberAgainst(local, number, now);
 	if (published === undefined) return "owed";
 	const { source, isFollowed } = credential;
 	if (!isFollowed && isForeign(published.record, credential)) return "owed";
@@ -83,7 +83,7 @@ export function heldIn(
 	if (reading.kind !== "token" || !isAlive(reading, now)) return undefined;
 	const { published, generation } = record;
 	if (published?.id !== tokenId(reading.token.value)) return undefined;
-	const own = numberOf(record);
+	const own = numberAgainst(record, 0, now);
 	const token = {
 		value: reading.token.value,
 		expiresAt: published.expiresAt,

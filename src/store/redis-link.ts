@@ -445,6 +445,10 @@ const remedies: readonly (readonly [RegExp, string])[] = [
 		/NOREPLICAS/,
 		"min-replicas-to-write of the server is not met: look at its replicas",
 	],
+	[
+		/WRONGTYPE/,
+		"another program has a key of that name: set another prefix below [fleet], or delete the key",
+	],
 	[/OOM/, "the server has no memory left: raise maxmemory"],
 	[/MISCONF/, "the server cannot write its snapshot: look at its log"],
 	[

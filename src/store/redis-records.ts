@@ -11,6 +11,7 @@ import {
 	encodeWish,
 	type FleetRecord,
 	fleetNameOf,
+	numberIn,
 	type Wish,
 } from "../core/fleet-record.ts";
 import type { SharedRecord } from "../core/record.ts";
@@ -49,6 +50,12 @@ export interface Publishing {
 	readonly record: SharedRecord;
 }
 
+/**
+ * `unnumbered`: any living value is better; `mending`: what stands there under the same
+ * number cannot be read.
+ */
+export type OfferKind = "numbered" | "unnumbered" | "mending";
+
 export interface RedisRecords {
 	claim(of: Credential): Promise<Claimed>;
 	/** False: the lease is another's. */
@@ -59,12 +66,8 @@ export interface RedisRecords {
 	): Promise<boolean>;
 	/** False: another lease was granted since. */
 	publish(of: Credential, what: Publishing): Promise<boolean>;
-	/** False: the fleet knows a newer one. `isUnnumbered`: any living one is better. */
-	offer(
-		of: Credential,
-		what: Publishing,
-		isUnnumbered: boolean,
-	): Promise<boolean>;
+	/** False: the fleet knows a newer one. */
+	offer(of: Credential, what: Publishing, how: OfferKind): Promise<boolean>;
 	/** False: the lease is another's. */
 	renew(of: Credential, fence: number): Promise<boolean>;
 	release(of: Credential, fence: number): Promise<void>;
@@ -134,7 +137,8 @@ export function createRedisRecords(options: RecordsOptions): RedisRecords {
 		claim: async (of) => {
 			const answer = listOf(await run(claim, of, [instance, leaseMs, dayMs]));
 			const [isGranted, what, , gen, value, expire, state, host] = answer;
-			const record = decodeFleetRecord({ gen, value, expire, state, host });
+			const fields = { gen, value, expire, state, host };
+			const record = decodeFleetRecord(fields, options.now());
 			if (isGranted !== 1)
 				return { kind: "busy", leftMs: Number(what), record };
 			const fence = Number(what);
@@ -150,8 +154,7 @@ export function createRedisRecords(options: RecordsOptions): RedisRecords {
 			if (isPublished) await areConfirmed();
 			return isPublished;
 		},
-		offer: (of, what, isUnnumbered) =>
-			isDone(run(offer, of, [...sent(what), isUnnumbered ? 1 : 0])),
+		offer: (of, what, how) => isDone(run(offer, of, [...sent(what), how])),
 		renew: (of, fence) => isDone(run(renew, of, [holder(fence), leaseMs])),
 		release: releaseOf,
 		wish: async (of, stale) => {
@@ -166,7 +169,10 @@ export function createRedisRecords(options: RecordsOptions): RedisRecords {
 						...names,
 					);
 					return {
-						record: decodeFleetRecord({ gen, value, expire, state, host }),
+						record: decodeFleetRecord(
+							{ gen, value, expire, state, host },
+							options.now(),
+						),
 						wish: decodeWish(wished),
 					};
 				}),
@@ -175,7 +181,8 @@ export function createRedisRecords(options: RecordsOptions): RedisRecords {
 			Promise.all(
 				all.map(async (of) => {
 					const [gen, wished] = await fieldsOf(of, "gen", "wish");
-					return { number: Number(gen ?? 0), wish: decodeWish(wished) };
+					const number = numberIn(gen, options.now());
+					return { number, wish: decodeWish(wished) };
 				}),
 			),
 		tell: async (of, news) => {

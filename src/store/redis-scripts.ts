@@ -19,6 +19,11 @@ function script(body: string): RedisScript {
 	const text = `local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function whole(n) return string.format('%.0f', n) end
+local function number(text)
+	local n = tonumber(text) or 0
+	if n > 0 and n <= now + ${86_400_000} then return n end
+	return 0
+end
 ${body.trim()}`;
 	return { text, sha: createHash("sha1").update(text).digest("hex") };
 }
@@ -34,7 +39,7 @@ if redis.call('EXISTS', KEYS[2]) == 1 then
 	local left = redis.call('PTTL', KEYS[2])
 	return {0, whole(left), whole(now), r[2], r[3], r[4], r[5], r[6]}
 end
-local fence = whole(math.max((tonumber(r[1]) or 0) + 1, now))
+local fence = whole(math.max(number(r[1]) + 1, number(r[2]) + 1, now))
 redis.call('HSET', KEYS[1], 'fence', fence)
 if redis.call('PTTL', KEYS[1]) < 0 then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
 redis.call('SET', KEYS[2], fence .. ':' .. ARGV[1], 'PX', ARGV[2])
@@ -54,22 +59,23 @@ return 1`);
 export const publish = script(`
 local r = redis.call('HMGET', KEYS[1], 'fence', 'gen')
 local gen = tonumber(ARGV[1])
-if (tonumber(r[1]) or 0) > gen or (tonumber(r[2]) or 0) >= gen then return 0 end
+if number(r[1]) > gen or number(r[2]) >= gen then return 0 end
 redis.call('HSET', KEYS[1], 'fence', ARGV[1], 'gen', ARGV[1], 'value', ARGV[2], 'expire', ARGV[3], 'state', ARGV[4], 'host', ARGV[5])
 redis.call('PEXPIRE', KEYS[1], ARGV[6])
 return 1`);
 
 /**
- * What a host holds, and the others perhaps do not know. ARGV: as of publish; then 1 if
- * no fleet has numbered it: any living value is better. → 1; 0: the record is newer, or
- * the number cannot be true.
+ * What a host holds, and the others perhaps do not know. ARGV: as of publish; then how it
+ * is offered, see OfferKind. → 1; 0: the record is newer, or the number cannot be true.
  */
 export const offer = script(`
 local r = redis.call('HMGET', KEYS[1], 'fence', 'gen', 'value', 'expire')
 local gen = tonumber(ARGV[1])
-if (tonumber(r[2]) or 0) >= gen or gen > now + 60000 then return 0 end
-if ARGV[7] == '1' and r[3] and (tonumber(r[4]) or 0) > now then return 0 end
-local fence = whole(math.max(tonumber(r[1]) or 0, gen))
+local theirs = number(r[2])
+if theirs > gen or gen > now + 60000 then return 0 end
+if theirs == gen and ARGV[7] ~= 'mending' then return 0 end
+if ARGV[7] == 'unnumbered' and theirs > 0 and (tonumber(r[4]) or 0) > now then return 0 end
+local fence = whole(math.max(number(r[1]), gen))
 redis.call('HSET', KEYS[1], 'fence', fence, 'gen', ARGV[1], 'value', ARGV[2], 'expire', ARGV[3], 'state', ARGV[4], 'host', ARGV[5])
 redis.call('PEXPIRE', KEYS[1], ARGV[6])
 return 1`);

@@ -7,7 +7,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Credential, traitsOf } from "../core/credential.ts";
 import { StoreError } from "../core/errors.ts";
 import type { FleetClock } from "../core/fleet-clock.ts";
-import { numberOf, withNumber } from "../core/fleet-record.ts";
+import {
+	type FleetRecord,
+	numberOf,
+	withNumber,
+} from "../core/fleet-record.ts";
 import type { Lease, Purpose, Slot } from "../core/ports.ts";
 import type { Token } from "../core/token.ts";
 import { type Member, nextNews } from "./fleet-member.ts";
@@ -156,7 +160,8 @@ async function claimUntil(
 		const taken = await takeOver(place, claimed.record, clock.now());
 		if (claimed.kind === "granted") {
 			const { fence } = claimed;
-			if (taken === "owed") await settleDebt(parts, member, slot, local);
+			if (taken === "owed")
+				await settleDebt(parts, member, slot, local, claimed.record);
 			return leaseOf(parts, member, slot, local, { fence, claimedAt });
 		}
 		const leftMs = giveUpAt - monotonic();
@@ -213,11 +218,15 @@ export async function settleDebt(
 	{ credential }: Pick<Member, "credential">,
 	slot: Slot,
 	lease: Lease,
+	{ number, published }: FleetRecord,
 ): Promise<void> {
 	const held = heldIn(slot, clock.now());
 	if (held === undefined) return;
 	const { isUnnumbered, ...offered } = held;
-	if (!(await records.offer(credential, offered, isUnnumbered))) return;
+	const isUnreadable = number > 0 && published === undefined;
+	const numbered = isUnreadable ? "mending" : "numbered";
+	const how = isUnnumbered ? "unnumbered" : numbered;
+	if (!(await records.offer(credential, offered, how))) return;
 	count("offers");
 	tell(credential, String(offered.number));
 	if (isUnnumbered)
@@ -243,7 +252,7 @@ async function askKeepers(
 	const known = numberOf(slot.record());
 	await records.wish(credential, stale);
 	tell(credential, "wish");
-	while (numberOf(slot.record()) <= known) {
+	while (numberOf(slot.record()) === known) {
 		const leftMs = giveUpAt - monotonic();
 		if (leftMs <= 0 || stopping.aborted)
 			throw new StoreError(

@@ -1,4 +1,6 @@
 /** Hosts of a fleet: real daemons, each with its own directory, and one Redis. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { parse, stringify } from "smol-toml";
 import type { Simulator } from "../../src/simulator/server.ts";
 import { newAccounts, type TestConfig, writeConfig } from "./config-file.ts";
 import { eventually } from "./eventually.ts";
@@ -18,6 +20,8 @@ export interface Host {
 	end(signal?: NodeJS.Signals): Promise<void>;
 	/** Starts it again, and waits until it has looked at its account. */
 	start(): Promise<void>;
+	/** Another `[fleet]` for its next start. */
+	setFleet(fleet: Readonly<Record<string, unknown>>): void;
 	/** Asks its control socket. */
 	call(
 		path: string,
@@ -38,6 +42,8 @@ export interface FleetOptions {
 	readonly lifetimeSeconds?: number;
 	readonly latencyMs?: number;
 	readonly accounts?: number;
+	/** This host has an AppSecret that is not right any more. */
+	readonly hasWrongSecret?: (index: number) => boolean;
 }
 
 export interface StartedFleet {
@@ -49,6 +55,8 @@ export interface StartedFleet {
 	value(): string | undefined;
 	/** All files hold one value, and another than `than`. */
 	agreement(than?: string): Promise<string>;
+	/** WeChat takes that value, and has issued no other one since. */
+	isLive(value: string): boolean;
 }
 
 /** All at the same time; each has looked at its account. */
@@ -63,7 +71,10 @@ export async function startHosts(options: FleetOptions): Promise<StartedFleet> {
 	const hosts = await Promise.all(
 		Array.from({ length: count }, async (_, index): Promise<Host> => {
 			const config = writeConfig({
-				...{ url: wechat.url, accounts },
+				url: wechat.url,
+				accounts: options.hasWrongSecret?.(index)
+					? newAccounts(accounts.length)
+					: accounts,
 				top: {
 					log_level: "info",
 					...options.top?.(index),
@@ -84,6 +95,10 @@ export async function startHosts(options: FleetOptions): Promise<StartedFleet> {
 				start: async () => {
 					host.daemon = begin();
 					await host.daemon.event("daemon.ready");
+				},
+				setFleet: (fleet) => {
+					const content = parse(readFileSync(config.file, "utf8"));
+					writeFileSync(config.file, stringify({ ...content, fleet }));
 				},
 				call: (path, call) =>
 					callSocket(socketIn(config.directory), path, call),
@@ -106,6 +121,13 @@ export async function startHosts(options: FleetOptions): Promise<StartedFleet> {
 				/^(stable_)?token$/.test(endpoint ?? ""),
 			).length,
 		value,
+		isLive: (token) => {
+			const now = wechat.now();
+			const known = wechat.platform.account(appid, now);
+			return [known?.classic, known?.stable].some(
+				(line) => line?.current?.value === token && now < line.current.endsAt,
+			);
+		},
 		agreement: (than = "") =>
 			eventually(
 				() => {

@@ -1,7 +1,9 @@
 /** Real Redis servers for tests, each in a process of its own that ends with the test. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
+import { existsSync, readdirSync, renameSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { onTestFinished } from "vitest";
 import { newDirectory } from "./directory.ts";
@@ -36,22 +38,59 @@ export interface Redis {
 }
 
 /** Until it answers PING. `args`: further arguments of the program. */
-export function startRedis(args: readonly string[] = []): Promise<Redis> {
-	return startServer("redis-server", [
-		...["--save", "", "--appendonly", "no"],
-		...["--repl-diskless-sync-delay", "0", ...args],
-	]);
+export function startRedis(
+	args: readonly string[] = [],
+	env: NodeJS.ProcessEnv = {},
+): Promise<Redis> {
+	const basic = ["--save", "", "--appendonly", "no"];
+	return startServer(
+		"redis-server",
+		[...basic, ...["--repl-diskless-sync-delay", "0", ...args]],
+		[],
+		env,
+	);
+}
+
+/** One whose clock can be set. */
+export async function startRedisWithClock(
+	library: string,
+): Promise<Redis & { setClock(offsetSeconds: number): void }> {
+	const file = join(newDirectory(), "clock");
+	const setClock = (seconds: number) => {
+		// By a rename: it is read at each look at the clock.
+		writeFileSync(`${file}.new`, `${seconds < 0 ? "" : "+"}${seconds}s\n`);
+		renameSync(`${file}.new`, file);
+	};
+	setClock(0);
+	const redis = await startRedis([], {
+		// Its own allocator asks for the time before that can be told: it gets libc's.
+		LD_PRELOAD: `${library}:libc.so.6`,
+		FAKETIME_TIMESTAMP_FILE: file,
+		FAKETIME_NO_CACHE: "1",
+		DONT_FAKE_MONOTONIC: "1",
+	});
+	return { ...redis, setClock };
+}
+
+/** The library that gives a process another clock; undefined: it is not installed. */
+export function faketimeLibrary(): string | undefined {
+	for (const folder of readdirSync("/usr/lib")) {
+		const path = join("/usr/lib", folder, "faketime/libfaketime.so.1");
+		if (existsSync(path)) return path;
+	}
+	return undefined;
 }
 
 /** Until it answers PING; it writes into its configuration. */
 export function startSentinel(configFile: string): Promise<Redis> {
-	return startServer("redis-sentinel", [], configFile);
+	return startServer("redis-sentinel", [], [configFile]);
 }
 
 async function startServer(
 	program: string,
 	args: readonly string[],
-	...configFiles: readonly string[]
+	configFiles: readonly string[] = [],
+	env: NodeJS.ProcessEnv = {},
 ): Promise<Redis> {
 	const port = await freePort();
 	const directory = newDirectory();
@@ -64,7 +103,7 @@ async function startServer(
 				...["--port", `${port}`, "--bind", "127.0.0.1", "--dir", directory],
 				...args,
 			],
-			{ stdio: "ignore" },
+			{ stdio: "ignore", env: { ...process.env, ...env } },
 		);
 		await untilItAnswers(port);
 	};
