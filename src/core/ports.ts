@@ -132,6 +132,11 @@ export interface Lease {
 	 * from them. Absent: they can, or there are none.
 	 */
 	readonly isAlone?: boolean;
+	/**
+	 * Right before a request leaves: a process that was stopped since `write` may have
+	 * lost the lease to another host. Throws `StoreError` (lost). Absent: it cannot be told.
+	 */
+	readonly mustBeHeld?: () => void;
 	/** Names this hold of the lock, for the intent of a request. */
 	readonly id: string;
 	/** `durable: false`: a crash of the machine may take it back. Throws `StoreError`. */

@@ -206,12 +206,14 @@ async function ask(
 	return other;
 }
 
-function issue(
+/** Also throws `StoreError` (lost). */
+async function issue(
 	{ issuer, parents, credential }: RefreshParts,
 	attempt: Attempt,
 	force: boolean,
 ): Promise<Grant> {
-	const { written, counted, sent } = attempt;
+	const { written, counted, sent, lease } = attempt;
+	lease.mustBeHeld?.();
 	return issuer.issue({
 		force,
 		parents: parents() ?? new Map(),

@@ -21,6 +21,7 @@ export interface RedisLeaseParts {
 	readonly claimedAt: number;
 	readonly leaseMs: number;
 	readonly monotonic: () => number;
+	readonly stopping: AbortSignal;
 	readonly onLost: () => void;
 	/** The others are to be told of a publication, in the background. */
 	readonly tell: (token: Token, number: number) => void;
@@ -58,16 +59,17 @@ export function openRedisLease(parts: RedisLeaseParts): Lease {
 		return isMine;
 	};
 	const keepUp = async () => {
-		const pause = () =>
-			sleep(leaseMs / 3, undefined, { signal: released.signal });
+		const { signal } = released;
 		try {
-			for (;;) {
-				await pause();
-				// What cannot be asked now is asked again, until the lease has run out.
+			for (let pauseMs = leaseMs / 3; ; ) {
+				await sleep(pauseMs, undefined, { signal });
 				const isMine = await extend(() =>
 					records.renew(credential, fence),
 				).catch(orUnreachable);
 				if (isMine === false || monotonic() >= heldUntil) return;
+				// The connection broke: it is there again within a second, mostly, and the
+				// lease must not run out meanwhile.
+				pauseMs = isMine ? leaseMs / 3 : retryMs;
 			}
 		} catch {
 			// It was released.
@@ -75,12 +77,27 @@ export function openRedisLease(parts: RedisLeaseParts): Lease {
 	};
 	void keepUp();
 
+	/** Whoever is granted the lease next must know what was published here, or fetches again. */
+	const payDebt = async (owed: Publishing) => {
+		for (let tries = 1; ; tries += 1) {
+			await sleep(retryMs);
+			// Once it has run out, the others get it at the next contact.
+			if (monotonic() >= heldUntil) return;
+			const isKnown = await records
+				.publish(credential, owed)
+				.catch(orUnreachable);
+			if (isKnown !== undefined) return parts.tell(owed.token, owed.number);
+			if (parts.stopping.aborted && tries >= maxTriesAtEnd) return;
+		}
+	};
+
 	/** A request is about to leave: the others must know of it before. */
 	const isIntent = ({ inFlight }: SharedRecord) =>
 		inFlight?.lock === local.id && inFlight.at > intentAt;
 
 	return {
 		id: local.id,
+		mustBeHeld,
 		write: async (record, options) => {
 			mustBeHeld();
 			const mustBeKnown = isIntent(record);
@@ -110,18 +127,7 @@ export function openRedisLease(parts: RedisLeaseParts): Lease {
 				numbers = { next: number + 1, owed: published };
 		},
 		release: async () => {
-			// Whoever is granted the lease next must know of it, or would fetch again. If
-			// Redis stays away, the others get it at the next contact.
-			const { owed } = numbers;
-			if (owed !== undefined)
-				for (let tries = 0; tries < maxTries; tries += 1) {
-					await sleep(retryMs);
-					if (monotonic() >= heldUntil) break;
-					const isTold = await records
-						.publish(credential, owed)
-						.catch(orUnreachable);
-					if (isTold !== undefined) break;
-				}
+			if (numbers.owed !== undefined) await payDebt(numbers.owed);
 			released.abort();
 			await records.release(credential, fence).catch(orUnreachable);
 			await local.release();
@@ -130,9 +136,9 @@ export function openRedisLease(parts: RedisLeaseParts): Lease {
 	};
 }
 
-/** A connection that broke is there again within a second, mostly. */
-const maxTries = 6;
 const retryMs = 300;
+/** A process that is to end does not wait for the whole lease. */
+const maxTriesAtEnd = 6;
 
 /** A publication has the same number for as long as it is the last one. */
 function keepNumber(

@@ -196,6 +196,7 @@ function leaseOf(
 		records: parts.records,
 		leaseMs: parts.leaseMs,
 		monotonic: parts.monotonic,
+		stopping: parts.stopping,
 		onLost: () => parts.count("lostLeases"),
 		tell: (token, number) => {
 			parts.tell(credential, String(number));
