@@ -80,7 +80,8 @@ export async function startHosts(options: FleetOptions): Promise<StartedFleet> {
 					...options.top?.(index),
 					...withFleet(options.fleet(index)),
 				},
-				wechat: { cooldown: 1, timeout: 3, ...options.wechat },
+				// Long, for a busy machine: what it asks twice would be counted twice.
+				wechat: { cooldown: 1, timeout: 20, ...options.wechat },
 			});
 			const begin = () =>
 				startProgram(["run", "--config", config.file], options.spawn?.(index));
