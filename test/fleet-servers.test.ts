@@ -19,7 +19,7 @@ const withRedis = test.skipIf(noRedis !== undefined);
 
 /** As docs/fleet.md lists them. */
 const rights =
-	"~wxtokend:* &wxtokend:* -@all +eval +evalsha +get +set +del +exists +incr +hget +hset +hdel +hmget +hgetall +pexpire +pttl +time +publish +subscribe +ping +wait +select";
+	"~wxtokend:* &wxtokend:* -@all +eval +evalsha +get +set +del +exists +incr +hget +hset +hdel +hmget +hgetall +zadd +zrange +zscore +zrem +pexpire +pttl +time +publish +subscribe +ping +wait +select";
 
 withRedis(
 	"over TLS as an ACL user with the least rights; check says that it can be used, and names a certificate that is not trusted",

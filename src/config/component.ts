@@ -35,6 +35,9 @@ export interface Authorizer extends EntryBase {
 	readonly parent: string;
 }
 
+const nothing = {};
+const outsideFleet = { fleet: false };
+
 /** The entry of an account; undefined: its tokens are not to be kept. */
 export function authorizerOf(
 	component: Component,
@@ -61,5 +64,6 @@ export function authorizerOf(
 		refreshBeforeMs: component.refreshBeforeMs,
 		cooldownMs: component.cooldownMs,
 		budget: component.budget,
+		...(component.fleet === false ? outsideFleet : nothing),
 	};
 }

@@ -76,10 +76,11 @@ export function findPlatformProblems(
 			message:
 				'is missing; expected an absolute path, such as "/var/lib/wxtokend", or StateDirectory= in the unit: tickets, refresh tokens and permanent codes must outlive a reboot',
 		});
-	for (const table of fleet === undefined ? [] : tables)
+	const isCentral = /^https?:/.test(String(Object(fleet).url ?? ""));
+	for (const table of isCentral ? tables : [])
 		problems.push({
 			path: table,
-			message: `stands beside [fleet], which does not share what is pushed to it; expected a daemon of its own for the [[${table}]], on one host, with another \`directory\``,
+			message: `stands beside a [fleet] with a central wxtokend, which does not tell what is pushed to it; expected the [[${table}]] on the central one, or the url of a Redis`,
 		});
 	if (receiver !== undefined && !hasPlatforms)
 		problems.push({

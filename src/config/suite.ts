@@ -52,5 +52,6 @@ export function corpOf(suite: Suite, corpid: string): Corp | undefined {
 		refreshBeforeMs: suite.refreshBeforeMs,
 		cooldownMs: suite.cooldownMs,
 		budget: suite.budget,
+		...(suite.fleet === false ? { fleet: false } : {}),
 	};
 }

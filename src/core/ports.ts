@@ -162,6 +162,15 @@ export interface Fleet {
 	shared(credential: Credential): Credential;
 	/** From now on the publications of the others are taken over for these, and no others. */
 	keep(store: Store, credentials: readonly Credential[]): void;
+	/** These as well: a platform tells of its members as they come. */
+	add(store: Store, credentials: readonly Credential[]): void;
+	/** These no longer. */
+	drop(credentials: readonly Credential[]): void;
+	/**
+	 * Shares the facts of the platform of that name from now on, in place of those that it
+	 * had before. Undefined: this fleet shares none.
+	 */
+	share(platform: string, own: LocalFacts): SharedFacts | undefined;
 	/** Resolves when the fleet's time is known, or after that time. */
 	connected(timeoutMs: number): Promise<void>;
 	/** Resolves when this host has taken over what it keeps, or after that time. */
@@ -171,6 +180,42 @@ export interface Fleet {
 	/** What happened so far. */
 	counts(): FleetCounts;
 	close(): Promise<void>;
+}
+
+/** Something that is known of a platform, as it stands in its log. */
+export interface StampedFact {
+	/** Of two facts with the same key the one with the higher stamp counts. */
+	readonly key: string;
+	/** Epoch ms; 0: no fleet has seen it. */
+	readonly stamp: number;
+	readonly fact: Readonly<Record<string, unknown>>;
+}
+
+/** The facts of this host, on its disk. */
+export interface LocalFacts {
+	keys(): Iterable<string>;
+	/** 0: no fleet has seen it, or there is none. */
+	stampOf(key: string): number;
+	factOf(key: string): StampedFact | undefined;
+	/** They get stamps of now. Throws `StoreError`. */
+	stampAnew(keys: Iterable<string>): Promise<void>;
+	/** They are newer than the own ones; resolves once they will survive a crash. Throws `StoreError`. */
+	take(facts: readonly StampedFact[]): Promise<void>;
+}
+
+/** What all hosts of a fleet know of one platform. All of it throws `StoreError`. */
+export interface SharedFacts {
+	/** Resolves once the fleet knows the own facts under these keys, or newer ones, which are taken over. */
+	put(keys: readonly string[]): Promise<void>;
+	/** Takes over what is newer there under these keys. */
+	fetch(keys: readonly string[]): Promise<void>;
+	/** Compares everything, and takes over or offers what differs. */
+	compare(): Promise<void>;
+	/**
+	 * The right to work for all hosts, for that long at most; give it back by the result.
+	 * Undefined: another host has it, or this one never asks WeChat.
+	 */
+	hold(forMs: number): Promise<(() => Promise<void>) | undefined>;
 }
 
 /** What is known of a fleet; instants are by its own time, epoch ms. */

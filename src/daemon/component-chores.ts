@@ -22,7 +22,7 @@ export function componentDuties(
 	component: KeptPlatform,
 	parts: ComponentParts,
 ): Duties {
-	const { save, step } = createExchange(component, {
+	const { save, step, isDue } = createExchange(component, {
 		...parts,
 		ask: (token, code) => parts.calls().queryAuth(token, code),
 		isDead: (error) => isRefusal(error, 61009, 61010, 61003),
@@ -34,6 +34,10 @@ export function componentDuties(
 	});
 	return {
 		save,
+		isDue: () =>
+			isDue() ||
+			doubtfulIn(component, parts) !== undefined ||
+			isListDue(component, parts),
 		onMissing: () => startPushes(component, parts),
 		steps: [
 			step,
@@ -53,15 +57,31 @@ async function authorize(
 	if (secrets.length > 0) await component.authorize(secrets);
 }
 
+/** One that is to be looked at now. */
+function doubtfulIn(
+	{ doubted }: KeptPlatform,
+	{ clock }: Pick<ComponentParts, "clock">,
+): string | undefined {
+	const now = clock.now();
+	for (const [appid, at] of doubted) if (now >= at) return appid;
+	return undefined;
+}
+
+function isListDue(
+	{ hasGap, state }: KeptPlatform,
+	{ clock }: Pick<ComponentParts, "clock">,
+): boolean {
+	return hasGap || clock.now() - state.listedAt() >= dayMs;
+}
+
 async function resolveDoubt(
 	component: KeptPlatform,
 	token: string,
 	parts: ComponentParts,
 ): Promise<boolean> {
 	const now = parts.clock.now();
-	const due = [...component.doubted].find(([, at]) => now >= at);
-	if (due === undefined) return false;
-	const [appid] = due;
+	const appid = doubtfulIn(component, parts);
+	if (appid === undefined) return false;
 	component.doubted.set(appid, now + doubtRetryMs);
 	try {
 		const { secret } = await parts.calls().authorizerInfo(token, appid);
@@ -86,12 +106,12 @@ async function resolveDoubt(
 async function compare(
 	component: KeptPlatform,
 	token: string,
-	{ clock, log, stopping, calls }: ComponentParts,
+	parts: ComponentParts,
 ): Promise<boolean> {
+	const { clock, log, stopping, calls } = parts;
 	const { state } = component;
 	const now = clock.now();
-	const isDue = component.hasGap || now - state.listedAt() >= dayMs;
-	if (!isDue) return false;
+	if (!isListDue(component, parts)) return false;
 	component.changed.clear();
 	const told = await readList(calls(), token, stopping);
 	const news = [...told.values()].filter(

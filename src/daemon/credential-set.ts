@@ -136,6 +136,7 @@ export function createCredentialSet(
 		platforms: {
 			ticketOf: (platform) => platforms.ticketOf(platform),
 			secretOf: (member) => platforms.secretOf(member),
+			freshen: (entry) => platforms.freshen(entry),
 		},
 		find: (id) => current.managed.byFile.get(id),
 		emit: (credential, event) => {
@@ -166,9 +167,12 @@ export function createCredentialSet(
 		find: (file) => current.managed.byFile.get(file),
 		add: (entry) => addTo(current, entry, wiring, log),
 		remove: async (files) => {
-			await Promise.all(removeFrom(current, files).map((one) => one.settle()));
+			const removed = removeFrom(current, files);
+			wiring.unshare(removed);
+			await Promise.all(removed.map((one) => one.settle()));
 		},
-		drop: (entry) => drop(current, entry),
+		drop: (entry) => drop(current, entry, wiring),
+		fleet: () => parts.fleet?.(),
 		componentCalls: (component) =>
 			createComponentCalls({ ...wiring.issuerParts, ...component }),
 		suiteCalls: (suite) =>
@@ -390,6 +394,7 @@ function addTo(
 		: note(entry, made, current, log);
 	if (isKept)
 		for (const one of free) managed.byFile.set(one.credential.file, one);
+	wiring.shareMore(free, entry);
 	reconciler.add(free);
 }
 
@@ -408,7 +413,11 @@ function removeFrom(
 }
 
 /** False: another process has the lock of one of its files. Throws `StoreError`. */
-async function drop(current: Current, entry: Member): Promise<boolean> {
+async function drop(
+	current: Current,
+	entry: Member,
+	wiring: Pick<Wiring, "unshare">,
+): Promise<boolean> {
 	const { entries, store } = current;
 	const known = entries.get(entryKeyOf(entry));
 	if (known === undefined || !isMember(known)) return true;
@@ -417,6 +426,7 @@ async function drop(current: Current, entry: Member): Promise<boolean> {
 		current,
 		credentials.map(({ file }) => file),
 	);
+	wiring.unshare(removed);
 	await Promise.all(removed.map((one) => one.settle()));
 	entries.delete(entryKeyOf(entry));
 	const gone = await Promise.all(

@@ -20,6 +20,8 @@ export interface ExchangeParts extends Pick<ChoresParts, "clock" | "log"> {
 }
 
 export interface Exchange {
+	/** There is a code to exchange now. */
+	isDue(): boolean;
 	/** Exchanges one code. False: there is none to exchange now. Throws `IssuerError`, `StoreError`. */
 	step(token: string): Promise<boolean>;
 	/** Keeps what could not be kept before. Throws `StoreError`. */
@@ -87,6 +89,7 @@ export function createExchange(
 
 	return {
 		save,
+		isDue: () => next() !== undefined,
 		step: async (token) => {
 			const pending = next();
 			if (pending === undefined) return false;

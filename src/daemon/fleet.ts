@@ -111,6 +111,11 @@ async function openFleet(
 		target: server,
 		instance,
 		version: manifest.version,
+		onPlatformTrouble: (platform, { code, hint, message }) =>
+			log.error(
+				{ event: "state.failed", platform, code, hint },
+				`what another host was told could not be kept: ${message}`,
+			),
 		onWish: (of, wish) => void serve(keeperOf(of), wish).catch(onBug),
 	});
 }

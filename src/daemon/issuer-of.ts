@@ -1,7 +1,12 @@
 /** From a credential and its entry of the configuration to the issuer that fetches it. */
 import type { Authorizer } from "../config/component.ts";
 import type { Account, Entry, Provider, WecomApp } from "../config/entry.ts";
-import type { Member, Platform } from "../config/platform.ts";
+import {
+	isMember,
+	isPlatform,
+	type Member,
+	type Platform,
+} from "../config/platform.ts";
 import type { Corp, Suite } from "../config/suite.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Credential } from "../core/credential.ts";
@@ -30,6 +35,8 @@ import {
 export interface PlatformSecrets {
 	ticketOf(platform: Platform): TicketSource;
 	secretOf(member: Member): MemberSecret;
+	/** Another host may have been told a newer one a moment ago: it is asked for. Never rejects. */
+	freshen(entry: Platform | Member): Promise<void>;
 }
 
 /** What an issuer needs besides its entry. */
@@ -47,6 +54,22 @@ export interface IssuerParts {
 
 /** Throws if the entry has no credential of that kind. */
 export function issuerOf(
+	entry: Entry,
+	credential: Pick<Credential, "kind">,
+	parts: IssuerParts,
+): Issuer {
+	const issuer = plainIssuerOf(entry, credential, parts);
+	if (!isPlatform(entry) && !isMember(entry)) return issuer;
+	return {
+		...issuer,
+		issue: async (ask) => {
+			await platformsOf(parts).freshen(entry);
+			return issuer.issue(ask);
+		},
+	};
+}
+
+function plainIssuerOf(
 	entry: Entry,
 	{ kind }: Pick<Credential, "kind">,
 	parts: IssuerParts,

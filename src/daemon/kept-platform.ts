@@ -9,7 +9,7 @@ import { IssuerError, StoreError } from "../core/errors.ts";
 import type { Log } from "../core/ports.ts";
 import type { Push } from "../core/push.ts";
 import type { MemberSecret, TicketSource } from "../issuer/pushed.ts";
-import type { PlatformState } from "../store/platform-state.ts";
+import type { HeardChange, SharedState } from "../store/shared-state.ts";
 import { kindOf, type PlatformKind } from "./platform-kinds.ts";
 
 /** What becomes known of a member. */
@@ -20,7 +20,7 @@ export type MemberChange =
 	| "withdrawn";
 
 export interface KeptPlatformParts {
-	readonly state: PlatformState;
+	readonly state: SharedState;
 	readonly clock: Clock;
 	readonly log: Log;
 	/** When this process started, epoch ms. */
@@ -45,17 +45,17 @@ const maxSkewMs = 300_000;
 export class KeptPlatform {
 	/** A reload may bring another one. */
 	entry: Platform;
-	readonly state: PlatformState;
+	readonly state: SharedState;
 	/** Members of which WeChat must be asked whether they are still ours, and since when. */
 	readonly doubted = new Map<string, number>();
 	/** Members that changed while the list of all was read: what it says of them is old. */
 	readonly changed = new Set<string>();
-	/** Pushes were missed since the list was compared last. */
-	hasGap: boolean;
 	readonly #parts: KeptPlatformParts;
 	/** When the ticket arrived that WeChat did not take. */
 	#refusedAt: number | undefined;
 	#isSkewTold = false;
+	/** When it was found that pushes were missed. */
+	#gapAt: number | undefined;
 
 	constructor(entry: Platform, parts: KeptPlatformParts) {
 		this.entry = entry;
@@ -64,6 +64,26 @@ export class KeptPlatform {
 		const { arrivedAt } = this.state.ticket() ?? {};
 		this.hasGap =
 			arrivedAt === undefined || parts.startedAt - arrivedAt > gapMs;
+	}
+
+	/** Pushes were missed since the list was compared last, by whichever host. */
+	get hasGap(): boolean {
+		return this.#gapAt !== undefined && this.state.listedAt() < this.#gapAt;
+	}
+
+	set hasGap(has: boolean) {
+		this.#gapAt = has ? this.#parts.clock.now() : undefined;
+	}
+
+	/** Another host has told it. */
+	heard(heard: HeardChange): void {
+		if (heard.kind === "ticket") {
+			this.#parts.onTicket(this);
+			return;
+		}
+		this.changed.add(heard.id);
+		this.doubted.delete(heard.id);
+		this.#parts.onMember(this, heard.id, heard.change);
 	}
 
 	/** The appid, or the suite_id. */
@@ -123,6 +143,7 @@ export class KeptPlatform {
 		this.#tellSkew(createdAt * 1000 - arrivedAt);
 		const pushed = { ticket, createdAt, arrivedAt };
 		if (await this.state.putTicket(pushed)) onTicket(this);
+		await this.state.safe();
 	}
 
 	/** A code that is to be exchanged. Throws `StoreError`. */
@@ -133,6 +154,7 @@ export class KeptPlatform {
 			arrivedAt: this.#parts.clock.now(),
 		});
 		this.#parts.onTicket(this);
+		await this.state.safe();
 	}
 
 	/** The secrets of members, and the code that has brought them, if one has. Throws `StoreError`. */
@@ -148,6 +170,7 @@ export class KeptPlatform {
 			const change = returned.has(id) ? "returned" : "authorized";
 			this.#parts.onMember(this, id, change);
 		}
+		await this.state.safe();
 	}
 
 	/** A member has withdrawn. Throws `StoreError`. */
@@ -158,10 +181,17 @@ export class KeptPlatform {
 		this.changed.add(id);
 		this.doubted.delete(id);
 		this.#parts.onMember(this, id, "withdrawn");
+		await this.state.safe();
 	}
 
 	/** What WeChat pushes; events that are for others have no effect. Throws `StoreError`. */
 	async takePush(push: Push): Promise<void> {
+		await this.#take(push);
+		// Also what was known already: the fleet may have been away when it came first.
+		await this.state.safe();
+	}
+
+	async #take(push: Push): Promise<void> {
 		const news = this.kind.newsIn(push);
 		switch (news?.kind) {
 			case "ticket": {
@@ -249,6 +279,7 @@ export class KeptPlatform {
 		try {
 			await this.state.authorize([[id, value]]);
 			this.changed.add(id);
+			await this.state.safe();
 		} catch (error) {
 			if (!(error instanceof StoreError)) throw error;
 			const { message, code, hint } = error;

@@ -23,6 +23,8 @@ export interface ChoresParts {
 
 /** What differs between components and suites. They throw `IssuerError` and `StoreError`. */
 export interface Duties {
+	/** Whether a step has something to do; cheap, for each tick. */
+	readonly isDue: () => boolean;
 	/** Before all else, also without a token: what was not safe becomes safe. */
 	readonly save?: () => Promise<void>;
 	/** No push has come for half an hour: at most once an hour. */
@@ -39,6 +41,8 @@ export interface Chores {
 }
 
 const hourMs = 3_600_000;
+/** A host that dies meanwhile holds up the others for so long; the longest call takes less. */
+const holdMs = 120_000;
 /** After a failure that is none of a member's. */
 const retryMs = 60_000;
 
@@ -53,19 +57,37 @@ export function createChores(
 	let notBefore = 0;
 	let missedAt = Number.NEGATIVE_INFINITY;
 
-	const lookForPushes = async () => {
+	const arePushesMissing = () => {
 		const now = clock.now();
 		const sinceMs = now - missedAt;
-		if (sinceMs >= 0 && sinceMs < hourMs) return;
-		if (now - platform.heardAt() < gapMs) return;
-		missedAt = now;
-		await duties.onMissing();
+		if (sinceMs >= 0 && sinceMs < hourMs) return false;
+		return now - platform.heardAt() >= gapMs;
 	};
 
 	const work = async () => {
 		await duties.save?.();
-		await lookForPushes();
-		for (;;) {
+		const isDue =
+			duties.isDue() &&
+			parts.token(platform)?.living(clock.now()) !== undefined;
+		if (!isDue && !arePushesMissing()) return;
+		// Of several hosts one does it.
+		const giveBack = await platform.state.hold(holdMs);
+		if (giveBack === undefined) return;
+		try {
+			await platform.state.freshenWork();
+			await workForAll();
+		} finally {
+			await giveBack();
+		}
+	};
+
+	const workForAll = async () => {
+		if (arePushesMissing()) {
+			missedAt = clock.now();
+			await duties.onMissing();
+		}
+		const endAt = clock.monotonic() + holdMs / 2;
+		while (clock.monotonic() < endAt) {
 			const managed = parts.token(platform);
 			const token = managed?.living(clock.now())?.value;
 			if (token === undefined || stopping.aborted) return;

@@ -15,11 +15,12 @@ import {
 import type { Suite } from "../config/suite.ts";
 import type { Clock } from "../core/clock.ts";
 import { StoreError } from "../core/errors.ts";
-import type { Log } from "../core/ports.ts";
+import type { Fleet, LocalFacts, Log, SharedFacts } from "../core/ports.ts";
 import type { ProcessName } from "../core/record.ts";
 import type { ComponentCalls } from "../issuer/component.ts";
 import type { SuiteCalls } from "../issuer/suite.ts";
 import { openPlatformState } from "../store/platform-state.ts";
+import { shareState } from "../store/shared-state.ts";
 import {
 	openStateDirectory,
 	type StateDirectory,
@@ -42,6 +43,8 @@ export interface PlatformsParts extends MemberParts {
 	readonly log: Log;
 	readonly self: ProcessName;
 	readonly stopping: AbortSignal;
+	/** The hosts that keep the same platforms; undefined: this one is alone. */
+	readonly fleet: () => Fleet | undefined;
 	readonly componentCalls: (component: Component) => ComponentCalls;
 	readonly suiteCalls: (suite: Suite) => SuiteCalls;
 }
@@ -120,12 +123,21 @@ export function createPlatforms(parts: PlatformsParts): Platforms {
 		},
 		platform: (table, id) => kept.get(`${table} ${id}`)?.platform,
 		ticketOf: (platform) => keptBy(entryKeyOf(platform)).ticketSource(),
+		freshen: (entry) => {
+			if (isPlatform(entry)) return keptBy(entryKeyOf(entry)).state.freshen();
+			return entry.interface === "authorizer"
+				? keptBy(`component ${entry.component}`).state.freshen(entry.appid)
+				: keptBy(`suite ${entry.suite}`).state.freshen(entry.corpid);
+		},
 		secretOf: (member) =>
 			member.interface === "authorizer"
 				? keptBy(`component ${member.component}`).secretOf(member.appid)
 				: keptBy(`suite ${member.suite}`).secretOf(member.corpid),
 		tick: () => {
-			for (const { chores } of kept.values()) chores.tick();
+			for (const { platform, chores } of kept.values()) {
+				platform.state.attach();
+				chores.tick();
+			}
 			const now = clock.monotonic();
 			if (now - retiredAt < retiredEveryMs || parts.stopping.aborted) return;
 			retiredAt = now;
@@ -187,7 +199,12 @@ function openOne(
 	const { clock, log, startedAt } = parts;
 	const { state: names, unreadableHint } = kindOf(entry);
 	const folder = directory.folder(...stateFolderOf(entry));
-	const state = openPlatformState(folder, names);
+	const fleet = () => (entry.fleet === false ? undefined : parts.fleet());
+	const own = openPlatformState(folder, names, () => fleet()?.clock.now());
+	const name = stateFolderOf(entry).join("/");
+	const state = shareState(own, createJoin(name, fleet), (change) =>
+		platform.heard(change),
+	);
 	for (const [path, lines] of state.unreadable)
 		log.error(
 			{
@@ -204,7 +221,8 @@ function openOne(
 		onMember: acts.changed,
 	});
 	if (state.unreadable.size > 0) platform.hasGap = true;
-	const own = {
+	state.attach();
+	const duty = {
 		...parts,
 		token: (of: KeptPlatform) => parts.find(of.entry.file),
 		onMended: (id: string) => acts.mended(platform, id),
@@ -212,12 +230,24 @@ function openOne(
 	const duties =
 		entry.interface === "component"
 			? componentDuties(platform, {
-					...own,
+					...duty,
 					calls: () => parts.componentCalls(platform.entry as Component),
 				})
 			: suiteDuties(platform, {
-					...own,
+					...duty,
 					calls: () => parts.suiteCalls(platform.entry as Suite),
 				});
-	return { platform, chores: createChores(platform, duties, own) };
+	return { platform, chores: createChores(platform, duties, duty) };
+}
+
+/** A reload may bring another fleet, or none. */
+function createJoin(name: string, fleet: () => Fleet | undefined) {
+	let joined: Fleet | undefined;
+	let facts: SharedFacts | undefined;
+	return (own: LocalFacts): SharedFacts | undefined => {
+		const current = fleet();
+		if (current !== joined) facts = current?.share(name, own);
+		joined = current;
+		return facts;
+	};
 }

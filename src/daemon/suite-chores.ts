@@ -15,7 +15,7 @@ export interface SuiteParts extends ChoresParts {
 /** What is done for one suite. */
 export function suiteDuties(suite: KeptPlatform, parts: SuiteParts): Duties {
 	const { log } = parts;
-	const { save, step } = createExchange(suite, {
+	const { save, step, isDue } = createExchange(suite, {
 		...parts,
 		ask: (token, code) => parts.calls().permanentCode(token, code),
 		isDead: (error) => isRefusal(error, 40029, 40078),
@@ -32,6 +32,7 @@ export function suiteDuties(suite: KeptPlatform, parts: SuiteParts): Duties {
 	});
 	return {
 		save,
+		isDue,
 		steps: [step],
 		onMissing: async () =>
 			log.warn(

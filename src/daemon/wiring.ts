@@ -5,7 +5,6 @@
  */
 import { type Config, longestTimeoutMs } from "../config/config.ts";
 import type { Entry } from "../config/entry.ts";
-import { isMember, isPlatform } from "../config/platform.ts";
 import type { Clock } from "../core/clock.ts";
 import type { ClockSkew } from "../core/clock-skew.ts";
 import type { Credential, CredentialId } from "../core/credential.ts";
@@ -77,6 +76,10 @@ export interface Wiring extends SharedParts {
 	): readonly ManagedCredential[];
 	/** These and no others are shared with the fleet from now on, if there is one. */
 	share(managed: Iterable<ManagedCredential>, entries: Iterable<Entry>): void;
+	/** These of that entry as well, which came later. */
+	shareMore(managed: readonly ManagedCredential[], entry: Entry): void;
+	/** These no longer. */
+	unshare(managed: readonly ManagedCredential[]): void;
 	/** What calls need that fetch nothing to publish. */
 	readonly issuerParts: IssuerParts;
 	/** Of this server's clock, by WeChat's answers; null: it is right, as far as is known. */
@@ -168,6 +171,15 @@ export function createWiring(parts: WiringParts): Wiring {
 			const all = [...managed].map(({ credential }) => credential);
 			fleet()?.keep(local, all.filter(isShared));
 		},
+		shareMore: (managed, entry) => {
+			if (local === undefined || isAlone(entry)) return;
+			fleet()?.add(
+				local,
+				managed.map(({ credential }) => credential),
+			);
+		},
+		unshare: (managed) =>
+			fleet()?.drop(managed.map(({ credential }) => credential)),
 		close: () => http.close(),
 	};
 }
@@ -183,9 +195,9 @@ function unheard(store: Store): Store {
 	};
 }
 
-/** Whether no other host shares it: what a platform needs is on the disk of one. */
-function isAlone(entry: Entry): boolean {
-	return entry.fleet === false || isPlatform(entry) || isMember(entry);
+/** Whether no other host shares it. */
+function isAlone({ fleet }: Pick<Entry, "fleet">): boolean {
+	return fleet === false;
 }
 
 /** Requests wait until `after` has settled, in whatever way. */

@@ -91,6 +91,10 @@ export function openCentralFleet(options: CentralFleetOptions): Fleet {
 				return first;
 			});
 		},
+		// It follows accounts only: the configuration sees to it.
+		add: () => {},
+		drop: () => {},
+		share: () => undefined,
 		connected: async () => {},
 		agreed: async (timeoutMs) => {
 			const late = sleep(timeoutMs, undefined, { ref: false });

@@ -23,12 +23,27 @@ export interface Members {
 	named(name: string): Member | undefined;
 	/** Undefined: the fleet does not keep it. */
 	of(credential: Credential): Member | undefined;
+	/** These are followed as well; what is known of them stays. */
+	add(local: Store, credentials: readonly Credential[]): readonly Member[];
+	drop(credentials: readonly Credential[]): void;
 	/** These and no others are followed from now on. */
 	replace(local: Store, credentials: readonly Credential[]): void;
 }
 
 export function createMembers(): Members {
 	let byName = new Map<string, Member>();
+	const memberFrom = (
+		former: ReadonlyMap<string, Member>,
+		credential: Credential,
+		local: Store,
+	): Member => ({
+		isHeld: false,
+		isStale: false,
+		wishedAt: 0,
+		waiting: new Set(),
+		...former.get(fleetNameOf(credential)),
+		...{ credential, local },
+	});
 	return {
 		all: () => byName.values(),
 		named: (name) => byName.get(name),
@@ -36,21 +51,24 @@ export function createMembers(): Members {
 			const member = byName.get(fleetNameOf(credential));
 			return member?.credential.id === credential.id ? member : undefined;
 		},
+		add: (local, credentials) =>
+			credentials.map((credential) => {
+				const member = memberFrom(byName, credential, local);
+				byName.set(fleetNameOf(credential), member);
+				return member;
+			}),
+		drop: (credentials) => {
+			for (const credential of credentials)
+				byName.delete(fleetNameOf(credential));
+		},
 		replace: (local, credentials) => {
 			const former = byName;
 			byName = new Map();
-			for (const credential of credentials) {
-				const name = fleetNameOf(credential);
-				const known = former.get(name);
-				byName.set(name, {
-					isHeld: false,
-					isStale: false,
-					wishedAt: 0,
-					waiting: new Set(),
-					...known,
-					...{ credential, local },
-				});
-			}
+			for (const credential of credentials)
+				byName.set(
+					fleetNameOf(credential),
+					memberFrom(former, credential, local),
+				);
 		},
 	};
 }

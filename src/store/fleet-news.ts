@@ -16,6 +16,7 @@ import type { SharedRecord } from "../core/record.ts";
 import { type Member, type Members, wake } from "./fleet-member.ts";
 import { inFleetTime } from "./fleet-slot.ts";
 import { takeOver } from "./fleet-takeover.ts";
+import type { RedisFacts } from "./redis-facts.ts";
 import { type FleetParts, settleDebt } from "./redis-slot.ts";
 
 export interface News {
@@ -27,12 +28,16 @@ export interface News {
 	compare(): Promise<void>;
 	/** Tries again what could not be taken over. */
 	retry(): void;
+	/** Looks at these, in the background. */
+	look(members: readonly Member[]): void;
 }
 
 export interface NewsParts extends FleetParts {
 	readonly members: Members;
 	/** Of this process: it spreads what all hosts would do at once. */
 	readonly instance: string;
+	/** What is about no credential. Both reject with `StoreError`. */
+	readonly facts: Pick<RedisFacts, "hear" | "compare">;
 	/** The file of this host holds another value now. */
 	readonly onFollowed: (of: Credential) => void;
 	/** A host that does not fetch wants another value. */
@@ -80,6 +85,7 @@ export function createNews(parts: NewsParts): News {
 	};
 
 	const compare = async () => {
+		await parts.facts.compare();
 		const all = [...members.all()];
 		const different: Member[] = [];
 		for (let start = 0; start < all.length; start += chunkSize) {
@@ -104,6 +110,7 @@ export function createNews(parts: NewsParts): News {
 		hear: (message) => {
 			if (expected !== undefined) expected += 1;
 			const [name = "", what = ""] = message.split(" ");
+			if (name.startsWith("@")) inBackground(parts.facts.hear(name, what));
 			const member = members.named(name);
 			if (member === undefined) return;
 			if (member.isHeld) wake(member);
@@ -115,6 +122,7 @@ export function createNews(parts: NewsParts): News {
 			expected = total;
 			if (isMissed) inBackground(compare());
 		},
+		look: (some) => inBackground(inTurns(some, maxFollowing, followOnce)),
 		retry: () => {
 			for (const member of members.all())
 				if (member.isStale) inBackground(followOnce(member));

@@ -4,7 +4,9 @@
  * fetched: a refresh token, or a permanent code. Every change is on the disk before it
  * is told; everything is in memory, too.
  */
+import { createHash } from "node:crypto";
 import { join } from "node:path";
+import type { LocalFacts, StampedFact } from "../core/ports.ts";
 import { type Fact, lookAtDurableLog, openDurableLog } from "./durable-log.ts";
 
 /** A ticket that WeChat has pushed. */
@@ -104,16 +106,71 @@ export function lookAtPlatformState(
 		lookAtDurableLog(join(directory, file));
 }
 
-/** Opens the files in that directory, which exists. Throws `StoreError`. */
+/** The same, and what other hosts are told of it; see shared-state.ts. */
+export interface FactualState extends PlatformState {
+	readonly facts: LocalFacts;
+}
+
+/** Under which keys the facts are, which several hosts share. None of them holds a secret. */
+export const ticketKey = "ticket";
+export const listedKey = "listed";
+export function accountKey(id: string): string {
+	return `account:${id}`;
+}
+export function codeKey(code: string): string {
+	return `code:${createHash("sha256").update(code).digest("hex").slice(0, 16)}`;
+}
+
+/**
+ * Opens the files in that directory, which exists. `stampNow`: the time of the fleet,
+ * epoch ms; undefined: there is none, and facts get no stamps. Throws `StoreError`.
+ */
 export function openPlatformState(
 	directory: string,
 	names: StateNames,
-): PlatformState {
-	const tickets = openTickets(join(directory, names.ticketFile));
-	const accounts = openAccounts(join(directory, names.accountsFile), names);
+	stampNow: () => number | undefined = () => undefined,
+): FactualState {
+	const stamps: Stamps = { known: new Map(), now: stampNow };
+	const tickets = openTickets(join(directory, names.ticketFile), stamps);
+	const accounts = openAccounts(
+		join(directory, names.accountsFile),
+		names,
+		stamps,
+	);
+	const logOf = (key: string) => (key === ticketKey ? tickets : accounts);
+	const factOf = (key: string): StampedFact | undefined => {
+		const fact = logOf(key).factOf(key);
+		const stamp = stamps.known.get(key) ?? 0;
+		return fact && { key, stamp, fact };
+	};
 	return {
 		...tickets.methods,
 		...accounts.methods,
+		facts: {
+			*keys() {
+				if (tickets.methods.ticket() !== undefined) yield ticketKey;
+				yield* accounts.keys();
+			},
+			stampOf: (key) => stamps.known.get(key) ?? 0,
+			factOf,
+			stampAnew: async (keys) => {
+				for (const one of [tickets, accounts])
+					await one.add(
+						[...keys].flatMap((key): readonly Fact[] => {
+							const fact = logOf(key) === one ? one.factOf(key) : undefined;
+							return fact === undefined ? [] : [fact];
+						}),
+					);
+			},
+			take: async (facts) => {
+				for (const one of [tickets, accounts])
+					await one.addAsTold(
+						facts
+							.filter(({ key }) => logOf(key) === one)
+							.map(({ fact, stamp }) => ({ ...fact, stamp })),
+					);
+			},
+		},
 		unreadable: new Map(
 			[tickets, accounts]
 				.filter(({ unreadable }) => unreadable > 0)
@@ -131,24 +188,68 @@ const minRewriteBytes = 1_048_576;
 /** Of the tickets only the last one is needed. */
 const maxTicketBytes = 65_536;
 
-function openTickets(path: string) {
+/**
+ * In a fleet each fact has a stamp, epoch ms: of two with the same key the one with the
+ * higher stamp counts.
+ */
+interface Stamps {
+	readonly known: Map<string, number>;
+	readonly now: () => number | undefined;
+}
+
+/** With a stamp that is higher than the one before. */
+function stamped(fact: Fact, key: string, { known, now }: Stamps): Fact {
+	const at = now();
+	if (at === undefined) return fact;
+	return {
+		...fact,
+		stamp: Math.max(Math.floor(at), (known.get(key) ?? 0) + 1),
+	};
+}
+
+function noteStamp({ stamp }: Fact, key: string, { known }: Stamps): void {
+	if (typeof stamp === "number") known.set(key, stamp);
+}
+
+function withStamp(fact: Fact, key: string, { known }: Stamps): Fact {
+	const stamp = known.get(key);
+	return stamp === undefined ? fact : { ...fact, stamp };
+}
+
+function openTickets(path: string, stamps: Stamps) {
 	let newest: PushedTicket | undefined;
 	const opened = openDurableLog(path, (fact) => {
 		const ticket = ticketIn(fact);
-		if (ticket !== undefined && !isOlder(ticket, newest)) newest = ticket;
+		if (ticket === undefined || isOlder(ticket, newest)) return;
+		newest = ticket;
+		noteStamp(fact, ticketKey, stamps);
 	});
 	const { log, unreadable } = opened;
+	/** By WeChat's clock, so that no host takes an older ticket for the newer one. */
+	const stampedByIssue = (fact: Fact): Fact => {
+		if (stamps.now() === undefined) return fact;
+		const { createdAt = 0 } = ticketIn(fact) ?? {};
+		const isOfSameSecond = createdAt === newest?.createdAt;
+		const before = stamps.known.get(ticketKey) ?? 0;
+		const stamp = isOfSameSecond && before > 0 ? before + 1 : createdAt * 1_000;
+		return { ...fact, stamp };
+	};
+	const addAsTold = async (facts: readonly Fact[]) => {
+		if (facts.length === 0) return;
+		await log.append(facts);
+		if (log.size() > maxTicketBytes && newest !== undefined)
+			log.rewrite([withStamp(factOfTicket(newest), ticketKey, stamps)]);
+	};
+	const add = (facts: readonly Fact[]) => addAsTold(facts.map(stampedByIssue));
 	return {
-		path,
-		unreadable,
+		...{ path, unreadable, add, addAsTold },
 		close: log.close,
+		factOf: (_: string) => newest && factOfTicket(newest),
 		methods: {
 			ticket: () => newest,
 			putTicket: async (pushed: PushedTicket) => {
 				if (isOlder(pushed, newest)) return false;
-				await log.append([factOfTicket(pushed)]);
-				if (log.size() > maxTicketBytes && newest !== undefined)
-					log.rewrite([factOfTicket(newest)]);
+				await add([factOfTicket(pushed)]);
 				return true;
 			},
 		},
@@ -186,7 +287,7 @@ interface Accounts {
 	listedAt: number;
 }
 
-function openAccounts(path: string, names: StateNames) {
+function openAccounts(path: string, names: StateNames, stamps: Stamps) {
 	const known: Accounts = {
 		secrets: new Map(),
 		retired: new Map(),
@@ -194,20 +295,29 @@ function openAccounts(path: string, names: StateNames) {
 		dropped: new Set(),
 		listedAt: 0,
 	};
-	const { log, unreadable } = openDurableLog(path, (fact) =>
-		apply(fact, known, names),
-	);
+	const { log, unreadable } = openDurableLog(path, (fact) => {
+		apply(fact, known, names);
+		const key = keyOf(fact, names);
+		if (key === undefined) return;
+		if (fact.forgotten === true) stamps.known.delete(key);
+		else noteStamp(fact, key, stamps);
+	});
 	/** What the file had when it was written anew, or would have had. */
 	let usefulBytes = 0;
 	const compact = () => {
 		if (log.size() < minRewriteBytes || log.size() < 2 * usefulBytes) return;
-		log.rewrite(factsOf(known, names));
+		log.rewrite(stampedFactsOf(known, names, stamps));
 		usefulBytes = log.size();
 	};
-	const put = async (facts: readonly Fact[]) => {
+	const addAsTold = async (facts: readonly Fact[]) => {
+		if (facts.length === 0) return;
 		await log.append(facts);
 		compact();
 	};
+	const put = (facts: readonly Fact[]) =>
+		addAsTold(
+			facts.map((fact) => stamped(fact, keyOf(fact, names) ?? "", stamps)),
+		);
 	compact();
 	const authorization = (id: string): Authorization | undefined => {
 		const secret = known.secrets.get(id);
@@ -216,9 +326,11 @@ function openAccounts(path: string, names: StateNames) {
 		return retiredAt === undefined ? { secret } : { secret, retiredAt };
 	};
 	return {
-		path,
-		unreadable,
+		...{ path, unreadable, addAsTold },
+		add: put,
 		close: log.close,
+		keys: () => keysOf(known),
+		factOf: (key: string) => factAt(key, known, names),
 		methods: {
 			authorization,
 			*authorizations(): Iterable<readonly [string, Authorization]> {
@@ -307,6 +419,56 @@ function applyToCode(
 
 function dropOf(code: string): Fact {
 	return { auth_code: code, dropped: true };
+}
+
+function keyOf(fact: Fact, names: StateNames): string | undefined {
+	const { listed_at: listedAt, auth_code: code, [names.id]: id } = fact;
+	if (typeof listedAt === "number") return listedKey;
+	if (typeof code === "string") return codeKey(code);
+	return typeof id === "string" ? accountKey(id) : undefined;
+}
+
+function* keysOf(known: Accounts): Iterable<string> {
+	if (known.listedAt > 0) yield listedKey;
+	for (const id of known.secrets.keys()) yield accountKey(id);
+	for (const code of known.codes.keys()) yield codeKey(code);
+	for (const code of known.dropped) yield codeKey(code);
+}
+
+/** What stands for the key now, in one fact. Of one that has withdrawn no secret is told. */
+function factAt(
+	key: string,
+	known: Accounts,
+	names: StateNames,
+): Fact | undefined {
+	if (key === listedKey)
+		return known.listedAt > 0 ? { listed_at: known.listedAt } : undefined;
+	if (key.startsWith("account:")) {
+		const id = key.slice("account:".length);
+		const secret = known.secrets.get(id);
+		const retiredAt = known.retired.get(id);
+		if (retiredAt !== undefined)
+			return { [names.id]: id, retired_at: retiredAt };
+		return secret === undefined
+			? undefined
+			: { [names.id]: id, [names.secret]: secret };
+	}
+	for (const [code, pending] of known.codes)
+		if (codeKey(code) === key) return factOfCode(pending, names);
+	for (const code of known.dropped)
+		if (codeKey(code) === key) return dropOf(code);
+	return undefined;
+}
+
+function* stampedFactsOf(
+	known: Accounts,
+	names: StateNames,
+	stamps: Stamps,
+): Iterable<Fact> {
+	if (stamps.known.size === 0) yield* factsOf(known, names);
+	else
+		for (const fact of factsOf(known, names))
+			yield withStamp(fact, keyOf(fact, names) ?? "", stamps);
 }
 
 function factOfCode(

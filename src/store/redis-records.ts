@@ -201,7 +201,8 @@ function listOf(answer: unknown): readonly unknown[] {
 	return Array.isArray(answer) ? answer : [];
 }
 
-async function asStoreError<T>(answer: Promise<T>): Promise<T> {
+/** An error of the link as a `StoreError` (unreachable). */
+export async function asStoreError<T>(answer: Promise<T>): Promise<T> {
 	try {
 		return await answer;
 	} catch (error) {

@@ -102,6 +102,18 @@ if redis.call('PTTL', KEYS[1]) < 0 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) 
 return whole(now)`);
 
 /**
+ * A fact about a platform. KEYS[1] is the hash of facts, KEYS[2] the sorted set of their
+ * stamps. ARGV: key, stamp, fact. → 1: it stands there; 0: a newer one does.
+ */
+export const putFact = script(`
+local known = tonumber(redis.call('ZSCORE', KEYS[2], ARGV[1]) or '0')
+if known > tonumber(ARGV[2]) then return 0 end
+if known == tonumber(ARGV[2]) and redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[3] then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
+return 1`);
+
+/**
  * A copy under the key of an SDK. KEYS[1] is that key, KEYS[2] beside it the number of
  * what we wrote. ARGV: gen, value, when it ends in epoch ms. It is written if it is
  * newer, or if ours is gone or altered. → 1: it was written.

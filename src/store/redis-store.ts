@@ -20,6 +20,7 @@ import { createMembers, type Member, type Members } from "./fleet-member.ts";
 import { createNews, isUnreachable, turnOf } from "./fleet-news.ts";
 import { inFleetTime } from "./fleet-slot.ts";
 import { heldIn } from "./fleet-takeover.ts";
+import { createRedisFacts } from "./redis-facts.ts";
 import { createRedisHosts } from "./redis-hosts.ts";
 import {
 	type LinkProblem,
@@ -52,6 +53,8 @@ export interface RedisFleetOptions {
 	readonly onFollowed: (of: Credential) => void;
 	readonly onWish: (of: Credential, wish: Wish) => void;
 	readonly onTrouble: (of: Credential, error: StoreError) => void;
+	/** The same of what is pushed to a platform. */
+	readonly onPlatformTrouble: (platform: string, error: StoreError) => void;
 	/** `offsetMs`: as in `FleetStatus`. */
 	readonly onUp: (address: string, offsetMs: number) => void;
 	readonly onDown: (problem: LinkProblem) => void;
@@ -99,6 +102,7 @@ export function openRedisFleet(options: RedisFleetOptions): Fleet {
 		replicas: options.replicas,
 		now: clock.now,
 	});
+	const facts = createRedisFacts({ ...options, link, now: clock.now });
 	const hosts = createRedisHosts({ ...options, link, clock, members, records });
 	const copies = createSdkCopies(link, prefix, options.publishAs);
 	const parts: FleetParts = {
@@ -123,8 +127,7 @@ export function openRedisFleet(options: RedisFleetOptions): Fleet {
 		},
 	};
 	const news = createNews({
-		...parts,
-		members,
+		...{ ...parts, members, facts },
 		instance: options.instance,
 		onFollowed: (of) => {
 			counts.followed += 1;
@@ -137,9 +140,11 @@ export function openRedisFleet(options: RedisFleetOptions): Fleet {
 
 	/** A session that broke meanwhile is followed by another one, and that by a comparison. */
 	const compare = async () => {
+		// One that began before says nothing of what is kept now.
+		const wasKeeping = isKeeping;
 		try {
 			await news.compare();
-			if (isKeeping) agreed.reach();
+			if (wasKeeping) agreed.reach();
 		} catch (error) {
 			if (!isUnreachable(error)) throw error;
 		}
@@ -181,6 +186,16 @@ export function openRedisFleet(options: RedisFleetOptions): Fleet {
 			members.replace(local, credentials);
 			isKeeping = true;
 			if (link.isUp()) void compare().catch(onBug);
+		},
+		add: (local, credentials) => {
+			const added = members.add(local, credentials);
+			if (link.isUp()) news.look(added);
+		},
+		drop: members.drop,
+		share: (platform, own) => {
+			const shared = facts.share(platform, own);
+			if (link.isUp()) void compare().catch(onBug);
+			return shared;
 		},
 		connected: (timeoutMs) => within(timeoutMs, connected.reached),
 		agreed: async (timeoutMs) => {

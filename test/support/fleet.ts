@@ -38,6 +38,7 @@ export function newFleetOf(
 		onFollowed: () => {},
 		onWish: () => {},
 		onTrouble: () => {},
+		onPlatformTrouble: () => {},
 		onUp: () => {},
 		onDown: () => {},
 		onBug: (error) => {
