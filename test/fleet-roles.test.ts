@@ -1,11 +1,12 @@
 /** Hosts that do not fetch, hosts whose clocks are wrong, and what SDKs find in Redis. */
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { writeConfig } from "./support/config-file.ts";
 import { newDirectory } from "./support/directory.ts";
 import { eventually } from "./support/eventually.ts";
-import { hangUp, startHosts } from "./support/hosts.ts";
+import { type Host, hangUp, startHosts } from "./support/hosts.ts";
+import { newSecret } from "./support/leaks.ts";
 import { runProgram, startDaemon } from "./support/program.ts";
 import { faketimeLibrary, noRedis, startRedis } from "./support/redis.ts";
 import { callSocket, socketIn } from "./support/socket.ts";
@@ -198,5 +199,76 @@ withRedis(
 					JSON.stringify(value),
 			{ what: "the keys again" },
 		);
+	},
+);
+
+withRedis(
+	"a host whose AppSecret is old hands a refresh on to another one, also while its pause lasts; and hosts that all have an old one ask each other once",
+	async () => {
+		const redis = await startRedis();
+		const { hosts, wechat, fetches, agreement, isLive } = await startHosts({
+			fleet: () => ({ url: redis.url }),
+			count: 2,
+			wechat: { cooldown: 0 },
+			hasWrongSecret: (index) => index === 0,
+		});
+		const [old, other] = hosts;
+		if (old === undefined || other === undefined) throw new Error("no hosts");
+		const refresh = (host: Host, body?: object) =>
+			host.call("/v1/accounts/wx1/refresh", {
+				method: "POST",
+				...(body && { body: JSON.stringify(body) }),
+			});
+		const first = await agreement();
+		expect((await refresh(old)).status).toBe(502);
+		const second = await agreement(first);
+		// Its pause lasts: a report is answered by that, and is handed on as well.
+		wechat.platform.kill("wx1", wechat.now());
+		expect((await refresh(old, { stale: second })).status).toBe(502);
+		expect(isLive(await agreement(second))).toBe(true);
+		// Now nobody can fetch: the wish is made once, and served once.
+		writeFileSync(
+			other.config.file,
+			readFileSync(other.config.file, "utf8").replace(
+				/secret = ".*"/,
+				`secret = "${newSecret()}"`,
+			),
+		);
+		await other.end();
+		await other.start();
+		const before = fetches();
+		await refresh(old);
+		await eventually(() => fetches() >= before + 2, { what: "both tries" });
+		expect((await refresh(other)).status).toBe(502);
+		await eventually(() => fetches() >= before + 4, { what: "both tries" });
+		expect(fetches()).toBe(before + 4);
+	},
+);
+
+withRedis(
+	"refresh --alone fetches on one classic host while Redis is away; the others have it when Redis is back",
+	async () => {
+		const redis = await startRedis();
+		const { hosts, fetches, agreement, isLive } = await startHosts({
+			fleet: () => ({ url: redis.url }),
+			count: 2,
+			wechat: { cooldown: 0 },
+		});
+		const [host] = hosts;
+		if (host === undefined) throw new Error("no host");
+		const before = await agreement();
+		await redis.kill();
+		await host.daemon.event("fleet.unreachable");
+		const run = (...options: readonly string[]) =>
+			runProgram(["refresh", "wx1", "--config", host.config.file, ...options]);
+		const refused = await run();
+		expect([refused.code, fetches()]).toEqual([75, 1]);
+		expect(refused.stderr).toContain("--alone");
+		const done = await run("--alone");
+		expect([done.code, fetches()]).toEqual([0, 2]);
+		await redis.restart();
+		const after = await agreement(before);
+		expect(isLive(after)).toBe(true);
+		expect(fetches()).toBe(2);
 	},
 );

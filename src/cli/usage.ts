@@ -195,6 +195,11 @@ tried first: a new one is fetched only if WeChat refuses it.`,
 					"the token that WeChat refused; - reads it from stdin, as every user can see arguments",
 			},
 			{
+				flag: "alone",
+				about:
+					"in a fleet without Redis: this host fetches all the same; on one host only",
+			},
+			{
 				flag: "reload",
 				about: "as SIGHUP: the configuration is read again first; all accounts",
 			},

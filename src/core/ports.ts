@@ -112,6 +112,11 @@ export interface Slot {
 	 * has it. Throws `StoreError`.
 	 */
 	acquire(timeoutMs: number, purpose?: Purpose): Promise<Lease | undefined>;
+	/**
+	 * This host cannot fetch another value, for a reason of its own: another host is asked
+	 * to. `stale` as in `Purpose`. Absent: there is none.
+	 */
+	readonly wish?: (stale: string | undefined) => void;
 	/** Undefined unless the file was just as it should be, with that token, at the last look. */
 	snapshot(token: Token): Snapshot | undefined;
 }
@@ -122,8 +127,15 @@ export interface Slot {
  */
 export type Purpose =
 	| { readonly kind: "repair" }
-	/** `stale`: `tokenId` of the token that an app found dead. */
-	| { readonly kind: "refresh"; readonly stale?: string | undefined };
+	/**
+	 * `stale`: `tokenId` of the token that an app found dead; `alone`: also if the other
+	 * hosts cannot be asked.
+	 */
+	| {
+			readonly kind: "refresh";
+			readonly stale?: string | undefined;
+			readonly alone?: boolean;
+	  };
 
 /** The right to write one credential, for as long as it is held. */
 export interface Lease {

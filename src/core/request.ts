@@ -32,6 +32,10 @@ export interface RefreshRequest {
 	readonly stale?: string | undefined;
 	/** WeChat itself has called that token dead. */
 	readonly isProved?: boolean;
+	/** A person wants it though the other hosts of the fleet cannot be asked. */
+	readonly alone?: boolean;
+	/** Another host of the fleet wants it, which cannot fetch: it is not handed on again. */
+	readonly forAnother?: boolean;
 	/** An attempt for it has failed already: from then on pauses are kept. */
 	readonly tried: boolean;
 }

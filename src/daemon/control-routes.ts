@@ -210,9 +210,11 @@ function createValueRoutes(parts: AnswerParts) {
 		const wanted = requestIn(body);
 		if ("status" in wanted) return wanted;
 		if (stopping.aborted) return failure(503, stoppingFailure);
-		const { stale } = wanted;
+		const { stale, alone } = wanted;
 		const answered =
-			stale === undefined ? keeper.force() : keeper.report(stale);
+			stale === undefined
+				? keeper.force(undefined, { alone })
+				: keeper.report(stale, { alone });
 		const answer = await within(refreshTimeoutMs, answered);
 		return answer === undefined
 			? stillWaiting(credential.file)
@@ -414,8 +416,10 @@ function noTicket(file: string): ControlAnswer {
 /** What the body of a refresh asks for, or what is wrong with it. */
 function requestIn(
 	body: string,
-): { readonly stale: string | undefined } | ControlAnswer {
-	if (body.trim() === "") return { stale: undefined };
+):
+	| { readonly stale: string | undefined; readonly alone: boolean }
+	| ControlAnswer {
+	if (body.trim() === "") return { stale: undefined, alone: false };
 	let content: unknown;
 	try {
 		content = JSON.parse(body);
@@ -424,7 +428,11 @@ function requestIn(
 	}
 	if (typeof content !== "object" || content === null || Array.isArray(content))
 		return badBody("it is not a JSON object");
-	const { stale, ...others } = content as Record<string, unknown>;
+	const {
+		stale,
+		alone = false,
+		...others
+	} = content as Record<string, unknown>;
 	const [other] = Object.keys(others);
 	// With a misspelt key the report of a dead token would become a forced refresh.
 	if (other !== undefined)
@@ -433,10 +441,12 @@ function requestIn(
 		);
 	if (stale !== undefined && typeof stale !== "string")
 		return badBody("stale is not a string");
+	if (typeof alone !== "boolean")
+		return badBody("alone is neither true nor false");
 	// An app that has lost its token must not force a refresh with its report.
 	if (stale?.trim() === "") return badBody("stale is empty");
 	// As a file or a pipe hands it over: with the end of the line.
-	return { stale: stale?.trim() };
+	return { stale: stale?.trim(), alone };
 }
 
 /** `problem` may name a key, but quotes no value: that may be a token. */

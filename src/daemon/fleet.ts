@@ -157,11 +157,11 @@ function createTold(log: Log) {
 async function serve(keeper: Keeper | undefined, wish: Wish): Promise<void> {
 	if (keeper === undefined) return;
 	if (wish.stale === undefined) {
-		await keeper.force(wish.at);
+		await keeper.force(wish.at, { forAnother: true });
 		return;
 	}
 	const current = keeper.current();
 	// Another one has come since.
 	if (current === undefined || tokenId(current.value) !== wish.stale) return;
-	await keeper.report(current.value);
+	await keeper.report(current.value, { forAnother: true });
 }

@@ -24,6 +24,7 @@ import {
 	isLost,
 	type Refresher,
 	type RefreshParts,
+	wishIfOwn,
 } from "./refresh.ts";
 
 /** What an attempt is for. */
@@ -87,7 +88,8 @@ export async function attempt(
 }
 
 function refreshFor(request: RefreshRequest | undefined): Purpose {
-	return { kind: "refresh", stale: request?.stale };
+	const { stale, alone = false } = request ?? {};
+	return { kind: "refresh", stale, alone };
 }
 
 /** Looks, takes over what another process has published, and answers a request that it satisfies. */
@@ -163,7 +165,11 @@ function rest(parts: RefreshParts, { plan, record }: Observation): Outcome {
 		case "pause": {
 			// A report during a pause gets the last failure at once; its request stays pending.
 			const { failure } = record.pause ?? {};
-			if (failure !== undefined) parts.requests.defer(failure);
+			if (failure === undefined) break;
+			const pending = parts.requests.pending();
+			if (pending !== undefined && !pending.tried)
+				wishIfOwn(parts, record, pending);
+			parts.requests.defer(failure);
 			break;
 		}
 		case "parent":

@@ -65,18 +65,21 @@ export interface Keeper {
 	 * A forced refresh. The answer comes from the first attempt that began after the
 	 * call, or after `since`, if it was requested then.
 	 */
-	force(since?: number): Promise<RefreshAnswer>;
+	force(since?: number, how?: ForceOptions): Promise<RefreshAnswer>;
 	/** What a pause waits for may be over: the next look does not wait for its end. */
 	endPause(): void;
 	/** Asks WeChat once, whatever is due: does it still know us? */
 	verify(): Promise<RefreshAnswer>;
 	/** An app says that WeChat refused this token. */
-	report(stale: string): Promise<RefreshAnswer>;
+	report(stale: string, how?: ForceOptions): Promise<RefreshAnswer>;
 	/** Resolves when nothing is under way; the answer of a request comes before that. */
 	whenIdle(): Promise<void>;
 	/** The same, and nothing is begun any more; those who wait are told so. */
 	settle(): Promise<void>;
 }
+
+/** On whose behalf, and at what risk; see `RefreshRequest`. */
+export type ForceOptions = Pick<RefreshRequest, "alone" | "forAnother">;
 
 /** What there is to do. */
 export interface Need {
@@ -160,7 +163,7 @@ export function createKeeper(keeperParts: KeeperParts): Keeper {
 	// Not async: requests that join one get the very same promise, so that thousands of
 	// them take no memory while WeChat is silent.
 	const request = (
-		wanted: Pick<RefreshRequest, "reason" | "stale" | "isProved">,
+		wanted: Omit<RefreshRequest, "requestedAt" | "tried">,
 		requestedAt = clock.now(),
 		isDue?: () => boolean,
 	): Promise<RefreshAnswer> => {
@@ -170,9 +173,12 @@ export function createKeeper(keeperParts: KeeperParts): Keeper {
 		return answered;
 	};
 
-	const report = async (stale: string): Promise<RefreshAnswer> => {
+	const report = async (
+		stale: string,
+		how: ForceOptions = {},
+	): Promise<RefreshAnswer> => {
 		// No call tells whether such a value is dead: all that can be done is to ask for it.
-		if (!canReport) return request({ reason: "forced" });
+		if (!canReport) return request({ reason: "forced", ...how });
 		const id = tokenId(stale);
 		const seen = observer.look();
 		const { current } = seen.plan;
@@ -190,7 +196,7 @@ export function createKeeper(keeperParts: KeeperParts): Keeper {
 			if (result === "alive") return { outcome: "alive", token };
 			isProved = result === "dead";
 		}
-		const wanted = { reason: "reported", stale: id, isProved } as const;
+		const wanted = { reason: "reported", stale: id, isProved, ...how } as const;
 		// By what was read already: the next look is the one under the lock.
 		return request(
 			wanted,
@@ -262,7 +268,7 @@ export function createKeeper(keeperParts: KeeperParts): Keeper {
 			if (observer.look().plan.publish)
 				await attempts.begin({ lockTimeoutMs: 0, isRepair: true });
 		},
-		force: (since) => request({ reason: "forced" }, since),
+		force: (since, how = {}) => request({ reason: "forced", ...how }, since),
 		endPause: () => {
 			if (!isBusy()) observer.learn({ ignorePauses: true });
 		},

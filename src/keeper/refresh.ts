@@ -13,7 +13,7 @@ import {
 } from "../core/limits.ts";
 import type { Grant, Lease } from "../core/ports.ts";
 import type { Failure, SharedRecord } from "../core/record.ts";
-import { isForced, type Reason } from "../core/request.ts";
+import { isForced, type Reason, type RefreshRequest } from "../core/request.ts";
 import { tokenId } from "../core/token.ts";
 import {
 	afterGrant,
@@ -316,7 +316,21 @@ async function refused(
 			doubtAfterLoss(parts, parts.clock.now());
 		throw storeError;
 	}
+	const served = parts.requests.served();
+	if (served !== undefined) wishIfOwn(parts, record, served);
 	return failed(parts, error, pause.failure, pause.at + pause.waitMs);
+}
+
+/**
+ * What stops this host alone, such as its old secret or an address that WeChat does not
+ * know, need not stop those who asked for another value: another host may get it.
+ */
+export function wishIfOwn(
+	{ slot }: Pick<RefreshParts, "slot">,
+	{ pause }: SharedRecord,
+	{ stale, forAnother = false }: RefreshRequest,
+): void {
+	if (pause?.of !== undefined && !forAnother) slot.wish?.(stale);
 }
 
 /** Calls that left and that the intent does not count; see `withMoreCalls`. */

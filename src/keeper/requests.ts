@@ -54,6 +54,9 @@ export function createRequests(): Requests {
 				// The stronger request carries those along who reported a dead token.
 				pending = { ...pending, reason: "forced", stale: undefined };
 			else if (wanted.isProved) pending = { ...pending, isProved: true };
+			if (wanted.alone === true) pending = { ...pending, alone: true };
+			if (wanted.forAnother !== true && pending.forAnother === true)
+				pending = { ...pending, forAnother: false };
 			return pending.answered;
 		},
 		serve: () => {

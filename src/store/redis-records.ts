@@ -71,8 +71,8 @@ export interface RedisRecords {
 	/** False: the lease is another's. */
 	renew(of: Credential, fence: number): Promise<boolean>;
 	release(of: Credential, fence: number): Promise<void>;
-	/** Another host is asked for another value. */
-	wish(of: Credential, stale: string | undefined): Promise<void>;
+	/** Another host is asked for another value. → the time of the wish. */
+	wish(of: Credential, stale: string | undefined): Promise<number>;
 	/** Each with the wish that stands there, in the same order. */
 	read(
 		of: readonly Credential[],
@@ -158,7 +158,7 @@ export function createRedisRecords(options: RecordsOptions): RedisRecords {
 		renew: (of, fence) => isDone(run(renew, of, [holder(fence), leaseMs])),
 		release: releaseOf,
 		wish: async (of, stale) => {
-			await run(wish, of, [encodeWish(stale), dayMs]);
+			return Number(await run(wish, of, [encodeWish(stale), dayMs]));
 		},
 		read: (all) =>
 			Promise.all(

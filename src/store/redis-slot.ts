@@ -52,13 +52,24 @@ export function openFleetSlot(
 ): Slot {
 	const { credential } = member;
 	const slot = inFleetTime(inner, parts.clock);
+	const wish = async (stale: string | undefined) => {
+		try {
+			// It is not for this host itself.
+			member.wishedAt = await parts.records.wish(credential, stale);
+			parts.tell(credential, "wish");
+		} catch (error) {
+			if (!(error instanceof StoreError)) throw error;
+			// Those who asked are told of the failure in any case.
+		}
+	};
 	return {
 		...slot,
+		wish: (stale) => void wish(stale),
 		acquire: (timeoutMs, purpose = { kind: "refresh" }) => {
 			if (purpose.kind === "repair") return slot.acquire(timeoutMs, purpose);
 			return credential.isFollowed
 				? askKeepers(parts, member, slot, timeoutMs, purpose)
-				: acquireForAll(parts, member, slot, timeoutMs);
+				: acquireForAll(parts, member, slot, timeoutMs, purpose);
 		},
 	};
 }
@@ -68,12 +79,13 @@ async function acquireForAll(
 	member: Member,
 	slot: Slot,
 	timeoutMs: number,
+	{ alone = false }: Extract<Purpose, { kind: "refresh" }>,
 ): Promise<Lease | undefined> {
 	const { problem, monotonic } = parts;
 	const giveUpAt = monotonic() + timeoutMs;
-	const mayBeAlone = isAloneAllowed(parts, member.credential, slot);
+	const mayBeAlone = alone || isAloneAllowed(parts, member.credential, slot);
 	const before = problem();
-	if (before !== undefined && !mayBeAlone) throw redisUnreachable(before);
+	if (before !== undefined && !mayBeAlone) throw mustWait(before);
 	const local = await slot.acquire(timeoutMs);
 	if (local === undefined) return undefined;
 	member.isHeld = true;
@@ -94,6 +106,14 @@ async function acquireForAll(
 		await giveUp();
 		throw error;
 	}
+}
+
+/** What a person may do about it where a fetch would end the value of the others. */
+function mustWait({ message, hint }: LinkProblem): StoreError {
+	return redisUnreachable({
+		message,
+		hint: `${hint}; if Redis stays away: wxtokend refresh --alone, on one host`,
+	});
 }
 
 /**

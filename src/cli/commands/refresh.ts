@@ -53,7 +53,10 @@ export async function refresh(line: CommandLine): Promise<number> {
 				"give its NAME",
 			);
 		const codes = await inTurns(names, (name) =>
-			refreshOne(socket, name, stale),
+			refreshOne(socket, name, {
+				...(stale === undefined ? {} : { stale }),
+				...(line.has("alone") ? { alone: true } : {}),
+			}),
 		);
 		return worstCode(codes);
 	} catch (error) {
@@ -194,14 +197,14 @@ function tokensIn(
 async function refreshOne(
 	socket: string,
 	name: string,
-	stale: string | undefined,
+	body: { readonly stale?: string; readonly alone?: true },
 ): Promise<number> {
 	const ask = (path: string) =>
 		callControl(socket, {
 			method: "POST",
 			path: `${path}/refresh`,
 			timeoutMs,
-			...(stale === undefined ? {} : { content: { stale } }),
+			...(Object.keys(body).length === 0 ? {} : { content: body }),
 		});
 	let path = pathOf(name);
 	let reply = await ask(path);
