@@ -190,22 +190,36 @@ withRedis(
 		if (host === undefined) throw new Error("there is no host");
 		await host.daemon.event("fleet.connected");
 		let asked = 0; // Each look is a connection of its own.
-		const connections = async () => {
+		const asking = (...command: readonly string[]) => {
 			asked += 1;
-			const stats = await redis.cli("INFO", "stats");
+			return redis.cli(...command);
+		};
+		const connections = async () => {
+			const stats = await asking("INFO", "stats");
 			return Number(/connections_received:(\d+)/.exec(stats)?.[1]) - asked;
 		};
-		await redis.cli("REPLICAOF", "127.0.0.1", `${primary.port}`);
+		await asking("REPLICAOF", "127.0.0.1", `${primary.port}`);
 		const lost = await host.daemon.event("fleet.unreachable");
 		expect(lost.hint).toContain("this server is a replica");
-		const before = await connections();
-		await eventually(async () => (await connections()) > before + 8, {
-			everyMs: 200,
-			what: "several openings",
-		});
+		const openings = async (count: number) => {
+			const before = await connections();
+			await eventually(async () => (await connections()) > before + count, {
+				everyMs: 200,
+				what: "several openings",
+			});
+		};
+		// While it loads what the primary has, it says so.
+		await eventually(
+			async () =>
+				(await asking("INFO", "replication")).includes("master_link_status:up"),
+			{ what: "a replica that is up to date" },
+		);
+		await openings(4);
 		const told = (event: string) =>
 			host.daemon.events().filter((one) => one.event === event);
-		expect(told("fleet.unreachable")).toHaveLength(1);
+		const { length } = told("fleet.unreachable");
+		await openings(8);
+		expect(told("fleet.unreachable")).toHaveLength(length);
 		expect(told("fleet.connected")).toHaveLength(1);
 		await redis.cli("REPLICAOF", "NO", "ONE");
 		await eventually(() => told("fleet.connected").length === 2, {
