@@ -95,10 +95,17 @@ withRedis(
 		await central?.end("SIGKILL");
 		const line = await daemon.event("fleet.unreachable");
 		expect(line.msg).toContain(String(opened?.url));
-		const answer = await callSocket(
-			socketIn(config.directory),
-			"/v1/accounts/wx1/refresh",
-			{ method: "POST" },
+		// The HUP may be under way still, and its token answers this request, too.
+		const answer = await eventually(
+			async () => {
+				const one = await callSocket(
+					socketIn(config.directory),
+					"/v1/accounts/wx1/refresh",
+					{ method: "POST" },
+				);
+				return one.status === 200 ? undefined : one;
+			},
+			{ what: "an answer without the central server" },
 		);
 		expect([answer.status, answer.json().code]).toEqual([
 			503,
@@ -134,12 +141,16 @@ test.skipIf(noRedis !== undefined || library === undefined)(
 		expect(second).not.toBe(first);
 		expect(fetches()).toBe(2);
 		for (const [index, host] of hosts.entries()) {
-			const left =
-				host.token().expire - (Date.now() / 1_000 + (offsets[index] ?? 0));
-			expect(left).toBeGreaterThan(0);
-			expect(left).toBeLessThanOrEqual(25);
-			const told = await host.call("/v1/accounts/wx1/token");
-			expect(told.json().expire).toBe(host.token().expire);
+			// A busy machine may be slower than the token lives: then the next one is looked at.
+			await eventually(
+				async () => {
+					const told = await host.call("/v1/accounts/wx1/token");
+					const { expire } = host.token();
+					const left = expire - (Date.now() / 1_000 + (offsets[index] ?? 0));
+					return told.json().expire === expire && left > 0 && left <= 25;
+				},
+				{ what: "the end by the host's own clock, in the file and told" },
+			);
 			// Without a daemon the file is judged by its record.
 			const { code } = await runProgram(
 				["get", "wx1", "--config", host.config.file],
