@@ -164,6 +164,22 @@ const scenes: Readonly<Record<string, () => Refused | Promise<Refused>>> = {
 			},
 			/fleet\.password_file: /,
 		),
+	"a [fleet] whose password file is a named pipe": () => {
+		const password_file = join(newDirectory(), "pipe");
+		execFileSync("mkfifo", [password_file]);
+		const fleet = { url: "redis://127.0.0.1:1/0", password_file };
+		return configured(
+			{ url, top: { fleet } },
+			/fleet\.password_file: \S+pipe could not be read: .*pipe/,
+		);
+	},
+	"a [fleet] whose authority never ends": () => {
+		const fleet = { url: "rediss://127.0.0.1:1/0", ca_file: "/dev/zero" };
+		return configured(
+			{ url, top: { fleet } },
+			/fleet\.ca_file: \/dev\/zero could not be read: /,
+		);
+	},
 	"a [fleet] whose authority is a file that is not there": () =>
 		configured(
 			{

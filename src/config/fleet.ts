@@ -1,10 +1,10 @@
 /** The table `[fleet]`: what several hosts share, and how this one takes part. */
-import { readFileSync } from "node:fs";
 import { isAbsolute } from "node:path";
 import * as v from "valibot";
 import { type ConfigProblem, errnoOf, inWords } from "../core/errors.ts";
 import type { SdkName } from "../core/sdk-keys.ts";
 import type { Input } from "./inputs.ts";
+import { findText } from "./lookup.ts";
 import { type SecretDirectory, secretDirectory } from "./secret-directory.ts";
 import type { ConfigOptions, ConfigSource } from "./source.ts";
 
@@ -322,7 +322,7 @@ function caOf(
 			"ca_file",
 			"stands beside a url without TLS; expected rediss:// or https://",
 		);
-	return textOf(file, "ca_file", input, wrong);
+	return textOf(file, "ca_file", input, wrong, maxAuthorityBytes);
 }
 
 /** From its file, else a credential of that name. Undefined: there is none, or it is wrong. */
@@ -351,15 +351,21 @@ function secretOf(
 	return undefined;
 }
 
+/** A bundle of all public authorities has some 250 KiB. */
+const maxAuthorityBytes = 1_048_576;
+/** A file that is much longer than a password was named by mistake. */
+const maxSecretBytes = 4_096;
+
 function textOf(
 	file: string | undefined,
 	key: string,
 	input: Input,
 	wrong: Wrong,
+	maxBytes = maxSecretBytes,
 ): string | undefined {
 	if (file === undefined) return undefined;
 	try {
-		return input(() => readFileSync(file, "utf8"));
+		return input(() => findText(file, maxBytes)).text;
 	} catch (error) {
 		wrong(
 			key,
