@@ -4,9 +4,12 @@ import { LongestFirst } from "./test/support/longest-first.ts";
 
 /** Measures its own process, which must have done nothing else. */
 const alone = ["test/soak.test.ts"];
-// Fifty daemons want a machine of their own: it runs only when it is asked for.
-const whenAsked =
-	process.env.FLEET || process.env.HERD ? [] : ["test/fleet-scale.test.ts"];
+// Measurements that want a machine of their own: each runs only when it is asked for.
+const { FLEET, HERD, PEERS } = process.env;
+const whenAsked = [
+	...(FLEET || HERD ? [] : ["test/fleet-scale.test.ts"]),
+	...(PEERS ? [] : ["test/fleet-peers.test.ts"]),
+];
 
 export default defineConfig({
 	test: {
