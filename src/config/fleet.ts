@@ -237,7 +237,7 @@ function serverOf(
 	sources: FleetSources,
 	wrong: Wrong,
 ): FleetServer | undefined {
-	const { url, sentinels, name } = content;
+	const { url, sentinels } = content;
 	if ((url === undefined) === (sentinels === undefined)) {
 		wrong(
 			"url",
@@ -248,27 +248,46 @@ function serverOf(
 		return undefined;
 	}
 	const ca = caOf(content, sources, wrong);
-	const isCentral = url?.startsWith("http") === true;
-	const only = isCentral
-		? (["username", "password_file", "sentinel_password_file"] as const)
-		: (["bearer_file"] as const);
-	for (const key of only)
-		if (content[key] !== undefined)
-			wrong(
-				key,
-				isCentral
-					? "stands beside an https url; expected bearer_file"
-					: "stands beside a Redis; expected it only with an https url",
-			);
-	if (url !== undefined && isCentral) {
-		const bearer = secretOf("bearer_file", "bearer", content, sources, wrong);
-		if (bearer === undefined && sources.openDirectory !== undefined)
-			wrong(
-				"bearer_file",
-				"is missing; expected the file with the bearer of the central wxtokend",
-			);
-		return { kind: "https", url, bearer: bearer ?? "", ca };
-	}
+	if (url?.startsWith("http") !== true)
+		return redisOf(content, ca, sources, wrong);
+	misplaced(
+		content,
+		["username", "password_file", "sentinel_password_file"],
+		"stands beside an https url; expected bearer_file",
+		wrong,
+	);
+	const bearer = secretOf("bearer_file", "bearer", content, sources, wrong);
+	if (bearer === undefined && sources.openDirectory !== undefined)
+		wrong(
+			"bearer_file",
+			"is missing; expected the file with the bearer of the central wxtokend",
+		);
+	return { kind: "https", url, bearer: bearer ?? "", ca };
+}
+
+/** Keys that belong to another kind of server. */
+function misplaced(
+	content: FleetContent,
+	keys: readonly (keyof FleetContent)[],
+	message: string,
+	wrong: Wrong,
+): void {
+	for (const key of keys) if (content[key] !== undefined) wrong(key, message);
+}
+
+function redisOf(
+	content: FleetContent,
+	ca: string | undefined,
+	sources: FleetSources,
+	wrong: Wrong,
+): FleetServer {
+	const { url, sentinels, name } = content;
+	misplaced(
+		content,
+		["bearer_file"],
+		"stands beside a Redis; expected it only with an https url",
+		wrong,
+	);
 	if (sentinels === undefined) {
 		if (name !== undefined)
 			wrong("name", "stands without `sentinels`; expected both or neither");
@@ -276,6 +295,14 @@ function serverOf(
 		wrong(
 			"name",
 			"is missing; expected what the sentinels call the primary, such as mymaster",
+		);
+	const password = (key: "password_file" | "sentinel_password_file") =>
+		secretOf(
+			key,
+			key === "password_file" ? "redis" : "redis-sentinel",
+			content,
+			sources,
+			wrong,
 		);
 	const place = url === undefined ? undefined : new URL(url);
 	return {
@@ -290,14 +317,8 @@ function serverOf(
 				? 0
 				: Number(place.pathname.slice(1) || 0),
 		username: content.username,
-		password: secretOf("password_file", "redis", content, sources, wrong),
-		sentinelPassword: secretOf(
-			"sentinel_password_file",
-			"redis-sentinel",
-			content,
-			sources,
-			wrong,
-		),
+		password: password("password_file"),
+		sentinelPassword: password("sentinel_password_file"),
 		isTls:
 			place === undefined ? ca !== undefined : place.protocol === "rediss:",
 		ca,
