@@ -291,7 +291,8 @@ It needs the admin socket, which only the daemon's user and root may use.`,
 dead tokens with the errcodes of the real one. It prints what a daemon needs to use
 it. While it runs, it is controlled by JSON over HTTP on the same port:
 
-  GET  /sim/use?access_token=T   a business API: accepts T while it lives
+  GET  /sim/use?access_token=T   a business API: accepts T while it lives;
+       so does any other path of WeChat's that is called with access_token
   GET  /sim/state                accounts, counters, faults
   GET  /sim/requests?since=ID    the requests, secrets and tokens masked
   POST /sim/foreign-fetch {"appid"}    another program fetches with your secret

@@ -6,7 +6,7 @@
  * |---|---|
  * | `GET /sim/state` | accounts, counters, knobs, faults; without secrets and whole tokens |
  * | `GET /sim/requests?since=ID` | the request log after that id, masked; at most 1000 |
- * | `GET /sim/use?access_token=T&for=KIND`, or POST | a business API: accepts a live token (of an account of that kind) |
+ * | `GET /sim/use?access_token=T&for=KIND`, or POST | a business API: accepts a live token (of an account of that kind); so is every path that is not simulated, if `access_token` is in its query |
  * | `POST /sim/foreign-fetch {appid, interface?, force?}` | fetches as another program with this secret |
  * | `POST /sim/foreign-ticket {appid, type?}` | fetches a ticket as another program: if a new one is due, it gets it first |
  * | `POST /sim/tickets {appid, ticket, type?}` | makes this the current ticket, first issued now |

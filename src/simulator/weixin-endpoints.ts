@@ -323,13 +323,21 @@ export function weixinEndpointOf(path: string): WeixinEndpoint {
 
 /**
  * The answer of api.weixin.qq.com. Its gateway refuses a chunked body with HTTP
- * 412, as SDK issues report; 40066 for an unknown path.
+ * 412, as SDK issues report. Apps call many more APIs than there are endpoints here:
+ * whatever comes with a token is taken for one of them, and judged like `/sim/use`.
+ * Any other unknown path gets 40066.
  */
 export function answerAtWeixin(call: Call): HostAnswer {
 	const { chunked, method, path } = call.request;
 	if (chunked && method === "POST") return statusOnly(412);
 	const endpoint = weixinEndpointOf(path);
 	const verdict =
-		endpoint === "other" ? refused(40066) : endpoints[endpoint].decide(call);
+		endpoint === "other" ? useOther(call) : endpoints[endpoint].decide(call);
 	return toAnswer(call, verdict);
+}
+
+function useOther(call: Call): Verdict {
+	return call.request.query.access_token === undefined
+		? refused(40066)
+		: useToken(call);
 }

@@ -34,6 +34,19 @@ test("S35: a token of the wrong account kind answers 48001", () => {
 	expect(get("/sim/use", { access_token, for: "mini" }).errcode).toBe(0);
 });
 
+test("S36: an API that is not simulated is a use as well, if it comes with a token", () => {
+	const { classic, get, platform } = scene();
+	const path = "/cgi-bin/user/get";
+	expect(get(path, {}).errcode).toBe(40066);
+	expect(get(path, { access_token: "made-up" }).errcode).toBe(40001);
+	const { access_token } = classic(0);
+	expect(get(path, { access_token }, 1)).toEqual({ errcode: 0, errmsg: "ok" });
+	expect(get(path, { access_token }, 7201).errcode).toBe(42001);
+	const killed = classic(8000).access_token;
+	platform.kill(mp.appid, at(8001));
+	expect(get(path, { access_token: killed }, 8001).errcode).toBe(40001);
+});
+
 describe("S36: a use", () => {
 	test("answers as the probe does", () => {
 		const { classic, get } = scene();
