@@ -38,7 +38,8 @@ test("answers that were queued behind a refresh when their client hung up do not
 			const found = await callSocket(path, "/metrics");
 			return found.status === 200 && found;
 		},
-		{ what: "an answer", withinMs: 20_000 },
+		// Twelve thousand answers are made first, which a busy machine takes long for.
+		{ what: "an answer" },
 	);
 	expect(answer.status).toBe(200);
 });
