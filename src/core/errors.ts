@@ -145,6 +145,21 @@ export class StoreError extends Error {
 	}
 }
 
+/** Whether what the hosts share cannot be asked. */
+export function isUnreachable(error: unknown): boolean {
+	return error instanceof StoreError && error.kind === "unreachable";
+}
+
+/** For `catch`: undefined for such a failure. Anything else is thrown on. */
+export function unlessUnreachable(error: unknown): undefined {
+	if (!isUnreachable(error)) throw error;
+}
+
+/** For `catch`: undefined for a `StoreError`. Anything else is thrown on. */
+export function unlessStoreError(error: unknown): undefined {
+	if (!(error instanceof StoreError)) throw error;
+}
+
 /** The `code` of a Node.js system error, if it is one. */
 export function errnoOf(error: unknown): string | undefined {
 	if (error instanceof Error && "code" in error) {

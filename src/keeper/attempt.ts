@@ -4,7 +4,7 @@
  */
 import type { KnownToken } from "../core/credential.ts";
 import type { Deferral } from "../core/decide.ts";
-import { StoreError } from "../core/errors.ts";
+import { StoreError, unlessStoreError } from "../core/errors.ts";
 import { windowOf } from "../core/limits.ts";
 import type { Lease, Purpose } from "../core/ports.ts";
 import {
@@ -226,10 +226,6 @@ function startOver(
 	if (losses < maxLosses) requests.restart();
 	else requests.fail(error, { isOver: false });
 	return { kind: "failed", error };
-}
-
-function unlessStoreError(error: unknown): undefined {
-	if (!(error instanceof StoreError)) throw error;
 }
 
 function lockBusy(appid: string): RefreshFailure {

@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Credential } from "../core/credential.ts";
-import { StoreError } from "../core/errors.ts";
+import { isUnreachable, StoreError } from "../core/errors.ts";
 import {
 	type FleetRecord,
 	numberAgainst,
@@ -273,9 +273,4 @@ async function inTurns<T>(
 	await Promise.all(
 		Array.from({ length: Math.min(limit, items.length) }, worker),
 	);
-}
-
-/** Whether what the hosts share cannot be asked. */
-export function isUnreachable(error: unknown): boolean {
-	return error instanceof StoreError && error.kind === "unreachable";
 }

@@ -4,7 +4,11 @@
  * without reading everything. Their keys hold no secret; the facts do, and are as readable
  * there as in the state directory of each host.
  */
-import { StoreError } from "../core/errors.ts";
+import {
+	isUnreachable,
+	StoreError,
+	unlessUnreachable,
+} from "../core/errors.ts";
 import type { LocalFacts, SharedFacts, StampedFact } from "../core/ports.ts";
 import type { RedisLink } from "./redis-link.ts";
 import { asStoreError, redisUnreachable } from "./redis-records.ts";
@@ -48,8 +52,7 @@ export function createRedisFacts(parts: RedisFactsParts): RedisFacts {
 		try {
 			await act();
 		} catch (error) {
-			if (!(error instanceof StoreError) || error.kind === "unreachable")
-				throw error;
+			if (!(error instanceof StoreError) || isUnreachable(error)) throw error;
 			parts.onPlatformTrouble(name.slice(1), error);
 		}
 	};
@@ -165,6 +168,7 @@ function shareOne(
 			const answer = await call("SET", lease, instance, "NX", "PX", `${forMs}`);
 			if (answer === null) return undefined;
 			return async () => {
+				// Else the lease runs out by itself.
 				await asStoreError(link.run(release, [base, lease], [instance])).catch(
 					unlessUnreachable,
 				);
@@ -210,10 +214,4 @@ function stampsIn(answer: unknown): ReadonlyMap<string, number> {
 function* chunksOf<T>(items: readonly T[]): Iterable<readonly T[]> {
 	for (let start = 0; start < items.length; start += chunkSize)
 		yield items.slice(start, start + chunkSize);
-}
-
-/** The lease runs out by itself. */
-function unlessUnreachable(error: unknown): void {
-	if (!(error instanceof StoreError && error.kind === "unreachable"))
-		throw error;
 }

@@ -1,7 +1,7 @@
 /** The right to refresh a credential for all hosts: the local lock, and a lease in Redis. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Credential } from "../core/credential.ts";
-import { StoreError } from "../core/errors.ts";
+import { StoreError, unlessUnreachable } from "../core/errors.ts";
 import { withNumber } from "../core/fleet-record.ts";
 import type { Lease } from "../core/ports.ts";
 import type { SharedRecord } from "../core/record.ts";
@@ -65,7 +65,7 @@ export function openRedisLease(parts: RedisLeaseParts): Lease {
 				await sleep(pauseMs, undefined, { signal });
 				const isMine = await extend(() =>
 					records.renew(credential, fence),
-				).catch(orUnreachable);
+				).catch(unlessUnreachable);
 				if (isMine === false || monotonic() >= heldUntil) return;
 				// The connection broke: it is there again within a second, mostly, and the
 				// lease must not run out meanwhile.
@@ -85,7 +85,7 @@ export function openRedisLease(parts: RedisLeaseParts): Lease {
 			if (monotonic() >= heldUntil) return;
 			const isKnown = await records
 				.publish(credential, owed)
-				.catch(orUnreachable);
+				.catch(unlessUnreachable);
 			if (isKnown !== undefined) return parts.tell(owed.token, owed.number);
 			if (parts.stopping.aborted && tries >= maxTriesAtEnd) return;
 		}
@@ -105,7 +105,7 @@ export function openRedisLease(parts: RedisLeaseParts): Lease {
 				records.remember(credential, fence, record),
 			).catch((error) => {
 				if (mustBeKnown) throw error;
-				return orUnreachable(error);
+				return unlessUnreachable(error);
 			});
 			if (isMine === false) throw lost();
 			if (mustBeKnown) intentAt = record.inFlight?.at ?? 0;
@@ -119,7 +119,7 @@ export function openRedisLease(parts: RedisLeaseParts): Lease {
 			const published = { number, token, record };
 			const isNewest = await records
 				.publish(credential, published)
-				.catch(orUnreachable);
+				.catch(unlessUnreachable);
 			if (isNewest === false) throw lost();
 			if (isNewest) parts.tell(token, number);
 			await local.publish(token, withNumber(record, number));
@@ -129,7 +129,7 @@ export function openRedisLease(parts: RedisLeaseParts): Lease {
 		release: async () => {
 			if (numbers.owed !== undefined) await payDebt(numbers.owed);
 			released.abort();
-			await records.release(credential, fence).catch(orUnreachable);
+			await records.release(credential, fence).catch(unlessUnreachable);
 			await local.release();
 			parts.onReleased();
 		},
@@ -148,11 +148,4 @@ function keepNumber(
 	return numbered === undefined || numbered.id !== record.published?.id
 		? record
 		: { ...record, numbered };
-}
-
-/** Undefined: Redis cannot be asked. Anything else is thrown on. */
-function orUnreachable(error: unknown): undefined {
-	if (error instanceof StoreError && error.kind === "unreachable")
-		return undefined;
-	throw error;
 }

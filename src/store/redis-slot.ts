@@ -5,7 +5,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Credential, traitsOf } from "../core/credential.ts";
-import { StoreError } from "../core/errors.ts";
+import { isUnreachable, StoreError } from "../core/errors.ts";
 import type { FleetClock } from "../core/fleet-clock.ts";
 import {
 	type FleetRecord,
@@ -101,8 +101,8 @@ async function acquireForAll(
 		if (lease === undefined) await giveUp();
 		return lease;
 	} catch (error) {
-		const isAway = error instanceof StoreError && error.kind === "unreachable";
-		if (isAway && mayBeAlone) return aloneWith(local, slot, parts, member);
+		if (isUnreachable(error) && mayBeAlone)
+			return aloneWith(local, slot, parts, member);
 		await giveUp();
 		throw error;
 	}

@@ -5,7 +5,7 @@
  */
 import type { Clock } from "../core/clock.ts";
 import type { Credential } from "../core/credential.ts";
-import type { StoreError } from "../core/errors.ts";
+import { isUnreachable, type StoreError } from "../core/errors.ts";
 import { createFleetClock, type FleetClock } from "../core/fleet-clock.ts";
 import { numberOf, type Wish } from "../core/fleet-record.ts";
 import type {
@@ -17,7 +17,7 @@ import type {
 } from "../core/ports.ts";
 import type { SdkName } from "../core/sdk-keys.ts";
 import { createMembers, type Member, type Members } from "./fleet-member.ts";
-import { createNews, isUnreachable, turnOf } from "./fleet-news.ts";
+import { createNews, turnOf } from "./fleet-news.ts";
 import { inFleetTime } from "./fleet-slot.ts";
 import { heldIn } from "./fleet-takeover.ts";
 import { createRedisFacts } from "./redis-facts.ts";

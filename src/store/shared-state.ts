@@ -3,7 +3,7 @@
  * this host first, and then the fleet is told; what the fleet tells is put on the disk,
  * and then told to the daemon.
  */
-import { StoreError } from "../core/errors.ts";
+import { unlessStoreError, unlessUnreachable } from "../core/errors.ts";
 import type { LocalFacts, SharedFacts, StampedFact } from "../core/ports.ts";
 import {
 	accountKey,
@@ -153,13 +153,4 @@ function changeBy(
 			: undefined;
 	const isBack = known?.retiredAt !== undefined;
 	return { kind: "member", id, change: isBack ? "returned" : "authorized" };
-}
-
-function unlessStoreError(error: unknown): void {
-	if (!(error instanceof StoreError)) throw error;
-}
-
-function unlessUnreachable(error: unknown): void {
-	if (!(error instanceof StoreError && error.kind === "unreachable"))
-		throw error;
 }
