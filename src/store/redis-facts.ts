@@ -11,7 +11,12 @@ import {
 } from "../core/errors.ts";
 import type { LocalFacts, SharedFacts, StampedFact } from "../core/ports.ts";
 import type { RedisLink } from "./redis-link.ts";
-import { asStoreError, redisUnreachable } from "./redis-records.ts";
+import {
+	areConfirmed,
+	asStoreError,
+	tellFleet,
+	unconfirmed,
+} from "./redis-records.ts";
 import { putFact, release } from "./redis-scripts.ts";
 
 export interface RedisFactsParts {
@@ -40,8 +45,6 @@ const chunkSize = 500;
 /** Of more keys it is told that there are many. */
 const maxTold = 50;
 const everything = "*";
-/** How long replicas have to confirm. */
-const confirmMs = 100;
 /** Codes live for an hour; that one was exchanged is remembered for longer. */
 const codeKeptMs = 86_400_000;
 
@@ -84,7 +87,7 @@ function shareOne(
 	platform: string,
 	own: LocalFacts,
 ): SharedFacts {
-	const { link, prefix, instance, now } = parts;
+	const { link, prefix, instance, replicas, now } = parts;
 	const base = `${prefix}{${nameOf(platform)}}`;
 	const [facts, stamps] = [`${base}:facts`, `${base}:stamps`];
 	const call = (...args: readonly string[]) => asStoreError(link.call(args));
@@ -123,11 +126,14 @@ function shareOne(
 			const sent = await Promise.all(chunk.map(send));
 			older.push(...chunk.filter((_, index) => !sent[index]));
 		}
-		await confirmed(parts, call);
-		await call("INCR", `${prefix}seq`);
+		if (!(await areConfirmed(call, replicas))) throw unconfirmed(replicas);
 		const told = keys.length > maxTold ? [everything] : keys;
-		for (const key of told)
-			await call("PUBLISH", `${prefix}news`, `${nameOf(platform)} ${key}`);
+		const name = nameOf(platform);
+		await tellFleet(
+			call,
+			prefix,
+			told.map((key) => `${name} ${key}`),
+		);
 		await take(older);
 	};
 
@@ -175,19 +181,6 @@ function shareOne(
 			};
 		},
 	};
-}
-
-async function confirmed(
-	{ replicas }: RedisFactsParts,
-	call: (...args: readonly string[]) => Promise<unknown>,
-): Promise<void> {
-	if (replicas === 0) return;
-	const count = Number(await call("WAIT", `${replicas}`, `${confirmMs}`));
-	if (count >= replicas) return;
-	throw redisUnreachable({
-		message: `fewer than ${replicas} replicas of Redis confirmed in ${confirmMs} ms`,
-		hint: "look at the replicas of the server (INFO replication), or lower `replicas` below [fleet]",
-	});
 }
 
 /** Undefined: there is none, or nobody here wrote it. */

@@ -112,12 +112,7 @@ export function createRedisRecords(options: RecordsOptions): RedisRecords {
 		asStoreError(link.run(script, keysOf(of), args.map(String)));
 	const call = (...args: readonly string[]) => asStoreError(link.call(args));
 	const isDone = async (answer: Promise<unknown>) => (await answer) === 1;
-	const areConfirmed = async () => {
-		if (options.replicas === 0) return true;
-		const { replicas } = options;
-		const confirmed = await call("WAIT", `${replicas}`, `${confirmMs}`);
-		return Number(confirmed) >= replicas;
-	};
+	const areEnough = () => areConfirmed(call, options.replicas);
 	const sent = ({ number, token, record }: Publishing) => [
 		number,
 		token.value,
@@ -142,7 +137,7 @@ export function createRedisRecords(options: RecordsOptions): RedisRecords {
 			if (isGranted !== 1)
 				return { kind: "busy", leftMs: Number(what), record };
 			const fence = Number(what);
-			if (await areConfirmed()) return { kind: "granted", fence, record };
+			if (await areEnough()) return { kind: "granted", fence, record };
 			await releaseOf(of, fence);
 			throw unconfirmed(options.replicas);
 		},
@@ -151,7 +146,7 @@ export function createRedisRecords(options: RecordsOptions): RedisRecords {
 		publish: async (of, what) => {
 			const isPublished = await isDone(run(publish, of, sent(what)));
 			// Without them the hosts hold it still, and offer it to the next primary.
-			if (isPublished) await areConfirmed();
+			if (isPublished) await areEnough();
 			return isPublished;
 		},
 		offer: (of, what, how) => isDone(run(offer, of, [...sent(what), how])),
@@ -185,11 +180,31 @@ export function createRedisRecords(options: RecordsOptions): RedisRecords {
 					return { number, wish: decodeWish(wished) };
 				}),
 			),
-		tell: async (of, news) => {
-			await call("INCR", `${prefix}seq`);
-			await call("PUBLISH", `${prefix}news`, `${fleetNameOf(of)} ${news}`);
-		},
+		tell: (of, news) => tellFleet(call, prefix, [`${fleetNameOf(of)} ${news}`]),
 	};
+}
+
+/** A command; rejects with `StoreError`. */
+export type RedisCall = (...args: readonly string[]) => Promise<unknown>;
+
+/** Whether that many replicas have all that was written on this connection. */
+export async function areConfirmed(
+	call: RedisCall,
+	replicas: number,
+): Promise<boolean> {
+	if (replicas === 0) return true;
+	const count = await call("WAIT", `${replicas}`, `${confirmMs}`);
+	return Number(count) >= replicas;
+}
+
+/** All hosts hear these lines, or learn by the number that they have missed some. */
+export async function tellFleet(
+	call: RedisCall,
+	prefix: string,
+	lines: readonly string[],
+): Promise<void> {
+	await call("INCR", `${prefix}seq`);
+	for (const line of lines) await call("PUBLISH", `${prefix}news`, line);
 }
 
 /** All keys of one credential are in one slot of a cluster. */
@@ -224,7 +239,8 @@ export function redisUnreachable({
 	);
 }
 
-function unconfirmed(replicas: number): StoreError {
+/** The error when they have not. */
+export function unconfirmed(replicas: number): StoreError {
 	return redisUnreachable({
 		message: `fewer than ${replicas} replicas of Redis confirmed in ${confirmMs} ms`,
 		hint: "look at the replicas of the server (INFO replication), or lower `replicas` below [fleet]",
