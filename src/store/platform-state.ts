@@ -114,11 +114,22 @@ export interface FactualState extends PlatformState {
 /** Under which keys the facts are, which several hosts share. None of them holds a secret. */
 export const ticketKey = "ticket";
 export const listedKey = "listed";
+const [accountPrefix, codePrefix] = ["account:", "code:"];
 export function accountKey(id: string): string {
-	return `account:${id}`;
+	return `${accountPrefix}${id}`;
+}
+/** The account that such a key names; undefined: it is another key. */
+export function accountIn(key: string): string | undefined {
+	return key.startsWith(accountPrefix)
+		? key.slice(accountPrefix.length)
+		: undefined;
 }
 export function codeKey(code: string): string {
-	return `code:${createHash("sha256").update(code).digest("hex").slice(0, 16)}`;
+	const digest = createHash("sha256").update(code).digest("hex");
+	return `${codePrefix}${digest.slice(0, 16)}`;
+}
+export function isCodeKey(key: string): boolean {
+	return key.startsWith(codePrefix);
 }
 
 /**
@@ -284,6 +295,8 @@ interface Accounts {
 	readonly codes: Map<string, PendingCode>;
 	/** The last ones that were dropped, the oldest first. */
 	readonly dropped: Set<string>;
+	/** All of these codes by their keys: a key is a hash, which takes its time. */
+	readonly codeOf: Map<string, string>;
 	listedAt: number;
 }
 
@@ -293,12 +306,13 @@ function openAccounts(path: string, names: StateNames, stamps: Stamps) {
 		retired: new Map(),
 		codes: new Map(),
 		dropped: new Set(),
+		codeOf: new Map(),
 		listedAt: 0,
 	};
 	const { log, unreadable } = openDurableLog(path, (fact) => {
-		apply(fact, known, names);
 		const key = keyOf(fact, names);
 		if (key === undefined) return;
+		apply(fact, key, known, names);
 		if (fact.forgotten === true) stamps.known.delete(key);
 		else noteStamp(fact, key, stamps);
 	});
@@ -371,12 +385,19 @@ function openAccounts(path: string, names: StateNames, stamps: Stamps) {
 }
 
 /** A fact that makes no sense has no effect. */
-function apply(fact: Fact, known: Accounts, names: StateNames): void {
+function apply(
+	fact: Fact,
+	key: string,
+	known: Accounts,
+	names: StateNames,
+): void {
 	const { auth_code: code, listed_at: listedAt } = fact;
 	const { [names.id]: id, [names.secret]: secret } = fact;
 	if (typeof listedAt === "number") known.listedAt = listedAt;
 	else if (typeof code === "string") {
 		applyToCode(fact, code, known, names);
+		if (known.codes.has(code) || known.dropped.has(code))
+			known.codeOf.set(key, code);
 	} else if (typeof id === "string") {
 		if (typeof secret === "string") {
 			known.secrets.set(id, secret);
@@ -396,7 +417,7 @@ const maxDropped = 1_000;
 function applyToCode(
 	fact: Fact,
 	code: string,
-	{ codes, dropped }: Accounts,
+	{ codes, dropped, codeOf }: Accounts,
 	names: StateNames,
 ): void {
 	const { arrived_at: arrivedAt, asked_at: askedAt, [names.id]: id } = fact;
@@ -405,8 +426,10 @@ function applyToCode(
 		codes.delete(code);
 		dropped.delete(code);
 		dropped.add(code);
-		const [oldest = ""] = dropped.size > maxDropped ? dropped : [];
+		const [oldest] = dropped.size > maxDropped ? dropped : [];
+		if (oldest === undefined) return;
 		dropped.delete(oldest);
+		if (!codes.has(oldest)) codeOf.delete(codeKey(oldest));
 	} else if (typeof arrivedAt === "number")
 		codes.set(code, {
 			...{ code, arrivedAt },
@@ -431,8 +454,7 @@ function keyOf(fact: Fact, names: StateNames): string | undefined {
 function* keysOf(known: Accounts): Iterable<string> {
 	if (known.listedAt > 0) yield listedKey;
 	for (const id of known.secrets.keys()) yield accountKey(id);
-	for (const code of known.codes.keys()) yield codeKey(code);
-	for (const code of known.dropped) yield codeKey(code);
+	yield* known.codeOf.keys();
 }
 
 /** What stands for the key now, in one fact. Of one that has withdrawn no secret is told. */
@@ -443,8 +465,8 @@ function factAt(
 ): Fact | undefined {
 	if (key === listedKey)
 		return known.listedAt > 0 ? { listed_at: known.listedAt } : undefined;
-	if (key.startsWith("account:")) {
-		const id = key.slice("account:".length);
+	const id = accountIn(key);
+	if (id !== undefined) {
 		const secret = known.secrets.get(id);
 		const retiredAt = known.retired.get(id);
 		if (retiredAt !== undefined)
@@ -453,11 +475,10 @@ function factAt(
 			? undefined
 			: { [names.id]: id, [names.secret]: secret };
 	}
-	for (const [code, pending] of known.codes)
-		if (codeKey(code) === key) return factOfCode(pending, names);
-	for (const code of known.dropped)
-		if (codeKey(code) === key) return dropOf(code);
-	return undefined;
+	const code = known.codeOf.get(key);
+	if (code === undefined) return undefined;
+	const pending = known.codes.get(code);
+	return pending === undefined ? dropOf(code) : factOfCode(pending, names);
 }
 
 function* stampedFactsOf(

@@ -10,6 +10,7 @@ import {
 	unlessUnreachable,
 } from "../core/errors.ts";
 import type { LocalFacts, SharedFacts, StampedFact } from "../core/ports.ts";
+import { isCodeKey } from "./platform-state.ts";
 import type { RedisLink } from "./redis-link.ts";
 import {
 	areConfirmed,
@@ -154,9 +155,7 @@ function shareOne(
 
 	const forgetCodes = async (theirs: ReadonlyMap<string, number>) => {
 		const old = [...theirs]
-			.filter(
-				([key, stamp]) => key.startsWith("code:") && stamp < now() - codeKeptMs,
-			)
+			.filter(([key, stamp]) => isCodeKey(key) && stamp < now() - codeKeptMs)
 			.map(([key]) => key);
 		for (const chunk of chunksOf(old)) {
 			await call("HDEL", facts, ...chunk);

@@ -6,9 +6,11 @@
 import { unlessStoreError, unlessUnreachable } from "../core/errors.ts";
 import type { LocalFacts, SharedFacts, StampedFact } from "../core/ports.ts";
 import {
+	accountIn,
 	accountKey,
 	codeKey,
 	type FactualState,
+	isCodeKey,
 	listedKey,
 	type PlatformState,
 	ticketKey,
@@ -142,10 +144,10 @@ function changeBy(
 	state: PlatformState,
 ): HeardChange | undefined {
 	if (key === ticketKey) return { kind: "ticket" };
-	if (key.startsWith("code:"))
+	if (isCodeKey(key))
 		return fact.dropped === true ? undefined : { kind: "ticket" };
-	if (!key.startsWith("account:")) return undefined;
-	const id = key.slice("account:".length);
+	const id = accountIn(key);
+	if (id === undefined) return undefined;
 	const known = state.authorization(id);
 	if (fact.retired_at !== undefined)
 		return known !== undefined && known.retiredAt === undefined

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { StoreError } from "../../src/core/errors.ts";
 import {
+	codeKey,
 	componentNames,
 	openPlatformState,
 	suiteNames,
@@ -48,6 +49,21 @@ describe("the state of a platform", () => {
 		expect(state.codes()).toEqual([]);
 		await state.putCode({ code: "c0", arrivedAt: 6 });
 		expect(state.codes()).toHaveLength(1);
+	});
+
+	test("tells other hosts of the codes that it knows, and of no others", async () => {
+		const { directory, state } = opened();
+		await state.putCode({ code: "waits", arrivedAt: 1 });
+		await state.noteAsked("unknown", 2);
+		for (let count = 0; count <= 1_000; count += 1)
+			await state.dropCode(`c${count}`);
+		for (const { facts } of [state, opened(directory).state]) {
+			expect([...facts.keys()]).toHaveLength(1_001);
+			const told = (code: string) => facts.factOf(codeKey(code))?.fact;
+			expect(told("waits")).toEqual({ auth_code: "waits", arrived_at: 1 });
+			expect(told("c1")).toEqual({ auth_code: "c1", dropped: true });
+			for (const code of ["c0", "unknown"]) expect(told(code)).toBeUndefined();
+		}
 	});
 
 	test("is there again after a restart, all of it", async () => {
