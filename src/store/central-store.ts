@@ -26,7 +26,7 @@ import {
 	type CentralTarget,
 	createCentralLink,
 } from "./central-link.ts";
-import { inFleetTime, withoutFetching } from "./fleet-slot.ts";
+import { openInFleetTime, withoutFetching } from "./fleet-slot.ts";
 
 export interface CentralFleetOptions {
 	readonly target: CentralTarget;
@@ -207,7 +207,7 @@ async function follow(
 ): Promise<boolean> {
 	const { credential, local, signal } = member;
 	const { link, state, options, clock } = parts;
-	const slot = inFleetTime(local.open(credential), clock);
+	const slot = openInFleetTime(local, credential, clock);
 	const path = tokenPath(credential);
 	try {
 		const known = numberOf(slot.record());
@@ -303,20 +303,7 @@ function openSlot(
 	local: Store,
 	remembered: Parameters<Store["open"]>[1],
 ): Slot {
-	const { clock } = parts;
-	const slot = inFleetTime(
-		local.open(
-			credential,
-			remembered && {
-				snapshot: remembered.snapshot,
-				token: {
-					value: remembered.token.value,
-					expiresAt: remembered.token.expiresAt - clock.shiftMs(),
-				},
-			},
-		),
-		clock,
-	);
+	const slot = openInFleetTime(local, credential, parts.clock, remembered);
 	return {
 		...slot,
 		acquire: (timeoutMs, purpose = { kind: "refresh" }) =>

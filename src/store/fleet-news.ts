@@ -14,7 +14,7 @@ import {
 import type { Slot } from "../core/ports.ts";
 import type { SharedRecord } from "../core/record.ts";
 import { type Member, type Members, wake } from "./fleet-member.ts";
-import { inFleetTime } from "./fleet-slot.ts";
+import { openInFleetTime } from "./fleet-slot.ts";
 import { takeOver } from "./fleet-takeover.ts";
 import type { RedisFacts } from "./redis-facts.ts";
 import { type FleetParts, settleDebt } from "./redis-slot.ts";
@@ -146,7 +146,7 @@ async function follow(parts: NewsParts, member: Member): Promise<void> {
 		const [found] = await parts.records.read([credential]);
 		if (found === undefined || member.isHeld) return;
 		const { record, wish } = found;
-		const slot = inFleetTime(member.local.open(credential), parts.clock);
+		const slot = openInFleetTime(member.local, credential, parts.clock);
 		const known = slot.record();
 		const own = numberAgainst(known, record.number, parts.clock.now());
 		member.isStale = false;

@@ -1,16 +1,29 @@
 /** What the slots of all fleets have in common, whatever the hosts share. */
+import type { Credential } from "../core/credential.ts";
 import { StoreError } from "../core/errors.ts";
 import type { FleetClock } from "../core/fleet-clock.ts";
-import type { Lease, Slot } from "../core/ports.ts";
+import type { Lease, Remembered, Slot, Store } from "../core/ports.ts";
 import type { SharedRecord } from "../core/record.ts";
 import type { Token } from "../core/token.ts";
 
-/** The same slot, whose token ends by the fleet's time: in the file it does by the host's clock. */
-export function inFleetTime(inner: Slot, clock: FleetClock): Slot {
+/**
+ * The slot of a directory store, in the fleet's time; in the file a token ends by the
+ * clock of the host.
+ */
+export function openInFleetTime(
+	local: Store,
+	credential: Credential,
+	clock: FleetClock,
+	remembered?: Remembered,
+): Slot {
 	const toFile = ({ value, expiresAt }: Token) => ({
 		value,
 		expiresAt: expiresAt - clock.shiftMs(),
 	});
+	const inner = local.open(
+		credential,
+		remembered && { ...remembered, token: toFile(remembered.token) },
+	);
 	return {
 		read: () => {
 			const reading = inner.read();

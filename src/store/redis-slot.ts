@@ -15,7 +15,7 @@ import {
 import type { Lease, Purpose, Slot } from "../core/ports.ts";
 import type { Token } from "../core/token.ts";
 import { type Member, nextNews } from "./fleet-member.ts";
-import { inFleetTime, withoutFetching } from "./fleet-slot.ts";
+import { withoutFetching } from "./fleet-slot.ts";
 import { heldIn, takeOver } from "./fleet-takeover.ts";
 import { openRedisLease } from "./redis-lease.ts";
 import type { LinkProblem } from "./redis-link.ts";
@@ -44,14 +44,13 @@ export interface FleetParts {
 	readonly tell: (of: Credential, news: string) => void;
 }
 
-/** `inner`: the slot of the directory store, whose instants are by this host's clock. */
+/** `slot`: that of the directory store, in the fleet's time. */
 export function openFleetSlot(
 	parts: FleetParts,
 	member: Member,
-	inner: Slot,
+	slot: Slot,
 ): Slot {
 	const { credential } = member;
-	const slot = inFleetTime(inner, parts.clock);
 	const wish = async (stale: string | undefined) => {
 		try {
 			// It is not for this host itself.

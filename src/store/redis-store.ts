@@ -8,17 +8,11 @@ import type { Credential } from "../core/credential.ts";
 import { isUnreachable, type StoreError } from "../core/errors.ts";
 import { createFleetClock, type FleetClock } from "../core/fleet-clock.ts";
 import { numberOf, type Wish } from "../core/fleet-record.ts";
-import type {
-	Fleet,
-	FleetCounts,
-	Remembered,
-	Slot,
-	Store,
-} from "../core/ports.ts";
+import type { Fleet, FleetCounts } from "../core/ports.ts";
 import type { SdkName } from "../core/sdk-keys.ts";
-import { createMembers, type Member, type Members } from "./fleet-member.ts";
+import { createMembers, type Members } from "./fleet-member.ts";
 import { createNews, turnOf } from "./fleet-news.ts";
-import { inFleetTime } from "./fleet-slot.ts";
+import { openInFleetTime } from "./fleet-slot.ts";
 import { heldIn } from "./fleet-takeover.ts";
 import { createRedisFacts } from "./redis-facts.ts";
 import { createRedisHosts } from "./redis-hosts.ts";
@@ -169,10 +163,11 @@ export function openRedisFleet(options: RedisFleetOptions): Fleet {
 		clock,
 		storeOver: (local) => ({
 			...local,
-			open: (credential, remembered) =>
-				openShared(parts, members.of(credential), {
-					...{ local, credential, remembered },
-				}),
+			open: (credential, remembered) => {
+				const slot = openInFleetTime(local, credential, clock, remembered);
+				const member = members.of(credential);
+				return member === undefined ? slot : openFleetSlot(parts, member, slot);
+			},
 		}),
 		shared: (credential) => ({
 			...credential,
@@ -262,41 +257,11 @@ function createPoll({ link, prefix, clock, monotonic, ...parts }: PollParts) {
 /** What this host holds of each; it is looked at when its turn comes. */
 function allHeld(members: Members, clock: FleetClock) {
 	return [...members.all()].map(({ credential, local }) => () => {
-		const slot = inFleetTime(local.open(credential), clock);
+		const slot = openInFleetTime(local, credential, clock);
 		const number = numberOf(slot.record());
 		const held = number > 0 ? heldIn(slot, clock.now()) : undefined;
 		return held && { credential, ...held, number };
 	});
-}
-
-/** The slot of a credential that is shared, or is not: `member` is undefined then. */
-function openShared(
-	parts: FleetParts,
-	member: Member | undefined,
-	{
-		local,
-		credential,
-		remembered,
-	}: {
-		readonly local: Store;
-		readonly credential: Credential;
-		readonly remembered: Remembered | undefined;
-	},
-): Slot {
-	const { clock } = parts;
-	const inner = local.open(
-		credential,
-		remembered && {
-			snapshot: remembered.snapshot,
-			token: {
-				value: remembered.token.value,
-				expiresAt: remembered.token.expiresAt - clock.shiftMs(),
-			},
-		},
-	);
-	return member === undefined
-		? inFleetTime(inner, clock)
-		: openFleetSlot(parts, member, inner);
 }
 
 const notYet: LinkProblem = {
