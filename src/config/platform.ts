@@ -8,7 +8,7 @@ import { type Corp, corpOf, type Suite } from "./suite.ts";
 /** A 第三方平台 or a suite. */
 export type Platform = Component | Suite;
 
-/** Who has authorised one. */
+/** An account or a corp that has authorised a platform. */
 export type Member = Authorizer | Corp;
 
 /** The tables of the configuration that hold platforms. */
@@ -27,11 +27,24 @@ export function platformIdOf(platform: Platform): string {
 	return platform.interface === "component" ? platform.appid : platform.suiteId;
 }
 
-/** The entry of who has authorised it, by appid or corpid; undefined: it is not to be kept. */
+/** The entry of a member, by its appid or corpid; undefined: it is not to be kept. */
 export function memberOf(platform: Platform, id: string): Member | undefined {
 	return platform.interface === "component"
 		? authorizerOf(platform, id)
 		: corpOf(platform, id);
+}
+
+/** Where a member belongs: its platform, and its own id there (an appid, or a corpid). */
+export interface Belonging {
+	readonly table: PlatformTable;
+	readonly platform: string;
+	readonly id: string;
+}
+
+export function belongingOf(member: Member): Belonging {
+	return member.interface === "authorizer"
+		? { table: "component", platform: member.component, id: member.appid }
+		: { table: "suite", platform: member.suite, id: member.corpid };
 }
 
 /** Whether WeChat tells of it, and not the configuration. */

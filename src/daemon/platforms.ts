@@ -6,6 +6,7 @@ import type { Component } from "../config/component.ts";
 import type { Config } from "../config/config.ts";
 import { entryKeyOf } from "../config/entry.ts";
 import {
+	belongingOf,
 	isPlatform,
 	type Member,
 	memberOf,
@@ -125,14 +126,13 @@ export function createPlatforms(parts: PlatformsParts): Platforms {
 		ticketOf: (platform) => keptBy(entryKeyOf(platform)).ticketSource(),
 		freshen: (entry) => {
 			if (isPlatform(entry)) return keptBy(entryKeyOf(entry)).state.freshen();
-			return entry.interface === "authorizer"
-				? keptBy(`component ${entry.component}`).state.freshen(entry.appid)
-				: keptBy(`suite ${entry.suite}`).state.freshen(entry.corpid);
+			const { table, platform, id } = belongingOf(entry);
+			return keptBy(`${table} ${platform}`).state.freshen(id);
 		},
-		secretOf: (member) =>
-			member.interface === "authorizer"
-				? keptBy(`component ${member.component}`).secretOf(member.appid)
-				: keptBy(`suite ${member.suite}`).secretOf(member.corpid),
+		secretOf: (member) => {
+			const { table, platform, id } = belongingOf(member);
+			return keptBy(`${table} ${platform}`).secretOf(id);
+		},
 		tick: () => {
 			for (const { platform, chores } of kept.values()) {
 				platform.state.attach();
