@@ -27,13 +27,6 @@ export function platformRoutes(controlled: Controlled): Routes {
 }
 
 function componentRoutes({ platform, pushes, now }: Controlled): Routes {
-	const known = (fields: Fields): Component => {
-		const appid = textOf(fields, "appid");
-		const component = platform.component(appid);
-		if (component === undefined)
-			throw new RangeError(`there is no component ${JSON.stringify(appid)}`);
-		return component;
-	};
 	return {
 		"POST /sim/components": (fields) => {
 			const appid = textOf(fields, "appid");
@@ -45,7 +38,7 @@ function componentRoutes({ platform, pushes, now }: Controlled): Routes {
 		"POST /sim/consents": (fields) => {
 			if (fields.suite_id !== undefined)
 				return consentOfCorp(fields, platform, pushes, now());
-			const component = known(fields);
+			const component = componentIn(platform, fields);
 			const authorizer = textOf(fields, "authorizer");
 			const { code, expiresIn, event } = platform.consent(
 				component.appid,
@@ -59,14 +52,14 @@ function componentRoutes({ platform, pushes, now }: Controlled): Routes {
 		"POST /sim/withdrawals": (fields) => {
 			if (fields.suite_id !== undefined)
 				return withdrawalOfCorp(fields, platform, pushes);
-			const component = known(fields);
+			const component = componentIn(platform, fields);
 			const authorizer = textOf(fields, "authorizer");
 			const event = platform.withdraw(component.appid, authorizer, now());
 			if (fields.push !== false) void pushes.deliver(component, event);
 			return {};
 		},
 		"POST /sim/authorizers": (fields) => {
-			const { appid } = known(fields);
+			const { appid } = componentIn(platform, fields);
 			const { count, prefix = "wxa" } = fields;
 			if (!Number.isInteger(count)) throw new RangeError("count is missing");
 			return {
@@ -79,6 +72,14 @@ function componentRoutes({ platform, pushes, now }: Controlled): Routes {
 			};
 		},
 	};
+}
+
+function componentIn(platform: Platform, fields: Fields): Component {
+	const appid = textOf(fields, "appid");
+	const component = platform.component(appid);
+	if (component === undefined)
+		throw new RangeError(`there is no component ${JSON.stringify(appid)}`);
+	return component;
 }
 
 function suiteIn(platform: Platform, fields: Fields): Suite {
@@ -160,14 +161,10 @@ function addressesIn(given: unknown): readonly string[] | null {
 }
 
 function pushRoutes({ platform, pushes, now }: Controlled): Routes {
-	const subscriberIn = (fields: Fields): Subscriber => {
-		if (fields.suite_id !== undefined) return suiteIn(platform, fields);
-		const appid = textOf(fields, "appid");
-		const component = platform.component(appid);
-		if (component === undefined)
-			throw new RangeError(`there is no component ${JSON.stringify(appid)}`);
-		return component;
-	};
+	const subscriberIn = (fields: Fields): Subscriber =>
+		fields.suite_id === undefined
+			? componentIn(platform, fields)
+			: suiteIn(platform, fields);
 	return {
 		"POST /sim/push": async (fields) => {
 			const subscriber = subscriberIn(fields);
@@ -192,11 +189,7 @@ function componentChangesIn(fields: Fields) {
 	const { secret, whitelist, push, kill, stopped, limits } = fields;
 	return {
 		...(secret === undefined ? {} : { secret: textOf(fields, "secret") }),
-		...(whitelist === undefined
-			? {}
-			: {
-					whitelist: whitelist === null ? null : [whitelist].flat().map(String),
-				}),
+		...(whitelist === undefined ? {} : { whitelist: addressesIn(whitelist) }),
 		...(push === undefined ? {} : { push: pushTargetIn(Object(push)) }),
 		...(limits === undefined ? {} : { limits: componentLimitsIn(limits) }),
 		kill: kill === true,

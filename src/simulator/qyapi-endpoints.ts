@@ -12,11 +12,10 @@ import {
 import { corpToken, permanentCode, suiteToken } from "./suite-endpoints.ts";
 import { ticketLifetimeSeconds } from "./tickets.ts";
 import {
+	answerWithToken,
 	countWrongSecret,
 	type Decision,
-	expiresIn,
 	fetchWecomTicket,
-	fetchWecomToken,
 	isBanned,
 	isTrusted,
 	isWecomTokenAlive,
@@ -114,18 +113,6 @@ function withToken(call: Call, decide: (app: WecomApp) => Decision): Decision {
 		: { errcode: 60020 };
 }
 
-function token(call: Call, app: WecomApp, field: string): Decision {
-	const { state, nowMs } = call;
-	const { token, isNew } = fetchWecomToken(state, app, nowMs);
-	return {
-		content: {
-			[field]: token.value,
-			expires_in: expiresIn(token, state.knobs, nowMs),
-		},
-		outcome: isNew ? "issued" : "same",
-	};
-}
-
 function ticket(call: Call, type: "jsapi" | "agent_config"): Decision {
 	return withToken(call, (app) => {
 		const { state, nowMs } = call;
@@ -150,7 +137,7 @@ const endpoints: Readonly<Record<string, QyapiEndpointRow>> = {
 		decide: (call) => {
 			const { corpid, corpsecret } = call.request.query;
 			return withSecret(call, corpid, corpsecret, false, (app) =>
-				token(call, app, "access_token"),
+				answerWithToken(call.state, app, "access_token", call.nowMs),
 			);
 		},
 	},
@@ -163,7 +150,7 @@ const endpoints: Readonly<Record<string, QyapiEndpointRow>> = {
 			if (fields === undefined) return { errcode: 47001 };
 			const { corpid, provider_secret } = fields;
 			return withSecret(call, corpid, provider_secret, true, (app) =>
-				token(call, app, "provider_access_token"),
+				answerWithToken(call.state, app, "provider_access_token", call.nowMs),
 			);
 		},
 	},

@@ -8,13 +8,11 @@ import {
 	suiteTicketSeconds,
 } from "./suites.ts";
 import {
+	answerWithToken,
 	countWrongSecret,
 	type Decision,
-	expiresIn,
-	fetchWecomToken,
 	isTrusted,
 	isWecomTokenAlive,
-	type WecomApp,
 } from "./wecom.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -36,7 +34,12 @@ export function suiteToken(call: Call): Decision {
 	}
 	if (suite_ticket === undefined) return { errcode: 41023 };
 	if (!isTicketTaken(suite, suite_ticket, call)) return { errcode: 40085 };
-	return tokenOf(call, suite.app, "suite_access_token");
+	return answerWithToken(
+		call.state,
+		suite.app,
+		"suite_access_token",
+		call.nowMs,
+	);
 }
 
 /** `POST get_permanent_code`: a code works once. */
@@ -54,7 +57,7 @@ export function permanentCode(call: Call): Decision {
 		// 代开发 apps get theirs by gettoken.
 		const own = suite.isCustomized
 			? undefined
-			: tokenOf(call, corp.app, "access_token");
+			: answerWithToken(call.state, corp.app, "access_token", call.nowMs);
 		return {
 			content: {
 				...(own !== undefined && "content" in own ? own.content : {}),
@@ -78,7 +81,8 @@ export function corpToken(call: Call): Decision {
 			!suite.isCustomized &&
 			!corp.isCancelled &&
 			corp.code === permanent_code;
-		if (isRight) return tokenOf(call, corp.app, "access_token");
+		if (isRight)
+			return answerWithToken(call.state, corp.app, "access_token", call.nowMs);
 		countWrongSecret(state, request.ip, 40084, nowMs);
 		return { errcode: 40084 };
 	});
@@ -124,16 +128,4 @@ function isTicketTaken(
 		return false;
 	const ageMs = serverTime(state, nowMs) - found.pushedAt;
 	return ageMs <= suiteTicketSeconds * 1000;
-}
-
-function tokenOf(call: Call, app: WecomApp, field: string): Decision {
-	const { state, nowMs } = call;
-	const { token, isNew } = fetchWecomToken(state, app, nowMs);
-	return {
-		content: {
-			[field]: token.value,
-			expires_in: expiresIn(token, state.knobs, nowMs),
-		},
-		outcome: isNew ? "issued" : "same",
-	};
 }

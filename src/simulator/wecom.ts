@@ -137,8 +137,25 @@ function noCalls(): HourlyCalls {
 	return { times: [], blockedUntil: Number.NEGATIVE_INFINITY };
 }
 
+/** The answer with the token that a call gets, below that name. */
+export function answerWithToken(
+	parts: PlatformParts,
+	app: WecomApp,
+	field: string,
+	nowMs: number,
+): Decision {
+	const { token, isNew } = fetchWecomToken(parts, app, nowMs);
+	return {
+		content: {
+			[field]: token.value,
+			expires_in: expiresIn(token, parts.knobs, nowMs),
+		},
+		outcome: isNew ? "issued" : "same",
+	};
+}
+
 /** U7: the token that a call gets, and whether it is a new one. */
-export function fetchWecomToken(
+function fetchWecomToken(
 	{ random, knobs, wecom }: PlatformParts,
 	app: WecomApp,
 	nowMs: number,
@@ -176,7 +193,7 @@ export function fetchWecomToken(
 }
 
 /** U17: what `expires_in` says of a token. */
-export function expiresIn(
+function expiresIn(
 	{ renewsAt }: WecomToken,
 	{ wecomExpiresIn, tokenLifetimeSeconds }: Knobs,
 	nowMs: number,
