@@ -3,9 +3,8 @@
  * issuer/suite-errcode.ts; what is not here means the same as for other apps of 企业微信.
  */
 import type { Words } from "../core/trouble.ts";
+import { wrongSecret } from "./alert-words-wecom.ts";
 
-const again =
-	"复制到 wxtokend 读取它的地方；是文件就 reload，是 systemd 凭据就重启。改好之前每小时只试一次：连续几次 Secret 错误，整个出口 IP 会被封一小时";
 const bug = "这是 wxtokend 的 bug，请带上 errmsg 报告";
 const pushes =
 	"企业微信每 10 分钟推送一次：检查指令回调 URL 是否指向本机，Token 和 EncodingAESKey 是否与服务商后台一致；也可以在后台点“刷新Ticket”";
@@ -32,7 +31,7 @@ export const suiteWords: Readonly<Record<number, Words>> = {
 	40078: deadAuthCode,
 	40080: {
 		meaning: "suite 的 Secret 不对",
-		hint: `到服务商后台（应用管理 → 该应用 → Secret）重新获取，${again}`,
+		hint: `到服务商后台（应用管理 → 该应用 → Secret）重新获取，${wrongSecret}`,
 	},
 	40082: deadSuiteToken,
 	40083: { meaning: "企业微信不认识这个 suite_id", hint: suiteId },

@@ -4,7 +4,8 @@
  */
 import type { Words } from "../core/trouble.ts";
 
-const again =
+/** What to do with a secret that was copied again, and why not to try others. */
+export const wrongSecret =
 	"复制到 wxtokend 读取它的地方；是文件就 reload，是 systemd 凭据就重启。改好之前每小时只试一次：连续几次 Secret 错误，整个出口 IP 会被封一小时";
 const damaged =
 	"检查 base_urls 和中间的代理；若都没问题，请带上 errmsg 报告 bug";
@@ -14,7 +15,7 @@ export const wecomWords: Readonly<Record<number, Words>> = {
 	[-1]: { meaning: "企业微信系统繁忙", hint: "不用处理：会自动重试" },
 	40001: {
 		meaning: "Secret 不对、被重置过，或应用已停用",
-		hint: `到管理后台（应用管理 → 自建 → 该应用 → Secret；客户联系、微信客服、会话内容存档在各自的页面）重新获取 Secret，${again}`,
+		hint: `到管理后台（应用管理 → 自建 → 该应用 → Secret；客户联系、微信客服、会话内容存档在各自的页面）重新获取 Secret，${wrongSecret}`,
 	},
 	40013: {
 		meaning: "企业微信不认识这个 corpid",
@@ -26,11 +27,11 @@ export const wecomWords: Readonly<Record<number, Words>> = {
 	},
 	40080: {
 		meaning: "ProviderSecret 不对",
-		hint: `到服务商后台（标准应用服务 → 通用开发参数）重新获取 ProviderSecret，${again}`,
+		hint: `到服务商后台（标准应用服务 → 通用开发参数）重新获取 ProviderSecret，${wrongSecret}`,
 	},
 	40091: {
 		meaning: "Secret 无效",
-		hint: `到管理后台（应用管理 → 该应用 → Secret）重新获取，${again}`,
+		hint: `到管理后台（应用管理 → 该应用 → Secret）重新获取，${wrongSecret}`,
 	},
 	41002: { meaning: "corpid 没有送达企业微信", hint: damaged },
 	41004: { meaning: "Secret 没有送达企业微信", hint: damaged },
