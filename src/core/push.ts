@@ -5,6 +5,9 @@ import { type PushFields, readPushXml } from "./push-xml.ts";
 /** Larger bodies are not read: the largest known push has some 4 KiB. */
 export const maxPushBytes = 65_536;
 
+/** Tickets come each 10 minutes: after so long without one, pushes were missed. */
+export const pushGapMs = 1_800_000;
+
 /** Why a push is refused. One word each, for the log; the sender is told nothing. */
 export type PushRefusal =
 	| "not-xml"

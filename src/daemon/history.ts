@@ -5,6 +5,7 @@
 import type { CredentialId, KnownToken } from "../core/credential.ts";
 import type { DayEvent } from "../core/day.ts";
 import type { KeeperEvent } from "../core/ports.ts";
+import { pushGapMs } from "../core/push.ts";
 
 /** The events of many credentials. */
 export interface History {
@@ -30,8 +31,6 @@ const dayMs = 86_400_000;
 
 /** Pushes are few, unless they come and go: spans of a credential. */
 const maxPushSpans = 24;
-/** Tickets come each 10 minutes: after so long without one there is a gap. */
-const pushGapMs = 1_800_000;
 
 /** What is remembered of a credential. */
 interface Past {
@@ -121,11 +120,13 @@ export function createHistory(): History {
 			}
 		},
 		pushed: (id, at) => {
+			const last = pasts.get(id)?.pushes.at(-1);
+			// The same one again, as something else has come.
+			if (last !== undefined && at <= last.until) return;
 			const { pushes } = touched(id);
-			const last = pushes.at(-1);
 			if (last === undefined || at - last.until > pushGapMs)
 				pushes.push({ at, kind: "push", why: "ticket", until: at });
-			else if (at > last.until) pushes.splice(-1, 1, { ...last, until: at });
+			else pushes.splice(-1, 1, { ...last, until: at });
 			while (
 				pushes.length > maxPushSpans ||
 				(pushes[0]?.until ?? at) < at - dayMs

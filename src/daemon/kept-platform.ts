@@ -7,7 +7,7 @@ import { type Platform, platformIdOf } from "../config/platform.ts";
 import type { Clock } from "../core/clock.ts";
 import { IssuerError, StoreError } from "../core/errors.ts";
 import type { Log } from "../core/ports.ts";
-import type { Push } from "../core/push.ts";
+import { type Push, pushGapMs } from "../core/push.ts";
 import type { MemberSecret, TicketSource } from "../issuer/pushed.ts";
 import type { HeardChange, SharedState } from "../store/shared-state.ts";
 import { kindOf, type PlatformKind } from "./platform-kinds.ts";
@@ -33,9 +33,6 @@ export interface KeptPlatformParts {
 		change: MemberChange,
 	) => void;
 }
-
-/** Tickets come each 10 minutes: after so long without one, pushes were missed. */
-export const gapMs = 1_800_000;
 
 const hourMs = 3_600_000;
 
@@ -63,7 +60,7 @@ export class KeptPlatform {
 		this.#parts = parts;
 		const { arrivedAt } = this.state.ticket() ?? {};
 		this.hasGap =
-			arrivedAt === undefined || parts.startedAt - arrivedAt > gapMs;
+			arrivedAt === undefined || parts.startedAt - arrivedAt > pushGapMs;
 	}
 
 	/** Pushes were missed since the list was compared last, by whichever host. */
@@ -139,7 +136,7 @@ export class KeptPlatform {
 	async takeTicket(ticket: string, createdAt: number): Promise<void> {
 		const { clock, onTicket } = this.#parts;
 		const arrivedAt = clock.now();
-		if (arrivedAt - this.heardAt() > gapMs) this.hasGap = true;
+		if (arrivedAt - this.heardAt() > pushGapMs) this.hasGap = true;
 		this.#tellSkew(createdAt * 1000 - arrivedAt);
 		const pushed = { ticket, createdAt, arrivedAt };
 		if (await this.state.putTicket(pushed)) onTicket(this);

@@ -6,8 +6,9 @@
 import type { Clock } from "../core/clock.ts";
 import { IssuerError, StoreError } from "../core/errors.ts";
 import type { Log } from "../core/ports.ts";
+import { pushGapMs } from "../core/push.ts";
 import type { ManagedCredential } from "../keeper/managed-credential.ts";
-import { gapMs, type KeptPlatform } from "./kept-platform.ts";
+import type { KeptPlatform } from "./kept-platform.ts";
 
 export interface ChoresParts {
 	readonly clock: Clock;
@@ -61,7 +62,7 @@ export function createChores(
 		const now = clock.now();
 		const sinceMs = now - missedAt;
 		if (sinceMs >= 0 && sinceMs < hourMs) return false;
-		return now - platform.heardAt() >= gapMs;
+		return now - platform.heardAt() >= pushGapMs;
 	};
 
 	const work = async () => {
