@@ -24,31 +24,21 @@ import {
 	type PlatformScene,
 	pushKey,
 } from "./support/platform.ts";
+import { callAdmin, statusOf } from "./support/platform-place.ts";
 import { runProgram, startDaemon } from "./support/program.ts";
 import { callSocket, socketIn } from "./support/socket.ts";
 import { hasFile, readTokenFile } from "./support/token-file.ts";
 
 const hour = 3_600;
 
-async function statusOf(scene: PlatformScene, file: string) {
-	const answer = await callSocket(
-		socketIn(scene.directory),
-		`/v1/credentials/${file}`,
-	);
-	return answer.json() as Record<string, never>;
-}
-
 function admin(
 	scene: PlatformScene,
 	what: string,
 	body?: object,
-	method = "POST",
+	method?: string,
 ) {
-	return callSocket(
-		join(scene.directory, "admin.sock"),
-		`/v1/components/${componentAppid}/${what}`,
-		{ method, ...(body && { body: JSON.stringify(body) }) },
-	);
+	const path = `/v1/components/${componentAppid}/${what}`;
+	return callAdmin(scene, path, body, method);
 }
 
 describe("a ticket that is pushed", () => {

@@ -13,6 +13,7 @@ import { newDirectory } from "./support/directory.ts";
 import { eventually } from "./support/eventually.ts";
 import { noteSecret } from "./support/leaks.ts";
 import { callsTo, factsIn, otherPushKey, pushKey } from "./support/platform.ts";
+import { callAdmin, statusOf } from "./support/platform-place.ts";
 import { runProgram, startDaemon } from "./support/program.ts";
 import { callSocket, socketIn } from "./support/socket.ts";
 import {
@@ -25,15 +26,6 @@ import {
 	thirdParty,
 } from "./support/suite.ts";
 import { hasFile, readTokenFile } from "./support/token-file.ts";
-
-async function statusOf(scene: SuiteScene, path: string) {
-	const file = path.slice(path.lastIndexOf("/") + 1);
-	const answer = await callSocket(
-		socketIn(scene.directory),
-		`/v1/credentials/${file}`,
-	);
-	return answer.json() as Record<string, never>;
-}
 
 function refresh(scene: SuiteScene, path: string) {
 	const file = path.slice(path.lastIndexOf("/") + 1);
@@ -48,13 +40,10 @@ function admin(
 	scene: SuiteScene,
 	what: string,
 	body?: object,
-	method = "POST",
+	method?: string,
 ) {
-	return callSocket(
-		join(scene.directory, "admin.sock"),
-		`/v1/suites/${scene.suiteId}/${what}`,
-		{ method, ...(body && { body: JSON.stringify(body) }) },
-	);
+	const path = `/v1/suites/${scene.suiteId}/${what}`;
+	return callAdmin(scene, path, body, method);
 }
 
 describe("a suite_ticket that is pushed", () => {

@@ -1,19 +1,14 @@
 /** A 第三方平台: a simulator that pushes to a receiver, and a configuration for the daemon. */
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { stringify } from "smol-toml";
 import type { Knobs } from "../../src/simulator/knobs.ts";
 import type { Simulator } from "../../src/simulator/server.ts";
-import { newDirectory } from "./directory.ts";
-import { eventually } from "./eventually.ts";
-import { freePort } from "./free-port.ts";
 import { newSecret, noteSecret } from "./leaks.ts";
-import { hasFile, readTokenFile } from "./token-file.ts";
+import { newPlatformPlace, tokenThat } from "./platform-place.ts";
 import { startWeChat } from "./wechat.ts";
 
 export const componentAppid = "wx1123456789abcdef";
-export const pushKey = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
-export const otherPushKey = "jWmYm7qr5nMoAUwZRjGtBxmz3KA1tkAj3ykkR6q2B2C";
+export { otherPushKey, pushKey } from "./platform-place.ts";
 
 export interface PlatformSceneOptions {
 	readonly knobs?: Partial<Knobs>;
@@ -28,39 +23,25 @@ export interface PlatformSceneOptions {
 
 /** Nothing is pushed before the test asks for it. */
 export async function newPlatform(options: PlatformSceneOptions = {}) {
-	const place = newDirectory();
-	const [directory, state] = [join(place, "run"), join(place, "state")];
-	mkdirSync(directory, { mode: 0o750 });
-	const port = await freePort();
+	const place = await newPlatformPlace(
+		`/component/${componentAppid}`,
+		"pushtokenpushtokenpush1",
+	);
 	const secret = newSecret();
-	const token = noteSecret("pushtokenpushtokenpush1");
-	for (const key of [pushKey, otherPushKey]) noteSecret(key);
-	const url = `http://127.0.0.1:${port}/component/${componentAppid}`;
-	const push = { url, token, key: pushKey, formerKey: otherPushKey };
 	const wechat = await startWeChat({
 		accounts: [],
-		components: [{ appid: componentAppid, secret, push }],
+		components: [{ appid: componentAppid, secret, push: place.target }],
 		timeScale: options.timeScale ?? 1,
 		knobs: { pushTries: 1, ...options.knobs },
 	});
 	const component = wechat.platform.component(componentAppid);
 	if (component === undefined) throw new Error("no component");
 	component.nextTicketAt = Number.POSITIVE_INFINITY;
-	const file = (name: string, text: string) => {
-		const path = join(place, name);
-		writeFileSync(path, `${text}\n`, { mode: 0o600 });
-		return path;
-	};
-	const config = join(place, "config.toml");
 	const write = (
 		changes: Readonly<Record<string, unknown>> = {},
 		top: Readonly<Record<string, unknown>> = {},
 	) => {
-		const content = {
-			directory,
-			state_directory: state,
-			schedule: "* * * * * *",
-			log_level: "trace",
+		place.writeConfig({
 			...options.top,
 			...top,
 			wechat: { base_urls: [wechat.url], cooldown: 0 },
@@ -68,31 +49,19 @@ export async function newPlatform(options: PlatformSceneOptions = {}) {
 				{
 					appid: componentAppid,
 					secret,
-					token_file: file("token", token),
-					aes_key_file: file("aes-key", pushKey),
+					...place.pushFiles(),
 					...options.component,
 					...changes,
 				},
 			],
-			receiver: { listen: `127.0.0.1:${port}`, ...options.receiver },
-		};
-		writeFileSync(config, stringify(content));
-		chmodSync(config, 0o600);
+			receiver: { listen: `127.0.0.1:${place.port}`, ...options.receiver },
+		});
 	};
 	write();
-	const path = (name: string) => join(directory, name);
+	const { path, state } = place;
 	return {
-		place,
-		directory,
-		state,
-		wechat,
-		component,
-		port,
-		url,
-		config,
-		write,
-		file,
-		path,
+		...place,
+		...{ wechat, component, write },
 		tokenOf: (appid: string) => path(`wx_access_token_${appid}`),
 		componentFile: path(`wx_component_access_token_${componentAppid}`),
 		stateFile: (name: string) => join(state, "component", componentAppid, name),
@@ -153,18 +122,13 @@ export async function liveToken(
 	path: string,
 	before = "",
 ): Promise<string> {
-	return eventually(
-		() => {
-			if (!hasFile(path)) return undefined;
-			const { value } = readTokenFile(path);
-			if (value === before) return undefined;
-			const { book } = wechat.platform.state;
-			const found = book.find(value);
-			return found !== undefined && wechat.now() < found.endsAt
-				? value
-				: undefined;
+	return tokenThat(
+		(value) => {
+			const found = wechat.platform.state.book.find(value);
+			return found !== undefined && wechat.now() < found.endsAt;
 		},
-		{ what: `a living token at ${path}` },
+		path,
+		before,
 	);
 }
 

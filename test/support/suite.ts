@@ -1,7 +1,5 @@
 /** Suites of 企业微信: a simulator that pushes to a receiver, and a configuration for the daemon. */
-import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { stringify } from "smol-toml";
 import { wecomHost } from "../../src/simulator/hosts.ts";
 import type { Knobs } from "../../src/simulator/knobs.ts";
 import {
@@ -9,12 +7,8 @@ import {
 	type PushOptions,
 	ticketEvent,
 } from "../../src/simulator/pushes.ts";
-import { newDirectory } from "./directory.ts";
-import { eventually } from "./eventually.ts";
-import { freePort } from "./free-port.ts";
 import { newSecret, noteSecret } from "./leaks.ts";
-import { otherPushKey, pushKey } from "./platform.ts";
-import { hasFile, readTokenFile } from "./token-file.ts";
+import { newPlatformPlace, tokenThat } from "./platform-place.ts";
 import { startWeChat } from "./wechat.ts";
 
 /** A 第三方应用, and a 代开发 template. */
@@ -37,18 +31,14 @@ export interface SuiteSceneOptions {
 /** Nothing is pushed before the test asks for it. */
 export async function newSuite(options: SuiteSceneOptions = {}) {
 	const { suiteId = thirdParty, hasReceiver = true } = options;
-	const place = newDirectory();
-	const [directory, state] = [join(place, "run"), join(place, "state")];
-	mkdirSync(directory, { mode: 0o750 });
-	const port = await freePort();
+	const place = await newPlatformPlace(
+		`/suite/${suiteId}`,
+		"pushtokenpushtokenpush2",
+	);
 	const [secret, providerSecret] = [newSecret(), newSecret()];
-	const token = noteSecret("pushtokenpushtokenpush2");
-	for (const key of [pushKey, otherPushKey]) noteSecret(key);
-	const url = `http://127.0.0.1:${port}/suite/${suiteId}`;
-	const push = { url, token, key: pushKey, formerKey: otherPushKey };
 	const wechat = await startWeChat({
 		accounts: [],
-		suites: [{ suiteId, secret, provider, push }],
+		suites: [{ suiteId, secret, provider, push: place.target }],
 		wecom: [{ corpid: provider, secret: providerSecret, isProvider: true }],
 		hosts: { [wecomHost]: 0 },
 		knobs: { pushTries: 1, wecomPlainHttp: "served", ...options.knobs },
@@ -56,38 +46,27 @@ export async function newSuite(options: SuiteSceneOptions = {}) {
 	const suite = wechat.platform.suite(suiteId);
 	if (suite === undefined) throw new Error("no suite");
 	suite.nextTicketAt = Number.POSITIVE_INFINITY;
-	const file = (name: string, text: string) => {
-		const path = join(place, name);
-		writeFileSync(path, `${text}\n`, { mode: 0o600 });
-		return path;
-	};
-	const config = join(place, "config.toml");
 	const base_urls = [wechat.hosts[wecomHost]?.url ?? ""];
 	const write = (changes: Readonly<Record<string, unknown>> = {}) => {
-		const content = {
-			directory,
-			state_directory: state,
-			schedule: "* * * * * *",
-			log_level: "trace",
+		place.writeConfig({
 			...options.top,
 			wechat: { cooldown: 0 },
 			provider: [{ corpid: provider, secret: providerSecret, base_urls }],
 			suite: [
 				{
 					...{ suite_id: suiteId, provider, secret, base_urls },
-					token_file: file("token", token),
-					aes_key_file: file("aes-key", pushKey),
+					...place.pushFiles(),
 					...options.suite,
 					...changes,
 				},
 			],
-			...(hasReceiver ? { receiver: { listen: `127.0.0.1:${port}` } } : {}),
-		};
-		writeFileSync(config, stringify(content));
-		chmodSync(config, 0o600);
+			...(hasReceiver && {
+				receiver: { listen: `127.0.0.1:${place.port}` },
+			}),
+		});
 	};
 	write();
-	const path = (name: string) => join(directory, name);
+	const { path, state } = place;
 	const pushEvent = (event: PushEvent, options?: PushOptions) =>
 		wechat.pushes.push(suite, event, options);
 	const noteCode = (corpid: string) => {
@@ -95,8 +74,8 @@ export async function newSuite(options: SuiteSceneOptions = {}) {
 		noteSecret(code ?? suite.corps.get(corpid)?.code ?? "");
 	};
 	return {
-		...{ place, directory, state, wechat, suite, suiteId, config },
-		...{ write, file, path, port, base_urls, event: pushEvent },
+		...place,
+		...{ wechat, suite, suiteId, write, base_urls, event: pushEvent },
 		suiteFile: path(`wecom_suite_access_token_${suiteId}`),
 		tokenOf: (corpid: string) =>
 			path(`wecom_access_token_${corpid}_${suiteId}`),
@@ -139,16 +118,14 @@ export async function livingToken(
 	path: string,
 	before = "",
 ): Promise<string> {
-	return eventually(
-		() => {
-			if (!hasFile(path)) return undefined;
-			const { value } = readTokenFile(path);
-			if (value === before) return undefined;
+	return tokenThat(
+		(value) => {
 			const found = wechat.platform.state.wecom.tokens.get(value);
-			const isAlive =
-				found !== undefined && !found.isInvalid && wechat.now() < found.endsAt;
-			return isAlive ? value : undefined;
+			return (
+				found !== undefined && !found.isInvalid && wechat.now() < found.endsAt
+			);
 		},
-		{ what: `a living token at ${path}` },
+		path,
+		before,
 	);
 }
