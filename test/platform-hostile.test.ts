@@ -53,10 +53,12 @@ test("ten thousand unsigned pushes and slow bodies delay no genuine one, and no 
 	const agent = new Agent({ keepAlive: true, maxSockets: 50 });
 	onTestFinished(() => agent.destroy());
 	let left = 10_000;
+	// A fast machine has sent them before the token is due.
+	const isOver = () => left <= 0 && callsTo(scene, "api_component_token") > 1;
 	const answers = new Map<number, number>();
 	const attack = Promise.all(
 		Array.from({ length: 50 }, async () => {
-			while (left > 0) {
+			while (!isOver()) {
 				left -= 1;
 				const status = await unsigned(scene, agent);
 				answers.set(status, (answers.get(status) ?? 0) + 1);
