@@ -166,7 +166,7 @@ function locationIn(
 		const isOf = namesIn(content).some(
 			({ file, ticketFiles }) => file === appid || ticketFiles.includes(appid),
 		);
-		// Who has authorised a platform stands nowhere in the file.
+		// The file does not name the members of a platform.
 		const isOfComponent =
 			Array.isArray(content.component) && appid.startsWith("wx_");
 		return isOf || isOfComponent || isOfSuite(content, appid)
