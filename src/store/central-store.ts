@@ -5,7 +5,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Clock } from "../core/clock.ts";
-import type { Credential } from "../core/credential.ts";
+import { type Credential, usualLifetimeMs } from "../core/credential.ts";
 import { StoreError } from "../core/errors.ts";
 import { createFleetClock, type FleetClock } from "../core/fleet-clock.ts";
 import { numberOf, withNumber } from "../core/fleet-record.ts";
@@ -294,8 +294,6 @@ function recordOf(
 		number,
 	);
 }
-
-const usualLifetimeMs = 7_200_000;
 
 function openSlot(
 	parts: CentralParts,
