@@ -65,8 +65,8 @@ export interface Observer {
 	 * the next keeper to know.
 	 */
 	writable(seen: Observation): SharedRecord;
-	/** WeChat refused the present values of the parents: with these it is not asked for a while. */
-	noteParentsRefused(): void;
+	/** WeChat refused these values of the parents: with them it is not asked for a while. */
+	noteParentsRefused(parents: Parents): void;
 	/** Something is known now: a token, a pause, a doubt. */
 	learn(news: Partial<Knowledge>): void;
 	/** Whether there is nothing to know beyond the token. */
@@ -190,8 +190,8 @@ export function createObserver(
 			knowledge = { ...knowledge, aliveId: undefined };
 			parts.emit({ kind: "expired", current });
 		},
-		noteParentsRefused: () => {
-			const ids = idsOf(parts.parents());
+		noteParentsRefused: (parents) => {
+			const ids = idsOf(parents);
 			const { refusedParents } = knowledge;
 			// The parent may be alive after all: then it is no use to ask again at once.
 			const times =

@@ -22,7 +22,7 @@ import {
 	beginForce,
 	withMoreCalls,
 } from "../core/transition.ts";
-import type { KeeperParts, Outcome } from "./keeper-parts.ts";
+import type { KeeperParts, Outcome, Parents } from "./keeper-parts.ts";
 import { type Observation, type Observer, offsetOf } from "./observation.ts";
 import type { Probe } from "./probe.ts";
 import type { Requests } from "./requests.ts";
@@ -54,6 +54,8 @@ interface Attempt {
 	readonly before: SharedRecord;
 	/** How many attempts before this one failed in a row. */
 	readonly failures: number | undefined;
+	/** With which WeChat was asked: by the answer they may have others. */
+	parents: Parents;
 	/** As it was written last, with the intent. */
 	written: SharedRecord;
 	/** Calls that the written record counts, and calls that left. */
@@ -150,6 +152,7 @@ async function begin(
 		startedAt,
 		before,
 		failures: seen.record.pause?.failure?.attempts,
+		parents: undefined,
 		written: intent,
 		counted: 0,
 		sent: 0,
@@ -214,9 +217,10 @@ async function issue(
 ): Promise<Grant> {
 	const { written, counted, sent, lease } = attempt;
 	lease.mustBeHeld?.();
+	attempt.parents = parents();
 	return issuer.issue({
 		force,
-		parents: parents() ?? new Map(),
+		parents: attempt.parents ?? new Map(),
 		onCall: () => {
 			attempt.sent += 1;
 		},
@@ -344,13 +348,13 @@ function uncounted({ reason, sent, counted }: Attempt): number {
  */
 async function refusedByParent(
 	parts: RefreshParts,
-	{ lease, before }: Attempt,
+	{ lease, before, parents }: Attempt,
 	error: IssuerError,
 ): Promise<Outcome> {
 	const { observer, requests, clock } = parts;
 	await lease.write(before);
-	observer.noteParentsRefused();
-	parts.reportParents?.(parts.parents());
+	observer.noteParentsRefused(parents);
+	parts.reportParents?.(parents);
 	requests.fail(error, { isOver: false });
 	return { kind: "deferred", until: clock.now() };
 }

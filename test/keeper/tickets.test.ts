@@ -32,6 +32,8 @@ const minuteMs = 60_000;
  */
 function newScene(count: number) {
 	const refused = new Set<string>();
+	/** What happens while WeChat is asked for a ticket. */
+	let meanwhile = async () => {};
 	const directory = join(newDirectoryInMemory(), "tokens");
 	fs.mkdirSync(directory, 0o750);
 	let now = Date.UTC(2026, 0, 5, 2);
@@ -107,11 +109,11 @@ function newScene(count: number) {
 	}).flatMap((account) =>
 		manageEntry(account, store, shared, {
 			http: {
-				send: async ({ path }) => ({
-					status: 200,
-					text: answer(path),
-					serverTime: undefined,
-				}),
+				send: async ({ path }) => {
+					const text = answer(path);
+					if (path.includes("getticket")) await meanwhile();
+					return { status: 200, text, serverTime: undefined };
+				},
 			},
 			clock,
 			monitor: { serverTime: () => {}, answered: () => {} },
@@ -141,6 +143,10 @@ function newScene(count: number) {
 		fetched,
 		events,
 		directory,
+		find,
+		meanwhile: (act: () => Promise<void>) => {
+			meanwhile = act;
+		},
 		active: () =>
 			all.flatMap(({ activeKeeper, credential }) =>
 				activeKeeper === undefined ? [] : [credential.file],
@@ -205,4 +211,22 @@ test("a ticket whose token WeChat refuses, and calls alive, is not asked for at 
 	expect(asked.filter((appid) => appid === "wx7")).toHaveLength(1 + 4);
 	expect(fetched.filter((appid) => appid === "wx7")).toHaveLength(1);
 	expect(events.filter(({ event }) => event === "fetch.failed")).toEqual([]);
+});
+
+test("a token that was renewed while its ticket was asked for is not taken for the refused one", async () => {
+	const scene = newScene(1);
+	const { reconciler, refused, asked, fetched, tickAfter, events } = scene;
+	await reconciler.first(0);
+	refused.add("wx0");
+	scene.meanwhile(async () => {
+		scene.meanwhile(async () => {});
+		await scene.find("wx_access_token_wx0")?.keeper.force();
+		refused.delete("wx0");
+	});
+	await tickAfter(5 * minuteMs);
+	// Nobody has said that the new one is dead: with it the ticket is asked for at once.
+	await tickAfter(0);
+	expect(asked).toHaveLength(3);
+	expect(fetched).toHaveLength(2);
+	expect(events.filter(({ event }) => event === "token.probed")).toEqual([]);
 });
