@@ -18,6 +18,7 @@ import {
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { errnoOf } from "../core/errors.ts";
+import { onAnswerEnd } from "./answer-end.ts";
 import {
 	begin,
 	createTurnstile,
@@ -120,7 +121,7 @@ export function createControlServer(parts: ControlServerParts): ControlServer {
 		if (request.method === "POST")
 			request.once("end", () => connections.begin(socket));
 		else connections.begin(socket);
-		response.once("close", () => connections.end(socket));
+		onAnswerEnd(request, response, () => connections.end(socket));
 		// Node.js has such a limit, too, but says nothing in its answer.
 		if (count >= requestsPerConnection) response.shouldKeepAlive = false;
 		if (count > requestsPerConnection) deliver(request, response, tooMany);
@@ -189,10 +190,8 @@ async function answerTo(
 		const body = method === "POST" ? await bodyOf(request, bodies) : "";
 		if (typeof body !== "string") return body;
 		const { remoteAddress: remote = "" } = socket;
-		const onEnd = (listener: () => void) => {
-			if (socket.destroyed) listener();
-			else response.once("close", listener);
-		};
+		const onEnd = (listener: () => void) =>
+			onAnswerEnd(request, response, listener);
 		return await answer({ method, path, query, headers, body, remote, onEnd });
 	} catch (error) {
 		onBug(error);
@@ -298,35 +297,15 @@ function createConnections(maxConnections: number): Connections {
 /** For all connections of a server, which share the limit of unread answers. */
 function createDelivery(onBug: (error: unknown) => void): Deliver {
 	let unreadBytes = 0;
-	/**
-	 * Connection → bytes of its unread answers. What a connection holds is given back
-	 * when it closes: Node.js 20 tells no `close` of answers that were still queued.
-	 */
-	const unreadOf = new WeakMap<Duplex, { bytes: number }>();
-	const unreadOn = (socket: Duplex) => {
-		const known = unreadOf.get(socket);
-		if (known !== undefined) return known;
-		const unread = { bytes: 0 };
-		unreadOf.set(socket, unread);
-		socket.once("close", () => {
-			unreadBytes -= unread.bytes;
-			unread.bytes = 0;
-		});
-		return unread;
-	};
 	/** Counts bytes as unread until the answer ends. */
 	const hold = (
-		{ socket }: IncomingMessage,
+		request: IncomingMessage,
 		response: ServerResponse,
 		bytes: number,
 	) => {
-		const unread = unreadOn(socket);
 		unreadBytes += bytes;
-		unread.bytes += bytes;
-		response.once("close", () => {
-			const given = Math.min(bytes, unread.bytes);
-			unread.bytes -= given;
-			unreadBytes -= given;
+		onAnswerEnd(request, response, () => {
+			unreadBytes -= bytes;
 		});
 	};
 	const turn = createTurnstile();
@@ -336,6 +315,7 @@ function createDelivery(onBug: (error: unknown) => void): Deliver {
 		response: ServerResponse,
 		answer: ControlAnswer,
 	) => {
+		if (request.socket.destroyed) return;
 		const body = bytesOf(answer.content);
 		const isTooMuch = unreadBytes + body.length > maxUnreadBytes;
 		const sent = isTooMuch ? busy : answer;
@@ -356,7 +336,9 @@ function createDelivery(onBug: (error: unknown) => void): Deliver {
 		if (unreadBytes + bytes > maxUnreadBytes)
 			return sendWhole(request, response, busy);
 		hold(request, response, bytes);
-		const begun = await begin(content, turn);
+		const isGone = () => request.socket.destroyed;
+		const begun = await begin(content, turn, isGone);
+		if (begun === undefined) return;
 		const { headers = {} } = answer;
 		const type = { "Content-Type": "text/plain; charset=utf-8", ...headers };
 		if (begun.rest === undefined)
@@ -371,7 +353,8 @@ function createDelivery(onBug: (error: unknown) => void): Deliver {
 		if (request.method === "HEAD") {
 			response.end();
 			await begun.rest.return?.();
-		} else await sendPieces(response, begun, turn, () => timer?.refresh());
+		} else
+			await sendPieces(request, response, begun, turn, () => timer?.refresh());
 	};
 
 	return (request, response, answer) => {
@@ -388,14 +371,15 @@ function createDelivery(onBug: (error: unknown) => void): Deliver {
 
 /** A client that does not read its answer loses its connection. */
 function endIfUnread(
-	{ socket }: IncomingMessage,
+	request: IncomingMessage,
 	response: ServerResponse,
 ): NodeJS.Timeout | undefined {
+	const { socket } = request;
 	// Without a socket it waits for an earlier answer on its connection: the client
 	// has had no time to read it.
 	if (response.socket === null) return undefined;
 	const timer = setTimeout(() => socket.destroy(), requestTimeoutMs);
-	response.once("close", () => clearTimeout(timer));
+	onAnswerEnd(request, response, () => clearTimeout(timer));
 	return timer;
 }
 

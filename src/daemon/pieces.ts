@@ -2,8 +2,9 @@
  * Long answers are made and sent in pieces: a piece is made when its client has read
  * the one before, and in between others have their turn.
  */
-import type { ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { nextTurn } from "../keeper/limiter.ts";
+import { onAnswerEnd } from "./answer-end.ts";
 
 /** A piece, and what a connection buffers of it, in bytes. */
 export const maxPieceBytes = 131_072;
@@ -34,20 +35,26 @@ export function isInPieces(content: unknown): content is AsyncIterable<string> {
 	);
 }
 
-/** Takes so much that a short answer is complete. Throws what making it throws. */
+/**
+ * Takes so much that a short answer is complete; undefined if the client is gone by
+ * then: for many clients that hung up no more is made. Throws what making it throws.
+ */
 export async function begin(
 	pieces: AsyncIterable<string>,
 	turn: Turnstile,
-): Promise<Begun> {
+	isGone: () => boolean,
+): Promise<Begun | undefined> {
 	const rest = pieces[Symbol.asyncIterator]();
 	let text = "";
-	for (;;) {
+	while (!isGone()) {
 		const next = await rest.next();
 		if (next.done === true) return { text, rest: undefined };
 		text += next.value;
 		if (text.length >= maxPieceBytes / 2) return { text, rest };
 		await turn();
 	}
+	await rest.return?.();
+	return undefined;
 }
 
 /**
@@ -55,14 +62,15 @@ export async function begin(
  * client has read a piece. Throws what making a piece throws.
  */
 export async function sendPieces(
+	request: IncomingMessage,
 	response: ServerResponse,
 	{ text, rest }: Begun,
 	turn: Turnstile,
 	onProgress: () => void,
 ): Promise<void> {
 	let piece = text;
-	while (!response.closed) {
-		if (!response.write(piece)) await drained(response);
+	while (!request.socket.destroyed) {
+		if (!response.write(piece)) await drained(request, response);
 		onProgress();
 		await turn();
 		const next = await rest?.next();
@@ -76,14 +84,15 @@ export async function sendPieces(
 }
 
 /** Resolves when the client has read what was written, or is gone. */
-function drained(response: ServerResponse): Promise<void> {
+function drained(
+	request: IncomingMessage,
+	response: ServerResponse,
+): Promise<void> {
 	return new Promise((resolve) => {
-		const settle = () => {
-			response.off("drain", settle);
-			response.off("close", settle);
+		const forget = onAnswerEnd(request, response, resolve);
+		response.once("drain", () => {
+			forget();
 			resolve();
-		};
-		response.on("drain", settle);
-		response.on("close", settle);
+		});
 	});
 }

@@ -100,6 +100,63 @@ test("answers that hold much memory are refused while others hold as much as the
 	);
 });
 
+test("an answer that is ready when its client has hung up counts for nothing, and no more of it is made", async () => {
+	const gates: (() => void)[] = [];
+	let made = 0;
+	async function* slow() {
+		await new Promise<void>((resolve) => gates.push(resolve));
+		for (;;) {
+			made += 1;
+			yield piece;
+		}
+	}
+	const big = "x".repeat(33_000_000);
+	async function* short() {
+		await new Promise<void>((resolve) => gates.push(resolve));
+		yield big;
+	}
+	// Too much beside the big one.
+	const whole = "x".repeat(1_000_000);
+	const path = join(newDirectory(), "socket");
+	let open = 0;
+	const server = createControlServer({
+		maxConnections: 100,
+		answer: async ({ path: asked }) => ({
+			status: 200,
+			content:
+				asked === "/short" ? short() : asked === "/slow" ? slow() : whole,
+		}),
+		onBug: (error) => {
+			throw error;
+		},
+	});
+	server.on("connection", (socket) => {
+		open += 1;
+		socket.on("close", () => {
+			open -= 1;
+		});
+	});
+	server.listen(path);
+	await once(server, "listening");
+	onTestFinished(() => void server.close());
+	for (const target of ["/short", "/slow"]) {
+		const client = connect(path);
+		client.write(`GET ${target} HTTP/1.1\r\n\r\n`.repeat(2));
+		await eventually(() => gates.length === 2, { what: "two requests" });
+		client.destroy();
+		await eventually(() => open === 0, { what: "the end of the connection" });
+		// Queued behind the first: Node.js 20 tells no `close` of it.
+		const [, second] = gates.splice(0);
+		second?.();
+	}
+	const { status, text } = await callSocket(path, "/");
+	expect({ status, length: text.length }).toEqual({
+		status: 200,
+		length: whole.length,
+	});
+	expect(made).toBeLessThanOrEqual(1);
+});
+
 test("a bug while a piece is made ends the connection, and is reported", async () => {
 	async function* broken() {
 		yield piece.repeat(3);
