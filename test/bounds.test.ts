@@ -1,12 +1,20 @@
 /** What outsiders can make grow, of docs/bounds.md: the rows that no other test abuses. */
+import { once } from "node:events";
 import { writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { systemClock } from "../src/core/clock.ts";
 import { StoreError } from "../src/core/errors.ts";
 import type { KeeperEvent, Lease } from "../src/core/ports.ts";
+import {
+	alertMemoryPath,
+	readAlertMemory,
+} from "../src/daemon/alert-memory.ts";
 import { createMetrics } from "../src/daemon/metrics.ts";
 import { createKeeper } from "../src/keeper/keeper.ts";
+import { createCentralLink } from "../src/store/central-link.ts";
 import { nameThisProcess } from "../src/store/process-name.ts";
 import { accessToken, anAccount } from "./support/account.ts";
 import { newAccounts, writeConfig } from "./support/config-file.ts";
@@ -139,4 +147,46 @@ test("a request whose lock is lost again and again is answered after four attemp
 	expect(acquired).toBe(4);
 	expect(asked).toBe(0);
 	expect(events.filter(({ kind }) => kind === "lock-lost")).toHaveLength(4);
+});
+
+test("an answer of the central server that has no end is not read to it, and the next one is", async () => {
+	let isEndless = true;
+	const server = createServer((_, response) => {
+		if (!isEndless) return response.end('{"appid":"wx1"}');
+		response.write("x".repeat(65_537));
+		return undefined;
+	});
+	server.listen(0, "127.0.0.1");
+	await once(server, "listening");
+	onTestFinished(() => {
+		server.closeAllConnections();
+		server.close();
+	});
+	const { port } = server.address() as AddressInfo;
+	const link = createCentralLink(
+		{ url: `http://127.0.0.1:${port}`, bearer: "b", ca: undefined },
+		() => performance.now(),
+	);
+	const ask = () => link.call("GET", "/", { timeoutMs: 60_000 });
+	await expect(ask()).rejects.toThrow("64 KiB");
+	isEndless = false;
+	expect((await ask()).content).toEqual({ appid: "wx1" });
+	link.close();
+});
+
+test("a file of remembered alerts that somebody has blown up is not read", () => {
+	const directory = newDirectory();
+	const one = {
+		credential: "wx1",
+		phase: "told",
+		trouble: {
+			...{ code: "40125", kind: "refused", message: "m", hint: "h" },
+			...{ since: 1, tellAt: 2, needsPerson: true },
+		},
+	};
+	const kept = JSON.stringify([one]);
+	writeFileSync(alertMemoryPath(directory), kept);
+	const before = readAlertMemory(directory);
+	writeFileSync(alertMemoryPath(directory), kept.padEnd(8_388_609));
+	expect([before.length, readAlertMemory(directory).length]).toEqual([1, 0]);
 });

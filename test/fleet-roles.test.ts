@@ -2,10 +2,11 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { writeConfig } from "./support/config-file.ts";
+import { newAccounts, writeConfig } from "./support/config-file.ts";
 import { newDirectory } from "./support/directory.ts";
 import { eventually } from "./support/eventually.ts";
 import { type Host, hangUp, startHosts } from "./support/hosts.ts";
+import { startIssuer } from "./support/issuer.ts";
 import { newSecret } from "./support/leaks.ts";
 import { runProgram, startDaemon } from "./support/program.ts";
 import { faketimeLibrary, noRedis, startRedis } from "./support/redis.ts";
@@ -115,6 +116,39 @@ withRedis(
 		expect(wechat.requests.length).toBe(3);
 	},
 );
+
+test("a follower of more accounts than may wait at a central wxtokend has every token, and each new one", async () => {
+	const bearer = join(newDirectory(), "bearer");
+	writeFileSync(bearer, "a-bearer-of-the-test-0123456789\n", { mode: 0o600 });
+	const accounts = newAccounts(65);
+	const wechat = await startIssuer();
+	const central = writeConfig({
+		...{ url: wechat.url, accounts, wechat: { cooldown: 0 } },
+		top: { http: { listen: "127.0.0.1:0", bearer_file: bearer } },
+	});
+	const server = await startDaemon(central.file);
+	const { url } = await server.event("http.opened");
+	const config = writeConfig({
+		...{ url: "http://127.0.0.1:9", accounts, withoutSecrets: true },
+		top: { fleet: { url: String(url), bearer_file: bearer } },
+	});
+	await startDaemon(config.file);
+	const valuesOf = ({ tokenFile }: typeof config) =>
+		accounts.map(({ appid }) => readTokenFile(tokenFile(appid)).value);
+	const first = valuesOf(central);
+	expect(valuesOf(config)).toEqual(first);
+	server.kill("SIGHUP");
+	await eventually(
+		() => {
+			const values = valuesOf(config);
+			const are = valuesOf(central);
+			return values.every(
+				(value, at) => value !== first[at] && value === are[at],
+			);
+		},
+		{ what: "the new tokens at the follower", everyMs: 500 },
+	);
+});
 
 const library = faketimeLibrary();
 

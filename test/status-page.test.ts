@@ -114,13 +114,17 @@ test("the day survives a restart, also a file that is no history", async () => {
 	);
 	await again.stop();
 	const file = `${config.directory}/.wxtokend-history`;
-	expect(readFileSync(file, "utf8")).not.toContain(
-		readTokenFile(config.tokenFile("wx1")).value,
-	);
+	const kept = readFileSync(file, "utf8");
+	expect(kept).not.toContain(readTokenFile(config.tokenFile("wx1")).value);
 	writeFileSync(
 		file,
 		'x\n["wx_access_token_wx1",[[1,2],[{}],"x",null]]\n[[]]\nnull\n',
 	);
 	const third = await startDaemon(config.file);
 	expect((await page(await httpOf(third))).text).toContain("1 value");
+	await third.stop();
+	// One that somebody has blown up is not read, whatever it says.
+	writeFileSync(file, kept.padEnd(4_194_305));
+	const fourth = await startDaemon(config.file);
+	expect((await page(await httpOf(fourth))).text).toContain("1 value");
 });
