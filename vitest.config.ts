@@ -40,6 +40,7 @@ export default defineConfig({
 		// Some files compute, most wait for processes: two of these for each of two
 		// cores go well together.
 		maxWorkers: 4,
+		setupFiles: process.env.CI ? [".ci/cpu-of-file.ts"] : [],
 		sequence: { sequencer: LongestFirst },
 		// In this order: vitest's summary comes last.
 		reporters: process.env.CI

@@ -1,12 +1,15 @@
 /**
- * What CI prints before vitest's summary: the ten slowest tests, and tests that
- * were left out or had a second try. The counts go to a file, for count.mjs.
+ * What CI prints before vitest's summary: the ten slowest tests, the files that use most
+ * CPU time, and tests that were left out or had a second try. The counts go to a file,
+ * for count.mjs.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Reporter, TestCase, TestModule } from "vitest/node";
+import type {} from "./cpu-of-file.ts";
 
 const wanted = 10;
+const wantedFiles = 40;
 
 export interface Counts {
 	readonly passed: number;
@@ -32,6 +35,19 @@ export class CiReporter implements Reporter {
 				.map(
 					(test) =>
 						`${(durationOf(test) / 1000).toFixed(1).padStart(6)} s  ${nameOf(test)}`,
+				),
+		);
+		const used = modules
+			.map((file) => ({ file, seconds: file.meta().cpuSeconds ?? 0 }))
+			.sort((one, other) => other.seconds - one.seconds);
+		const allSeconds = used.reduce((sum, { seconds }) => sum + seconds, 0);
+		print(
+			`CPU time: ${Math.round(allSeconds)} s; the ${wantedFiles} files that use most:`,
+			used
+				.slice(0, wantedFiles)
+				.map(
+					({ file, seconds }) =>
+						`${seconds.toFixed(1).padStart(6)} s  ${file.relativeModuleId}`,
 				),
 		);
 		const are = (state: string) => (test: TestCase) =>
