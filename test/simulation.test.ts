@@ -1,6 +1,6 @@
 /** Histories that once broke a law, and a history of peace. */
 import { expect, test } from "vitest";
-import { play } from "./simulation/machine.ts";
+import { play } from "./simulation/compiled.ts";
 import type { Scenario } from "./simulation/scenario.ts";
 
 /** Scenarios that broke a law in earlier versions. */

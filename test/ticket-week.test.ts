@@ -5,12 +5,8 @@
 import { describe, expect, test } from "vitest";
 import type { Knobs } from "../src/simulator/knobs.ts";
 import { ticketsOf } from "../src/simulator/tickets.ts";
-import {
-	liveWithTicket,
-	type TicketStory,
-	type TicketWorld,
-} from "./simulation/ticket-week.ts";
-import { brokenLinks } from "./simulation/week-network.ts";
+import { brokenLinks, liveWithTicket } from "./simulation/compiled.ts";
+import type { TicketStory, TicketWorld } from "./simulation/ticket-week.ts";
 
 const minute = 60;
 const hour = 60 * minute;

@@ -5,8 +5,8 @@
  */
 import { describe, expect, test } from "vitest";
 import type { Knobs } from "../src/simulator/knobs.ts";
-import { liveWithWecom, type WecomStory } from "./simulation/wecom-week.ts";
-import { brokenLinks } from "./simulation/week-network.ts";
+import { brokenLinks, liveWithWecom } from "./simulation/compiled.ts";
+import type { WecomStory } from "./simulation/wecom-week.ts";
 
 const minute = 60;
 const hour = 60 * minute;

@@ -4,13 +4,8 @@
  */
 import { describe, expect, test } from "vitest";
 import type { Knobs } from "../src/simulator/knobs.ts";
-import {
-	type Incident,
-	live,
-	type Story,
-	type World,
-} from "./simulation/week.ts";
-import { brokenLinks } from "./simulation/week-network.ts";
+import { brokenLinks, live } from "./simulation/compiled.ts";
+import type { Incident, Story, World } from "./simulation/week.ts";
 
 const minute = 60;
 const hour = 60 * minute;

@@ -6,7 +6,7 @@
  */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { play } from "./machine.ts";
+import { play } from "./compiled.ts";
 import type { Scenario, SimulatedEvent } from "./scenario.ts";
 
 const runs = Number(process.env.SIMULATION_RUNS ?? 10_000);
