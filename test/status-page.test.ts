@@ -95,7 +95,7 @@ test("what is wrong stands first, with its error and what to do; children stay b
 	// The answer of a client is text, and no part of the page.
 	const odd = await page(url, "?q=%3Cscript%3E%22'&page=-1e9");
 	expect(odd.status).toBe(200);
-	expect(odd.text).toContain("Nothing is found by that name.");
+	expect(odd.text).toContain("Nothing has that in its name or error code.");
 	expect(odd.text.match(/<script/g)).toHaveLength(1);
 });
 
@@ -107,6 +107,15 @@ test("the day survives a restart, also a file that is no history", async () => {
 	for (let i = 0; i < 3; i++) await refreshOver(socket, "wx1");
 	const url = await httpOf(daemon);
 	expect((await page(url)).text).toContain("4 values, 3 forced");
+	const listed = (await callSocket(socket, "/v1/credentials?days")).json();
+	const bare = (await callSocket(socket, "/v1/credentials")).json();
+	expect(Object.keys(listed)).toEqual([...Object.keys(bare), "days"]);
+	expect(listed.credentials).toMatchObject([
+		{ credential: "wx_access_token_wx1", state: "valid" },
+	]);
+	expect(listed.days).toEqual({
+		wx_access_token_wx1: `${".".repeat(47)}#`,
+	});
 	await daemon.stop();
 	const again = await startDaemon(config.file);
 	expect((await page(await httpOf(again))).text).toContain(

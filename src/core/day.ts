@@ -4,7 +4,7 @@
  * which WeChat pushed the tickets that it needs.
  */
 
-import type { CredentialStatus } from "./status.ts";
+import type { StatusFacts } from "./status.ts";
 
 /** Something that happened. Instants are epoch ms. */
 export interface DayEvent {
@@ -75,7 +75,7 @@ export function withCurrent(
 		expire,
 		lastRefresh,
 		lifetime,
-	}: Pick<CredentialStatus, "expire" | "lastRefresh" | "lifetime">,
+	}: Pick<StatusFacts, "expire" | "lastRefresh" | "lifetime">,
 ): readonly DayEvent[] {
 	if (expire === null) return events;
 	const until = expire * 1000;
@@ -84,9 +84,7 @@ export function withCurrent(
 	);
 	if (isKnown) return events;
 	const at =
-		lastRefresh === null
-			? until - (lifetime ?? 0) * 1000
-			: Date.parse(lastRefresh.at);
+		lastRefresh === null ? until - (lifetime ?? 0) * 1000 : lastRefresh.at;
 	const current = {
 		at,
 		kind: "value" as const,
@@ -108,15 +106,27 @@ export function lettersOf(
 	count: number,
 ): string {
 	const partMs = dayMs / count;
-	const letterAt = (index: number) => {
-		const from = now - dayMs + index * partMs;
-		const touches = (span: Span) =>
-			span.to >= from && span.from < from + partMs;
-		// What ended as the part began is no part of it.
-		const lasts = (span: Span) => span.to > from && touches(span);
-		if (dead.some(lasts)) return "x";
-		if (failures.some(touches)) return values.some(touches) ? "!" : "x";
-		return values.some(touches) ? "#" : ".";
+	const begin = now - dayMs;
+	/** By a span, and not by a part: of ten thousand credentials most have one. */
+	const touched = (spans: readonly Span[], isToTheEnd: boolean) => {
+		const parts: boolean[] = [];
+		for (const { from, to } of spans) {
+			const end = (to - begin) / partMs;
+			// What ended as a part began may be no part of it.
+			const last = isToTheEnd ? Math.floor(end) : Math.ceil(end) - 1;
+			const first = Math.max(0, Math.floor((from - begin) / partMs));
+			for (let part = first; part <= last && part < count; part += 1)
+				parts[part] = true;
+		}
+		return parts;
 	};
-	return Array.from({ length: count }, (_, index) => letterAt(index)).join("");
+	const valid = touched(values, true);
+	const failed = touched(failures, true);
+	const without = touched(dead, false);
+	let letters = "";
+	for (let part = 0; part < count; part += 1) {
+		const isBad = without[part] || (failed[part] && !valid[part]);
+		letters += isBad ? "x" : failed[part] ? "!" : valid[part] ? "#" : ".";
+	}
+	return letters;
 }

@@ -21,6 +21,9 @@ const sliceMs = 5;
 /** Half an hour each. */
 const lettersOfDay = 48;
 
+/** A file's name, and what a text takes beside its letters, in bytes. */
+const maxOverhead = 100;
+
 /** A piece of a list has some more characters. */
 const pieceLength = 65_536;
 
@@ -39,58 +42,86 @@ export function listOf(
 	all: Iterable<ManagedCredential>,
 	parts: ListParts,
 ): ControlAnswer {
+	return listAnswer(listTexts(key, all, parts));
+}
+
+/** The same for credentials, and the last day of each by the name of its file, as `lettersOf`. */
+export function listWithDays(
+	all: ReadonlyMap<string, ManagedCredential>,
+	history: Pick<History, "of">,
+	parts: ListParts,
+): ControlAnswer {
+	return {
+		...listAnswer(daysTexts(all.values(), history, parts)),
+		heldBytes: all.size * (lettersOfDay + maxOverhead),
+	};
+}
+
+function listAnswer(texts: Iterable<string>): ControlAnswer {
 	return {
 		status: 200,
-		content: piecesOf(key, all, parts),
+		content: inPieces(texts),
 		headers: { "Content-Type": "application/json" },
 	};
 }
 
-async function* piecesOf(
+/** Whoever takes the pieces gives way in between. */
+async function* inPieces(texts: Iterable<string>): AsyncGenerator<string> {
+	await nextTurn();
+	let piece = "";
+	let since = performance.now();
+	for (const text of texts) {
+		piece += text;
+		const isLong = performance.now() - since >= sliceMs;
+		if (piece.length < pieceLength && !isLong) continue;
+		yield piece;
+		piece = "";
+		since = performance.now();
+	}
+	yield piece;
+}
+
+function* listTexts(
 	key: string,
 	all: Iterable<ManagedCredential>,
 	{ clock, skew }: ListParts,
-): AsyncGenerator<string> {
-	await nextTurn();
-	let text = `{"source":"daemon","clock":${JSON.stringify(skew())},"${key}":[`;
+): Generator<string> {
+	yield headOf(key, skew);
 	let separator = "";
-	let since = performance.now();
 	for (const one of all) {
-		text += separator + statusJson(one.facts(clock.now()));
+		yield separator + statusJson(one.facts(clock.now()));
 		separator = ",";
-		const isLong = performance.now() - since >= sliceMs;
-		if (text.length < pieceLength && !isLong) continue;
-		// Whoever takes the pieces gives way in between.
-		yield text;
-		text = "";
-		since = performance.now();
 	}
-	yield `${text}]}\n`;
+	yield "]}\n";
 }
 
-/** The same for credentials, and the last day of each by the name of its file, as `lettersOf`. */
-export async function listWithDays(
+/** The days stand behind all credentials: until then they are held. */
+function* daysTexts(
 	all: Iterable<ManagedCredential>,
 	history: Pick<History, "of">,
 	{ clock, skew }: ListParts,
-): Promise<ControlAnswer> {
-	const credentials: CredentialStatus[] = [];
-	const days: Record<string, string> = {};
-	const now = clock.now();
-	const yielding = createYielding(sliceMs);
+): Generator<string> {
+	yield headOf("credentials", skew);
+	const days: string[] = [];
+	let separator = "";
 	for (const one of all) {
 		const { credential } = one;
-		const status = one.status(now);
-		const events = withCurrent(history.of(credential.id, now), status);
+		const now = clock.now();
+		const facts = one.facts(now);
+		const events = withCurrent(history.of(credential.id, now), facts);
 		const day = dayOf(events, traitsOf(credential).replacedLivesMs, now);
-		credentials.push(status);
-		days[credential.file] = lettersOf(day, now, lettersOfDay);
-		await yielding.yieldIfLong();
+		const letters = lettersOf(day, now, lettersOfDay);
+		days.push(`${separator}${JSON.stringify(credential.file)}:"${letters}"`);
+		yield separator + statusJson(facts);
+		separator = ",";
 	}
-	return {
-		status: 200,
-		content: { source: "daemon", clock: skew(), credentials, days },
-	};
+	yield '],"days":{';
+	yield* days;
+	yield "}}\n";
+}
+
+function headOf(key: string, skew: ListParts["skew"]): string {
+	return `{"source":"daemon","clock":${JSON.stringify(skew())},"${key}":[`;
 }
 
 /** 503 if a file holds no valid token: a load balancer or monitor needs no more. */

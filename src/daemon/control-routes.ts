@@ -85,9 +85,8 @@ export function createAnswers(parts: AnswerParts): Answering {
 	};
 
 	/** The same as the list of all credentials, and the last day of each in letters. */
-	const withDays = sharedWhileRunning(() =>
-		listWithDays(parts.managed().byFile.values(), parts.history, parts),
-	);
+	const withDays = () =>
+		listWithDays(parts.managed().byFile, parts.history, parts);
 
 	// Of ten thousand files it takes long, so requests that arrive meanwhile get the
 	// same answer.

@@ -6,7 +6,12 @@
 import type { Clock } from "../../core/clock.ts";
 import { traitsOf, usualLifetimeMs } from "../../core/credential.ts";
 import { dayOf, withCurrent } from "../../core/day.ts";
-import type { CredentialStatus, Glimpse } from "../../core/status.ts";
+import {
+	type CredentialStatus,
+	type Glimpse,
+	type StatusFacts,
+	statusFrom,
+} from "../../core/status.ts";
 import { createYielding } from "../../keeper/limiter.ts";
 import type { ManagedCredential } from "../../keeper/managed-credential.ts";
 import { inChinese, stateInChinese } from "../alert-words.ts";
@@ -182,21 +187,22 @@ async function viewOf(
 	);
 	const now = clock.now();
 	const yielding = createYielding(sliceMs);
-	const shown: { ranked: Ranked; status: CredentialStatus }[] = [];
+	const shown: { ranked: Ranked; facts: StatusFacts }[] = [];
 	for (const ranked of found.slice((page - 1) * pageSize, page * pageSize)) {
-		shown.push({ ranked, status: ranked.one.status(now) });
+		shown.push({ ranked, facts: ranked.one.facts(now) });
 		await yielding.yieldIfLong();
 	}
-	const spanMs = spanOf(shown.map(({ status }) => status));
+	const spanMs = spanOf(shown.map(({ facts }) => facts));
 	const frame: Frame = {
 		from: now - spanMs,
 		now,
 		to: now + spanMs / aheadShare,
 	};
 	const rows = [];
-	for (const { ranked, status } of shown) {
+	for (const { ranked, facts } of shown) {
 		const { credential } = ranked.one;
-		const events = withCurrent(history.of(credential.id, now), status);
+		const status = statusFrom(facts);
+		const events = withCurrent(history.of(credential.id, now), facts);
 		const day = dayOf(events, traitsOf(credential).replacedLivesMs, now);
 		rows.push({
 			status,
@@ -220,7 +226,7 @@ async function viewOf(
 }
 
 /** A day; less where values live much shorter, as in a simulation. */
-function spanOf(statuses: readonly CredentialStatus[]): number {
+function spanOf(statuses: readonly Pick<StatusFacts, "lifetime">[]): number {
 	const longestMs = Math.max(
 		...statuses.map(({ lifetime }) => (lifetime ?? 0) * 1000),
 		0,
