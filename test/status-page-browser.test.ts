@@ -9,6 +9,7 @@ import { dayAccounts, unlisted, writeDay } from "./support/eventful-day.ts";
 import { callHttp, httpOf } from "./support/http.ts";
 import { startDaemon } from "./support/program.ts";
 import { refreshOver, socketIn } from "./support/socket.ts";
+import { startAll } from "./support/start-all.ts";
 import { startWeChat } from "./support/wechat.ts";
 
 test.runIf(process.env.CI !== undefined)(
@@ -81,6 +82,69 @@ describe.skipIf(chromiumPath === undefined)("with chromium", () => {
 					);
 					expect(wide).toBeLessThanOrEqual(width);
 				}
+		expect(problems).toEqual([]);
+	}, 120_000);
+
+	test("with many credentials, and one reason for most troubles, axe-core finds nothing either, and a link, the field and the pages lead to each of them", async () => {
+		const { wechat, daemon, socket } = await startAll({
+			count: 205,
+			top: { http: { listen: "127.0.0.1:0" } },
+			wechat: { cooldown: 0 },
+		});
+		for (const appid of ["wx101", "wx150", "wx204"]) {
+			await wechat.addFault({ mode: "errcode", errcode: 40164, appid });
+			await refreshOver(socket, appid);
+		}
+		const url = await httpOf(daemon);
+		const { page, problems } = await openPage(url);
+		const names = () =>
+			page.evaluate(
+				"[...document.querySelectorAll('ol b')].map(one => one.firstChild.textContent)",
+			);
+		for (const [lang, colorScheme, width] of [
+			["en", "light", 360],
+			["zh", "dark", 360],
+			["zh", "light", 1920],
+			["en", "dark", 1920],
+		] as const) {
+			await page.setViewportSize({ width, height: 800 });
+			await page.emulateMedia({ colorScheme });
+			await page.goto(`${url}/?lang=${lang}`);
+			const found = await violationsIn(page);
+			expect([lang, colorScheme, width, found]).toEqual([
+				...[lang, colorScheme, width, []],
+			]);
+			const wide = await page.evaluate("document.documentElement.scrollWidth");
+			expect(wide).toBeLessThanOrEqual(width);
+		}
+		await page.goto(`${url}/?lang=en`);
+		expect(await page.textContent("h2")).toContain("3 credentials:");
+		expect(((await names()) as string[]).slice(0, 4)).toEqual([
+			...["wx101", "wx150", "wx204", "wx1"],
+		]);
+		await page.click("#why0");
+		await page.waitForSelector("#every");
+		expect(await names()).toEqual(["wx101", "wx150", "wx204"]);
+		expect(await violationsIn(page)).toEqual([]);
+		await page.click("#every");
+		await page.click("#last");
+		await page.waitForSelector("#first");
+		expect(await names()).toEqual([
+			...["wx200", "wx201", "wx202", "wx203", "wx205"],
+		]);
+		// What is typed stays while the page refreshes itself.
+		await page.fill("#q", "wx77");
+		await refreshOver(socket, "wx203");
+		await page.evaluate(
+			"document.dispatchEvent(new Event('visibilitychange'))",
+		);
+		await page.waitForSelector('svg[aria-label*="1 forced"]', {
+			state: "attached",
+		});
+		expect(await page.inputValue("#q")).toBe("wx77");
+		await page.press("#q", "Enter");
+		await page.waitForSelector("#every");
+		expect(await names()).toEqual(["wx77"]);
 		expect(problems).toEqual([]);
 	}, 120_000);
 

@@ -198,8 +198,10 @@ export function statusFrom(facts: StatusFacts): CredentialStatus {
 export interface Glimpse {
 	/** The end of what readers find, epoch ms; -Infinity: they find no token of ours. */
 	readonly expiresAt: number;
-	/** The last attempt failed. */
-	readonly isFailing: boolean;
+	/** What readers find. */
+	readonly found: Reading["kind"];
+	/** Why the last attempt failed; null: it did not. */
+	readonly failure: Pick<StatusError, "code" | "hint"> | null;
 }
 
 /** Cheap, where all facts of ten thousand would take a second. */
@@ -217,7 +219,29 @@ export function glimpseOf(
 			reading.kind === "token"
 				? reading.token.expiresAt
 				: Number.NEGATIVE_INFINITY,
-		isFailing: record.pause?.failure !== undefined,
+		found: reading.kind,
+		failure: record.pause?.failure ?? null,
+	};
+}
+
+/** The same by all facts. */
+export function glimpseIn({
+	state,
+	expire,
+	valid,
+	lastError,
+}: Pick<StatusFacts, "state" | "expire" | "valid" | "lastError">): Glimpse {
+	const found =
+		state === "missing"
+			? "absent"
+			: state === "unusable"
+				? "unusable"
+				: "token";
+	return {
+		expiresAt:
+			valid && expire !== null ? expire * 1000 : Number.NEGATIVE_INFINITY,
+		found,
+		failure: lastError,
 	};
 }
 

@@ -501,9 +501,9 @@ function summaryOf({ byFile }: ManagedSet, now: number): string {
 			fresh += 1;
 			continue;
 		}
-		const { expiresAt, isFailing } = one.glimpse(now);
+		const { expiresAt, failure } = one.glimpse(now);
 		const isValid = expiresAt > now;
-		if (isValid && !isFailing) {
+		if (isValid && failure === null) {
 			fresh += 1;
 			continue;
 		}

@@ -25,6 +25,7 @@ import {
 	type CredentialStatus,
 	factsOf,
 	type Glimpse,
+	glimpseIn,
 	type StatusFacts,
 	type StatusInput,
 	statusFrom,
@@ -169,12 +170,7 @@ export class ManagedCredential {
 	glimpse(now: number): Glimpse {
 		const glimpse = this.isDirty ? undefined : this.#active?.keeper.glimpse();
 		if (glimpse !== undefined) return glimpse;
-		const { expire, valid, lastError } = this.facts(now);
-		return {
-			expiresAt:
-				valid && expire !== null ? expire * 1000 : Number.NEGATIVE_INFINITY,
-			isFailing: lastError !== null,
-		};
+		return glimpseIn(this.facts(now));
 	}
 
 	/** The same with instants as texts. */

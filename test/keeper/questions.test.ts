@@ -300,7 +300,7 @@ test.each(situations)(
 		const first = answersOf(one, scene.now());
 		expected(first);
 		const { status, glimpse } = first;
-		expect(glimpse.isFailing).toBe(status.lastError !== null);
+		expect(glimpse.failure?.code).toBe(status.lastError?.code);
 		expect(glimpse.expiresAt > scene.now()).toBe(status.valid);
 		expect(answersOf(one, scene.now())).toEqual(first);
 		// What a question begins would show after a turn of the event loop.

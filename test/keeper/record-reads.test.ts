@@ -130,7 +130,7 @@ test("a glimpse after a look: none, until something was done", async () => {
 	const { keeper, reads, advance } = await newScene();
 	keeper.needs();
 	reads.length = 0;
-	expect(keeper.glimpse()?.isFailing).toBe(false);
+	expect(keeper.glimpse()?.failure).toBe(null);
 	expect(reads).toEqual([]);
 	await keeper.force();
 	await keeper.whenIdle();

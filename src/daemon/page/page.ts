@@ -7,10 +7,8 @@ import type { Day } from "../../core/day.ts";
 import type { CredentialStatus } from "../../core/status.ts";
 import { type Frame, pictureOf } from "./picture.ts";
 import { script, style } from "./style.ts";
+import { causeKey, type Rank } from "./survey.ts";
 import { duration, type Language, type PageWords, wordsOf } from "./words.ts";
-
-/** How bad a state is; the order of the page. */
-export type Rank = "bad" | "warn" | "ok";
 
 /** A row of the page. */
 export interface Row {
@@ -26,6 +24,18 @@ export interface Row {
 export interface TroubleWords {
 	readonly message: string;
 	readonly hint: string;
+}
+
+/** A trouble that many credentials have, told once. */
+export interface SharedTrouble {
+	/** As of `causeKey`. */
+	readonly key: string;
+	readonly code: string;
+	readonly rank: Rank;
+	/** Of the credentials that have it, also on other pages. */
+	readonly count: number;
+	/** Of one of them. */
+	readonly words: TroubleWords;
 }
 
 /** All that a page shows. */
@@ -51,6 +61,10 @@ export interface PageView {
 	readonly version: string;
 	readonly directory: string;
 	readonly troubleOf: (status: CredentialStatus) => TroubleWords | undefined;
+	/** Of those that match `search`, the most frequent ones. */
+	readonly shared: readonly SharedTrouble[];
+	/** Troubles that are told in the rows alone, and how many credentials have one. */
+	readonly others: { readonly causes: number; readonly count: number };
 }
 
 function sourceHash(text: string): string {
@@ -79,22 +93,72 @@ function escaped(text: string): string {
 	return text.replace(/[&<>"']/g, (found) => `&#${found.codePointAt(0)};`);
 }
 
-/** The whole document. `maxParts`: as of `pictureOf`. */
-export function renderPage(view: PageView, maxParts: number): string {
+/** Bars and marks of a picture, in one try after the other. */
+const maxParts = [128, 24, 12, 4] as const;
+
+/**
+ * The steps of making the whole document, between which others may have their turn. If it
+ * would have more than `maxBytes`, its pictures show less.
+ */
+export function* pageSteps(
+	view: PageView,
+	maxBytes: number,
+): Generator<undefined, string> {
 	const words = wordsOf(view.language);
+	const told = new Set(view.shared.map(({ key }) => key));
+	const rows: RowParts[] = [];
+	for (const row of view.rows) {
+		rows.push(rowOf(row, view, words, told));
+		yield;
+	}
+	const [before, after] = around(view, words);
+	const room = maxBytes - Buffer.byteLength(before + after);
+	let list = "";
+	for (const most of maxParts) {
+		list = yield* listSteps(rows, view, words, most);
+		if (Buffer.byteLength(list) <= room) break;
+	}
+	return before + list + after;
+}
+
+/** A row, but for its picture, which stands between the two. */
+type RowParts = readonly [before: string, day: Day, after: string];
+
+function* listSteps(
+	rows: readonly RowParts[],
+	view: PageView,
+	words: PageWords,
+	most: number,
+): Generator<undefined, string> {
+	if (rows.length === 0) return `<p>${words.none}</p>`;
+	const items: string[] = [];
+	for (const [before, day, after] of rows) {
+		items.push(before + pictureOf(day, view.frame, words, most) + after);
+		yield;
+	}
+	return `<ol>${items.join("\n")}</ol>`;
+}
+
+/** What stands before the list, and behind it. */
+function around(
+	view: PageView,
+	words: PageWords,
+): readonly [before: string, after: string] {
 	const [rank, sentence] = headline(view, words);
 	const bad = view.failing + view.dead;
 	const title = `${bad === 0 ? "" : `(${bad}) `}wxtokend: ${words.title}`;
 	const lang = view.language === "zh" ? "zh-CN" : "en";
 	const otherLang = view.language === "zh" ? "en" : "zh";
-	return `<!doctype html><html lang=${lang}><meta charset=utf-8><title>${title}</title><meta name=viewport content="width=device-width,initial-scale=1"><link rel=icon href="${icon(rank)}"><noscript><meta http-equiv=refresh content=15></noscript><style>${style}</style>
-<header><strong>wxtokend<span>${words.title}</span></strong><button type=button id=hold aria-pressed=false hidden>${words.pause}</button><a id=lang lang=${otherLang} hreflang=${otherLang} href="${address(view, { lang: otherLang })}">${words.other}</a></header>
+	const before = `<!doctype html><html lang=${lang}><meta charset=utf-8><title>${title}</title><meta name=viewport content="width=device-width,initial-scale=1"><link rel=icon href="${icon(rank)}"><noscript><meta http-equiv=refresh content=15></noscript><style>${style}</style>
+<header><strong>wxtokend<span>${words.title}</span></strong>${search(view, words)}<button type=button id=hold aria-pressed=false hidden>${words.pause}</button><a id=lang lang=${otherLang} hreflang=${otherLang} href="${address(view, { lang: otherLang })}">${words.other}</a></header>
 <p id=old role=alert hidden>${words.stale}</p>
 <main><h1 id=say aria-live=polite class=${rank}>${sentence}</h1>
-<div id=all>${list(view, words, maxParts)}</div></main>
+<div id=all>${matches(view, words)}${troubles(view, words)}<div class=bar>${legend(view, words)}</div>${axis(view, words)}`;
+	const after = `${pager(view, words)}</div></main>
 <footer>${words.footer(escaped(view.version), escaped(view.directory), zone(view.now))}</footer>
 <script>${script}</script></html>
 `;
+	return [before, after];
 }
 
 function headline(view: PageView, words: PageWords): readonly [Rank, string] {
@@ -116,64 +180,31 @@ function icon(rank: Rank): string {
 	return `data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 8 8'%3E%3Ccircle cx='4' cy='4' r='3.5' fill='%23${colour}'/%3E%3C/svg%3E`;
 }
 
-function list(view: PageView, words: PageWords, maxParts: number): string {
-	const shared = sharedTroubles(view);
-	const told = [...shared.values()].map(
-		({ rank, words: trouble, rows, code }) =>
-			`<section class="t ${rank}"><h2>${words.sameTrouble(count(rows))} <code>${escaped(code)}</code></h2><p>${escaped(trouble.message)}</p><p>${escaped(trouble.hint)}</p></section>`,
+/** What many have in common, for all of them. */
+function troubles(view: PageView, words: PageWords): string {
+	const { shared, others, found } = view;
+	const told = shared.map(
+		({ code, rank, count: having, words: { message, hint } }, index) => {
+			const only =
+				having === found
+					? ""
+					: ` <a id=why${index} href="${address(view, { q: code, page: "" })}">${words.only}</a>`;
+			return `<section class="t ${rank}"><h2>${words.sameTrouble(count(having))} <code>${escaped(code)}</code>${only}</h2><p>${words.example(escaped(message))}</p><p>${escaped(hint)}</p></section>`;
+		},
 	);
-	const rows = view.rows.map((row) => {
-		const picture = pictureOf(row.day, view.frame, words, maxParts);
-		return rowOf(row, picture, view, words, shared);
-	});
-	const body =
-		rows.length === 0 ? `<p>${words.none}</p>` : `<ol>${rows.join("\n")}</ol>`;
-	return `${told.join("")}<div class=bar>${legend(view, words)}${search(view, words)}</div>${axis(view, words)}${body}${pager(view, words)}`;
-}
-
-/** A failure that many credentials have, told once. */
-interface Shared {
-	readonly code: string;
-	readonly rank: Rank;
-	readonly words: TroubleWords;
-	readonly rows: number;
-}
-
-/** So many rows with the same failure share one text. */
-const enoughToShare = 3;
-
-function sharedTroubles(view: PageView): ReadonlyMap<string, Shared> {
-	const found = new Map<string, Shared>();
-	for (const { status, rank } of view.rows) {
-		const key = troubleKey(status);
-		const words = view.troubleOf(status);
-		if (key === undefined || words === undefined) continue;
-		const known = found.get(key);
-		const code = status.lastError?.code ?? status.state;
-		found.set(key, {
-			code,
-			rank: known?.rank === "bad" ? "bad" : rank,
-			words: known?.words ?? words,
-			rows: (known?.rows ?? 0) + 1,
-		});
-	}
-	for (const [key, { rows }] of found)
-		if (rows < enoughToShare) found.delete(key);
-	return found;
-}
-
-function troubleKey({ lastError, hint, state }: CredentialStatus) {
-	if (lastError !== null) return `${lastError.code} ${lastError.hint}`;
-	return hint === null ? undefined : `${state} ${hint}`;
+	const hasMore = others.causes > 0 && found > view.pageSize;
+	const more = hasMore
+		? `<p>${words.otherTroubles(count(others.count), count(others.causes))}</p>`
+		: "";
+	return told.join("") + more;
 }
 
 function rowOf(
-	{ status, rank, isChild }: Row,
-	picture: string,
+	{ status, rank, isChild, day }: Row,
 	view: PageView,
 	words: PageWords,
-	shared: ReadonlyMap<string, Shared>,
-): string {
+	told: ReadonlySet<string>,
+): RowParts {
 	const kind = words.kinds[status.kind] ?? status.kind.replaceAll("_", " ");
 	const left =
 		status.secondsLeft === 0
@@ -183,9 +214,12 @@ function rowOf(
 		...(status.guessed ? [words.guessed] : []),
 		...(status.overdue ? [words.overdue] : []),
 	];
-	const trouble = troubleLines(status, view, words, shared);
-	const told = trouble === "" ? "" : `<div class=e>${trouble}</div>`;
-	return `<li class="${rank}${isChild ? " c" : ""}"><b>${escaped(nameOf(status))}<small>${escaped(kind)}</small></b><span>${words.states[status.state]}</span><p>${[left, ...doubts].join(" · ")}</p>${picture}${told}</li>`;
+	const trouble = troubleLines(status, view, words, told);
+	return [
+		`<li class="${rank}${isChild ? " c" : ""}"><b>${escaped(nameOf(status))}<small>${escaped(kind)}</small></b><span>${words.states[status.state]}</span><p>${[left, ...doubts].join(" · ")}</p>`,
+		day,
+		`${trouble === "" ? "" : `<div class=e>${trouble}</div>`}</li>`,
+	];
 }
 
 /** The name of its file, without what the kind says already. */
@@ -200,11 +234,11 @@ function troubleLines(
 	status: CredentialStatus,
 	view: PageView,
 	words: PageWords,
-	shared: ReadonlyMap<string, Shared>,
+	told: ReadonlySet<string>,
 ): string {
 	const { lastError, waitsFor } = status;
 	const trouble = view.troubleOf(status);
-	const isShared = shared.has(troubleKey(status) ?? "");
+	const isShared = told.has(causeKey(status) ?? "");
 	const when =
 		lastError === null
 			? []
@@ -243,7 +277,18 @@ function legend({ rows }: PageView, { legend: words }: PageWords): string {
 
 function search(view: PageView, words: PageWords): string {
 	if (view.total <= 12 && view.search === "") return "";
-	return `<form role=search><input id=q name=q aria-label="${words.find}" value="${escaped(view.search)}"><input type=hidden name=lang value=${view.language}><button id=go>${words.find}</button></form>`;
+	return `<form role=search><input id=q name=q type=search aria-label="${words.searched}" placeholder="${words.searched}" value="${escaped(view.search)}"><input type=hidden name=lang value=${view.language}><button id=go>${words.find}</button></form>`;
+}
+
+/** What came of a search, and the way back. */
+function matches(view: PageView, words: PageWords): string {
+	if (view.search === "") return "";
+	const told = words.matches(
+		count(view.found),
+		count(view.total),
+		escaped(view.search),
+	);
+	return `<p class=bar><span>${told}</span><a id=every href="${address(view, { q: "", page: "" })}">${words.every}</a></p>`;
 }
 
 function axis({ frame, now }: PageView, words: PageWords): string {
@@ -255,27 +300,26 @@ function axis({ frame, now }: PageView, words: PageWords): string {
 function pager(view: PageView, words: PageWords): string {
 	const { page, pageSize, found } = view;
 	if (found <= pageSize) return "";
+	const pages = Math.ceil(found / pageSize);
 	const first = (page - 1) * pageSize + 1;
 	const last = Math.min(found, page * pageSize);
-	const link = (to: number, text: string, id: string) =>
-		to < 1 || (to - 1) * pageSize >= found
-			? "<span></span>"
-			: `<a id=${id} href="${address(view, { page: String(to) })}">${text}</a>`;
-	return `<nav aria-label="${words.pages}">${link(page - 1, words.before, "prev")}<span>${words.shown(count(first), count(last), count(found))}</span>${link(page + 1, words.after, "next")}</nav>`;
+	const link = (id: "first" | "prev" | "next" | "last", to: number) =>
+		to === page || to < 1 || to > pages
+			? ""
+			: `<a id=${id} href="${address(view, { page: String(to) })}">${words.to[id]}</a>`;
+	return `<nav aria-label="${words.pages}"><span>${link("first", 1)} ${link("prev", page - 1)}</span><span>${words.shown(count(first), count(last), count(found))}</span><span>${link("next", page + 1)} ${link("last", pages)}</span></nav>`;
 }
 
-/** This page with other parameters. */
+/** This page with other parameters; those that are empty are left out. */
 function address(
 	{ language, page, search: q }: PageView,
 	changed: Readonly<Record<string, string>>,
 ): string {
-	const all = {
-		lang: language,
-		...(q === "" ? {} : { q }),
-		...(page === 1 ? {} : { page: String(page) }),
-		...changed,
-	};
-	return `/?${escaped(String(new URLSearchParams(all)))}`;
+	const all = { lang: language, q, page: String(page), ...changed };
+	const given = Object.entries(all).filter(
+		([name, value]) => value !== "" && !(name === "page" && value === "1"),
+	);
+	return `/?${escaped(String(new URLSearchParams(given)))}`;
 }
 
 /** 10,000 with its comma, which both languages write. */

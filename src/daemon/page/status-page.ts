@@ -1,19 +1,13 @@
 /**
- * What the status page shows: which credentials come first, which of them are on a
- * page, and what happened to those. With ten thousand of them it looks only at those
- * that are busy or shown, and gives way to the keepers.
+ * Answers requests for the status page: which credentials are on it, and what happened to
+ * those. One page is made at a time, in slices, and for all who asked for it by then: so
+ * neither many clients nor ten thousand credentials hold up the keepers.
  */
 import type { Clock } from "../../core/clock.ts";
 import { traitsOf, usualLifetimeMs } from "../../core/credential.ts";
 import { dayOf, withCurrent } from "../../core/day.ts";
-import {
-	type CredentialStatus,
-	type Glimpse,
-	type StatusFacts,
-	statusFrom,
-} from "../../core/status.ts";
-import { createYielding } from "../../keeper/limiter.ts";
-import type { ManagedCredential } from "../../keeper/managed-credential.ts";
+import { type CredentialStatus, statusFrom } from "../../core/status.ts";
+import { inSlices } from "../../keeper/limiter.ts";
 import { inChinese, stateInChinese } from "../alert-words.ts";
 import type { ControlAnswer, ControlRequest } from "../control-http.ts";
 import type { ManagedSet } from "../credential-set.ts";
@@ -21,11 +15,21 @@ import type { History } from "../history.ts";
 import {
 	type PageView,
 	pageHeaders,
-	type Rank,
-	renderPage,
+	pageSteps,
+	type Row,
+	type SharedTrouble,
 	type TroubleWords,
 } from "./page.ts";
 import type { Frame } from "./picture.ts";
+import {
+	causeKey,
+	countSteps,
+	type Ranked,
+	rankOf,
+	type Survey,
+	searchSteps,
+	surveySteps,
+} from "./survey.ts";
 import { type Language, preferredLanguage } from "./words.ts";
 
 /** What the page is made from. */
@@ -46,174 +50,118 @@ const surveyMs = 1_000;
 const dayMs = 86_400_000;
 /** Of a page. If it would be larger, its pictures show less. */
 const maxBytes = 61_440;
-/** Bars and marks of a picture, in one try after the other. */
-const maxParts = [128, 24, 12, 4] as const;
 /** The picture goes on into the future for this share of the past. */
 const aheadShare = 12;
+/** So many with the same trouble share one text. */
+const enoughToShare = 3;
+/** Texts of such troubles on a page. */
+const maxShared = 6;
 
-/** A credential, and how bad its state is. */
-interface Ranked {
-	readonly one: ManagedCredential;
-	readonly rank: Rank;
+/** What a request asks for. */
+interface Asked {
+	readonly language: Language;
+	/** "" for all. */
+	readonly search: string;
+	readonly page: number;
 }
 
-/** All credentials in the order of the page. */
-interface Survey {
-	readonly at: number;
-	readonly ordered: readonly Ranked[];
-	readonly failing: number;
-	readonly dead: number;
-	readonly firstEnd: number;
+/** A page that waits for its turn, and how many clients wait for it. */
+interface Awaited {
+	html: Promise<string>;
+	clients: number;
 }
 
 /** Answers a request for the page. */
 export function createStatusPage(
 	parts: StatusPageParts,
 ): (request: ControlRequest) => Promise<ControlAnswer> {
-	const { clock } = parts;
+	const survey = createSurvey(parts);
+	/** By what is asked for. */
+	const awaited = new Map<string, Awaited>();
+	let last: Promise<unknown> = Promise.resolve();
+
+	const htmlFor = async (asked: Asked): Promise<string> => {
+		const all = await survey();
+		return inSlices(steps(asked, all, parts), sliceMs, () => {});
+	};
+
+	/** In its turn; no longer wanted by then, it is not made. */
+	const begin = (key: string, asked: Asked): Awaited => {
+		const begun: Awaited = { html: Promise.resolve(""), clients: 0 };
+		begun.html = last.then(() => {
+			awaited.delete(key);
+			return begun.clients > 0 ? htmlFor(asked) : "";
+		});
+		awaited.set(key, begun);
+		last = begun.html.catch(() => {}); // Those who wait are told.
+		return begun;
+	};
+
+	return async (request) => {
+		const asked = askedIn(request);
+		const key = JSON.stringify(asked);
+		const page = awaited.get(key) ?? begin(key, asked);
+		page.clients += 1;
+		request.onEnd(() => {
+			page.clients -= 1;
+		});
+		return { status: 200, content: await page.html, headers: pageHeaders };
+	};
+}
+
+/** Looks at all credentials, at most once in `surveyMs`. */
+function createSurvey({ managed, clock }: StatusPageParts) {
 	let last: Promise<Survey> | undefined;
 	let lastAt = Number.NEGATIVE_INFINITY;
-	const survey = () => {
-		if (last === undefined || clock.monotonic() - lastAt >= surveyMs) {
-			lastAt = clock.monotonic();
-			last = surveyOf(parts);
-			last.catch(() => {
-				last = undefined;
-			});
-		}
+	return (): Promise<Survey> => {
+		if (last !== undefined && clock.monotonic() - lastAt < surveyMs)
+			return last;
+		lastAt = clock.monotonic();
+		const all = surveySteps(managed().byFile.values(), clock.now());
+		last = inSlices(all, sliceMs, () => {});
+		last.catch(() => {
+			last = undefined;
+		});
 		return last;
 	};
-	return async (request) => {
-		const asked = Object.fromEntries(new URLSearchParams(request.query));
-		const language = languageOf(asked.lang, request);
-		const all = await survey();
-		const view = await viewOf(asked, language, all, parts);
-		const content = await smallPage(view);
-		return { status: 200, content, headers: pageHeaders };
+}
+
+function askedIn({ query, headers }: ControlRequest): Asked {
+	const { lang, q = "", page } = Object.fromEntries(new URLSearchParams(query));
+	return {
+		language:
+			lang === "zh" || lang === "en"
+				? lang
+				: preferredLanguage(headers["accept-language"]),
+		search: q.trim().slice(0, 64),
+		page: Math.max(1, Math.floor(Number(page) || 1)),
 	};
 }
 
-async function smallPage(view: PageView): Promise<string> {
-	const yielding = createYielding(sliceMs);
-	let html = "";
-	for (const parts of maxParts) {
-		html = renderPage(view, parts);
-		if (Buffer.byteLength(html) <= maxBytes) break;
-		await yielding.yieldIfLong();
-	}
-	return html;
-}
-
-function languageOf(
-	asked: string | undefined,
-	{ headers }: ControlRequest,
-): Language {
-	if (asked === "zh" || asked === "en") return asked;
-	return preferredLanguage(headers["accept-language"]);
-}
-
-/** The worst first; children stay below their parent, the worst of them first. */
-async function surveyOf({ managed, clock }: StatusPageParts): Promise<Survey> {
-	const yielding = createYielding(sliceMs);
-	const now = clock.now();
-	const families = new Map<string, Ranked[]>();
-	let failing = 0;
-	let dead = 0;
-	let firstEnd = Number.POSITIVE_INFINITY;
-	for (const one of managed().byFile.values()) {
-		const seen = now < one.idleUntil ? undefined : one.glimpse(now);
-		const rank = seen === undefined ? "ok" : rankAt(now, seen);
-		if (rank === "bad") dead += 1;
-		if (rank === "warn") {
-			failing += 1;
-			firstEnd = Math.min(firstEnd, seen?.expiresAt ?? now);
-		}
-		const [parent = one.credential.id] = one.credential.needs;
-		const family = families.get(parent);
-		if (family === undefined) families.set(parent, [{ one, rank }]);
-		else family.push({ one, rank });
-		await yielding.yieldIfLong();
-	}
-	const ordered: Ranked[] = [];
-	for (const wanted of ["bad", "warn", "ok"] as const)
-		for (const [parent, ...children] of families.values()) {
-			if (parent === undefined) continue;
-			const worst = worstOf([parent, ...children]);
-			if (worst !== wanted) continue;
-			ordered.push(parent, ...children.sort(byRank));
-			await yielding.yieldIfLong();
-		}
-	return { at: now, ordered, failing, dead, firstEnd };
-}
-
-const ranks: readonly Rank[] = ["bad", "warn", "ok"];
-
-function byRank(one: Ranked, other: Ranked): number {
-	return ranks.indexOf(one.rank) - ranks.indexOf(other.rank);
-}
-
-function worstOf(family: readonly Ranked[]): Rank {
-	return ranks.find((rank) => family.some((one) => one.rank === rank)) ?? "ok";
-}
-
-function rankOf({ valid, lastError }: CredentialStatus): Rank {
-	if (!valid) return "bad";
-	return lastError === null ? "ok" : "warn";
-}
-
-function rankAt(now: number, { expiresAt, isFailing }: Glimpse): Rank {
-	if (expiresAt <= now) return "bad";
-	return isFailing ? "warn" : "ok";
-}
-
-async function viewOf(
-	asked: Readonly<Record<string, string>>,
-	language: Language,
+function* steps(
+	asked: Asked,
 	all: Survey,
 	parts: StatusPageParts,
-): Promise<PageView> {
-	const { clock, history } = parts;
-	const search = (asked.q ?? "").trim().slice(0, 64);
+): Generator<undefined, string> {
+	return yield* pageSteps(yield* viewSteps(asked, all, parts), maxBytes);
+}
+
+function* viewSteps(
+	{ language, search, page: wanted }: Asked,
+	all: Survey,
+	parts: StatusPageParts,
+): Generator<undefined, PageView> {
 	const found =
-		search === ""
-			? all.ordered
-			: all.ordered.filter(({ one: { credential } }) =>
-					`${credential.file} ${credential.appid}`.includes(search),
-				);
+		search === "" ? all.ordered : yield* searchSteps(all.ordered, search);
 	const pages = Math.max(1, Math.ceil(found.length / pageSize));
-	const page = Math.min(
-		pages,
-		Math.max(1, Math.floor(Number(asked.page) || 1)),
-	);
-	const now = clock.now();
-	const yielding = createYielding(sliceMs);
-	const shown: { ranked: Ranked; facts: StatusFacts }[] = [];
-	for (const ranked of found.slice((page - 1) * pageSize, page * pageSize)) {
-		shown.push({ ranked, facts: ranked.one.facts(now) });
-		await yielding.yieldIfLong();
-	}
-	const spanMs = spanOf(shown.map(({ facts }) => facts));
-	const frame: Frame = {
-		from: now - spanMs,
-		now,
-		to: now + spanMs / aheadShare,
-	};
-	const rows = [];
-	for (const { ranked, facts } of shown) {
-		const { credential } = ranked.one;
-		const status = statusFrom(facts);
-		const events = withCurrent(history.of(credential.id, now), facts);
-		const day = dayOf(events, traitsOf(credential).replacedLivesMs, now);
-		rows.push({
-			status,
-			rank: rankOf(status),
-			isChild: credential.needs.length > 0,
-			day,
-		});
-		await yielding.yieldIfLong();
-	}
+	const page = Math.min(pages, wanted);
+	const now = parts.clock.now();
+	const shown = found.slice((page - 1) * pageSize, page * pageSize);
+	const { rows, frame } = yield* rowSteps(shown, now, parts);
+	const { shared, others } = yield* sharedSteps(found, language, now);
 	return {
 		...{ language, rows, page, pageSize, search, frame, now },
+		...{ shared, others },
 		total: all.ordered.length,
 		failing: all.failing,
 		dead: all.dead,
@@ -225,8 +173,64 @@ async function viewOf(
 	};
 }
 
+function* rowSteps(
+	shown: readonly Ranked[],
+	now: number,
+	{ history }: StatusPageParts,
+): Generator<
+	undefined,
+	{ readonly rows: readonly Row[]; readonly frame: Frame }
+> {
+	const rows: Row[] = [];
+	for (const { one } of shown) {
+		const { credential } = one;
+		const facts = one.facts(now);
+		const status = statusFrom(facts);
+		const events = withCurrent(history.of(credential.id, now), facts);
+		rows.push({
+			status,
+			rank: rankOf(status),
+			isChild: credential.needs.length > 0,
+			day: dayOf(events, traitsOf(credential).replacedLivesMs, now),
+		});
+		yield;
+	}
+	const spanMs = spanOf(rows.map(({ status }) => status));
+	const to = now + spanMs / aheadShare;
+	return { rows, frame: { from: now - spanMs, now, to } };
+}
+
+/** The troubles that most of them have, and how many of them have which other one. */
+function* sharedSteps(
+	found: readonly Ranked[],
+	language: Language,
+	now: number,
+): Generator<undefined, Pick<PageView, "shared" | "others">> {
+	const shared: SharedTrouble[] = [];
+	const others = { causes: 0, count: 0 };
+	const having = [...(yield* countSteps(found))];
+	having.sort(([, some], [, fewer]) => fewer.length - some.length);
+	for (const [{ key, code }, all] of having) {
+		const count = all.length;
+		const isTold = shared.length < maxShared && count >= enoughToShare;
+		const first = isTold ? all[0]?.one.status(now) : undefined;
+		// It may be fine by now.
+		const isSame = first !== undefined && causeKey(first) === key;
+		const words = isSame ? troubleOf(first, language) : undefined;
+		if (words !== undefined) {
+			const rank = all.some((one) => one.rank === "bad") ? "bad" : "warn";
+			shared.push({ key, code, rank, count, words });
+		} else {
+			others.causes += 1;
+			others.count += count;
+		}
+		yield;
+	}
+	return { shared, others };
+}
+
 /** A day; less where values live much shorter, as in a simulation. */
-function spanOf(statuses: readonly Pick<StatusFacts, "lifetime">[]): number {
+function spanOf(statuses: readonly CredentialStatus[]): number {
 	const longestMs = Math.max(
 		...statuses.map(({ lifetime }) => (lifetime ?? 0) * 1000),
 		0,

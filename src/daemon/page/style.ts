@@ -28,8 +28,9 @@ h2{font-size:1rem;font-weight:600;margin:0}
 .t p+p,.e p+p{color:var(--dim)}
 code{font:.92em ui-monospace,"SF Mono",Menlo,Consolas,monospace}
 .bar{display:flex;flex-wrap:wrap;gap:.5rem 1.5rem;align-items:center;justify-content:space-between;margin:1.4rem 0 .6rem}
-.bar form{display:flex;gap:.4rem}
-.bar input{width:11rem}
+form{display:flex;gap:.4rem}
+form input{width:11rem}
+h2 a{font-size:.92rem;font-weight:400;margin-left:.6em}
 .key{display:flex;flex-wrap:wrap;gap:.15rem 1rem;list-style:none;margin:0;padding:0;color:var(--dim);font-size:.87rem}
 .key svg{width:1.6rem;height:.9rem;background:none;margin-right:.35rem;vertical-align:-.1rem;display:inline}
 .key li{white-space:nowrap}
@@ -59,7 +60,7 @@ path{fill:none;stroke:var(--bar);stroke-width:5px;vector-effect:non-scaling-stro
 .e p{overflow-wrap:anywhere}
 .bad>.e{color:var(--bad)}.warn>.e{color:var(--warn)}
 .e p+p{color:var(--dim)}
-nav{display:flex;gap:1rem;justify-content:space-between;align-items:center;margin:1rem .2rem}
+nav{display:flex;flex-wrap:wrap;gap:1rem;justify-content:space-between;align-items:center;margin:1rem .2rem}
 footer{color:var(--dim);font-size:.85rem;margin-top:1.5rem;overflow-wrap:anywhere}
 @media(max-width:26rem){header strong span{display:none}}
 @media(min-width:56rem){ol>li,.axis{grid-template-columns:14rem 7rem 11rem 1fr}.axis{display:grid}ol>li>span{justify-self:start}ol>li>p,svg{grid-column:auto}ol>li>p{color:var(--ink)}.e{grid-column:1/-1}}

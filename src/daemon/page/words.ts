@@ -29,12 +29,22 @@ export interface PageWords {
 	/** By reason of a refresh. */
 	readonly reasons: Readonly<Record<string, string>>;
 	readonly sameTrouble: (count: string) => string;
-	readonly names: string;
+	/** What is told of one of them, perhaps with its name. */
+	readonly example: (message: string) => string;
+	/** Shows no others than those with that trouble. */
+	readonly only: string;
+	/** Troubles that stand in the rows alone. */
+	readonly otherTroubles: (count: string, causes: string) => string;
 	readonly find: string;
+	/** What can be searched for. */
+	readonly searched: string;
+	readonly matches: (found: string, of: string, search: string) => string;
+	/** Ends the search. */
+	readonly every: string;
 	readonly pages: string;
 	readonly shown: (from: string, to: string, of: string) => string;
-	readonly before: string;
-	readonly after: string;
+	/** Other pages. */
+	readonly to: Readonly<Record<"first" | "prev" | "next" | "last", string>>;
 	readonly pause: string;
 	readonly stale: string;
 	readonly footer: (version: string, directory: string, zone: string) => string;
@@ -78,7 +88,7 @@ const en: PageWords = {
 	someDead: (count, of) =>
 		`${count} of ${of} ${count === "1" ? "has" : "have"} no valid value: apps fail`,
 	moreFailing: (count) => `; ${count} more could not be renewed`,
-	none: "Nothing is found by that name.",
+	none: "Nothing has that in its name or error code.",
 	states: {
 		valid: "valid",
 		failing: "not renewed",
@@ -119,12 +129,17 @@ const en: PageWords = {
 		found: "found on disk",
 	},
 	sameTrouble: (count) => `${count} credentials:`,
-	names: "Credentials",
+	example: (message) => `For example: ${message}`,
+	only: "Show only these",
+	otherTroubles: (count, causes) =>
+		`${count} more are in trouble for ${causes} other ${causes === "1" ? "reason" : "reasons"}: see their rows.`,
 	find: "Find",
+	searched: "Name or error code",
+	matches: (found, of, search) => `${found} of ${of} have “${search}”`,
+	every: "Show all",
 	pages: "Pages",
 	shown: (from, to, of) => `${from}–${to} of ${of}`,
-	before: "Previous",
-	after: "Next",
+	to: { first: "First", prev: "Previous", next: "Next", last: "Last" },
 	pause: "Pause",
 	stale: "wxtokend does not answer: what you see is old.",
 	footer: (version, directory, zone) =>
@@ -164,7 +179,7 @@ const zh: PageWords = {
 	someDead: (count, of) =>
 		`${of} 个凭据中有 ${count} 个没有有效值：程序正在出错`,
 	moreFailing: (count) => `；另有 ${count} 个未能更新`,
-	none: "没有找到这个名字。",
+	none: "没有名称或错误码与之相符的凭据。",
 	states: {
 		valid: "有效",
 		failing: "未能更新",
@@ -204,12 +219,17 @@ const zh: PageWords = {
 		found: "磁盘上已有",
 	},
 	sameTrouble: (count) => `${count} 个凭据：`,
-	names: "凭据",
+	example: (message) => message,
+	only: "只看这些",
+	otherTroubles: (count, causes) =>
+		`另有 ${count} 个凭据因其他 ${causes} 种原因出问题，见各行。`,
 	find: "查找",
+	searched: "名称或错误码",
+	matches: (found, of, search) => `${of} 个中有 ${found} 个含“${search}”`,
+	every: "显示全部",
 	pages: "分页",
 	shown: (from, to, of) => `第 ${from}–${to} 个，共 ${of} 个`,
-	before: "上一页",
-	after: "下一页",
+	to: { first: "首页", prev: "上一页", next: "下一页", last: "末页" },
 	pause: "暂停刷新",
 	stale: "wxtokend 没有响应：页面内容已过时。",
 	footer: (version, directory, zone) =>
