@@ -354,7 +354,7 @@ function createDelivery(onBug: (error: unknown) => void): Deliver {
 			response.end();
 			await begun.rest.return?.();
 		} else
-			await sendPieces(request, response, begun, turn, () => timer?.refresh());
+			await sendPieces(request, response, begun, turn, () => timer.refresh());
 	};
 
 	return (request, response, answer) => {
@@ -373,12 +373,16 @@ function createDelivery(onBug: (error: unknown) => void): Deliver {
 function endIfUnread(
 	request: IncomingMessage,
 	response: ServerResponse,
-): NodeJS.Timeout | undefined {
+): NodeJS.Timeout {
 	const { socket } = request;
 	// Without a socket it waits for an earlier answer on its connection: the client
 	// has had no time to read it.
-	if (response.socket === null) return undefined;
-	const timer = setTimeout(() => socket.destroy(), requestTimeoutMs);
+	let wasWaiting = response.socket === null;
+	const timer = setTimeout(() => {
+		if (!wasWaiting) return socket.destroy();
+		wasWaiting = response.socket === null;
+		timer.refresh();
+	}, requestTimeoutMs);
 	onAnswerEnd(request, response, () => clearTimeout(timer));
 	return timer;
 }

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { request } from "node:http";
 import { connect } from "node:net";
 import { join } from "node:path";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import {
 	type ControlAnswer,
 	createControlServer,
@@ -78,6 +78,51 @@ test("for a client that does not read, little is made; when it is gone, the rest
 	expect(made()).toBeLessThan(10_200);
 	client.destroy();
 	await eventually(() => ended() === 2, { what: "the end" });
+});
+
+test("also a client that reads its first answer, and not the one that was ready behind it, loses its connection", async () => {
+	let open = () => {};
+	let isSecondReady = false;
+	const server = createControlServer({
+		maxConnections: 100,
+		answer: async ({ path }) => {
+			if (path === "/first")
+				await new Promise<void>((resolve) => {
+					open = resolve;
+				});
+			else isSecondReady = true;
+			const content = path === "/first" ? "first" : piece.repeat(200);
+			return { status: 200, content };
+		},
+		onBug: (error) => {
+			throw error;
+		},
+	});
+	const path = join(newDirectory(), "socket");
+	let isOpen = true;
+	server.on("connection", (socket) => {
+		socket.on("close", () => {
+			isOpen = false;
+		});
+	});
+	server.listen(path);
+	await once(server, "listening");
+	onTestFinished(() => {
+		vi.useRealTimers();
+		server.close();
+		server.closeAllConnections();
+	});
+	const client = connect(path);
+	client.write("GET /first HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n");
+	// For the timers of the answers, which begin with them.
+	vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+	while (!isSecondReady) await new Promise(setImmediate);
+	open();
+	await once(client, "readable");
+	// Time to read the first one, and then as much for the second.
+	await vi.advanceTimersByTimeAsync(20_000);
+	vi.useRealTimers();
+	await eventually(() => !isOpen, { what: "the end of the connection" });
 });
 
 test("answers that hold much memory are refused while others hold as much as there may be", async () => {
