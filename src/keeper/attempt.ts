@@ -59,8 +59,8 @@ export async function attempt(
 				.catch(unlessStoreError);
 		if (lease === undefined) {
 			const seen = consider(parts, isRepair);
-			const { publish, fetch } = seen.plan;
-			if (!publish && fetch === undefined) return rest(parts, seen);
+			if (isDone(seen)) return rest(parts, seen);
+			const { fetch } = seen.plan;
 			const purpose: Purpose =
 				fetch === undefined
 					? { kind: "repair" }
@@ -68,6 +68,10 @@ export async function attempt(
 			lease = await slot.acquire(lockTimeoutMs, purpose);
 		}
 		if (lease === undefined) {
+			// Many may wait, and then take the lock in turn only to find nothing to do: who
+			// has not had it until the end of the wait finds the same without it.
+			const seen = consider(parts, isRepair);
+			if (isDone(seen)) return rest(parts, seen);
 			emit({ kind: "lock-busy" });
 			if (!isRepair && requests.pending() === begunFor)
 				requests.defer(lockBusy(parts.credential.appid));
@@ -109,6 +113,11 @@ function consider(
 	return isRepair
 		? { ...seen, plan: { ...plan, fetch: undefined, deferred: undefined } }
 		: seen;
+}
+
+/** Nothing is to be written. */
+function isDone({ plan }: Observation): boolean {
+	return !plan.publish && plan.fetch === undefined;
 }
 
 async function underLease(

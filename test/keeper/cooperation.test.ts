@@ -1,8 +1,12 @@
 /** Keepers of one credential in several processes, which share its files. */
 import { rmSync, writeFileSync } from "node:fs";
 import { expect, test } from "vitest";
+import { emptyRecord } from "../../src/core/record.ts";
+import { tokenId } from "../../src/core/token.ts";
+import { withPublication } from "../../src/core/transition.ts";
 import { newScene } from "../faults/keepers.ts";
 import { newDirectory } from "../support/directory.ts";
+import { newToken } from "../support/issuer.ts";
 import { readTokenFile } from "../support/token-file.ts";
 
 /**
@@ -68,6 +72,22 @@ test("a signal that is satisfied by the refresh of another process logs refresh.
 	now += 2_000;
 	await other.keeper.force();
 	expect([scene.issued.length, shared()]).toEqual([3, 1]);
+});
+
+test("who waits for the lock until the end of its time takes what the others left meanwhile", async () => {
+	const scene = newScene();
+	const [holder, waiting] = [scene.start(), scene.start()];
+	const lock = await holder.slot.acquire(0);
+	const look = waiting.keeper.reconcile(100);
+	const [fetchedAt, lifetimeMs] = [Math.floor(Date.now() / 1000) * 1000, 7.2e6];
+	const token = { value: newToken(), expiresAt: fetchedAt + lifetimeMs };
+	const known = {
+		...{ token, id: tokenId(token.value), generation: 1 },
+		...{ fetchedAt, lifetimeMs, reason: "first" },
+	};
+	await lock?.publish(token, withPublication(known, emptyRecord));
+	expect(await look).toEqual({ kind: "idle", token });
+	await lock?.release();
 });
 
 test("two processes whose clocks differ by 12 s fetch one token of 40 s for each renewal between them", async () => {
