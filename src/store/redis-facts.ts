@@ -147,15 +147,21 @@ function shareOne(
 			.map(([key]) => key);
 		await take(missed);
 		const owed = [...own.keys()].filter(
-			(key) => own.stampOf(key) > (theirs.get(key) ?? 0) || !theirs.has(key),
+			(key) =>
+				!isForgotten(key, own.stampOf(key)) &&
+				(own.stampOf(key) > (theirs.get(key) ?? 0) || !theirs.has(key)),
 		);
 		if (owed.length > 0) await put(owed);
 		await forgetCodes(theirs);
 	};
 
+	/** A host remembers it for longer: what Redis drops must not come back from there. */
+	const isForgotten = (key: string, stamp: number) =>
+		isCodeKey(key) && stamp > 0 && stamp < now() - codeKeptMs;
+
 	const forgetCodes = async (theirs: ReadonlyMap<string, number>) => {
 		const old = [...theirs]
-			.filter(([key, stamp]) => isCodeKey(key) && stamp < now() - codeKeptMs)
+			.filter(([key, stamp]) => isForgotten(key, stamp))
 			.map(([key]) => key);
 		for (const chunk of chunksOf(old)) {
 			await call("HDEL", facts, ...chunk);
