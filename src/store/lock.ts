@@ -5,7 +5,8 @@
  *
  * Promised: among the processes that use this module at most one holds the lock,
  * also when many of them find the lock of a dead holder at the same moment
- * (break-lock.ts). A holder is taken for dead
+ * (break-lock.ts). What a process holds itself it never takes for dead, whatever the
+ * times on a file system of another clock say. Another holder is taken for dead
  * - at once, if its process is gone (same machine, boot and pid namespace);
  * - if its process lives: after its lock was watched for `staleMs` without a heartbeat;
  * - if its process cannot be checked (another machine, boot or container): once the
@@ -110,6 +111,7 @@ export function createLock(options: LockOptions): TryLock {
 			watched = { lock: undefined, since: 0 };
 			return acquire();
 		}
+		if (heldHere.has(nameOf(options, found))) return undefined;
 		if (!isUnchanged(found, watched.lock))
 			watched = { lock: found, since: clock.monotonic() };
 		const watchedMs = clock.monotonic() - watched.since;
@@ -124,6 +126,13 @@ export function createLock(options: LockOptions): TryLock {
 		await taken.release();
 		return undefined;
 	};
+}
+
+/** What this process holds: in a fleet a refresh may meet what it takes over from others. */
+const heldHere = new Set<string>();
+
+function nameOf({ self, path }: LockOptions, lock: FoundLock): string {
+	return `${self.instance} ${instanceOf(lock)} ${path}`;
 }
 
 /** Long enough for a process between two system calls on a loaded machine. */
@@ -160,9 +169,10 @@ function isAbandoned(
 }
 
 async function makeLock(
-	{ path, clock, staleMs }: LockOptions,
+	options: LockOptions,
 	onOrphan: (left: FoundLock | undefined) => void,
 ): Promise<HeldLock | undefined> {
+	const { path, clock, staleMs } = options;
 	const own = trackOwnLock(path, clock);
 	let isGivenUp = false;
 	let release: (() => Promise<void>) | undefined;
@@ -179,6 +189,8 @@ async function makeLock(
 	}
 	if (release === undefined) return undefined;
 	const made = own.found();
+	const name = made === undefined ? "" : nameOf(options, made);
+	heldHere.add(name);
 	return {
 		instance: made === undefined ? "" : instanceOf(made),
 		isTakenOver: false,
@@ -192,6 +204,7 @@ async function makeLock(
 			} catch {
 				onOrphan(own.found());
 			}
+			heldHere.delete(name);
 		},
 	};
 }

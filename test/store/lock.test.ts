@@ -80,6 +80,19 @@ test("a lock is held by one process at a time, and is free after its release", a
 	expect((await other.tryLock())?.isHeld()).toBe(true);
 });
 
+test("a process does not break what it holds itself, on a file system whose clock is far behind; another one does", async () => {
+	const directory = newDirectory();
+	const held = await lockIn(directory).tryLock();
+	// An hour old, as it seems, and it names no holder.
+	const clock = newClock();
+	clock.step(3_600_000);
+	expect(await lockIn(directory, { clock }).tryLock()).toBeUndefined();
+	expect(held?.isHeld()).toBe(true);
+	const other = { ...self, instance: "another" };
+	const taken = await lockIn(directory, { clock, self: other }).tryLock();
+	expect(taken?.isHeld()).toBe(true);
+});
+
 test("the lock of a dead process is broken at once", async () => {
 	const { path } = lockIn(newDirectory());
 	fs.mkdirSync(path);
