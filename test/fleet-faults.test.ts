@@ -512,6 +512,28 @@ withRedis(
 );
 
 withRedis(
+	"a host whose token file is gone, while its record is not, takes the token over again, and fetches nothing",
+	async () => {
+		const redis = await startRedis();
+		const { hosts, fetches, agreement } = await startHosts({
+			fleet: (index) => ({
+				url: redis.url,
+				role: index === 0 ? "keeper" : "follower",
+			}),
+			count: 2,
+		});
+		const before = await agreement();
+		for (const host of hosts) {
+			await host.end();
+			rmSync(host.config.tokenFile("wx1"));
+			await host.start();
+			expect(await agreement()).toBe(before);
+		}
+		expect(fetches()).toBe(1);
+	},
+);
+
+withRedis(
 	"the one host that may go on alone fetches once the classic token has ended, and not before; the others have it when Redis is back",
 	async () => {
 		const redis = await startRedis();

@@ -15,8 +15,9 @@ import type { Slot } from "../core/ports.ts";
 import type { SharedRecord } from "../core/record.ts";
 import { type Member, type Members, wake } from "./fleet-member.ts";
 import { openInFleetTime } from "./fleet-slot.ts";
-import { takeOver } from "./fleet-takeover.ts";
+import { holds, takeOver } from "./fleet-takeover.ts";
 import type { RedisFacts } from "./redis-facts.ts";
+import type { RedisRecords } from "./redis-records.ts";
 import { type FleetParts, settleDebt } from "./redis-slot.ts";
 
 export interface News {
@@ -94,12 +95,8 @@ export function createNews(parts: NewsParts): News {
 				chunk.map(({ credential }) => credential),
 			);
 			for (const [index, member] of chunk.entries()) {
-				const { number = 0, wish } = found[index] ?? {};
-				const record = member.local.open(member.credential).record();
-				const own = numberAgainst(record, number, parts.clock.now());
-				const isOffered = own === 0 && record.published !== undefined;
-				if (number !== own || isOffered || isNewWish(wish, member, parts))
-					different.push(member);
+				const theirs = found[index] ?? { number: 0, wish: undefined };
+				if (differs(parts, member, theirs)) different.push(member);
 			}
 		}
 		await inTurns(different, maxFollowing, followOnce);
@@ -130,6 +127,23 @@ export function createNews(parts: NewsParts): News {
 	};
 }
 
+/** Whether this host and the fleet may have something to tell each other. */
+function differs(
+	parts: NewsParts,
+	member: Member,
+	{ number, wish }: Awaited<ReturnType<RedisRecords["numbers"]>>[number],
+): boolean {
+	const { credential, local } = member;
+	const slot = local.open(credential);
+	const record = slot.record();
+	const own = numberAgainst(record, number, parts.clock.now());
+	const isOffered = own === 0 && record.published !== undefined;
+	if (number !== own || isOffered || isNewWish(wish, member, parts))
+		return true;
+	// Who fetches looks there by itself, before it does.
+	return credential.isFollowed === true && slot.read().kind !== "token";
+}
+
 function isKnown(
 	{ local, credential }: Member,
 	number: number,
@@ -150,7 +164,7 @@ async function follow(parts: NewsParts, member: Member): Promise<void> {
 		const known = slot.record();
 		const own = numberAgainst(known, record.number, parts.clock.now());
 		member.isStale = false;
-		if (record.number > own && record.published !== undefined)
+		if (isNews(record, own, slot))
 			await withLease(parts, member, slot, async (lease) => {
 				const place = { credential, slot, lease };
 				const taken = await takeOver(place, record, parts.clock.now());
@@ -168,6 +182,17 @@ async function follow(parts: NewsParts, member: Member): Promise<void> {
 	} finally {
 		wake(member);
 	}
+}
+
+/** Newer, or not in the file. */
+function isNews(
+	{ number, published }: FleetRecord,
+	own: number,
+	slot: Slot,
+): boolean {
+	if (published === undefined) return false;
+	const isSame = own > 0 && number === own;
+	return number > own || (isSame && !holds(slot.read(), published.token));
 }
 
 /** What no fleet has numbered; or what stands there under its number and cannot be read. */

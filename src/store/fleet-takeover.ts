@@ -9,7 +9,7 @@ import {
 } from "../core/fleet-record.ts";
 import type { Lease, Slot } from "../core/ports.ts";
 import type { SharedRecord } from "../core/record.ts";
-import { tokenId } from "../core/token.ts";
+import { type Token, tokenId } from "../core/token.ts";
 import type { Publishing } from "./redis-records.ts";
 
 /**
@@ -35,7 +35,8 @@ export async function takeOver(
 		? { ...published.record, source }
 		: published.record;
 	if (number < own) return "owed";
-	if (number > own && token.expiresAt > now) {
+	const isMissing = own > 0 && number === own && !holds(slot.read(), token);
+	if ((number > own || isMissing) && token.expiresAt > now) {
 		await lease.publish(token, takenOver(record, number, local));
 		return "followed";
 	}
@@ -54,6 +55,14 @@ export interface TakeOverParts {
 	readonly credential: Credential;
 	readonly slot: Pick<Slot, "read" | "record">;
 	readonly lease: Lease;
+}
+
+/**
+ * Whether the file has that value. If it has not, though the record has its number, the
+ * lock was lost between the two, or somebody has removed the file.
+ */
+export function holds(reading: Reading, { value }: Token): boolean {
+	return reading.kind === "token" && reading.token.value === value;
 }
 
 function isAlive(reading: Reading, now: number): boolean {
