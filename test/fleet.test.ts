@@ -41,6 +41,10 @@ withRedis(
 		expect(answers.map(({ status }) => status)).toEqual(hosts.map(() => 200));
 		expect(await agreement(forced)).toBe(values[0]);
 		expect(fetches()).toBe(3);
+		const probes = wechat.requests.filter(
+			({ endpoint }) => endpoint === "get_api_domain_ip",
+		);
+		expect(probes).toHaveLength(1);
 	},
 );
 

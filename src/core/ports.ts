@@ -117,6 +117,15 @@ export interface Slot {
 	 * to. `stale` as in `Purpose`. Absent: there is none.
 	 */
 	readonly wish?: (stale: string | undefined) => void;
+	/**
+	 * What WeChat thinks of the value with that `tokenId`: of several hosts that want to
+	 * know it at a time one asks, by `ask`. Rejects only if `ask` does. Absent: there are
+	 * no others.
+	 */
+	readonly judge?: (
+		id: string,
+		ask: () => Promise<ProbeResult>,
+	) => Promise<ProbeResult>;
 	/** Undefined unless the file was just as it should be, with that token, at the last look. */
 	snapshot(token: Token): Snapshot | undefined;
 }

@@ -144,6 +144,7 @@ export function createKeeper(keeperParts: KeeperParts): Keeper {
 		credential,
 		issuer: keeperParts.issuer,
 		clock,
+		judge: keeperParts.slot.judge,
 		onResult: (current, result) =>
 			keeperParts.emit({ kind: "probed", current, result }),
 	});

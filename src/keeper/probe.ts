@@ -2,7 +2,7 @@
 import type { Clock } from "../core/clock.ts";
 import type { Credential, KnownToken } from "../core/credential.ts";
 import { budgetFreeAt, countCall, windowOf } from "../core/limits.ts";
-import type { Issuer, ProbeResult } from "../core/ports.ts";
+import type { Issuer, ProbeResult, Slot } from "../core/ports.ts";
 import type { SharedRecord } from "../core/record.ts";
 
 export interface Probe {
@@ -28,6 +28,8 @@ export interface ProbeParts {
 	readonly credential: Credential;
 	readonly issuer: Issuer;
 	readonly clock: Clock;
+	/** As of the slot. */
+	readonly judge?: Slot["judge"] | undefined;
 	readonly onResult: (known: KnownToken, result: ProbeResult) => void;
 }
 
@@ -74,13 +76,18 @@ export function createProbe(parts: ProbeParts): Probe {
 
 	const begin = (known: KnownToken, repeats: number): Promise<ProbeResult> => {
 		const { id, token } = known;
-		let left = 0;
-		const onCall = () => {
-			// The first one was counted before it left.
-			if (left > 0) count(clock.now(), known.lifetimeMs);
-			left += 1;
+		const ask = () => {
+			let left = 0;
+			count(clock.now(), known.lifetimeMs);
+			return parts.issuer.probe(token.value, () => {
+				// The first one was counted before it left.
+				if (left > 0) count(clock.now(), known.lifetimeMs);
+				left += 1;
+			});
 		};
-		const result = parts.issuer.probe(token.value, onCall).then((settled) => {
+		const { judge } = parts;
+		const asked = judge === undefined ? ask() : judge(id, ask);
+		const result = asked.then((settled) => {
 			begun.settled = settled;
 			parts.onResult(known, settled);
 			return settled;
@@ -109,7 +116,6 @@ export function createProbe(parts: ProbeParts): Probe {
 			now >= earlier.at &&
 			now < earlier.at + maxBeliefMs;
 		if (isUsedUp && isRecent) return earlier.result;
-		count(now, lifetimeMs);
 		return begin(known, earlier === undefined ? 0 : earlier.repeats + 1);
 	};
 

@@ -19,6 +19,7 @@ import { holds, takeOver } from "./fleet-takeover.ts";
 import type { RedisFacts } from "./redis-facts.ts";
 import type { RedisRecords } from "./redis-records.ts";
 import { type FleetParts, settleDebt } from "./redis-slot.ts";
+import { probed } from "./redis-verdict.ts";
 
 export interface News {
 	/** A message of the channel. */
@@ -110,7 +111,7 @@ export function createNews(parts: NewsParts): News {
 			if (name.startsWith("@")) inBackground(parts.facts.hear(name, what));
 			const member = members.named(name);
 			if (member === undefined) return;
-			if (member.isHeld) wake(member);
+			if (member.isHeld || what === probed) wake(member);
 			else if (what === "wish" || !isKnown(member, Number(what), parts))
 				inBackground(followOnce(member));
 		},

@@ -14,6 +14,7 @@ import {
 	numberIn,
 	type Wish,
 } from "../core/fleet-record.ts";
+import type { ProbeResult } from "../core/ports.ts";
 import type { SharedRecord } from "../core/record.ts";
 import type { Token } from "../core/token.ts";
 import { LinkError, type RedisLink } from "./redis-link.ts";
@@ -25,6 +26,7 @@ import {
 	release,
 	remember,
 	renew,
+	verdict,
 	wish,
 } from "./redis-scripts.ts";
 
@@ -56,6 +58,12 @@ export interface Publishing {
  */
 export type OfferKind = "numbered" | "unnumbered" | "mending";
 
+/** What is known of a probe; `mine`: nobody asks WeChat, and this host is to do it. */
+export type Standing = "mine" | "asked" | ProbeResult;
+
+/** A host that asks and dies meanwhile holds up the others for so long. */
+export const askedMs = 10_000;
+
 export interface RedisRecords {
 	claim(of: Credential): Promise<Claimed>;
 	/** False: the lease is another's. */
@@ -73,6 +81,15 @@ export interface RedisRecords {
 	release(of: Credential, fence: number): Promise<void>;
 	/** Another host is asked for another value. → the time of the wish. */
 	wish(of: Credential, stale: string | undefined): Promise<number>;
+	/** Whether WeChat was asked what it thinks of the value with that `tokenId`. */
+	standingOf(of: Credential, id: string): Promise<Standing>;
+	/** It was asked, and this is to be believed for that long. */
+	tellVerdict(
+		of: Credential,
+		id: string,
+		verdict: ProbeResult,
+		forMs: number,
+	): Promise<void>;
 	/** Each with the wish that stands there, in the same order. */
 	read(
 		of: readonly Credential[],
@@ -155,6 +172,19 @@ export function createRedisRecords(options: RecordsOptions): RedisRecords {
 		wish: async (of, stale) => {
 			return Number(await run(wish, of, [encodeWish(stale), dayMs]));
 		},
+		standingOf: async (of, id) => {
+			const keys = [verdictKeyOf(prefix, of)];
+			const answer = await asStoreError(
+				link.run(verdict, keys, [id, `${askedMs}`]),
+			);
+			if (answer === "") return "mine";
+			const [, told = ""] = String(answer).split(" ");
+			return isVerdict(told) ? told : "asked";
+		},
+		tellVerdict: async (of, id, told, forMs) => {
+			const key = verdictKeyOf(prefix, of);
+			await call("SET", key, `${id} ${told}`, "PX", `${forMs}`);
+		},
 		read: (all) =>
 			Promise.all(
 				all.map(async (of) => {
@@ -210,6 +240,14 @@ export async function tellFleet(
 /** All keys of one credential are in one slot of a cluster. */
 function keyOf(prefix: string, of: Credential): string {
 	return `${prefix}{${fleetNameOf(of)}}`;
+}
+
+function verdictKeyOf(prefix: string, of: Credential): string {
+	return `${keyOf(prefix, of)}:verdict`;
+}
+
+function isVerdict(text: string): text is ProbeResult {
+	return text === "dead" || text === "alive" || text === "unsure";
 }
 
 function listOf(answer: unknown): readonly unknown[] {

@@ -102,6 +102,17 @@ if redis.call('PTTL', KEYS[1]) < 0 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) 
 return whole(now)`);
 
 /**
+ * What WeChat thinks of a value. KEYS[1] is beside the record. ARGV: the id of the value,
+ * for how long others wait for this host in ms. → what stands there; "": nothing did, and
+ * now it stands there that this host asks.
+ */
+export const verdict = script(`
+local told = redis.call('GET', KEYS[1])
+if told and string.sub(told, 1, #ARGV[1] + 1) == ARGV[1] .. ' ' then return told end
+redis.call('SET', KEYS[1], ARGV[1] .. ' asked', 'PX', ARGV[2])
+return ''`);
+
+/**
  * A fact about a platform. KEYS[1] is the hash of facts, KEYS[2] the sorted set of their
  * stamps. ARGV: key, stamp, fact. → 1: it stands there; 0: a newer one does.
  */

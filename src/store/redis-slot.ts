@@ -20,6 +20,7 @@ import { heldIn, takeOver } from "./fleet-takeover.ts";
 import { openRedisLease } from "./redis-lease.ts";
 import type { LinkProblem } from "./redis-link.ts";
 import { type RedisRecords, redisUnreachable } from "./redis-records.ts";
+import { judgeForAll } from "./redis-verdict.ts";
 
 /** What all slots of a fleet share. */
 export interface FleetParts {
@@ -64,6 +65,7 @@ export function openFleetSlot(
 	return {
 		...slot,
 		wish: (stale) => void wish(stale),
+		judge: (id, ask) => judgeForAll(parts, member, id, ask),
 		acquire: (timeoutMs, purpose = { kind: "refresh" }) => {
 			if (purpose.kind === "repair") return slot.acquire(timeoutMs, purpose);
 			return credential.isFollowed

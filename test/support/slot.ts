@@ -1,7 +1,7 @@
 /** A credential and its slot in a real directory, with what most tests need of both. */
 import { systemClock } from "../../src/core/clock.ts";
 import type { Credential } from "../../src/core/credential.ts";
-import type { Remembered, Slot } from "../../src/core/ports.ts";
+import type { Remembered, Slot, Store } from "../../src/core/ports.ts";
 import {
 	createDirectoryStore,
 	type DirectoryStoreOptions,
@@ -16,6 +16,14 @@ export function slotIn(
 	options: Partial<DirectoryStoreOptions> = {},
 	remembered?: Remembered,
 ): Slot {
+	return storeIn(directory, options).open(credential, remembered);
+}
+
+/** A store of this process in that directory. */
+export function storeIn(
+	directory: string,
+	options: Partial<DirectoryStoreOptions> = {},
+): Store {
 	return createDirectoryStore({
 		directory: createOutputDirectory(directory),
 		mode: 0o640,
@@ -25,5 +33,5 @@ export function slotIn(
 		random: Math.random,
 		stopping: new AbortController().signal,
 		...options,
-	}).open(credential, remembered);
+	});
 }
