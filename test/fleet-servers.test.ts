@@ -3,6 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { certificate } from "./support/certificate.ts";
+import { writeConfig } from "./support/config-file.ts";
 import { newDirectory } from "./support/directory.ts";
 import { eventually } from "./support/eventually.ts";
 import { freePort } from "./support/free-port.ts";
@@ -11,9 +12,11 @@ import { runProgram } from "./support/program.ts";
 import {
 	noRedis,
 	type Redis,
+	startCluster,
 	startRedis,
 	startSentinel,
 } from "./support/redis.ts";
+import { startRelay } from "./support/relay.ts";
 
 const withRedis = test.skipIf(noRedis !== undefined);
 
@@ -89,6 +92,58 @@ withRedis(
 function otherCertificate(): string {
 	return certificate(new Date(), new Date(Date.now() + 86_400_000)).cert;
 }
+
+withRedis(
+	"with cluster mode each script keeps to one slot; of several nodes none can be used, and check says so",
+	async () => {
+		const [single] = await startCluster(1);
+		const { hosts, fetches, agreement } = await startHosts({
+			count: 2,
+			fleet: () => ({ url: single?.url, publish_as: ["json", "wxjava"] }),
+		});
+		const before = await agreement();
+		hangUp(hosts);
+		await agreement(before);
+		expect(fetches()).toBe(2);
+		await eventually(
+			async () => (await single?.cli("EXISTS", "wx:access_token:wx1")) === "1",
+			{ what: "the keys of SDKs" },
+		);
+
+		const nodes = await startCluster(2);
+		for (const { url } of nodes) {
+			const config = writeConfig({
+				url: "http://127.0.0.1:9",
+				top: { fleet: { url } },
+			});
+			const checked = await runProgram(["check", "--config", config.file]);
+			expect(checked.code).toBe(75);
+			expect(checked.stdout).toContain("MOVED");
+			expect(checked.stdout).toContain("Redis Cluster");
+		}
+	},
+);
+
+withRedis(
+	"check names a proxy that ends the connection at SUBSCRIBE, and a server that lacks a command",
+	async () => {
+		const redis = await startRedis();
+		const proxy = await startRelay(redis.port, { endsAt: "subscribe" });
+		const lacking = await startRedis(["--rename-command", "PUBLISH", ""]);
+		for (const [port, words] of [
+			[proxy.port, "does not know SUBSCRIBE"],
+			[lacking.port, "lacks a command"],
+		] as const) {
+			const config = writeConfig({
+				url: "http://127.0.0.1:9",
+				top: { fleet: { url: `redis://127.0.0.1:${port}/0` } },
+			});
+			const checked = await runProgram(["check", "--config", config.file]);
+			expect(checked.code).toBe(75);
+			expect(checked.stdout).toContain(words);
+		}
+	},
+);
 
 /** A primary, two replicas and three sentinels that know them all. */
 async function startSentinels() {

@@ -200,17 +200,7 @@ async function openSession(
 			connect(node, "server"),
 			connect(node, "server"),
 		]);
-		await within(
-			callTimeoutMs,
-			messages.subscribe(parts.channel, (message) => {
-				try {
-					parts.onMessage(message);
-				} catch (error) {
-					parts.onBug(error);
-				}
-			}),
-			parts,
-		);
+		await subscribe(messages, parts);
 		if (closing.aborted) throw new LinkError(notYet);
 		const call = (args: readonly string[]) =>
 			callOf(commands, args, parts, end);
@@ -228,6 +218,26 @@ async function openSession(
 	} catch (error) {
 		destroyAll();
 		throw error;
+	}
+}
+
+/** Listens to the channel. Some proxies end the connection at that, and say nothing. */
+async function subscribe(client: Client, parts: LinkParts): Promise<void> {
+	const subscribed = client.subscribe(parts.channel, (message) => {
+		try {
+			parts.onMessage(message);
+		} catch (error) {
+			parts.onBug(error);
+		}
+	});
+	try {
+		await within(callTimeoutMs, subscribed, parts);
+	} catch (error) {
+		if (error instanceof ErrorReply || error instanceof LinkError) throw error;
+		throw new LinkError({
+			message: `Redis at ${placeOf(parts.target)}: the connection ended at SUBSCRIBE`,
+			hint: "look whether it runs; if this is a proxy that does not know SUBSCRIBE, such as twemproxy, name Redis itself in url",
+		});
 	}
 }
 
@@ -444,6 +454,14 @@ const remedies: readonly (readonly [RegExp, string])[] = [
 	[
 		/NOREPLICAS/,
 		"min-replicas-to-write of the server is not met: look at its replicas",
+	],
+	[
+		/\b(MOVED|ASK|CROSSSLOT|CLUSTERDOWN) /,
+		"this is a Redis Cluster, of which each node has only some of the keys, and redirections are not followed: name a server without cluster mode in url, or sentinels, or a proxy that hides the nodes",
+	],
+	[
+		/unknown (sub)?command|unsupported command|not supported/i,
+		"the server, or a proxy before it, lacks a command that docs/fleet.md lists: name another server in url",
 	],
 	[
 		/WRONGTYPE/,

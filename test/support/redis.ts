@@ -7,12 +7,16 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { onTestFinished } from "vitest";
 import { newDirectory } from "./directory.ts";
+import { eventually } from "./eventually.ts";
 import { freePort } from "./free-port.ts";
 
-/** Why tests with Redis are skipped; undefined: they are not. In CI they never are. */
-export const noRedis = whyMissing("redis-server");
+/** Another program that does the same, such as a valkey-server. */
+const program = process.env.REDIS_SERVER ?? "redis-server";
 
-function whyMissing(program: string): string | undefined {
+/** Why tests with Redis are skipped; undefined: they are not. In CI they never are. */
+export const noRedis = whyMissing();
+
+function whyMissing(): string | undefined {
 	try {
 		execFileSync(program, ["--version"]);
 		return undefined;
@@ -44,11 +48,40 @@ export function startRedis(
 ): Promise<Redis> {
 	const basic = ["--save", "", "--appendonly", "no"];
 	return startServer(
-		"redis-server",
 		[...basic, ...["--repl-diskless-sync-delay", "0", ...args]],
 		[],
 		env,
 	);
+}
+
+/**
+ * The nodes of a Redis Cluster without replicas: each has as many slots as the others.
+ * Until every node knows of all of them.
+ */
+export async function startCluster(count: number): Promise<readonly Redis[]> {
+	const nodes = await Promise.all(
+		Array.from({ length: count }, async () => {
+			const bus = await freePort();
+			const node = await startRedis([
+				...["--cluster-enabled", "yes", "--cluster-port", `${bus}`],
+			]);
+			return { ...node, bus };
+		}),
+	);
+	const share = 16_384 / count;
+	for (const [index, node] of nodes.entries()) {
+		const slots = [index * share, (index + 1) * share - 1].map(String);
+		await node.cli("CLUSTER", "ADDSLOTSRANGE", ...slots);
+		for (const { port, bus } of nodes)
+			await node.cli("CLUSTER", "MEET", "127.0.0.1", `${port}`, `${bus}`);
+	}
+	for (const node of nodes)
+		await eventually(
+			async () =>
+				(await node.cli("CLUSTER", "INFO")).includes("cluster_state:ok"),
+			{ what: "a cluster with all slots" },
+		);
+	return nodes;
 }
 
 /** One whose clock can be set. */
@@ -83,11 +116,10 @@ export function faketimeLibrary(): string | undefined {
 
 /** Until it answers PING; it writes into its configuration. */
 export function startSentinel(configFile: string): Promise<Redis> {
-	return startServer("redis-sentinel", [], [configFile]);
+	return startServer(["--sentinel"], [configFile]);
 }
 
 async function startServer(
-	program: string,
 	args: readonly string[],
 	configFiles: readonly string[] = [],
 	env: NodeJS.ProcessEnv = {},

@@ -11,7 +11,11 @@ export interface Relay {
 	mend(): void;
 }
 
-export async function startRelay(to: number): Promise<Relay> {
+/** `endsAt`: a word at which it ends the connection, as a proxy that does not know it. */
+export async function startRelay(
+	to: number,
+	{ endsAt }: { readonly endsAt?: string } = {},
+): Promise<Relay> {
 	const sockets = new Set<Socket>();
 	let state: "open" | "cut" | "silent" = "open";
 	const server = createServer((near) => {
@@ -26,7 +30,9 @@ export async function startRelay(to: number): Promise<Relay> {
 		] as const) {
 			sockets.add(one);
 			one.on("data", (bytes) => {
-				if (state === "open") other.write(bytes);
+				const isEnd = endsAt !== undefined && bytes.includes(endsAt);
+				if (isEnd) one.destroy();
+				else if (state === "open") other.write(bytes);
 			});
 			one.on("error", () => {});
 			one.on("close", () => {
