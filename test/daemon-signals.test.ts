@@ -1,5 +1,6 @@
 import { execFileSync } from "node:child_process";
 import {
+	existsSync,
 	mkdirSync,
 	readdirSync,
 	readFileSync,
@@ -286,6 +287,10 @@ describe("kill -9", () => {
 		});
 		for (let round = 0; round < 6; round++) {
 			const daemon = await startDaemon(config.file);
+			// On a busy machine the first request can miss its second.
+			await eventually(() => existsSync(config.tokenFile("wx1")), {
+				what: "the first token",
+			});
 			daemon.kill("SIGHUP");
 			// At a random moment of lock, intent, request, publish, unlock.
 			await pause(round * 5);
