@@ -32,7 +32,7 @@ const debian = [
 ];
 const applets = ["cat", "env", "id", "kill", "ls", "ps", "readlink", "sleep"];
 
-/** The path of the image. `fast`: a larger one, in a fifth of the time. */
+/** The path of the image. `fast`: nothing in it is compressed. */
 export function buildImage({ version, output, arch, fast = false }) {
 	const file = join(output, `wxtokend-${version}-image-${names[arch]}.tar`);
 	const tree = newTree();

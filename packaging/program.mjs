@@ -25,8 +25,8 @@ export function addProgram(tree, place, node) {
 		tree.copy("systemd/notify-exec", `${place}/systemd/notify-exec`, 0o755);
 		return;
 	}
-	tree.write(`${place}/bin/node`, readFileSync(node.binary), 0o755);
-	tree.write(`${place}/bin/node.LICENSE`, readFileSync(node.licence));
+	tree.copy(node.binary, `${place}/bin/node`, 0o755);
+	tree.copy(node.licence, `${place}/bin/node.LICENSE`);
 	tree.write(`${place}/bin/wxtokend`, launcher(), 0o755);
 	tree.copy("packaging/notify-exec", `${place}/bin/notify-exec`, 0o755);
 }

@@ -16,7 +16,7 @@ import {
 	writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 
@@ -46,7 +46,7 @@ export function sourceDate() {
 	}
 }
 
-/** A new, empty tree. `from` is relative to the sources, `to` to the tree. */
+/** A new, empty tree. `from` is absolute, or relative to the sources; `to` is relative to the tree. */
 export function newTree() {
 	process.umask(0o022);
 	const stage = mkdtempSync(join(tmpdir(), "wxtokend-package-"));
@@ -70,7 +70,7 @@ export function newTree() {
 
 		copy(from, to, mode = 0o644) {
 			const path = target(to);
-			copyFileSync(join(sources, from), path);
+			copyFileSync(resolve(sources, from), path);
 			chmodSync(path, mode);
 		},
 

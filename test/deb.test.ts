@@ -34,7 +34,10 @@ function unpacked() {
 	const tools = join(place, "tools");
 	execFileSync(
 		process.execPath,
-		["packaging/build-deb.mjs", "--version", "9.9.9", "--output", place],
+		[
+			...["packaging/build-deb.mjs", "--version", "9.9.9"],
+			...["--output", place, "--fast"],
+		],
 		{ cwd: projectRoot },
 	);
 	const deb = join(place, "wxtokend_9.9.9_all.deb");

@@ -132,7 +132,9 @@ async function layDebian(root: string): Promise<void> {
 		const wanted = "systemd,systemd-sysv,dbus,libnss-systemd,apt";
 		await run("mmdebstrap", [
 			...["--quiet", "--variant=essential", `--include=${wanted}`],
-			...["bookworm", draft],
+			// Laid out merged, it needs no program that merges it, nor all of Perl for that.
+			"--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
+			...["bookworm", draft, "http://deb.debian.org/debian"],
 		]);
 		await run("mv", [draft, kept]);
 	}
