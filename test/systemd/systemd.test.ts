@@ -92,7 +92,7 @@ async function runInMachine(
 /** Builds the package. */
 function debOf(version: string, output: string): string {
 	const script = join(projectRoot, "packaging/build-deb.mjs");
-	const options = ["--version", version, "--output", output];
+	const options = ["--version", version, "--output", output, "--fast"];
 	return execFileSync(process.execPath, [script, ...options], {
 		encoding: "utf8",
 	}).trim();
