@@ -25,7 +25,7 @@ beforeAll(async () => {
 	printed = stdout;
 	told = stderr;
 	rows = JSON.parse(readFileSync(join(out, "latest.json"), "utf8")).rows;
-}, 300_000);
+}, 900_000);
 
 afterAll(() => rmSync(out, { recursive: true, force: true }));
 

@@ -79,7 +79,7 @@ describe.skipIf(reason !== "")(`npm run package ${reason}`, () => {
 		const output = outputs.join("\n");
 		results = new Map(resultsIn(output));
 		ending = output.slice(-2_000);
-	}, 600_000);
+	}, 1_200_000);
 
 	afterAll(() => rmSync(place, { recursive: true, force: true }));
 

@@ -85,7 +85,7 @@ describe.skipIf(reason !== "")(`systemd-analyze verify ${reason}`, () => {
 		await Promise.all(
 			[...wanted].map((suite) => layDebian(suite, join(place, suite))),
 		);
-	}, 600_000);
+	}, 1_200_000);
 
 	afterAll(() => rmSync(place, { recursive: true, force: true }));
 
