@@ -77,8 +77,9 @@ test("a start after a lost answer fetches a token, and the start after that adop
 	}));
 
 test("fifty processes that find the lock of a dead process make one request, and all succeed", async () => {
-	// Fifty starts at once are a heavy load, so the request gets a long timeout.
-	const { config, issuer, lose, maxInFlight } = await keep(10);
+	// The holder has to share the machine with 49 starts, and how long others wait for the
+	// lock, or take it for given up, follows from this: with 10 s a busy machine is late.
+	const { config, issuer, lose, maxInFlight } = await keep(60);
 	const dying = startProgram(["run", "--config", config.file]);
 	await dying.event("daemon.ready");
 	lose("never sent");
