@@ -144,7 +144,7 @@ export const plainReaders: readonly Reader[] = [
 	{
 		name: "Python",
 		needs: [python],
-		prepare: script("python3", "python.py"),
+		prepare: pythonScript("python.py"),
 		callsWhenHopeless: 1,
 	},
 	{
@@ -231,7 +231,7 @@ export const gluedReaders: readonly Reader[] = [
 	{
 		name: "wechatpy",
 		needs: [python],
-		prepare: script("python3", "with_wechatpy.py"),
+		prepare: pythonScript("with_wechatpy.py"),
 		callsWhenHopeless: 1,
 		sendsStreams: true,
 	},
@@ -262,7 +262,7 @@ export const signers: readonly Signer[] = [
 	{
 		name: "Python",
 		needs: [python],
-		prepare: script("python3", "with_tickets.py"),
+		prepare: pythonScript("with_tickets.py"),
 	},
 	{ name: "PHP", needs: [php], prepare: script("php", "tickets.php") },
 	{
@@ -318,6 +318,23 @@ export const gluedSigners: readonly Signer[] = [
 function script(interpreter: string, file: string): Reader["prepare"] {
 	return async () => [interpreter, join(drivers, file)];
 }
+
+/**
+ * The interpreter itself. A launcher in its place, which looks for the version that is
+ * wanted, takes much longer than the interpreter does.
+ */
+function pythonScript(file: string): Reader["prepare"] {
+	return async () => {
+		pythonFound ??= execFileSync(
+			"python3",
+			["-c", "import sys; print(sys.executable)"],
+			{ encoding: "utf8" },
+		).trim();
+		return [pythonFound, join(drivers, file)];
+	};
+}
+
+let pythonFound: string | undefined;
 
 function shell(file: string): Reader["prepare"] {
 	return async () => [join(drivers, "loop.sh"), join(examples, "shell", file)];
