@@ -6,7 +6,7 @@
  */
 import { until } from "./limits.ts";
 
-/** Of one host; all processes of a directory share it. */
+/** Of one host; all processes of a directory share it, and those of a user on this machine. */
 export interface IpLedger {
 	/** The last refusal of all calls. `times`: how many in a row. */
 	readonly limited?: {
@@ -26,9 +26,9 @@ export interface IpLedger {
 export interface TriedSecret {
 	/** When it was sent, or refused; epoch ms. */
 	readonly at: number;
-	/** The errcode; 0: there is no answer yet. */
+	/** The errcode; 0: there is no answer yet, or one that tells nothing of the secret. */
 	readonly errcode: number;
-	/** Whether it counts towards the ban. */
+	/** Whether it counts towards the ban; with an errcode of 0: whether it may have. */
 	readonly counts: boolean;
 }
 
@@ -167,15 +167,79 @@ export function afterAnswer(
 		}
 		case "limited":
 			return {
-				...withSecret(ledger, id, undefined, now),
+				...settled(ledger, id, now),
 				limited: again(ledger, now),
 				...learnt(ledger, now),
 			};
 		case "other":
-			return withSecret(ledger, id, undefined, now);
+			return settled(ledger, id, now);
 		default:
 			return answer satisfies never;
 	}
+}
+
+/**
+ * The ledger after a 45009 to a call without a secret. It may be the limit of one ticket,
+ * so it says only that for a minute nothing leaves: what is asked with a secret then tells.
+ */
+export function afterLimit(ledger: IpLedger, now: number): IpLedger {
+	if (admitAny(ledger, now) !== undefined) return ledger;
+	const { times = 0 } = ledger.limited ?? {};
+	return {
+		...ledger,
+		limited: { at: now, waitMs: minuteMs, times: times + 1 },
+	};
+}
+
+/** What two notes tell together: of what they say of the same, the later counts. */
+export function mergedLedger(
+	one: IpLedger,
+	other: IpLedger,
+	now: number,
+): IpLedger {
+	const proved = laterOf([one.proved, other.proved], (at) => at, now);
+	const secrets = laterOf([one.secrets, other.secrets], ageOf, now);
+	for (const [id, { at }] of Object.entries(secrets)) {
+		// It was accepted after that, or before.
+		if ((proved[id] ?? Number.NEGATIVE_INFINITY) >= at) delete secrets[id];
+		else delete proved[id];
+	}
+	const { limited, banned } = {
+		...laterOf([onlyLimited(one), onlyLimited(other)], ({ at }) => at, now),
+		...laterOf([onlyBanned(one), onlyBanned(other)], ({ at }) => at, now),
+	} as Pick<IpLedger, "limited" | "banned">;
+	const isOver = Object.values(proved).some((at) => at > (limited?.at ?? now));
+	return {
+		...{ secrets, proved },
+		...(limited === undefined || isOver ? {} : { limited }),
+		...(banned === undefined ? {} : { banned }),
+	};
+}
+
+const onlyLimited = ({ limited }: IpLedger) => (limited ? { limited } : {});
+const onlyBanned = ({ banned }: IpLedger) => (banned ? { banned } : {});
+
+/** Within a millisecond an answer comes after the question, and a refusal says most. */
+function ageOf({ at, errcode, counts }: TriedSecret): number {
+	if (errcode !== 0) return at + 0.5;
+	return counts ? at : at + 0.25;
+}
+
+/** By the same key the later value; without what is in the future, by a clock that was wrong. */
+function laterOf<T>(
+	notes: readonly (Readonly<Record<string, T>> | undefined)[],
+	ageOf: (value: T) => number,
+	now: number,
+): Record<string, T> {
+	const later: Record<string, T> = {};
+	for (const note of notes)
+		for (const [key, value] of Object.entries(note ?? {})) {
+			const { [key]: known } = later;
+			const age = ageOf(value);
+			const isNews = known === undefined || age > ageOf(known);
+			if (isNews && Math.floor(age) <= now) later[key] = value;
+		}
+	return later;
 }
 
 /** Whether an answer changes the ledger: nearly all are good ones to good secrets, and do not. */
@@ -225,6 +289,13 @@ function again(
 	return isInRow ? { at: now, waitMs: hourMs, times: times + 1 } : first;
 }
 
+/** Nobody waits for its answer any more; a note of before must not say otherwise. */
+function settled(ledger: IpLedger, id: string, now: number): IpLedger {
+	return id in ledger.secrets
+		? withSecret(ledger, id, { at: now, errcode: 0, counts: false }, now)
+		: ledger;
+}
+
 function withSecret(
 	ledger: IpLedger,
 	id: string,
@@ -261,8 +332,11 @@ function isLedger(content: unknown): content is IpLedger {
 	const { limited, secrets, proved = {}, banned } = content;
 	const areNumbers = (of: unknown, keys: readonly string[]) =>
 		isObject(of) && keys.every((key) => Number.isFinite(of[key]));
+	const isLimit =
+		areNumbers(limited, ["at", "waitMs", "times"]) &&
+		Number(Object(limited).waitMs) <= hourMs;
 	return (
-		(limited === undefined || areNumbers(limited, ["at", "waitMs", "times"])) &&
+		(limited === undefined || isLimit) &&
 		(banned === undefined || areNumbers(banned, ["at", "wrong"])) &&
 		isObject(proved) &&
 		Object.values(proved).every(Number.isFinite) &&

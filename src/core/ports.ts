@@ -277,7 +277,7 @@ export interface FleetCounts {
 	readonly callsMs: number;
 }
 
-/** What processes of a directory tell each other beside the credentials. */
+/** What the processes of a directory, or of a machine, tell each other beside the credentials. */
 export interface SharedNote {
 	/** Undefined: there is none, or it cannot be read. */
 	read(): string | undefined;

@@ -24,6 +24,7 @@ import { livingParents } from "../keeper/reconciler.ts";
 import type { Location } from "../store/atomic-write.ts";
 import type { Contested } from "../store/contest.ts";
 import { createDirectoryStore } from "../store/directory-store.ts";
+import { openMachineNote } from "../store/machine-note.ts";
 import { livenessOf, nameThisProcess } from "../store/process-name.ts";
 import { openNote } from "../store/shared-note.ts";
 import { credentialsOf } from "./credential-of.ts";
@@ -55,6 +56,8 @@ export interface WiringParts {
 	readonly hostClock?: Clock;
 	/** As in `IssuerParts`. */
 	readonly platforms?: PlatformSecrets;
+	/** As in `MachineNoteParts`. */
+	readonly placeOfNotes?: string;
 	/** The keeper of a credential that another one needs. */
 	readonly find: (id: CredentialId) => ManagedCredential | undefined;
 }
@@ -134,12 +137,14 @@ export function createWiring(parts: WiringParts): Wiring {
 		issuerParts,
 		skew: monitor.skew,
 		storeAt: (location) => {
-			gate.keepIn(
-				openNote(location, ".wecom-calls", {
-					self,
-					clock: parts.hostClock ?? clock,
+			const own = { self, clock: parts.hostClock ?? clock };
+			gate.keepIn({
+				own: openNote(location, ".wecom-calls", own),
+				ofMachine: openMachineNote("wecom-calls", {
+					...{ ...own, place: parts.placeOfNotes },
+					onUnused: (why) => logUnshared(log, why),
 				}),
-			);
+			});
 			local = createDirectoryStore({
 				...location,
 				self,
@@ -245,6 +250,17 @@ class EntryIssuers implements IssuerMaker {
 	issuerOf(credential: Credential): Issuer {
 		return issuerOf(this.#entry, credential, this.#parts);
 	}
+}
+
+/** Calls to 企业微信 are counted for this directory alone; logged once. */
+function logUnshared(log: Log, why: string): void {
+	log.warn(
+		{
+			event: "calls.unshared",
+			hint: "let root remove it, then restart wxtokend; until then keep all apps of 企业微信 in one configuration",
+		},
+		`daemons with other directories do not learn here which secrets of 企业微信 are wrong: ${why}`,
+	);
 }
 
 /** Two keepers that would repair each other's files for ever; logged once. */

@@ -1,7 +1,7 @@
 /**
  * The gate before calls to 企业微信: what the ledger of the IP forbids does not leave this
- * machine. The ledger is in a file of the directory, so that `once`, a second daemon and
- * a restart keep to it as well.
+ * machine. The ledger is in files (ip-book.ts), so that other processes and a restart keep
+ * to it as well.
  */
 import { createHash } from "node:crypto";
 import type { Clock } from "../core/clock.ts";
@@ -11,14 +11,12 @@ import {
 	admitAny,
 	admitSecret,
 	afterAnswer,
-	decodeLedgers,
-	emptyLedger,
-	type IpLedger,
+	afterLimit,
 	isNews,
 	isProved,
 	type SecretAnswer,
 } from "../core/ip-ledger.ts";
-import type { SharedNote } from "../core/ports.ts";
+import { createIpBook, type LedgerNotes } from "./ip-book.ts";
 import type { Meaning } from "./meaning.ts";
 import { wecomMeaningOf, wrongSecretCodes } from "./wecom-errcode.ts";
 
@@ -38,12 +36,17 @@ export interface GatedCall {
 export interface IpGate {
 	/** The call, if it may leave now; it throws what `call` throws, and `IssuerError` if it may not. */
 	passWithSecret<T>(of: GatedCall, call: () => Promise<T>): Promise<T>;
-	/** Throws `IssuerError` while this IP is limited: for calls that carry no secret. */
-	mayCall(of: Pick<GatedCall, "baseUrl" | "what">): void;
+	/** A call that carries no secret: only a limit of this IP holds it up. Throws as the other. */
+	pass<T>(
+		of: Pick<GatedCall, "baseUrl" | "what">,
+		call: () => Promise<T>,
+	): Promise<T>;
 	/** Whether this IP is not limited. */
 	isOpen(of: Pick<GatedCall, "baseUrl">): boolean;
+	/** A call without a secret, which `pass` did not see, was answered with 45009. */
+	limited(of: Pick<GatedCall, "baseUrl">): Promise<void>;
 	/** From now on the ledgers are kept there. */
-	keepIn(note: SharedNote): void;
+	keepIn(notes: LedgerNotes): void;
 }
 
 /** It is decided when the next answer is there. */
@@ -52,64 +55,15 @@ interface Held {
 	readonly answered: Promise<void>;
 }
 
-/** Without a note the ledgers are only in memory. */
+/** Without notes the ledgers are only in memory. */
 export function createIpGate(clock: Clock): IpGate {
-	let ledgers: Readonly<Record<string, IpLedger>> = {};
-	let note: SharedNote | undefined;
+	const book = createIpBook(clock);
 	/** Calls with a secret that are under way, and those that wait for their answers. */
 	let asking = 0;
 	let waiting: (() => void)[] = [];
 
-	/** What `ledgers` was last taken from, or written as. */
-	let known: string | undefined;
-
-	const ledgerOf = (host: string): IpLedger => {
-		// Another process may have written it since.
-		const text = note?.read();
-		if (text !== undefined && text !== known) {
-			ledgers = { ...ledgers, ...decodeLedgers(text) };
-			known = text;
-		}
-		return ledgers[host] ?? emptyLedger;
-	};
-	const change = (host: string, ledger: IpLedger) => {
-		ledgers = { ...ledgers, [host]: ledger };
-	};
-
-	/** What is to be done in the next turn. */
-	let queue: (() => void)[] = [];
-	let turn: Promise<void> | undefined;
-	const workThrough = async () => {
-		turn = undefined;
-		const works = queue;
-		queue = [];
-		const before = ledgers;
-		for (const work of works) work();
-		if (ledgers === before) return;
-		known = `${JSON.stringify(ledgers)}\n`;
-		await note?.write(known);
-	};
-	const takeTurn = async () => {
-		// What is asked for at once is one turn.
-		await undefined;
-		await (note === undefined ? workThrough() : note.alone(workThrough));
-	};
-	/**
-	 * Does it while no other process changes the ledgers, with what others here wait to do.
-	 * Resolves when its changes are written.
-	 */
-	const alone = async <T>(work: () => T): Promise<T> => {
-		let result: { readonly of: T } | undefined;
-		queue.push(() => {
-			result = { of: work() };
-		});
-		turn ??= takeTurn();
-		await turn;
-		if (result === undefined) throw new Error("a turn without its work");
-		return result.of;
-	};
 	const limitAt = (baseUrl: string) =>
-		admitAny(ledgerOf(new URL(baseUrl).origin), clock.now());
+		admitAny(book.of(new URL(baseUrl).origin), clock.now());
 
 	/** Until one of the calls that are under way has its answer. */
 	const held = (): Held => ({
@@ -117,14 +71,14 @@ export function createIpGate(clock: Clock): IpGate {
 		answered: new Promise((answered) => waiting.push(answered)),
 	});
 	const decide = (host: string, id: string): Admission | Held => {
-		const ledger = ledgerOf(host);
+		const ledger = book.of(host);
 		// After a limit one call finds out whether it is over.
 		if (ledger.limited !== undefined && asking > 0) return held();
 		const admission = admitSecret(ledger, id, clock.now());
 		if (admission.kind === "wait")
 			return admission.for === "answer" && asking > 0 ? held() : admission;
 		asking += 1;
-		if (admission.ledger !== ledger) change(host, admission.ledger);
+		if (admission.ledger !== ledger) book.change(host, admission.ledger);
 		return admission;
 	};
 
@@ -136,10 +90,10 @@ export function createIpGate(clock: Clock): IpGate {
 	): Promise<void> => {
 		for (;;) {
 			// Who is known to be right changes nothing.
-			const isKnown = isProved(ledgerOf(host), id, clock.now());
+			const isKnown = isProved(book.of(host), id, clock.now());
 			const admission = isKnown
 				? decide(host, id)
-				: await alone(() => decide(host, id));
+				: await book.alone(host, () => decide(host, id));
 			if (admission.kind === "go") return;
 			if (admission.kind === "wait")
 				throw refusalFor(admission, what, meaningOf);
@@ -149,9 +103,16 @@ export function createIpGate(clock: Clock): IpGate {
 
 	/** What the answer to that secret tells is noted. */
 	const remember = async (host: string, id: string, answer: SecretAnswer) => {
-		if (!isNews(ledgerOf(host), id, answer, clock.now())) return;
-		await alone(() =>
-			change(host, afterAnswer(ledgerOf(host), id, answer, clock.now())),
+		if (!isNews(book.of(host), id, answer, clock.now())) return;
+		await book.alone(host, () =>
+			book.change(host, afterAnswer(book.of(host), id, answer, clock.now())),
+		);
+	};
+
+	const limited = (baseUrl: string) => {
+		const host = new URL(baseUrl).origin;
+		return book.alone(host, () =>
+			book.change(host, afterLimit(book.of(host), clock.now())),
 		);
 	};
 
@@ -175,14 +136,19 @@ export function createIpGate(clock: Clock): IpGate {
 				waiting = [];
 			}
 		},
-		mayCall: ({ baseUrl, what }) => {
+		pass: async ({ baseUrl, what }, call) => {
 			const limit = limitAt(baseUrl);
 			if (limit !== undefined) throw refusalFor(limit, what, wecomMeaningOf);
+			try {
+				return await call();
+			} catch (error) {
+				if (answerIn(error)?.kind === "limited") await limited(baseUrl);
+				throw error;
+			}
 		},
 		isOpen: ({ baseUrl }) => limitAt(baseUrl) === undefined,
-		keepIn: (wanted) => {
-			note = wanted;
-		},
+		limited: ({ baseUrl }) => limited(baseUrl),
+		keepIn: book.keepIn,
 	};
 }
 

@@ -139,21 +139,21 @@ export function createSuiteCalls(options: SuiteCallerOptions): SuiteCalls {
 	const caller = createCaller(options);
 	const what = `the permanent code of a corp that has authorised ${suiteId}`;
 	return {
-		permanentCode: async (token, code) => {
-			gate.mayCall({ baseUrl: baseUrls[0] ?? "", what });
-			return caller.ask(
-				{
-					request: {
-						path: pathWith("get_permanent_code", token),
-						body: JSON.stringify({ auth_code: code }),
+		permanentCode: (token, code) =>
+			gate.pass({ baseUrl: baseUrls[0] ?? "", what }, () =>
+				caller.ask(
+					{
+						request: {
+							path: pathWith("get_permanent_code", token),
+							body: JSON.stringify({ auth_code: code }),
+						},
+						...{ what, secret: token, meaningOf: suiteMeaningOf },
 					},
-					...{ what, secret: token, meaningOf: suiteMeaningOf },
-				},
-				toldIn,
-				// A second request would use a code that the first one has used up.
-				{ onlyOnce: true },
-			);
-		},
+					toldIn,
+					// A second request would use a code that the first one has used up.
+					{ onlyOnce: true },
+				),
+			),
 	};
 }
 

@@ -61,7 +61,9 @@ export function createAppProbe(
 	return async (token, onCall) => {
 		if (!gate.isOpen({ baseUrl })) return "unsure";
 		const path = `/cgi-bin/get_api_domain_ip?access_token=${encodeURIComponent(token)}`;
-		return (await caller.look(path, probeResultIn, onCall)) ?? "unsure";
+		const found = await caller.look(path, probeResultIn, onCall);
+		if (found === "limited") await gate.limited({ baseUrl });
+		return found === undefined || found === "limited" ? "unsure" : found;
 	};
 }
 
@@ -127,10 +129,8 @@ export function createAppTicketIssuer(options: AppTicketOptions): Issuer {
 	});
 	return {
 		...issuer,
-		issue: async (ask) => {
-			gate.mayCall({ baseUrl: baseUrls[0] ?? "", what });
-			return issuer.issue(ask);
-		},
+		issue: (ask) =>
+			gate.pass({ baseUrl: baseUrls[0] ?? "", what }, () => issuer.issue(ask)),
 	};
 }
 
@@ -146,8 +146,9 @@ function gatedBy(
  * errcode tells; an answer without one, such as `{}` of a captive portal, proves nothing.
  * Throws `LinkError`.
  */
-function probeResultIn(body: Body): ProbeResult {
+function probeResultIn(body: Body): ProbeResult | "limited" {
 	const errcode = errcodeIn(body);
+	if (errcode === 45009) return "limited";
 	if (deadWecomTokenCodes.has(errcode)) return "dead";
 	return errcode === 0 && "errcode" in body ? "alive" : "unsure";
 }

@@ -1,14 +1,17 @@
 /** What all calls from one IP to 企业微信 have in common: tables over ip-ledger.ts. */
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
 	admitAny,
 	admitSecret,
 	afterAnswer,
+	afterLimit,
 	decodeLedgers,
 	emptyLedger,
 	type IpLedger,
 	isNews,
 	isProved,
+	mergedLedger,
 	type SecretAnswer,
 } from "../../src/core/ip-ledger.ts";
 
@@ -170,6 +173,89 @@ describe("a limit of the IP", () => {
 	});
 });
 
+describe("a limit that was told to a call without a secret", () => {
+	const limited: SecretAnswer = { kind: "limited" };
+	const once = afterLimit(emptyLedger, start);
+
+	test("holds up everything for a minute, however often: it may be one ticket's alone", () => {
+		expect(admission(once, "a", start)).toMatchObject({ for: "limit" });
+		expect(admitAny(once, start + minute)).toBeUndefined();
+		const twice = afterLimit(once, start + 2 * minute);
+		expect(admitAny(twice, start + 3 * minute)).toBeUndefined();
+	});
+
+	test("is one of the IP for an hour if a secret is told the same after the minute", () => {
+		const twice = tried({ a: limited }, once, start + minute);
+		expect(admitAny(twice, start + hour)).toMatchObject({ for: "limit" });
+		expect(afterLimit(twice, start + 2 * minute)).toBe(twice);
+		const calm = tried({ a: accepted }, once, start + minute);
+		expect(calm).not.toHaveProperty("limited");
+	});
+});
+
+describe("two notes of one IP", () => {
+	/** What may be answered, each to one of three secrets; later each time. */
+	const lives = fc.array(
+		fc.record({
+			id: fc.constantFrom("a", "b", "c"),
+			answer: fc.constantFrom<SecretAnswer>(
+				accepted,
+				wrong,
+				{ kind: "limited" },
+				{ kind: "other" },
+			),
+			note: fc.constantFrom(0, 1),
+		}),
+		{ maxLength: 12 },
+	);
+	const lived = (life: readonly { id: string; answer: SecretAnswer }[]) => {
+		let at = start;
+		let ledger = emptyLedger;
+		for (const { id, answer } of life) {
+			at += hour;
+			const admitted = admitSecret(ledger, id, at);
+			if (admitted.kind === "wait") continue;
+			ledger = afterAnswer(admitted.ledger, id, answer, at + second);
+		}
+		return { ledger, at: at + second };
+	};
+
+	test("tell together what the newer one tells, if that has known the older one", () => {
+		fc.assert(
+			fc.property(lives, fc.nat(12), (life, known) => {
+				const old = lived(life.slice(0, known));
+				const { ledger, at } = lived(life);
+				const ids = ["a", "b", "c"];
+				const says = (one: IpLedger) => ids.map((id) => admission(one, id, at));
+				const proves = (one: IpLedger) =>
+					ids.map((id) => isProved(one, id, at));
+				for (const merged of [
+					mergedLedger(old.ledger, ledger, at),
+					mergedLedger(ledger, old.ledger, at),
+				]) {
+					expect(says(merged)).toEqual(says(ledger));
+					expect(proves(merged)).toEqual(proves(ledger));
+				}
+			}),
+		);
+	});
+
+	test("hold back what either of them knows to be wrong", () => {
+		const one = tried({ a: wrong, b: wrong });
+		const other = tried({ c: wrong, d: wrong, good: accepted });
+		const both = mergedLedger(one, other, start);
+		expect(admission(both, "a", start)).toMatchObject({ for: "secret" });
+		expect(admission(both, "e", start)).toMatchObject({ for: "budget" });
+		expect(admission(both, "good", start)).toBe("go");
+	});
+
+	test("say nothing that is still to come, by a clock that was wrong", () => {
+		const future = tried({ a: wrong }, emptyLedger, start + hour);
+		const both = mergedLedger(tried({ a: accepted }), future, start);
+		expect(isProved(both, "a", start)).toBe(true);
+	});
+});
+
 test("is read back from a file, and garbage is none", () => {
 	const limited: SecretAnswer = { kind: "limited" };
 	const two = tried({ good: accepted, a: wrong, b: wrong });
@@ -183,6 +269,7 @@ test("is read back from a file, and garbage is none", () => {
 		"[1]",
 		'{"a":{"secrets":{},"proved":{"b":"c"}}}',
 		'{"a":{"secrets":{"b":{}}}}',
+		'{"a":{"secrets":{},"limited":{"at":1,"waitMs":1e15,"times":1}}}',
 	])
 		expect(decodeLedgers(garbage)).toEqual({});
 });

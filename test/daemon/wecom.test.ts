@@ -1,5 +1,13 @@
 /** Apps of 企业微信 behind one IP, kept as the daemon does: what reaches 企业微信, and who is served. */
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import {
+	chmodSync,
+	existsSync,
+	mkdirSync,
+	readFileSync,
+	writeFileSync,
+} from "node:fs";
+import { createServer, request } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { type Config, loadConfig } from "../../src/config/config.ts";
@@ -37,16 +45,22 @@ async function scene(count: number, wrong: number) {
 	});
 	onTestFinished(() => simulator.close());
 	const place = newDirectoryInMemory();
-	const configWith = (changed: readonly App[]): Config => {
+	/** As /dev/shm; the real one is not for tests. */
+	const placeOfNotes = join(place, "notes");
+	mkdirSync(placeOfNotes);
+	chmodSync(placeOfNotes, 0o1777);
+	const configWith = (
+		changed: readonly App[],
+		{ directory = "tokens", url = simulator.hosts[wecomHost]?.url } = {},
+	): Config => {
 		const file = join(place, "config.toml");
-		const url = simulator.hosts[wecomHost]?.url;
 		const entries = changed.map(
 			({ name, secret }) =>
 				`[[wecom]]\ncorpid = "${corpid}"\nname = "${name}"\nsecret = ${JSON.stringify(secret)}\nbase_urls = ["${url}"]\n`,
 		);
 		writeFileSync(
 			file,
-			`directory = "${place}/tokens"\n${entries.join("\n")}`,
+			`directory = "${place}/${directory}"\n${entries.join("\n")}`,
 			{ mode: 0o600 },
 		);
 		return loadConfig({ file, env: {}, secrets: true });
@@ -55,11 +69,10 @@ async function scene(count: number, wrong: number) {
 	const failed: string[] = [];
 	let now = simulator.now();
 	/** As a process of its own. */
-	const start = (config: Config) => {
+	const start = (config: Config, env = {}) => {
 		const stopping = new AbortController();
 		const set = createCredentialSet({
-			config,
-			env: {},
+			...{ config, env, placeOfNotes },
 			clock: { now: () => now, monotonic: () => now },
 			log: logTo(() => {}),
 			stopping: stopping.signal,
@@ -193,4 +206,54 @@ test("a limit of the IP: a minute, then an hour, for all of it", async () => {
 		await pass(minute);
 	}
 	expect(apps.filter(isKept)).toHaveLength(30);
+});
+
+/** Passes plain http on to that URL, whatever host was asked for. */
+async function startProxy(to: string | undefined): Promise<string> {
+	const target = new URL(to ?? "");
+	const server = createServer((asked, answer) => {
+		const { pathname, search } = new URL(asked.url ?? "");
+		const passed = request(
+			{
+				...{ host: target.hostname, port: target.port, method: asked.method },
+				...{ path: pathname + search, headers: asked.headers },
+			},
+			(answered) => {
+				answer.writeHead(answered.statusCode ?? 502, answered.headers);
+				answered.pipe(answer);
+			},
+		);
+		passed.on("error", () => answer.destroy());
+		asked.pipe(passed);
+	});
+	await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+	onTestFinished(() => void server.close());
+	return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+test("two daemons with directories of their own know of each other's wrong secrets, as they have one IP", async () => {
+	const { apps, simulator, configWith, start, isKept } = await scene(12, 6);
+	const env = {
+		http_proxy: await startProxy(simulator.hosts[wecomHost]?.url),
+	};
+	const url = "http://qyapi.example";
+	const first = start(configWith(apps.slice(0, 3), { url }), env);
+	const second = start(
+		configWith(apps.slice(3), { directory: "others", url }),
+		env,
+	);
+	await Promise.all([first.set.first(), second.set.first()]);
+	await tick(second.set);
+	const after = outcomes(simulator);
+	expect(after["errcode 40001"]).toBeLessThanOrEqual(4);
+	expect(after).not.toHaveProperty("errcode 45009");
+	// A third one finds out nothing anew.
+	const calls = simulator.requests.length;
+	const third = start(
+		configWith(apps.slice(0, 3), { directory: "thirds", url }),
+		env,
+	);
+	await third.set.first();
+	expect(simulator.requests.length).toBe(calls);
+	expect(apps.filter(isKept)).toEqual([]);
 });

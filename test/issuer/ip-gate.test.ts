@@ -54,12 +54,12 @@ function newIp(banAfter: number) {
 	return {
 		...{ clock, seen },
 		/** Asks for all at once; how many got a token. */
-		ask: async (gate: IpGate, secrets: readonly string[]) => {
+		ask: async (gate: IpGate, secrets: readonly string[], at = baseUrl) => {
 			const all = await Promise.allSettled(
 				secrets.map((secret) =>
 					gate.passWithSecret(
 						{
-							...{ baseUrl, owner: "corp", secret, what: "the token" },
+							...{ baseUrl: at, owner: "corp", secret, what: "the token" },
 							meaningOf: wecomMeaningOf,
 						},
 						() => answer(secret),
@@ -97,7 +97,7 @@ test("where 3 ban, they do it once: after that 97 are served, over restarts, for
 	const note = newNote();
 	const gateOfAProcess = () => {
 		const gate = createIpGate(clock);
-		gate.keepIn(note);
+		gate.keepIn({ own: note });
 		return gate;
 	};
 	await ask(gateOfAProcess(), mixed);
@@ -123,4 +123,87 @@ test("three new apps with wrong secrets bring no ban where 3 ban, if that was le
 	await ask(gate, [...right, "wrong 1", "wrong 2", "wrong 3"]);
 	expect(await ask(gate, right)).toBe(97);
 	expect(seen.bans).toBe(1);
+});
+
+/** Calls of several daemons, each with a directory of its own, on one machine. */
+function machine(ip: ReturnType<typeof newIp>) {
+	const ofMachine = newNote();
+	return () => {
+		const gate = createIpGate(ip.clock);
+		gate.keepIn({ own: newNote(), ofMachine });
+		return gate;
+	};
+}
+
+test("daemons with directories of their own share one budget, and each knows what the others' secrets are", async () => {
+	const ip = newIp(5);
+	const start = machine(ip);
+	const [one, other] = [start(), start()];
+	await Promise.all([
+		ip.ask(one, ["wrong 1", "wrong 2", "wrong 3"]),
+		ip.ask(other, ["wrong 4", "wrong 5", "wrong 6"]),
+	]);
+	expect(ip.seen.bans).toBe(0);
+	// The same secret in the configuration of a third one is not tried again.
+	await ip.ask(start(), ["wrong 1", "wrong 4"]);
+	expect(ip.seen.bans).toBe(0);
+	ip.pass(hour);
+	expect(await ip.ask(other, right)).toBe(97);
+});
+
+test("a simulator's secrets hold up nobody else: they do not leave this machine", async () => {
+	const ofMachine = newNote();
+	const { clock, ask } = newIp(5);
+	const gate = createIpGate(clock);
+	gate.keepIn({ own: newNote(), ofMachine });
+	for (const host of ["127.0.0.1:8090", "localhost:1", "[::1]:1"])
+		await ask(gate, ["wrong"], `http://${host}`);
+	expect(ofMachine.read()).toBeUndefined();
+});
+
+test("45009 to a ticket stops all calls for a minute, and for an hour if a secret is told the same", async () => {
+	const { clock, pass } = newIp(5);
+	const gate = createIpGate(clock);
+	const limited = () =>
+		Promise.reject(
+			new IssuerError({
+				...{ code: "errcode 45009", kind: "limited", message: "", hint: "" },
+				...{ mayHaveIssued: false, sent: true },
+			}),
+		);
+	const called: string[] = [];
+	const good = (name: string) => async () => {
+		called.push(name);
+	};
+	const ticket = { baseUrl, what: "a ticket" };
+	const app = (secret: string) => ({
+		...{ baseUrl, owner: "corp", secret, what: "a token" },
+		meaningOf: wecomMeaningOf,
+	});
+	const refused = { code: "errcode 45009", sent: false };
+	await expect(gate.pass(ticket, limited)).rejects.toMatchObject({
+		sent: true,
+	});
+	await expect(
+		gate.passWithSecret(app("a"), good("too early")),
+	).rejects.toMatchObject(refused);
+	await expect(gate.pass(ticket, good("too early"))).rejects.toMatchObject(
+		refused,
+	);
+	expect(gate.isOpen(ticket)).toBe(false);
+	pass(60_000);
+	await gate.passWithSecret(app("a"), good("after the minute"));
+	// A probe was told so this time.
+	await gate.limited(ticket);
+	pass(60_000);
+	await expect(gate.passWithSecret(app("a"), limited)).rejects.toMatchObject({
+		sent: true,
+	});
+	pass(59 * 60_000);
+	await expect(gate.pass(ticket, good("too early"))).rejects.toMatchObject(
+		refused,
+	);
+	pass(60_000);
+	await gate.pass(ticket, good("after the hour"));
+	expect(called).toEqual(["after the minute", "after the hour"]);
 });
