@@ -3,7 +3,7 @@
  * found in one run, each with its path, what stands there (never a secret) and what
  * was expected.
  */
-import { resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { ConfigError, type ConfigProblem } from "../core/errors.ts";
 import type { LogLevel } from "../core/log-level.ts";
 import { type FoundAlert, findAlert } from "./alert.ts";
@@ -16,10 +16,16 @@ import {
 	entriesIn,
 } from "./entry.ts";
 import { type EntryTableName, entryTables, namesIn } from "./entry-names.ts";
+import { disk, type Files, NotReadYet } from "./files.ts";
 import { type FleetConfig, findFleet } from "./fleet.ts";
 import { type GroupAnswer, groupLimitMs, waitingGroups } from "./group.ts";
 import { findHttp, type HttpSettings } from "./http-settings.ts";
-import { type Input, rememberInputs } from "./inputs.ts";
+import {
+	type Input,
+	inputFrom,
+	refuseIfLacking,
+	rememberInputs,
+} from "./inputs.ts";
 import { escapeInvisible, invisibleIn, messageOf } from "./invisible.ts";
 import { defaultDirectory } from "./lookup.ts";
 import { isPlatform } from "./platform.ts";
@@ -94,17 +100,21 @@ export function longestTimeoutMs({ entries }: Pick<Config, "entries">): number {
 /**
  * Loads the configuration at each call, in steps. While files, secrets and groups are the
  * same, it returns the same object, so a burst of SIGHUPs costs little. The steps throw
- * `ConfigError`. One call must have ended before the next one.
+ * `ConfigError`, and `NotReadYet` if `files` lacks something; without `files` the disk is
+ * read. One call must have ended before the next one.
  */
 export function createConfigLoader(
 	options: ConfigOptions,
-): () => Steps<Config> {
+): (files?: Files) => Steps<Config> {
 	return rememberInputs((input) => loadFrom(options, input));
 }
 
-/** Loads the configuration once. Throws `ConfigError` with every problem. */
-export function loadConfig(options: ConfigOptions): Config {
-	return atOnce(loadFrom(options, (take) => take()));
+/**
+ * Loads the configuration once. Throws `ConfigError` with every problem, and `NotReadYet`
+ * if `files` lacks something.
+ */
+export function loadConfig(options: ConfigOptions, files = disk): Config {
+	return atOnce(loadFrom(options, inputFrom(files)));
 }
 
 function* loadFrom(options: ConfigOptions, input: Input): Steps<Config> {
@@ -123,7 +133,11 @@ function* loadFrom(options: ConfigOptions, input: Input): Steps<Config> {
 	const fleet = findFleet(shape.content, source, options, input);
 	const alert = options.secrets ? findAlert(source, env, input) : noAlert;
 	const { group } = source.content;
-	const found = input(() => findGroup(group, options));
+	const found = takeGroup(group, options, input);
+	const crossProblems = yield* findCrossProblems(source, env, input);
+	touchOutputs(source, env, input);
+	// To tell of ten thousand files that they were not read yet would take seconds.
+	refuseIfLacking(input);
 	const all = [
 		...(yield* findInvisible(source)),
 		...invisibleDirectory(source, env),
@@ -134,7 +148,7 @@ function* loadFrom(options: ConfigOptions, input: Input): Steps<Config> {
 		...alert.problems,
 		...fleet.problems,
 		...findPlatformProblems(source, env),
-		...(yield* findCrossProblems(source, env, input)),
+		...crossProblems,
 		...groupProblems(group, found, options),
 	];
 	const { content } = shape;
@@ -161,16 +175,43 @@ function* loadFrom(options: ConfigOptions, input: Input): Steps<Config> {
 	return config;
 }
 
-/** Undefined: none is configured, or it is a problem of the shape. */
-function findGroup(
+/** Undefined: none is configured, it is a problem of the shape, or not known yet. */
+function takeGroup(
 	group: unknown,
 	{ groups = waitingGroups, secrets }: ConfigOptions,
+	input: Input,
 ): GroupAnswer | undefined {
 	// A command that only reads tokens need not wait for a directory of users.
 	if (!secrets) return undefined;
-	return typeof group === "string" || typeof group === "number"
-		? groups.find(group)
-		: undefined;
+	if (typeof group !== "string" && typeof group !== "number") return undefined;
+	try {
+		return input((files) => groups.find(group, files));
+	} catch (error) {
+		if (error instanceof NotReadYet) return undefined;
+		throw error;
+	}
+}
+
+/** Where a daemon writes from now on: a disk that does not answer is better met before. */
+function touchOutputs(
+	{ content }: Pick<ConfigSource, "content">,
+	env: ConfigOptions["env"],
+	input: Input,
+): void {
+	const {
+		directory = defaultDirectory(env),
+		socket,
+		state_directory,
+	} = content;
+	if (typeof directory !== "string") return;
+	const socketAt = socketPath(directory, socket);
+	const places = [
+		directory,
+		socketAt && dirname(socketAt),
+		typeof state_directory === "string" ? state_directory : undefined,
+	];
+	for (const place of places)
+		if (place) input((files) => files.touch(resolve(place)));
 }
 
 function groupProblems(

@@ -3,7 +3,6 @@
  * share a file, a socket or metrics in the way of a token file. They are looked for even if the
  * content has the wrong shape, so that one run reports everything.
  */
-import { realpathSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import type { ConfigProblem } from "../core/errors.ts";
@@ -243,9 +242,9 @@ function firstOf(
 /** By the real path of the directory: a link may lead to the same file. */
 function realLocation(path: string, input: Input): string {
 	const directory = dirname(resolve(path));
-	const real = input(() => {
+	const real = input(({ realPath }) => {
 		try {
-			return realpathSync(directory);
+			return realPath(directory);
 		} catch {
 			return directory; // It does not exist yet, so no file of ours is there.
 		}

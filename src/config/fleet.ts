@@ -4,7 +4,6 @@ import * as v from "valibot";
 import { type ConfigProblem, errnoOf, inWords } from "../core/errors.ts";
 import type { SdkName } from "../core/sdk-keys.ts";
 import type { Input } from "./inputs.ts";
-import { findText } from "./lookup.ts";
 import { type SecretDirectory, secretDirectory } from "./secret-directory.ts";
 import type { ConfigOptions, ConfigSource } from "./source.ts";
 
@@ -386,7 +385,7 @@ function textOf(
 ): string | undefined {
 	if (file === undefined) return undefined;
 	try {
-		return input(() => findText(file, maxBytes)).text;
+		return input((files) => files.text(file, maxBytes)).text;
 	} catch (error) {
 		wrong(
 			key,

@@ -3,15 +3,15 @@
  * /etc/group may be in LDAP or systemd: `getent` knows, but it may take for ever.
  */
 import { execFile, execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { type Files, NotReadYet } from "./files.ts";
 
 /** The id of a group. "absent": there is none of that name. "silent": nobody could tell in time. */
 export type GroupAnswer = number | "absent" | "silent";
 
 /** Finds groups. */
 export interface Groups {
-	/** Of a name or an id. Never throws. */
-	find(group: string | number): GroupAnswer;
+	/** Of a name or an id. Throws only `NotReadYet`. */
+	find(group: string | number, files: Files): GroupAnswer;
 }
 
 /** How long `getent` may take, ms. */
@@ -19,7 +19,8 @@ export const groupLimitMs = 5_000;
 
 /** Each `find` waits for `getent` if it must: for commands that do one thing. */
 export const waitingGroups: Groups = {
-	find: (group) => findLocally(group) ?? askAndWait(String(group)),
+	find: (group, files) =>
+		findLocally(group, files) ?? askAndWait(String(group)),
 };
 
 /** Groups for a daemon: nothing waits for `getent`. */
@@ -28,7 +29,7 @@ export interface DaemonGroups extends Groups {
 	 * The last answer, which is asked for again meanwhile. While there is none for that
 	 * name: the number of the last group that was found, else "silent".
 	 */
-	find(group: string | number): GroupAnswer;
+	find(group: string | number, files: Files): GroupAnswer;
 	/** Whether there was an answer for what was asked for last. */
 	isKnown(): boolean;
 	/** Asks again for what got no answer. For each tick. */
@@ -71,8 +72,8 @@ export function createDaemonGroups(
 	};
 
 	return {
-		find: (group) => {
-			const found = findLocally(group);
+		find: (group, files) => {
+			const found = findLocally(group, files);
 			wanted = found === undefined ? String(group) : undefined;
 			const answer = found ?? remembered(String(group));
 			if (typeof answer === "number") lastId = answer;
@@ -90,12 +91,15 @@ export function createDaemonGroups(
 }
 
 /** Undefined: `getent` must be asked. */
-function findLocally(group: string | number): GroupAnswer | undefined {
+function findLocally(
+	group: string | number,
+	files: Files,
+): GroupAnswer | undefined {
 	// "" would be group 0 as a number. 0xffffffff means "leave it" to chown.
 	const id = typeof group === "number" ? group : Number(group || "none");
 	if (Number.isInteger(id)) return id >= 0 && id < 0xffffffff ? id : "absent";
 	if (typeof group === "number") return "absent";
-	const found = idIn(readGroups(), group);
+	const found = idIn(readGroups(files), group);
 	// A name that begins with a dash would be an option of getent.
 	if (found === undefined && !/^[A-Za-z_][\w.-]*\$?$/.test(group))
 		return "absent";
@@ -112,10 +116,11 @@ function idIn(lines: string, name: string): number | undefined {
 }
 
 /** "" if the file cannot be read: then getent is asked. */
-function readGroups(): string {
+function readGroups(files: Files): string {
 	try {
-		return readFileSync("/etc/group", "utf8");
-	} catch {
+		return files.text("/etc/group").text;
+	} catch (error) {
+		if (error instanceof NotReadYet) throw error;
 		return "";
 	}
 }

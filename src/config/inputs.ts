@@ -4,53 +4,81 @@
  */
 import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
+import { disk, type Files, NotReadYet } from "./files.ts";
 import type { Steps } from "./steps.ts";
 
-/** Takes something from outside: a file's text, its mode, a group's number. Throws what `take` throws. */
-export type Input = <T>(take: () => T) => T;
+/** Takes something from outside: a file's text, its mode, a group's number. */
+export interface Input {
+	/** Throws what `take` throws. */
+	<T>(take: (files: Files) => T): T;
+	/** As that of `Files`. */
+	lacksSome(): boolean;
+}
+
+/** Remembers nothing. */
+export function inputFrom(files: Files): Input {
+	return Object.assign(<T>(take: (files: Files) => T) => take(files), {
+		lacksSome: files.lacksSome,
+	});
+}
 
 /**
  * `make`, but it returns its last result while everything that it took from outside
  * is the same. So `make` must take things only by `input`. If it throws, nothing is
- * remembered, and it runs again at the next call.
+ * remembered, and it runs again at the next call. Throws `NotReadYet` if `files` lacks
+ * something; then it has been asked for as much as was known to be needed.
  */
 export function rememberInputs<T>(
 	make: (input: Input) => Steps<T>,
-): () => Steps<T> {
+): (files?: Files) => Steps<T> {
 	let last:
 		| { readonly result: T; readonly inputs: readonly Taken[] }
 		| undefined;
-	return function* () {
-		if (last !== undefined && (yield* areTakenAgain(last.inputs)))
+	return function* (files = disk) {
+		if (last !== undefined && (yield* areTakenAgain(last.inputs, files)))
 			return last.result;
+		refuseIfLacking(files);
 		const inputs: Taken[] = [];
-		const result = yield* make((take) => {
-			const taken = take();
+		const input = <T>(take: (files: Files) => T) => {
+			const taken = take(files);
 			inputs.push({ take, taken: withoutTexts(taken) });
 			return taken;
-		});
+		};
+		const { lacksSome } = files;
+		const result = yield* make(Object.assign(input, { lacksSome }));
+		refuseIfLacking(files);
 		last = { result, inputs };
 		return result;
 	};
 }
 
+/** Throws `NotReadYet`. */
+export function refuseIfLacking(files: Pick<Files, "lacksSome">): void {
+	if (files.lacksSome()) throw new NotReadYet();
+}
+
 /** What was taken, and how to take it again. */
 interface Taken {
-	readonly take: () => unknown;
+	readonly take: (files: Files) => unknown;
 	readonly taken: unknown;
 }
 
-function* areTakenAgain(inputs: readonly Taken[]): Steps<boolean> {
+function* areTakenAgain(
+	inputs: readonly Taken[],
+	files: Files,
+): Steps<boolean> {
 	for (const one of inputs) {
-		if (!isTakenAgain(one)) return false;
+		const isSame = isTakenAgain(one, files);
+		// What is lacking is asked for in one go.
+		if (!isSame && !files.lacksSome()) return false;
 		yield;
 	}
-	return true;
+	return !files.lacksSome();
 }
 
-function isTakenAgain({ take, taken }: Taken): boolean {
+function isTakenAgain({ take, taken }: Taken, files: Files): boolean {
 	try {
-		return isDeepStrictEqual(withoutTexts(take()), taken);
+		return isDeepStrictEqual(withoutTexts(take(files)), taken);
 	} catch {
 		// `make` runs again, meets the same error and reports it.
 		return false;

@@ -247,23 +247,28 @@ export interface FoundText {
 }
 
 /** Far more than ten thousand accounts need. */
-const maxConfigBytes = 16 * 1_048_576;
+export const maxConfigBytes = 16 * 1_048_576;
 
 /**
  * Reads a text file. Throws what Node.js throws, and errors with the codes `fifo` (a
  * named pipe: reading it would wait until another process writes to it), `device`,
- * `socket` and `large`. A pipe that a shell hands over (`--config <(…)`) has a writer,
- * and is read.
+ * `socket` and `large`, which has the `size` in bytes. A pipe that a shell hands over
+ * (`--config <(…)`) has a writer, and is read: once, so `mayBeHandedOver` is false later.
  */
-export function findText(path: string, maxBytes = maxConfigBytes): FoundText {
+export function findText(
+	path: string,
+	maxBytes = maxConfigBytes,
+	mayBeHandedOver = true,
+): FoundText {
 	const found = statSync(path);
-	const isHandedOver = found.isFIFO() && /^\/(dev|proc)\//.test(path);
-	if (!isHandedOver) refuse(found, maxBytes);
+	const isHandedOver =
+		mayBeHandedOver && found.isFIFO() && /^\/(dev|proc)\//.test(path);
+	if (!isHandedOver) refuseOddFile(found, maxBytes);
 	// Another file may be there by now, and opening a pipe would wait for its writer.
 	const flags = isHandedOver ? 0 : constants.O_NONBLOCK;
 	const file = openSync(path, constants.O_RDONLY | flags);
 	try {
-		if (!isHandedOver) refuse(fstatSync(file), maxBytes);
+		if (!isHandedOver) refuseOddFile(fstatSync(file), maxBytes);
 		return { text: readBounded(file, maxBytes), mode: found.mode };
 	} finally {
 		closeSync(file);
@@ -275,13 +280,19 @@ export function readText(path: string): string {
 	return findText(path).text;
 }
 
-function refuse(found: Stats, maxBytes: number): void {
+/** Throws an error with one of the codes of `findText`. */
+export function refuseOddFile(found: Stats, maxBytes: number): void {
 	if (found.isFIFO()) throw refused("fifo");
 	if (found.isSocket()) throw refused("socket");
 	if (found.isCharacterDevice() || found.isBlockDevice())
 		throw refused("device");
-	if (found.size > maxBytes) throw refused("large");
+	if (found.size > maxBytes) throw tooLarge(found.size);
 	// Reading a directory fails with an error that says what it is.
+}
+
+/** Of so many bytes, or of more. */
+export function tooLarge(size: number): Error {
+	return Object.assign(refused("large"), { size });
 }
 
 function refused(code: string): Error {
@@ -297,7 +308,7 @@ function readBounded(file: number, maxBytes: number): string {
 		const read = readSync(file, part);
 		if (read === 0) return Buffer.concat(parts).toString("utf8");
 		bytes += read;
-		if (bytes > maxBytes) throw refused("large");
+		if (bytes > maxBytes) throw tooLarge(bytes);
 		parts.push(part.subarray(0, read));
 	}
 }

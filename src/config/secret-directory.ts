@@ -3,9 +3,9 @@
  * it takes them from, for a command that is run by hand. A secret has a file of its
  * own there, or a line in the file `accounts.list`.
  */
-import { readdirSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { type ConfigProblem, errnoOf, inWords } from "../core/errors.ts";
+import type { Files } from "./files.ts";
 import type { Input } from "./inputs.ts";
 import type { ConfigOptions, ConfigSource } from "./source.ts";
 
@@ -61,7 +61,7 @@ export function secretDirectory(
 	const directory = env.CREDENTIALS_DIRECTORY || beside;
 	if (directory === undefined) return undefined;
 	const isBeside = resolve(directory) === beside;
-	const { files, links, errno } = input(() => entriesOf(directory));
+	const { files, links, errno } = input((files) => entriesOf(directory, files));
 	const names = new Set([...files, ...links]);
 	if (isBeside && files.length > maxFiles)
 		problems.push(tooMany(directory, files.length));
@@ -120,13 +120,15 @@ interface Entries {
 	readonly errno: string | undefined;
 }
 
-function entriesOf(directory: string): Entries {
+function entriesOf(directory: string, { names }: Files): Entries {
 	try {
-		const entries = readdirSync(directory, { withFileTypes: true });
-		const links = entries.filter((one) => one.isSymbolicLink());
-		const files = entries.filter((one) => !one.isSymbolicLink());
-		const names = (some: typeof entries) => some.map(({ name }) => name).sort();
-		return { files: names(files), links: names(links), errno: undefined };
+		const entries = names(directory);
+		const namesOf = (isLink: boolean) =>
+			entries
+				.filter((one) => one.isLink === isLink)
+				.map(({ name }) => name)
+				.sort();
+		return { files: namesOf(false), links: namesOf(true), errno: undefined };
 	} catch (error) {
 		return { files: [], links: [], errno: errnoOf(error) };
 	}

@@ -2,7 +2,6 @@
  * The secrets of the entries: in the configuration, in files of their own, or from systemd. No
  * problem and no warning ever quotes one, or what may be one.
  */
-import { statSync } from "node:fs";
 import { isAbsolute } from "node:path";
 import { type ConfigProblem, errnoOf, inWords } from "../core/errors.ts";
 import type { EntrySecrets } from "./entry.ts";
@@ -13,7 +12,6 @@ import {
 } from "./entry-names.ts";
 import type { Input } from "./inputs.ts";
 import { invisibleIn, messageOf } from "./invisible.ts";
-import { findText } from "./lookup.ts";
 import {
 	maxListBytes,
 	type SecretDirectory,
@@ -211,11 +209,7 @@ export function readText(
 		return undefined;
 	};
 	try {
-		const { mode, size, isReadable } = input(() => lookAt(file));
-		// Reading a pipe or a device may never end.
-		if (!isReadable) return wrong("is not a plain file");
-		if (size > limit) return wrong(`is ${size} bytes long`);
-		const { text } = input(() => findText(file, limit));
+		const { text, mode } = input((files) => files.text(file, limit));
 		if ((mode & 0o004) !== 0)
 			warnings.push(
 				`secret file ${file} is readable by all users of this machine: chmod 0600 ${file}`,
@@ -223,16 +217,22 @@ export function readText(
 		// The mark of the encoding is no part of what stands in a file.
 		return text.replace(/^\ufeff/, "");
 	} catch (error) {
-		return wrong(`could not be read: ${inWords(errnoOf(error))}`);
+		return wrong(whyUnread(error));
 	}
 }
 
-/** Only what matters, so that the same file again is the same input. */
-function lookAt(file: string) {
-	const stat = statSync(file);
-	const { mode, size } = stat;
-	// Reading a directory fails with an error that says what it is.
-	return { mode, size, isReadable: stat.isFile() || stat.isDirectory() };
+function whyUnread(error: unknown): string {
+	const errno = errnoOf(error);
+	switch (errno) {
+		case "fifo":
+		case "socket":
+		case "device":
+			return "is not a plain file";
+		case "large":
+			return `is ${Object(error).size} bytes long`;
+		default:
+			return `could not be read: ${inWords(errno)}`;
+	}
 }
 
 /**

@@ -6,10 +6,11 @@ import {
 	errnoOf,
 	inWords,
 } from "../core/errors.ts";
+import { type Files, NotReadYet } from "./files.ts";
 import type { Groups } from "./group.ts";
 import type { Input } from "./inputs.ts";
 import { invisibleIn, messageOf } from "./invisible.ts";
-import { defaultConfigFile, type FoundText, findText } from "./lookup.ts";
+import { defaultConfigFile, type FoundText } from "./lookup.ts";
 import { eachInSteps, type Steps } from "./steps.ts";
 import { tomlInSteps } from "./toml-parts.ts";
 import {
@@ -94,16 +95,21 @@ export function* findConfig(
 				message: messageOf(odd),
 			},
 		]);
-	const found = input(() => fileAt(path, named !== undefined));
+	const found = input((files) => fileAt(path, named !== undefined, files));
 	return found === undefined
 		? fromEnvironment(env)
 		: yield* fromFile(path, found);
 }
 
-function fileAt(path: string, required: boolean): FoundText | undefined {
+function fileAt(
+	path: string,
+	required: boolean,
+	files: Files,
+): FoundText | undefined {
 	try {
-		return findText(path);
+		return files.text(path);
 	} catch (error) {
+		if (error instanceof NotReadYet) throw error;
 		const errno = errnoOf(error);
 		if (errno === "ENOENT" && !required) return undefined;
 		throw new ConfigError(path, [

@@ -40,6 +40,8 @@ export interface DaemonOptions {
 	readonly config: Config;
 	/** Reads the configuration again; rejects with `ConfigError`. */
 	readonly reload: () => Promise<Config>;
+	/** `reload` reads no more. Resolves with whether a disk still owes it an answer. */
+	readonly endReloads: () => Promise<boolean>;
 	/** The listener is called when the configured group has another number than before. */
 	readonly onGroup: (listener: () => void) => void;
 	/** Asks again for a group that could not be looked up; called at each tick. */
@@ -121,7 +123,8 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 		{ event: "daemon.stopped" },
 		"the token files stay for their readers",
 	);
-	if (daemon.metricsFile.isWriting()) endWithoutThreads();
+	const isDiskSilent = await options.endReloads();
+	if (daemon.metricsFile.isWriting() || isDiskSilent) endWithoutThreads();
 	return exitCode.done;
 }
 

@@ -11,17 +11,22 @@ import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import { type Config, createConfigLoader } from "../../src/config/config.ts";
 import { atOnce } from "../../src/config/steps.ts";
+import { systemClock } from "../../src/core/clock.ts";
 import { ConfigError } from "../../src/core/errors.ts";
+import { createConfigReader } from "../../src/daemon/config-reader.ts";
 import { newDirectory } from "../support/directory.ts";
 import { newSecret } from "../support/leaks.ts";
 
 let place = "";
 let file = "";
 let secretFile = "";
-let load: () => Config;
+let load: () => Promise<Config>;
 let first: Config;
 
-beforeEach(() => {
+/** As commands load it, and as a daemon does that runs. */
+const ways = ["from the disk", "beside the main thread"] as const;
+
+async function begin(way: (typeof ways)[number]) {
 	place = newDirectory();
 	file = join(place, "config.toml");
 	secretFile = join(place, "wx1.secret");
@@ -34,9 +39,13 @@ beforeEach(() => {
 		env: { CREDENTIALS_DIRECTORY: join(place, "credentials") },
 		secrets: true,
 	});
-	load = () => atOnce(steps());
-	first = load();
-});
+	const groups = { isKnown: () => true, settled: async () => {} };
+	load =
+		way === "from the disk"
+			? async () => atOnce(steps())
+			: createConfigReader(steps, groups, systemClock).read;
+	first = await load();
+}
 
 function toml(more = ""): string {
 	return `directory = "${place}"
@@ -54,71 +63,91 @@ function write(path: string, text: string): void {
 	writeFileSync(path, text, { mode: 0o640 });
 }
 
-describe("an unchanged configuration is the same object again", () => {
-	test("if nothing was touched", () => {
-		expect(load()).toBe(first);
-		expect(load()).toBe(first);
+describe.each(ways)("%s", (way) => {
+	beforeEach(() => begin(way));
+
+	describe("an unchanged configuration is the same object again", () => {
+		test("if nothing was touched", async () => {
+			expect(await load()).toBe(first);
+			expect(await load()).toBe(first);
+		});
+
+		test("if the files were written again with the same content", async () => {
+			write(`${file}.new`, toml());
+			renameSync(`${file}.new`, file);
+			expect(await load()).toBe(first);
+		});
 	});
 
-	test("if the files were written again with the same content", () => {
-		write(`${file}.new`, toml());
-		renameSync(`${file}.new`, file);
-		expect(load()).toBe(first);
-	});
-});
+	describe("the configuration is made again", () => {
+		test("if its text has changed", async () => {
+			write(file, toml('log_level = "debug"'));
+			expect((await load()).logLevel).toBe("debug");
+		});
 
-describe("the configuration is made again", () => {
-	test("if its text has changed", () => {
-		write(file, toml('log_level = "debug"'));
-		expect(load().logLevel).toBe("debug");
+		test("if an AppSecret in a file has changed to one of the same length", async () => {
+			const secret = newSecret();
+			write(secretFile, secret);
+			const [one] = (await load()).entries;
+			expect(one?.secret).toBe(secret);
+		});
+
+		test("if an AppSecret in a credential has changed", async () => {
+			const secret = newSecret();
+			write(join(place, "credentials/secret_wx2"), secret);
+			expect((await load()).entries[1]?.secret).toBe(secret);
+		});
+
+		test("if there is a new credential that has priority over the one that was found", async () => {
+			const secret = newSecret();
+			write(join(place, "credentials/wx2"), secret);
+			expect((await load()).entries[1]?.secret).toBe(secret);
+		});
+
+		test("if all users may read a secret from now on, which adds a warning", async () => {
+			chmodSync(secretFile, 0o644);
+			expect((await load()).warnings.join()).toContain("readable by all users");
+		});
 	});
 
-	test("if an AppSecret in a file has changed to one of the same length", () => {
+	describe("problems are reported at each call, and not remembered", () => {
+		test("a text that is not TOML", async () => {
+			write(file, "directory = [");
+			await expect(load()).rejects.toThrow(ConfigError);
+			await expect(load()).rejects.toThrow(ConfigError);
+			write(file, toml());
+			expect(await load()).toEqual(first);
+		});
+
+		test("a configuration that is gone", async () => {
+			unlinkSync(file);
+			await expect(load()).rejects.toThrow(ConfigError);
+		});
+
+		test("a secret file that is gone, a directory or empty", async () => {
+			unlinkSync(secretFile);
+			await expect(load()).rejects.toThrow(ConfigError);
+			mkdirSync(secretFile);
+			await expect(load()).rejects.toThrow(ConfigError);
+			rmSync(secretFile, { recursive: true });
+			write(secretFile, "");
+			await expect(load()).rejects.toThrow(ConfigError);
+		});
+	});
+
+	test("a secret, its file and its directory all change at once", async () => {
 		const secret = newSecret();
-		write(secretFile, secret);
-		const [one] = load().entries;
-		expect(one?.secret).toBe(secret);
-	});
-
-	test("if an AppSecret in a credential has changed", () => {
-		const secret = newSecret();
-		write(join(place, "credentials/secret_wx2"), secret);
-		expect(load().entries[1]?.secret).toBe(secret);
-	});
-
-	test("if there is a new credential that has priority over the one that was found", () => {
-		const secret = newSecret();
-		write(join(place, "credentials/wx2"), secret);
-		expect(load().entries[1]?.secret).toBe(secret);
-	});
-
-	test("if all users may read a secret from now on, which adds a warning", () => {
-		chmodSync(secretFile, 0o644);
-		expect(load().warnings.join()).toContain("readable by all users");
-	});
-});
-
-describe("problems are reported at each call, and not remembered", () => {
-	test("a text that is not TOML", () => {
-		write(file, "directory = [");
-		expect(load).toThrow(ConfigError);
-		expect(load).toThrow(ConfigError);
-		write(file, toml());
-		expect(load()).toEqual(first);
-	});
-
-	test("a configuration that is gone", () => {
-		unlinkSync(file);
-		expect(load).toThrow(ConfigError);
-	});
-
-	test("a secret file that is gone, a directory or empty", () => {
-		unlinkSync(secretFile);
-		expect(load).toThrow(ConfigError);
-		mkdirSync(secretFile);
-		expect(load).toThrow(ConfigError);
-		rmSync(secretFile, { recursive: true });
-		write(secretFile, "");
-		expect(load).toThrow(ConfigError);
+		write(join(place, "new.secret"), secret);
+		write(
+			file,
+			toml(`log_level = "debug"
+metrics_file = "${join(place, "metrics.prom")}"
+[[account]]
+appid = "wx3"
+secret_file = "${join(place, "new.secret")}"`),
+		);
+		const { entries, metricsFile } = await load();
+		expect(entries[0]?.secret).toBe(secret);
+		expect(metricsFile).toBe(join(place, "metrics.prom"));
 	});
 });

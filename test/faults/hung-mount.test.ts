@@ -1,11 +1,12 @@
-import { readdirSync, readFileSync, unlinkSync } from "node:fs";
+import { readdirSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { writeConfig } from "../support/config-file.ts";
+import { newAccounts, writeConfig } from "../support/config-file.ts";
 import { newDirectory } from "../support/directory.ts";
 import { eventually } from "../support/eventually.ts";
 import { startIssuer } from "../support/issuer.ts";
-import { startDaemon } from "../support/program.ts";
+import { newSecret } from "../support/leaks.ts";
+import { type Running, startDaemon } from "../support/program.ts";
 import { callSocket, socketIn } from "../support/socket.ts";
 import {
 	hasFile,
@@ -55,6 +56,111 @@ test.skipIf(noStrace)(
 		expect(daemon.events().at(-1)?.event).toBe("daemon.stopped");
 	},
 );
+
+/** Any question about the file; an hour: the mount never answers. */
+const hang = ["trace=%file", "inject=%file:delay_enter=3600000000"];
+
+test.skipIf(noStrace).each([
+	["few", 1],
+	["many", 300],
+])(
+	"while the mount of a secret hangs, with %s accounts, a reload is refused, tokens are renewed and repaired, the socket answers, and the daemon ends",
+	async (_, count) => {
+		const { config, secretFile } = await withSecretFiles(count);
+		const daemon = await startDaemon(config.file);
+		const path = config.tokenFile("wx1");
+		const first = readTokenFile(path);
+		const threads = threadsOf(daemon);
+		const disk = await attach(daemon.pid, {
+			path: secretFile,
+			expressions: hang,
+		});
+		daemon.kill("SIGHUP");
+		const refused = await daemon.event("config.refused");
+		expect(refused.problems).toEqual([
+			{
+				path: secretFile,
+				message: expect.stringContaining("has not answered within 5 s"),
+			},
+		]);
+		const second = await tokenOtherThan(first.value, path);
+		unlinkSync(path);
+		expect(await tokenOtherThan("", path)).toEqual(second);
+		const socket = socketIn(config.directory);
+		expect((await callSocket(socket, "/healthz")).status).toBe(200);
+		// No second question may hang beside the first: keepers need the other threads.
+		const again = await callSocket(socket, "/v1/reload", { method: "POST" });
+		expect(again.status).toBe(422);
+		expect(again.text).toContain(secretFile);
+		await tokenOtherThan(second.value, path);
+		await eventually(() => hungThreadsOf(daemon) === 1, {
+			what: "the second reload to ask nothing more of that disk",
+		});
+		if (count > 256) expect(threadsOf(daemon)).toBeGreaterThan(threads);
+		daemon.kill("SIGTERM");
+		await eventually(() => isEnded(daemon.pid), { what: "the end" });
+		await disk.kill();
+		expect(await daemon.exited).toEqual({ code: null, signal: "SIGTERM" });
+		expect(daemon.events().at(-1)?.event).toBe("daemon.stopped");
+	},
+);
+
+test.skipIf(noStrace)(
+	"once the mount of a secret answers again, a reload takes what is there now",
+	async () => {
+		const { config, secretFile, issuer } = await withSecretFiles(1);
+		const daemon = await startDaemon(config.file);
+		const disk = await attach(daemon.pid, {
+			path: secretFile,
+			expressions: hang,
+		});
+		const socket = socketIn(config.directory);
+		const reload = () => callSocket(socket, "/v1/reload", { method: "POST" });
+		expect((await reload()).status).toBe(422);
+		const secret = newSecret();
+		writeFileSync(secretFile, secret);
+		await disk.detach();
+		await eventually(async () => (await reload()).status === 200, {
+			what: "a reload that is not refused",
+		});
+		expect(issuer.requests.at(-1)?.query.secret).toBe(secret);
+		expect(await daemon.stop()).toMatchObject({ code: 0 });
+	},
+);
+
+/** Accounts wx1, wx2… with a file for each secret; `secretFile` is that of wx1. */
+async function withSecretFiles(count: number) {
+	const place = newDirectory();
+	const issuer = await startIssuer();
+	const accounts = newAccounts(count);
+	const config = writeConfig({
+		...issuer,
+		accounts,
+		withoutSecrets: true,
+		wechat: { cooldown: 0 },
+	});
+	const fileOf = (appid: string) => join(place, `${appid}.secret`);
+	for (const { appid, secret } of accounts)
+		writeFileSync(fileOf(appid), secret, { mode: 0o600 });
+	const text = readFileSync(config.file, "utf8").replace(
+		/^appid = "(.*)"$/gm,
+		(line, appid) => `${line}\nsecret_file = "${fileOf(appid)}"`,
+	);
+	writeFileSync(config.file, text);
+	return { config, issuer, secretFile: fileOf("wx1") };
+}
+
+/** strace stops a thread for as long as its call is delayed. */
+function hungThreadsOf({ pid }: Pick<Running, "pid">): number {
+	const task = `/proc/${pid}/task`;
+	return readdirSync(task).filter((id) =>
+		/^State:\s+t/m.test(readFileSync(`${task}/${id}/status`, "utf8")),
+	).length;
+}
+
+function threadsOf({ pid }: Pick<Running, "pid">): number {
+	return readdirSync(`/proc/${pid}/task`).length;
+}
 
 /** The threads that make slow system calls: the youngest ones, once each has had work. */
 function workersOf(pid: number, count: number): readonly number[] {

@@ -18,6 +18,8 @@ export interface Attached {
 	output(): string;
 	/** Ends the fault; the program goes on. Resolves with what was traced. */
 	detach(): Promise<string>;
+	/** The same at once, for a program that is ending: of that strace waits for an answer. */
+	kill(): Promise<string>;
 	/** Resolves with what was traced, once the program has ended. */
 	readonly ended: Promise<string>;
 }
@@ -65,6 +67,10 @@ export async function attach(
 		ended,
 		detach: () => {
 			child.kill("SIGINT");
+			return ended;
+		},
+		kill: () => {
+			child.kill("SIGKILL");
 			return ended;
 		},
 	};

@@ -10,6 +10,7 @@ import {
 	loadConfig,
 } from "../../config/config.ts";
 import { isAccount } from "../../config/entry.ts";
+import type { Files } from "../../config/files.ts";
 import {
 	createDaemonGroups,
 	type GroupAnswer,
@@ -20,12 +21,12 @@ import type { Steps } from "../../config/steps.ts";
 import { systemClock } from "../../core/clock.ts";
 import { ConfigError } from "../../core/errors.ts";
 import type { Log } from "../../core/ports.ts";
+import { createConfigReader } from "../../daemon/config-reader.ts";
 import { credentialsOf } from "../../daemon/credential-of.ts";
 import { runDaemon } from "../../daemon/daemon.ts";
-import { growNewSpace, keepNewSpace } from "../../daemon/heap.ts";
+import { keepNewSpace } from "../../daemon/heap.ts";
 import { openLog } from "../../daemon/log.ts";
 import type { SignalInbox } from "../../daemon/signals.ts";
-import { inSlices } from "../../keeper/limiter.ts";
 import type { SimulatorOptions } from "../../simulator/server.ts";
 import { phpCopyOf } from "../../store/copies.ts";
 import { prepareDirectory } from "../../store/prepare-directory.ts";
@@ -70,12 +71,9 @@ function leaveOutOfCores(): void {
 	} catch {}
 }
 
-/** Reading a long configuration yields to the keepers after this time. */
-const sliceMs = 10;
-
-/** `readerWith` makes what reads the configuration, now and at each reload. */
+/** `loaderWith` makes what loads the configuration, now and at each reload. */
 async function runWith(
-	readerWith: (groups: Groups) => () => Steps<Config>,
+	loaderWith: (groups: Groups) => (files?: Files) => Steps<Config>,
 	env: Environment,
 	signals: SignalInbox,
 ): Promise<number> {
@@ -85,23 +83,8 @@ async function runWith(
 		() => onGroup(),
 		(name, known) => tellSilent(log, name, known),
 	);
-	const read = readerWith(groups);
-	/** Waits for a group only if nothing is known of it yet. */
-	const readOnce = async () => {
-		const config = await inSlices(read(), sliceMs, growNewSpace);
-		keepNewSpace();
-		if (groups.isKnown()) return config;
-		await groups.settled();
-		return inSlices(read(), sliceMs, growNewSpace);
-	};
-	let last: Promise<unknown> = Promise.resolve();
-	/** One after the other: the last to begin has the newest. */
-	const reload = () => {
-		const reading = last.then(readOnce);
-		last = reading.catch(() => {});
-		return reading;
-	};
-	const config = await reload();
+	const reader = createConfigReader(loaderWith(groups), groups, systemClock);
+	const config = await reader.read();
 	log.setLevel(config.logLevel);
 	log.setFormat(config.logFormat);
 	signals.onIgnored((signal) =>
@@ -116,7 +99,8 @@ async function runWith(
 	);
 	return runDaemon({
 		config,
-		reload,
+		reload: reader.read,
+		endReloads: reader.end,
 		onGroup: (listener) => {
 			onGroup = listener;
 		},
@@ -192,9 +176,9 @@ async function runSimulator(
 		`simulating WeChat at ${simulator.url}; tokens in ${first.directory}`,
 	);
 	// The simulator keeps its address and accounts over reloads.
-	const readerWith = (groups: Groups) =>
-		function* (): Steps<Config> {
-			const config = loadSimulated(given, settings, groups);
+	const loaderWith = (groups: Groups) =>
+		function* (files?: Files): Steps<Config> {
+			const config = loadSimulated(given, settings, { groups, files });
 			refuseOtherFiles(config, first);
 			// Their state must not be mixed up with what the simulator would tell.
 			const entries = withoutPlatforms(config).entries.map((entry) => ({
@@ -211,7 +195,7 @@ async function runSimulator(
 			};
 		};
 	try {
-		return await runWith(readerWith, env, signals);
+		return await runWith(loaderWith, env, signals);
 	} finally {
 		await simulator.close();
 	}
@@ -279,19 +263,14 @@ function publishedBy({ entries }: Config) {
 	);
 }
 
-/** Throws `ConfigError`. */
+/** Throws `ConfigError`, and `NotReadYet` if `files` lacks something. */
 function loadSimulated(
 	file: string | undefined,
 	env: Environment,
-	groups?: Groups,
+	{ groups, files }: { groups?: Groups; files?: Files | undefined } = {},
 ): Config {
-	const config = loadConfig({
-		...(groups && { groups }),
-		file,
-		env,
-		secrets: true,
-		ignoreDefaultFile: true,
-	});
+	const options = { file, env, secrets: true, ignoreDefaultFile: true };
+	const config = loadConfig({ ...(groups && { groups }), ...options }, files);
 	// The account of the environment shows a ticket beside its token.
 	const entries =
 		file === undefined
