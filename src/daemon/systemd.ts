@@ -126,18 +126,61 @@ function senderFrom(env: Environment, log: Log): Send {
 		);
 	};
 	if (Number.isInteger(descriptor) && descriptor > 2)
-		return (message) => {
+		return senderTo(descriptor, failed);
+	let turn = Promise.resolve();
+	let waiting = 0;
+	return (message) => {
+		if (waiting >= maxWaiting) return;
+		waiting += 1;
+		// One after the other: "ready" must not overtake "reloading".
+		turn = turn
+			.then(() => sendByChild(message))
+			.catch(failed)
+			.finally(() => {
+				waiting -= 1;
+			});
+	};
+}
+
+/** Messages that are kept while systemd takes none. */
+const maxWaiting = 32;
+
+/** How often a systemd that takes none is tried again, ms. */
+const retryMs = 100;
+
+/**
+ * notify-exec has set the descriptor to a mode in which no write waits: systemd may stand
+ * still, and its socket holds few messages.
+ */
+function senderTo(descriptor: number, failed: (error: unknown) => void): Send {
+	const waiting: string[] = [];
+	let timer: NodeJS.Timeout | undefined;
+	const sendAll = () => {
+		timer = undefined;
+		for (; waiting[0] !== undefined; waiting.shift())
 			try {
-				writeSync(descriptor, message);
+				writeSync(descriptor, waiting[0]);
 			} catch (error) {
+				if (errnoOf(error) === "EAGAIN") {
+					timer = setTimeout(sendAll, retryMs).unref();
+					return;
+				}
 				failed(error);
 			}
-		};
-	let turn = Promise.resolve();
-	return (message) => {
-		// One after the other: "ready" must not overtake "reloading".
-		turn = turn.then(() => sendByChild(message)).catch(failed);
 	};
+	return (message) => {
+		waiting.push(message);
+		if (waiting.length > maxWaiting) dropOne(waiting);
+		if (timer === undefined) sendAll();
+	};
+}
+
+/** That a start or a reload is over must not be lost. */
+function dropOne(waiting: string[]): void {
+	const index = waiting.findIndex((one) =>
+		/^(STATUS|WATCHDOG|EXTEND)/.test(one),
+	);
+	waiting.splice(Math.max(index, 0), 1);
 }
 
 function sendByChild(message: string): Promise<void> {
