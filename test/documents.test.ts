@@ -277,6 +277,7 @@ test.each([
 	["docs/trust.md", "docs/trust.zh-CN.md"],
 	["docs/wecom.md", "docs/wecom.zh-CN.md"],
 	["docs/bounds.md", "docs/bounds.zh-CN.md"],
+	["docs/field.md", "docs/field.zh-CN.md"],
 ])("%s and %s have the same sections, tables and examples", (one, other) => {
 	const shape = (text: string) => ({
 		sections: text.match(/^###? /gm)?.length,
@@ -394,6 +395,18 @@ test.each(["docs/bounds.md", "docs/bounds.zh-CN.md"])(
 			}
 		}
 		expect(numbers).toBeGreaterThan(25);
+	},
+);
+
+test.each(["docs/field.md", "docs/field.zh-CN.md"])(
+	"%s names a test for each situation, and tests that there are",
+	(page) => {
+		const text = read(page);
+		const named = found(text, /\btest\/[\w./-]+\.ts\b/g);
+		expect(named.filter((file) => !exists(file))).toEqual([]);
+		const rows = text.match(/^\| [AB]\d+ .*$/gm) ?? [];
+		expect(rows.length).toBe(32);
+		expect(rows.filter((row) => !/`test\/[^`]+` \|$/.test(row))).toEqual([]);
 	},
 );
 
