@@ -6,6 +6,7 @@
 import { dirname, resolve } from "node:path";
 import { ConfigError, type ConfigProblem } from "../core/errors.ts";
 import type { LogLevel } from "../core/log-level.ts";
+import { atOnce, type Steps } from "../core/steps.ts";
 import { type FoundAlert, findAlert } from "./alert.ts";
 import { type AlertSettings, settingsFor } from "./alert-settings.ts";
 import { findCrossProblems, socketPath } from "./cross-checks.ts";
@@ -51,7 +52,6 @@ import {
 	findConfig,
 	findInvisible,
 } from "./source.ts";
-import { atOnce, type Steps } from "./steps.ts";
 import { findWarnings } from "./warnings.ts";
 
 /** A configuration without mistakes. */

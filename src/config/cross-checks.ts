@@ -6,6 +6,7 @@
 import { basename, dirname, join, resolve } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import type { ConfigProblem } from "../core/errors.ts";
+import { eachInSteps, type Steps } from "../core/steps.ts";
 import {
 	type EntryNames,
 	type EntryTableName,
@@ -20,7 +21,6 @@ import { findMemberProblems } from "./member-checks.ts";
 import { platformTables } from "./platform.ts";
 import { show } from "./shape.ts";
 import type { ConfigOptions, ConfigSource } from "./source.ts";
-import { eachInSteps, type Steps } from "./steps.ts";
 
 /** All such problems, with the paths of their keys; none of them quotes a secret. */
 export function* findCrossProblems(

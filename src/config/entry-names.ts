@@ -2,7 +2,7 @@
  * The tables of the configuration that hold entries, and the names of an entry: what it
  * is called, where its secret is, and which files are published for it. Loads next to nothing.
  */
-import { atOnce, eachInSteps, type Steps } from "./steps.ts";
+import { atOnce, eachInSteps, type Steps } from "../core/steps.ts";
 
 /** The tickets that an account may have, by their names in the configuration. */
 export const ticketNames = ["jsapi", "wx_card", "sdk"] as const;

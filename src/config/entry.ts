@@ -1,4 +1,5 @@
 /** The entries of a configuration, with the defaults filled in: what is kept, and how. */
+import { mapInSteps, type Steps } from "../core/steps.ts";
 import type { Component } from "./component.ts";
 import type { EntryBase, PushSettings } from "./entry-base.ts";
 import {
@@ -9,7 +10,6 @@ import {
 } from "./entry-names.ts";
 import type { Member, Platform, PlatformTable } from "./platform.ts";
 import type { ConfigContent } from "./shape.ts";
-import { mapInSteps, type Steps } from "./steps.ts";
 import type { Suite } from "./suite.ts";
 
 /** A 公众号, 服务号 or 小程序. */

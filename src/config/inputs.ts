@@ -4,8 +4,8 @@
  */
 import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
+import type { Steps } from "../core/steps.ts";
 import { disk, type Files, NotReadYet } from "./files.ts";
-import type { Steps } from "./steps.ts";
 
 /** Takes something from outside: a file's text, its mode, a group's number. */
 export interface Input {

@@ -4,6 +4,7 @@
  */
 import { isAbsolute } from "node:path";
 import { type ConfigProblem, errnoOf, inWords } from "../core/errors.ts";
+import { mapInSteps, type Steps } from "../core/steps.ts";
 import type { EntrySecrets } from "./entry.ts";
 import {
 	type EntryTableName,
@@ -24,7 +25,6 @@ import {
 	secretWords,
 } from "./secret-words.ts";
 import type { ConfigOptions, ConfigSource } from "./source.ts";
-import { mapInSteps, type Steps } from "./steps.ts";
 
 /** The secrets of a configuration, and what is wrong with them. */
 export interface FoundSecrets {

@@ -6,6 +6,7 @@ import { isAbsolute } from "node:path";
 import * as v from "valibot";
 import type { ConfigProblem } from "../core/errors.ts";
 import { logLevels } from "../core/log-level.ts";
+import type { Steps } from "../core/steps.ts";
 import { alertFormats, alertLanguages } from "./alert-settings.ts";
 import { cronProblem } from "./cron.ts";
 import {
@@ -24,7 +25,6 @@ import {
 	receiverListenRule,
 } from "./receiver.ts";
 import { looksLikeSecret } from "./secret-words.ts";
-import type { Steps } from "./steps.ts";
 import { nearestName } from "./toml-words.ts";
 
 /**

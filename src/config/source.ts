@@ -6,12 +6,12 @@ import {
 	errnoOf,
 	inWords,
 } from "../core/errors.ts";
+import { eachInSteps, type Steps } from "../core/steps.ts";
 import { type Files, NotReadYet } from "./files.ts";
 import type { Groups } from "./group.ts";
 import type { Input } from "./inputs.ts";
 import { invisibleIn, messageOf } from "./invisible.ts";
 import { defaultConfigFile, type FoundText } from "./lookup.ts";
-import { eachInSteps, type Steps } from "./steps.ts";
 import { tomlInSteps } from "./toml-parts.ts";
 import {
 	causeIn,

@@ -1,6 +1,6 @@
 /** TOML of thousands of tables, parsed some of them at a time. */
 import { parse } from "smol-toml";
-import type { Steps } from "./steps.ts";
+import type { Steps } from "../core/steps.ts";
 
 type Content = Readonly<Record<string, unknown>>;
 

@@ -2,9 +2,9 @@
 import type { Config } from "../config/config.ts";
 import { type Files, NotReadYet } from "../config/files.ts";
 import type { DaemonGroups } from "../config/group.ts";
-import type { Steps } from "../config/steps.ts";
 import type { Clock } from "../core/clock.ts";
 import { ConfigError } from "../core/errors.ts";
+import type { Steps } from "../core/steps.ts";
 import { inSlices } from "../keeper/limiter.ts";
 import { createDiskQuestions, SilentDisk } from "./disk-questions.ts";
 import { createFileSnapshot } from "./file-snapshot.ts";

@@ -20,10 +20,12 @@ import type { Log, Store } from "../core/ports.ts";
 import type { ProcessName } from "../core/record.ts";
 import type { RefreshAnswer } from "../core/request.ts";
 import { callNameOf } from "../core/status.ts";
+import { atOnce, eachInSteps, type Steps } from "../core/steps.ts";
 import { createComponentCalls } from "../issuer/component.ts";
 import { createSuiteCalls } from "../issuer/suite.ts";
 import {
 	createLimiter,
+	inSlices,
 	type Limiter,
 	maxRefreshing,
 } from "../keeper/limiter.ts";
@@ -82,11 +84,12 @@ export interface CredentialSet {
 	 */
 	forceAll(since: number): Promise<readonly RefreshAnswer[]>;
 	/**
-	 * Manages the credentials of another configuration from now on. False if the
-	 * daemon has begun to stop: then nothing changes. Throws `StoreError` if the new
-	 * directory is not fit for tokens, `ConfigError` if a simulation uses it.
+	 * Manages the credentials of another configuration from now on, one call after the
+	 * other. If it is the same, or the daemon has begun to stop, nothing changes. Rejects
+	 * with `StoreError` if the new directory is not fit for tokens, with `ConfigError` if a
+	 * simulation uses it.
 	 */
-	replace(wanted: Config): boolean;
+	replace(wanted: Config): Promise<"replaced" | "same" | "stopping">;
 	/** Starts no more refreshes on its own; those under way go on. */
 	stop(): void;
 	/** Accepts no more requests; resolves when no refresh is under way. */
@@ -98,8 +101,8 @@ export interface CredentialSet {
 /** So many never make a burst that is worth a compiler. */
 const fewCredentials = 256;
 
-/** A configuration in use. */
-interface Current {
+/** What is kept by a configuration. */
+interface Content {
 	readonly config: Config;
 	/** Of the configured entry whose token is in that file. */
 	readonly baseUrlsOf: (file: string) => readonly string[];
@@ -111,8 +114,15 @@ interface Current {
 		readonly byFile: Map<string, ManagedCredential>;
 		readonly byAppid: Map<string, ManagedCredential>;
 	};
+}
+
+/** A configuration in use. */
+interface Current extends Content {
 	readonly reconciler: Reconciler;
 }
+
+/** Making the keepers of many yields to those that there are after this time. */
+const sliceMs = 10;
 
 /**
  * Prepares the directory and makes the keepers of `parts.config`, the first
@@ -120,9 +130,9 @@ interface Current {
  * fit for tokens, `ConfigError` if a simulation uses it or the environment names a
  * proxy with a wrong address.
  */
-export function createCredentialSet(
+export function* createCredentialSet(
 	parts: Omit<WiringParts, "find"> & Partial<Pick<PlatformsParts, "onPush">>,
-): CredentialSet {
+): Steps<CredentialSet> {
 	const { clock, log, onBug, stopping, onPush = () => {} } = parts;
 	const linkPauses = createLinkPauses({
 		baseUrlsOf: (credential) =>
@@ -148,30 +158,31 @@ export function createCredentialSet(
 			}
 		},
 	});
-	const repairLimiter = createLimiter(maxRefreshing);
+	const useParts: UseParts = {
+		...{ clock, log, onBug, wiring, wakeAt: parts.wakeAt },
+		repairLimiter: createLimiter(maxRefreshing),
+	};
 
-	const prepare = (config: Config) =>
-		prepareToKeep(config, {
-			env: parts.env,
-			self: wiring.self,
-			report: (message) => log.warn({ event: "simulation.removed" }, message),
-			onOwned: (error) => {
-				throw error;
-			},
-		});
-
+	const prepare = preparing(parts, wiring);
+	/** What happened to members while the next set is made, which it must go through as well. */
+	let missed: ((next: Content) => void)[] | undefined;
 	const platforms: Platforms = createPlatforms({
 		...{ clock, log, stopping, onBug, onPush },
 		self: wiring.self,
 		wakeAt: parts.wakeAt,
 		find: (file) => current.managed.byFile.get(file),
-		add: (entry) => addTo(current, entry, wiring, log),
-		remove: async (files) => {
-			const removed = removeFrom(current, files);
-			wiring.unshare(removed);
-			await Promise.all(removed.map((one) => one.settle()));
+		add: (entry) => {
+			addTo(current, entry, useParts);
+			missed?.push((next) => takingOver(next, current, useParts)(entry));
 		},
-		drop: (entry) => drop(current, entry, wiring),
+		remove: async (files) => {
+			missed?.push((next) => removeFrom(next, files));
+			await end(current, removeFrom(current, files), wiring);
+		},
+		drop: (entry) => {
+			missed?.push((next) => forget(next, entry));
+			return drop(current, entry, wiring);
+		},
 		fleet: () => parts.fleet?.(),
 		componentCalls: (component) =>
 			createComponentCalls({ ...wiring.issuerParts, ...component }),
@@ -179,36 +190,53 @@ export function createCredentialSet(
 			createSuiteCalls({ ...wiring.issuerParts, ...suite }),
 	});
 
-	const use = (
-		config: Config,
+	function* change(
+		wanted: Config,
 		location: Location,
-		former: Current | undefined,
-	): Current =>
-		currentOf(config, location, former, {
-			...{ clock, log, onBug, wiring, repairLimiter },
-			members: platforms.members,
-			wakeAt: parts.wakeAt,
-		});
-
-	const firstLocation = prepare(parts.config);
-	platforms.use(parts.config);
-	let current = use(parts.config, firstLocation, undefined);
-
-	const replace = (wanted: Config) => {
-		const location = prepare(wanted);
-		if (stopping.aborted) return false;
+	): Steps<"replaced" | "stopping"> {
 		// It may throw, and then nothing has changed.
-		platforms.use(wanted);
+		const prepared = yield* platforms.prepare(wanted);
+		const next = contentOf(wanted, location, wiring);
+		missed = [];
+		yield* fill(next, prepared.members(), current, useParts);
+		const acts = missed;
+		missed = undefined;
+		if (stopping.aborted) {
+			prepared.dismiss();
+			return "stopping";
+		}
+		for (const act of acts) act(next);
 		const former = current;
 		former.reconciler.stop();
-		current = use(wanted, location, former);
-		// A keeper that is replaced must not fetch any more. One that is fetching
-		// publishes its token first: its successor waits for the lock.
-		for (const [file, one] of former.managed.byFile)
-			if (current.managed.byFile.get(file) !== one)
-				void one.settle().catch(onBug);
-		return true;
+		prepared.use();
+		current = beginWith(next, useParts);
+		settleOthers(former, current, onBug);
+		return "replaced";
+	}
+
+	const replaceNow = async (wanted: Config) => {
+		// SIGHUP is mostly sent to get new tokens. Then the configuration is the same,
+		// and the refresh must not wait until everything is built again.
+		if (isDeepStrictEqual(wanted, current.config)) return "same";
+		const location = prepare(wanted);
+		if (stopping.aborted) return "stopping";
+		const steps = change(wanted, location);
+		// What is pushed while another state directory is read would miss it.
+		if (wanted.stateDirectory !== current.config.stateDirectory)
+			return atOnce(steps);
+		const changed = await inSlices(steps, sliceMs, growNewSpace);
+		keepNewSpace();
+		return changed;
 	};
+	let replacing: Promise<unknown> = Promise.resolve();
+
+	const firstLocation = prepare(parts.config);
+	const nothingYet = contentOf(parts.config, firstLocation, wiring);
+	let current: Current = {
+		...nothingYet,
+		reconciler: reconcilerOf(nothingYet, useParts),
+	};
+	yield* change(parts.config, firstLocation);
 
 	return {
 		self: wiring.self,
@@ -232,9 +260,14 @@ export function createCredentialSet(
 			return current.reconciler.tick();
 		},
 		forceAll: (since) => current.reconciler.forceAll(since),
-		replace,
+		replace: (wanted) => {
+			const replaced = replacing.then(() => replaceNow(wanted));
+			replacing = replaced.catch(() => {});
+			return replaced;
+		},
 		stop: () => current.reconciler.stop(),
 		settle: async () => {
+			await replacing;
 			await Promise.all([
 				...[...current.managed.byFile.values()].map((one) => one.settle()),
 				platforms.settle(),
@@ -247,37 +280,57 @@ export function createCredentialSet(
 	};
 }
 
+function preparing(
+	{ env, log }: Pick<WiringParts, "env" | "log">,
+	{ self }: Pick<Wiring, "self">,
+): (config: Config) => Location {
+	return (config) =>
+		prepareToKeep(config, {
+			env,
+			self,
+			report: (message) => log.warn({ event: "simulation.removed" }, message),
+			onOwned: (error) => {
+				throw error;
+			},
+		});
+}
+
 /** What a configuration is used with. */
 interface UseParts
-	extends Pick<WiringParts, "clock" | "log" | "onBug" | "wakeAt">,
-		Pick<Platforms, "members"> {
+	extends Pick<WiringParts, "clock" | "log" | "onBug" | "wakeAt"> {
 	readonly wiring: Wiring;
 	readonly repairLimiter: Limiter;
 }
 
-function currentOf(
+/** Of that configuration; nothing is kept yet. */
+function contentOf(
 	config: Config,
 	location: Location,
-	former: Current | undefined,
-	{ clock, log, onBug, wiring, repairLimiter, members, wakeAt }: UseParts,
-): Current {
-	const store = wiring.storeAt(location);
-	const { entries, managed } = manageAll(
-		[...config.entries, ...members()],
-		wiring,
-		store,
-		former !== undefined && haveSameFiles(former.config, config)
-			? former
-			: undefined,
-		former,
-		log,
-	);
-	wiring.share(managed.byFile.values(), entries.values());
+	{ storeAt }: Pick<Wiring, "storeAt">,
+): Content {
+	return {
+		...{ config, location, store: storeAt(location) },
+		baseUrlsOf: createBaseUrls(config),
+		entries: new Map(),
+		managed: { byFile: new Map(), byAppid: new Map() },
+	};
+}
+
+function beginWith(content: Content, parts: UseParts): Current {
+	const { config, entries, managed } = content;
+	parts.wiring.share(managed.byFile.values(), entries.values());
 	// A platform may be given thousands at any time.
 	optimizeCode(
 		managed.byFile.size > fewCredentials || config.stateDirectory !== undefined,
 	);
-	const reconciler = createReconciler({
+	return { ...content, reconciler: reconcilerOf(content, parts) };
+}
+
+function reconcilerOf(
+	{ managed, store }: Content,
+	{ clock, onBug, wiring, repairLimiter, wakeAt }: UseParts,
+): Reconciler {
+	return createReconciler({
 		credentials: [...managed.byFile.values()],
 		find: (file) => managed.byFile.get(file),
 		watch: store.watch,
@@ -293,10 +346,6 @@ function currentOf(
 		},
 		onBug,
 	});
-	return {
-		...{ config, location, store, entries, managed, reconciler },
-		baseUrlsOf: createBaseUrls(config),
-	};
 }
 
 /** By the file of the entry's token. Made at the first question, which a failure asks. */
@@ -319,50 +368,60 @@ function rootOf(
 		: rootOf(above.credential, managed);
 }
 
-/**
- * Takes over the keepers of `same`, the former configuration with the same files, where
- * nothing changed for them. An entry that would publish the file of another one is left
- * out: of those that WeChat tells of, the configuration cannot know.
- */
-function manageAll(
-	all: readonly Entry[],
-	wiring: Wiring,
-	store: Store,
-	same: Current | undefined,
-	former: Current | undefined,
-	log: Log,
-): Pick<Current, "entries" | "managed"> {
-	const entries = new Map<string, Entry>();
-	const byFile = new Map<string, ManagedCredential>();
-	const byAppid = new Map<string, ManagedCredential>();
-	for (const entry of all) {
-		const before = former?.entries.get(entryKeyOf(entry));
-		const kept = before && former ? keptOf(before, former) : nothing;
-		const made =
-			same !== undefined && before !== undefined && isSame(before, entry)
-				? carriedOver(entry, before, kept, wiring, store)
-				: wiring.manage(entry, store, former && settled(kept));
-		note(entry, made, { entries, managed: { byFile, byAppid } }, log);
-	}
-	return { entries, managed: { byFile, byAppid } };
+/** The entries of its configuration, and those that WeChat tells of. */
+function* fill(
+	next: Content,
+	members: Iterable<Member>,
+	former: Content,
+	parts: UseParts,
+): Steps<void> {
+	const takeOverNext = takingOver(next, former, parts);
+	yield* eachInSteps(next.config.entries, takeOverNext);
+	yield* eachInSteps(members, takeOverNext);
 }
 
-/** Returns those whose files are free. */
+/**
+ * Keeps an entry as `former` did: with the same keepers, where nothing changed for them.
+ * An entry that would publish the file of another one is left out: of those that WeChat
+ * tells of, the configuration cannot know.
+ */
+function takingOver(
+	next: Content,
+	former: Content,
+	{ wiring, log }: UseParts,
+): (entry: Entry) => void {
+	const { store } = next;
+	const hasSameFiles = haveSameFiles(former.config, next.config);
+	return (entry) => {
+		const before = former.entries.get(entryKeyOf(entry));
+		const kept = before === undefined ? nothing : keptOf(before, former);
+		const made =
+			hasSameFiles && before !== undefined && isSame(before, entry)
+				? carriedOver(entry, before, kept, wiring, store)
+				: wiring.manage(entry, store, endOf(kept));
+		note(entry, made, next, log);
+	};
+}
+
+/** Returns those that were not kept, and whose files are free. */
 function note(
 	entry: Entry,
 	made: readonly ManagedCredential[],
-	{ entries, managed }: Pick<Current, "entries" | "managed">,
+	{ entries, managed }: Pick<Content, "entries" | "managed">,
 	log: Log,
 ): readonly ManagedCredential[] {
 	const { byFile, byAppid } = managed;
+	const key = entryKeyOf(entry);
+	const isKept = entries.has(key);
 	const [token] = made;
-	if (token !== undefined && byFile.has(token.credential.file)) {
+	if (!isKept && token !== undefined && byFile.has(token.credential.file)) {
 		logConflict(entry, log);
 		return nothing;
 	}
 	const free = made.filter(({ credential }) => !byFile.has(credential.file));
 	for (const one of free) byFile.set(one.credential.file, one);
-	entries.set(entryKeyOf(entry), entry);
+	if (isKept) return free;
+	entries.set(key, entry);
 	const isOfAppid = isAccount(entry) || entry.interface === "authorizer";
 	if (token !== undefined && isOfAppid) byAppid.set(entry.appid, token);
 	return free;
@@ -383,23 +442,16 @@ function logConflict(entry: Entry, log: Log): void {
 function addTo(
 	current: Current,
 	entry: Member,
-	wiring: Wiring,
-	log: Log,
+	{ wiring, log }: UseParts,
 ): void {
-	const { managed, reconciler, store, entries } = current;
-	const made = wiring.manage(entry, store);
-	const isKept = entries.has(entryKeyOf(entry));
-	const free = isKept
-		? made.filter(({ credential }) => !managed.byFile.has(credential.file))
-		: note(entry, made, current, log);
-	if (isKept)
-		for (const one of free) managed.byFile.set(one.credential.file, one);
+	const made = wiring.manage(entry, current.store);
+	const free = note(entry, made, current, log);
 	wiring.shareMore(free, entry);
-	reconciler.add(free);
+	current.reconciler.add(free);
 }
 
 function removeFrom(
-	{ managed, reconciler }: Current,
+	{ managed }: Pick<Content, "managed">,
 	files: readonly string[],
 ): readonly ManagedCredential[] {
 	const removed = files.flatMap((file) => managed.byFile.get(file) ?? []);
@@ -408,8 +460,25 @@ function removeFrom(
 		if (managed.byAppid.get(credential.appid)?.credential === credential)
 			managed.byAppid.delete(credential.appid);
 	}
-	reconciler.remove(removed);
 	return removed;
+}
+
+/** Of those that were removed. */
+async function end(
+	{ reconciler }: Current,
+	removed: readonly ManagedCredential[],
+	{ unshare }: Pick<Wiring, "unshare">,
+): Promise<void> {
+	reconciler.remove(removed);
+	unshare(removed);
+	await settled(removed);
+}
+
+/** Keeps nothing of that member. */
+function forget(content: Content, entry: Member): readonly ManagedCredential[] {
+	const files = credentialsOf(entry).map(({ file }) => file);
+	content.entries.delete(entryKeyOf(entry));
+	return removeFrom(content, files);
 }
 
 /** False: another process has the lock of one of its files. Throws `StoreError`. */
@@ -421,16 +490,9 @@ async function drop(
 	const { entries, store } = current;
 	const known = entries.get(entryKeyOf(entry));
 	if (known === undefined || !isMember(known)) return true;
-	const credentials = credentialsOf(entry);
-	const removed = removeFrom(
-		current,
-		credentials.map(({ file }) => file),
-	);
-	wiring.unshare(removed);
-	await Promise.all(removed.map((one) => one.settle()));
-	entries.delete(entryKeyOf(entry));
+	await end(current, forget(current, entry), wiring);
 	const gone = await Promise.all(
-		credentials.map((one) =>
+		credentialsOf(entry).map((one) =>
 			removePublished(store.pathOf(one), store.open(one)),
 		),
 	);
@@ -448,7 +510,7 @@ function isSame(before: Entry, entry: Entry): boolean {
 /** The keepers of an entry of the former configuration. */
 function keptOf(
 	entry: Entry,
-	{ managed }: Current,
+	{ managed }: Pick<Content, "managed">,
 ): readonly ManagedCredential[] {
 	return credentialsOf(entry).flatMap(
 		({ file }) => managed.byFile.get(file) ?? [],
@@ -471,11 +533,32 @@ function carriedOver(
 }
 
 /**
+ * A keeper that is replaced must not fetch any more. One that is fetching publishes its
+ * token first: its successor waits for the lock.
+ */
+function settleOthers(
+	former: Content,
+	current: Content,
+	onBug: (error: unknown) => void,
+): void {
+	for (const [file, one] of former.managed.byFile)
+		if (current.managed.byFile.get(file) !== one)
+			void one.settle().catch(onBug);
+}
+
+/**
  * The end of the keepers that an entry had. There must never be two requests for one
  * account under way: the token of the one that is answered last would be the living one.
  */
 async function settled(replaced: readonly ManagedCredential[]): Promise<void> {
 	await Promise.all(replaced.map((one) => one.settle()));
+}
+
+/** Undefined: there were none. */
+function endOf(
+	replaced: readonly ManagedCredential[],
+): (() => Promise<void>) | undefined {
+	return replaced.length === 0 ? undefined : () => settled(replaced);
 }
 
 function haveSameFiles(one: Config, other: Config): boolean {
@@ -530,11 +613,9 @@ export async function reloadConfig(
 ): Promise<ConfigError | StoreError | undefined> {
 	try {
 		const wanted = await read();
-		// SIGHUP is mostly sent to get new tokens. Then the configuration is the same,
-		// and the refresh must not wait until everything is built again.
-		if (isDeepStrictEqual(wanted, credentials.config()))
-			logWarnings(wanted, log);
-		else if (credentials.replace(wanted)) onReplaced();
+		const replaced = await credentials.replace(wanted);
+		if (replaced === "same") logWarnings(wanted, log);
+		else if (replaced === "replaced") onReplaced();
 		return undefined;
 	} catch (error) {
 		if (!(error instanceof ConfigError || error instanceof StoreError))

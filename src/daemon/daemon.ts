@@ -6,7 +6,9 @@ import { type Config, longestTimeoutMs } from "../config/config.ts";
 import type { Clock } from "../core/clock.ts";
 import { exitCode } from "../core/errors.ts";
 import type { KeeperEvent } from "../core/ports.ts";
+import type { Steps } from "../core/steps.ts";
 import { createHttp } from "../issuer/http.ts";
+import { inSlices } from "../keeper/limiter.ts";
 import { createAdoptionLines } from "./adoption-lines.ts";
 import { readAlertMemory } from "./alert-memory.ts";
 import { type Alerts, createAlerts } from "./alerts.ts";
@@ -21,6 +23,7 @@ import {
 import { createEventLog } from "./event-log.ts";
 import { agreementMs, createFleetSeat, type FleetSeat } from "./fleet.ts";
 import { renderFleetMetrics } from "./fleet-metrics.ts";
+import { growNewSpace, keepNewSpace } from "./heap.ts";
 import { createHistory } from "./history.ts";
 import { createHistoryFile } from "./history-file.ts";
 import { createHttpFace } from "./http-face.ts";
@@ -74,7 +77,12 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 		keeperOf: ({ id }) => daemon.credentials.managed().byFile.get(id)?.keeper,
 	});
 	await seat.take(config);
-	const daemon = assemble(inFleet(options, seat), stopping.signal, seat);
+	const daemon = await inSlices(
+		assemble(inFleet(options, seat), stopping.signal, seat),
+		sliceMs,
+		growNewSpace,
+	);
+	keepNewSpace();
 	const { credentials, systemd } = daemon;
 	// On a busy machine the first tick may come late: the time for it is asked for now.
 	systemd.alive();
@@ -141,13 +149,16 @@ function inFleet(options: DaemonOptions, seat: FleetSeat): DaemonOptions {
 	};
 }
 
-type Daemon = ReturnType<typeof assemble>;
+/** A start with many accounts hears signals after this time. */
+const sliceMs = 10;
+
+type Daemon = ReturnType<typeof assemble> extends Steps<infer T> ? T : never;
 
 /**
  * Makes the parts of a daemon and connects them. Some need each other, so they are
  * handed functions that look the other part up when it is needed; nothing runs yet.
  */
-function assemble(
+function* assemble(
 	options: DaemonOptions,
 	stopping: AbortSignal,
 	seat: FleetSeat,
@@ -166,7 +177,7 @@ function assemble(
 	const history = createHistory();
 	const historyFile = createHistoryFile(history, clock, log);
 	const nextValues = createNextValues(affordableConnections(1 / 8));
-	const credentials = createCredentialSet({
+	const credentials: CredentialSet = yield* createCredentialSet({
 		...options,
 		stopping,
 		fleet: seat.current,

@@ -18,6 +18,7 @@ import type { Clock } from "../core/clock.ts";
 import { StoreError } from "../core/errors.ts";
 import type { Fleet, LocalFacts, Log, SharedFacts } from "../core/ports.ts";
 import type { ProcessName } from "../core/record.ts";
+import type { Steps } from "../core/steps.ts";
 import type { ComponentCalls } from "../issuer/component.ts";
 import type { SuiteCalls } from "../issuer/suite.ts";
 import { openPlatformState } from "../store/platform-state.ts";
@@ -52,18 +53,28 @@ export interface PlatformsParts extends MemberParts {
 
 export interface Platforms extends PlatformSecrets {
 	/**
-	 * Those of that configuration from now on. Throws `StoreError` if the state directory
-	 * is not fit for them; then the former ones stay.
+	 * Those of that configuration, to be used or dismissed: until then the former ones stay.
+	 * Throws `StoreError` if the state directory is not fit for them.
 	 */
-	use(config: Pick<Config, "entries" | "stateDirectory">): void;
-	/** Those whose tokens are to be kept. */
-	members(): Iterable<Member>;
+	prepare(
+		config: Pick<Config, "entries" | "stateDirectory">,
+	): Steps<PreparedPlatforms>;
 	platform(table: PlatformTable, id: string): KeptPlatform | undefined;
 	/** Begins what is due; cheap, for each tick. */
 	tick(): void;
 	settle(): Promise<void>;
 	/** Gives the state directory back. Call it last. */
 	close(): void;
+}
+
+/** The platforms of another configuration, whose state was read. */
+export interface PreparedPlatforms {
+	/** Those whose tokens are to be kept. */
+	members(): Iterable<Member>;
+	/** From now on, in place of the former ones. */
+	use(): void;
+	/** Closes what was opened for them. */
+	dismiss(): void;
 }
 
 /** A platform, and what is done for it. */
@@ -81,7 +92,7 @@ export function createPlatforms(parts: PlatformsParts): Platforms {
 	const startedAt = clock.now();
 	let directory: StateDirectory | undefined;
 	/** By `entryKeyOf`. */
-	let kept: ReadonlyMap<string, Kept> = new Map();
+	let kept = noneKept;
 	let retiredAt = Number.NEGATIVE_INFINITY;
 
 	/** Throws for a platform that is not configured. */
@@ -92,7 +103,7 @@ export function createPlatforms(parts: PlatformsParts): Platforms {
 	};
 
 	return {
-		use: ({ entries, stateDirectory }) => {
+		*prepare({ entries, stateDirectory }) {
 			const wanted = entries.filter(isPlatform);
 			const former = { directory, kept };
 			const isMoved = directory?.path !== stateDirectory;
@@ -102,25 +113,34 @@ export function createPlatforms(parts: PlatformsParts): Platforms {
 					: isMoved
 						? openStateDirectory(stateDirectory, self)
 						: directory;
+			const known = isMoved ? noneKept : kept;
+			let next: ReadonlyMap<string, Kept>;
 			try {
-				kept = openAll(wanted, at, isMoved ? new Map() : kept, (entry, where) =>
+				next = yield* openAll(wanted, at, known, (entry, where) =>
 					openOne(entry, where, acts, { ...parts, startedAt }),
 				);
 			} catch (error) {
 				if (isMoved) at?.release();
 				throw error;
 			}
-			directory = at;
-			for (const [key, { platform }] of former.kept)
-				if (kept.get(key)?.platform !== platform) platform.state.close();
-			if (isMoved) former.directory?.release();
-		},
-		*members() {
-			for (const { platform } of kept.values())
-				for (const [id] of platform.state.authorizations()) {
-					const entry = memberOf(platform.entry, id);
-					if (entry !== undefined) yield entry;
-				}
+			return {
+				members: () => membersOf(wanted, next),
+				use: () => {
+					directory = at;
+					kept = next;
+					for (const entry of wanted) {
+						const platform = kept.get(entryKeyOf(entry))?.platform;
+						if (platform !== undefined) platform.entry = entry;
+						platform?.state.attach();
+					}
+					closeOthers(former.kept, next);
+					if (isMoved) former.directory?.release();
+				},
+				dismiss: () => {
+					closeOthers(next, former.kept);
+					if (isMoved) at?.release();
+				},
+			};
 		},
 		platform: (table, id) => kept.get(`${table} ${id}`)?.platform,
 		ticketOf: (platform) => keptBy(entryKeyOf(platform)).ticketSource(),
@@ -160,13 +180,37 @@ export function createPlatforms(parts: PlatformsParts): Platforms {
 	};
 }
 
+const noneKept: ReadonlyMap<string, Kept> = new Map();
+
+function* membersOf(
+	wanted: readonly Platform[],
+	kept: ReadonlyMap<string, Kept>,
+): Iterable<Member> {
+	for (const entry of wanted) {
+		const { state } = kept.get(entryKeyOf(entry))?.platform ?? {};
+		for (const [id] of state?.authorizations() ?? []) {
+			const member = memberOf(entry, id);
+			if (member !== undefined) yield member;
+		}
+	}
+}
+
+/** Closes the platforms that are not among the others. */
+function closeOthers(
+	kept: ReadonlyMap<string, Kept>,
+	others: ReadonlyMap<string, Kept>,
+): void {
+	for (const [key, { platform }] of kept)
+		if (others.get(key)?.platform !== platform) platform.state.close();
+}
+
 /** Those of `known` that are wanted stay. Throws `StoreError`; then nothing was opened. */
-function openAll(
+function* openAll(
 	wanted: readonly Platform[],
 	directory: StateDirectory | undefined,
 	known: ReadonlyMap<string, Kept>,
-	open: (entry: Platform, directory: StateDirectory) => Kept,
-): ReadonlyMap<string, Kept> {
+	open: (entry: Platform, directory: StateDirectory) => Steps<Kept>,
+): Steps<ReadonlyMap<string, Kept>> {
 	if (directory === undefined) return new Map();
 	const all = new Map<string, Kept>();
 	const opened: Kept[] = [];
@@ -174,7 +218,7 @@ function openAll(
 		for (const entry of wanted) {
 			const key = entryKeyOf(entry);
 			const before = known.get(key);
-			const one = before ?? open(entry, directory);
+			const one = before ?? (yield* open(entry, directory));
 			if (before === undefined) opened.push(one);
 			all.set(key, one);
 		}
@@ -182,25 +226,23 @@ function openAll(
 		for (const { platform } of opened) platform.state.close();
 		throw error;
 	}
-	for (const entry of wanted) {
-		const one = all.get(entryKeyOf(entry));
-		if (one !== undefined) one.platform.entry = entry;
-	}
 	return all;
 }
 
 /** Throws `StoreError`. */
-function openOne(
+function* openOne(
 	entry: Platform,
 	directory: StateDirectory,
 	acts: MemberActs,
 	parts: PlatformsParts & { readonly startedAt: number },
-): Kept {
+): Steps<Kept> {
 	const { clock, log, startedAt } = parts;
 	const { state: names, unreadableHint } = kindOf(entry);
 	const folder = directory.folder(...stateFolderOf(entry));
 	const fleet = () => (entry.fleet === false ? undefined : parts.fleet());
-	const own = openPlatformState(folder, names, () => fleet()?.clock.now());
+	const own = yield* openPlatformState(folder, names, () =>
+		fleet()?.clock.now(),
+	);
 	const name = stateFolderOf(entry).join("/");
 	const state = shareState(own, createJoin(name, fleet), (change) =>
 		platform.heard(change),
@@ -221,7 +263,6 @@ function openOne(
 		onMember: acts.changed,
 	});
 	if (state.unreadable.size > 0) platform.hasGap = true;
-	state.attach();
 	const duty = {
 		...parts,
 		token: (of: KeptPlatform) => parts.find(of.entry.file),

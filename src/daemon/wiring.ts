@@ -70,12 +70,12 @@ export interface Wiring extends SharedParts {
 	/**
 	 * The keepers of an entry: of its token first, then of what hangs on it. They ask
 	 * WeChat for nothing before `after` has settled: that is the end of the keepers whose
-	 * place they take, whatever file or secret those had.
+	 * place they take, whatever file or secret those had; it is asked for before each request.
 	 */
 	manage(
 		entry: Entry,
 		store: Store,
-		after?: Promise<unknown>,
+		after?: () => Promise<unknown>,
 	): readonly ManagedCredential[];
 	/** These and no others are shared with the fleet from now on, if there is one. */
 	share(managed: Iterable<ManagedCredential>, entries: Iterable<Entry>): void;
@@ -206,14 +206,13 @@ function isAlone({ fleet }: Pick<Entry, "fleet">): boolean {
 }
 
 /** Requests wait until `after` has settled, in whatever way. */
-function sendingAfter(after: Promise<unknown>, http: Http): Pick<Http, "send"> {
-	const settled = after.then(
-		() => {},
-		() => {},
-	);
+function sendingAfter(
+	after: () => Promise<unknown>,
+	http: Http,
+): Pick<Http, "send"> {
 	return {
 		send: async (request) => {
-			await settled;
+			await after().catch(() => {});
 			return http.send(request);
 		},
 	};

@@ -58,8 +58,7 @@ export function createRoster(
 export function parentsFirst(
 	credentials: readonly ManagedCredential[],
 ): readonly ManagedCredential[] {
-	if (credentials.every(({ credential }) => credential.needs.length === 0))
-		return credentials;
+	if (areParentsFirst(credentials)) return credentials;
 	const byId = new Map(credentials.map((one) => [one.credential.id, one]));
 	const ordered = new Set<ManagedCredential>();
 	const place = (one: ManagedCredential, above: readonly CredentialId[]) => {
@@ -74,4 +73,17 @@ export function parentsFirst(
 	};
 	for (const one of credentials) place(one, []);
 	return [...ordered];
+}
+
+/** As they mostly are: then nothing is to be sorted. False also if a parent is missing. */
+function areParentsFirst(credentials: readonly ManagedCredential[]): boolean {
+	/** What is needed, and was not met yet. */
+	const needed = new Set<CredentialId>();
+	for (const { credential } of credentials)
+		for (const id of credential.needs) needed.add(id);
+	for (const { credential } of credentials) {
+		if (credential.needs.some((id) => needed.has(id))) return false;
+		needed.delete(credential.id);
+	}
+	return true;
 }

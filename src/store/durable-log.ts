@@ -9,6 +9,7 @@
 import fs from "node:fs";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { errnoOf, StoreError } from "../core/errors.ts";
+import type { Steps } from "../core/steps.ts";
 import { storeError } from "./store-error.ts";
 
 /** One line. */
@@ -40,12 +41,12 @@ const mode = 0o600;
  * oldest first: those of the file now, and the others once they are written. Half a line
  * at the end is cut off: whoever wrote it was told of no success. Throws `StoreError`.
  */
-export function openDurableLog(
+export function* openDurableLog(
 	path: string,
 	each: (fact: Fact) => void,
-): OpenedLog {
+): Steps<OpenedLog> {
 	let file = openFile(path);
-	const { unreadable, bytes } = readFacts(path, file, each);
+	const { unreadable, bytes } = yield* readFacts(path, file, each);
 	let size = bytes;
 	const waiting: Fact[] = [];
 	let flushing: Promise<void> | undefined;
@@ -136,16 +137,18 @@ function openFile(path: string): number {
 	}
 }
 
-/** A hundred thousand accounts take some 12 MB, so the file is read in pieces. */
+/** A hundred thousand accounts take some 12 MB, so the file is written in pieces. */
 const pieceBytes = 1_048_576;
+/** And read in steps of a few milliseconds. */
+const stepBytes = 131_072;
 const lineFeed = 10;
 
 /** `bytes`: as far as the file is good. */
-function readFacts(
+function* readFacts(
 	path: string,
 	file: number,
 	each: (fact: Fact) => void,
-): { readonly unreadable: number; readonly bytes: number } {
+): Steps<{ readonly unreadable: number; readonly bytes: number }> {
 	let rest: Buffer = Buffer.alloc(0);
 	let good = 0;
 	/** Behind the last line that could be read. */
@@ -169,14 +172,15 @@ function readFacts(
 		}
 	};
 	try {
-		const piece = Buffer.alloc(pieceBytes);
+		const piece = Buffer.alloc(stepBytes);
 		for (let at = 0; ; ) {
-			const read = fs.readSync(file, piece, 0, pieceBytes, at);
+			const read = fs.readSync(file, piece, 0, stepBytes, at);
 			if (read === 0) break;
 			at += read;
 			rest = Buffer.from(
 				readLines(Buffer.concat([rest, piece.subarray(0, read)])),
 			);
+			yield;
 		}
 		if (rest.length > 0) fs.ftruncateSync(file, good);
 	} catch (error) {

@@ -7,6 +7,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import type { LocalFacts, StampedFact } from "../core/ports.ts";
+import type { Steps } from "../core/steps.ts";
 import { type Fact, lookAtDurableLog, openDurableLog } from "./durable-log.ts";
 
 /** A ticket that WeChat has pushed. */
@@ -136,14 +137,14 @@ export function isCodeKey(key: string): boolean {
  * Opens the files in that directory, which exists. `stampNow`: the time of the fleet,
  * epoch ms; undefined: there is none, and facts get no stamps. Throws `StoreError`.
  */
-export function openPlatformState(
+export function* openPlatformState(
 	directory: string,
 	names: StateNames,
 	stampNow: () => number | undefined = () => undefined,
-): FactualState {
+): Steps<FactualState> {
 	const stamps: Stamps = { known: new Map(), now: stampNow };
-	const tickets = openTickets(join(directory, names.ticketFile), stamps);
-	const accounts = openAccounts(
+	const tickets = yield* openTickets(join(directory, names.ticketFile), stamps);
+	const accounts = yield* openAccounts(
 		join(directory, names.accountsFile),
 		names,
 		stamps,
@@ -227,9 +228,9 @@ function withStamp(fact: Fact, key: string, { known }: Stamps): Fact {
 	return stamp === undefined ? fact : { ...fact, stamp };
 }
 
-function openTickets(path: string, stamps: Stamps) {
+function* openTickets(path: string, stamps: Stamps) {
 	let newest: PushedTicket | undefined;
-	const opened = openDurableLog(path, (fact) => {
+	const opened = yield* openDurableLog(path, (fact) => {
 		const ticket = ticketIn(fact);
 		if (ticket === undefined || isOlder(ticket, newest)) return;
 		newest = ticket;
@@ -300,7 +301,7 @@ interface Accounts {
 	listedAt: number;
 }
 
-function openAccounts(path: string, names: StateNames, stamps: Stamps) {
+function* openAccounts(path: string, names: StateNames, stamps: Stamps) {
 	const known: Accounts = {
 		secrets: new Map(),
 		retired: new Map(),
@@ -309,7 +310,7 @@ function openAccounts(path: string, names: StateNames, stamps: Stamps) {
 		codeOf: new Map(),
 		listedAt: 0,
 	};
-	const { log, unreadable } = openDurableLog(path, (fact) => {
+	const { log, unreadable } = yield* openDurableLog(path, (fact) => {
 		const key = keyOf(fact, names);
 		if (key === undefined) return;
 		apply(fact, key, known, names);

@@ -10,9 +10,9 @@ import {
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import { type Config, createConfigLoader } from "../../src/config/config.ts";
-import { atOnce } from "../../src/config/steps.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import { ConfigError } from "../../src/core/errors.ts";
+import { atOnce } from "../../src/core/steps.ts";
 import { createConfigReader } from "../../src/daemon/config-reader.ts";
 import { newDirectory } from "../support/directory.ts";
 import { newSecret } from "../support/leaks.ts";

@@ -2,8 +2,8 @@
 import fc from "fast-check";
 import { parse } from "smol-toml";
 import { expect, test } from "vitest";
-import { atOnce } from "../../src/config/steps.ts";
 import { tomlInSteps } from "../../src/config/toml-parts.ts";
+import { atOnce } from "../../src/core/steps.ts";
 
 /** So long that some blocks fill a part. */
 const filler = `# ${"x".repeat(5_000)}\n`;

@@ -1,5 +1,6 @@
 import { expect, onTestFinished, test } from "vitest";
 import { loadConfig } from "../../src/config/config.ts";
+import { atOnce } from "../../src/core/steps.ts";
 import {
 	type CredentialSet,
 	createCredentialSet,
@@ -74,18 +75,20 @@ async function startSet(count: number) {
 	let now = Date.UTC(2026, 0, 5, 2);
 	const began = now;
 	const stopping = new AbortController();
-	const set = createCredentialSet({
-		config: loadConfig({ file: config.file, env: {}, secrets: true }),
-		env: {},
-		clock: { now: () => now, monotonic: () => now - began },
-		log: logTo(() => {}),
-		stopping: stopping.signal,
-		wakeAt: () => {},
-		emit: () => {},
-		onBug: (error) => {
-			throw error;
-		},
-	});
+	const set = atOnce(
+		createCredentialSet({
+			config: loadConfig({ file: config.file, env: {}, secrets: true }),
+			env: {},
+			clock: { now: () => now, monotonic: () => now - began },
+			log: logTo(() => {}),
+			stopping: stopping.signal,
+			wakeAt: () => {},
+			emit: () => {},
+			onBug: (error) => {
+				throw error;
+			},
+		}),
+	);
 	onTestFinished(async () => {
 		stopping.abort();
 		set.stop();

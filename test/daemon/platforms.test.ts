@@ -10,8 +10,10 @@ import {
 	writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { loadConfig } from "../../src/config/config.ts";
+import { atOnce } from "../../src/core/steps.ts";
 import { createCredentialSet } from "../../src/daemon/credential-set.ts";
 import { createEventLog } from "../../src/daemon/event-log.ts";
 import { wecomHost } from "../../src/simulator/hosts.ts";
@@ -87,13 +89,15 @@ base_urls = ${url}
 	const stopping = new AbortController();
 	const bugs: unknown[] = [];
 	const eventLog = createEventLog(log, clock);
-	const set = createCredentialSet({
-		config: loadConfig({ file, env: {}, secrets: true }),
-		...{ env: {}, clock, log, stopping: stopping.signal },
-		wakeAt: () => {},
-		emit: (credential, event) => eventLog(credential, event),
-		onBug: (error) => bugs.push(error),
-	});
+	const set = atOnce(
+		createCredentialSet({
+			config: loadConfig({ file, env: {}, secrets: true }),
+			...{ env: {}, clock, log, stopping: stopping.signal },
+			wakeAt: () => {},
+			emit: (credential, event) => eventLog(credential, event),
+			onBug: (error) => bugs.push(error),
+		}),
+	);
 	onTestFinished(async () => {
 		stopping.abort();
 		set.stop();
@@ -289,6 +293,42 @@ test("the files of who has withdrawn are removed once their tokens are over", as
 	await settle();
 	expect(existsSync(file(gone[0] ?? ""))).toBe(true);
 }, 60_000);
+
+test.each([
+	["with the same keepers", "", 'log_level = "warn"\n'],
+	["with other keepers", "[wechat]\n", "[wechat]\ncooldown = 20\n"],
+])(
+	"members that come and go while another configuration is taken over, %s",
+	async (_how, before, after) => {
+		const { set, kept, place } = await scene({
+			component: 'authorizer_tickets = ["jsapi"]',
+		});
+		const { component } = kept;
+		// So many that it takes several turns of the event loop.
+		const ids = Array.from({ length: 20_000 }, (_, n) => `wxa${n}`);
+		const secretOf = (id: string) => [id, `refreshtoken-${id}`] as const;
+		await component.authorize(ids.map(secretOf));
+		const file = join(place, "config.toml");
+		const text = readFileSync(file, "utf8");
+		writeFileSync(file, text.replace(before, after));
+		const wanted = loadConfig({ file, env: {}, secrets: true });
+		const replaced = set.replace(wanted);
+		await nextTurn();
+		expect(set.config()).not.toBe(wanted);
+		await component.withdraw("wxa0");
+		await component.withdraw("wxa1");
+		await component.authorize([secretOf("wxa1"), secretOf("wxnew")]);
+		expect(await replaced).toBe("replaced");
+		expect(set.config()).toBe(wanted);
+		const { byFile, byAppid } = set.managed();
+		const isKept = (file: string) => byFile.has(file);
+		expect(byAppid.size).toBe(ids.length + 1);
+		expect(isKept("wx_access_token_wxnew")).toBe(true);
+		expect(isKept("wx_jsapi_ticket_wxa0")).toBe(false);
+		expect(isKept("wx_jsapi_ticket_wxa1")).toBe(true);
+		expect(isKept("wx_jsapi_ticket_wxa2")).toBe(true);
+	},
+);
 
 test("while no push comes WeChat is asked once an hour to push again, and a person is told", async () => {
 	const { push, settle, pass, calls, told, simulated } = await scene();

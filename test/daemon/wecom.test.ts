@@ -11,6 +11,7 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { type Config, loadConfig } from "../../src/config/config.ts";
+import { atOnce } from "../../src/core/steps.ts";
 import {
 	type CredentialSet,
 	createCredentialSet,
@@ -71,19 +72,21 @@ async function scene(count: number, wrong: number) {
 	/** As a process of its own. */
 	const start = (config: Config, env = {}) => {
 		const stopping = new AbortController();
-		const set = createCredentialSet({
-			...{ config, env, placeOfNotes },
-			clock: { now: () => now, monotonic: () => now },
-			log: logTo(() => {}),
-			stopping: stopping.signal,
-			wakeAt: () => {},
-			emit: ({ file }, { kind }) => {
-				if (kind === "failed") failed.push(file);
-			},
-			onBug: (error) => {
-				throw error;
-			},
-		});
+		const set = atOnce(
+			createCredentialSet({
+				...{ config, env, placeOfNotes },
+				clock: { now: () => now, monotonic: () => now },
+				log: logTo(() => {}),
+				stopping: stopping.signal,
+				wakeAt: () => {},
+				emit: ({ file }, { kind }) => {
+					if (kind === "failed") failed.push(file);
+				},
+				onBug: (error) => {
+					throw error;
+				},
+			}),
+		);
 		const end = async () => {
 			stopping.abort();
 			set.stop();
@@ -154,7 +157,7 @@ test("of a hundred apps three have wrong secrets: one call an hour each, no ban,
 	);
 	const { secret = "" } = mended[0] ?? {};
 	addWecomApp(simulator.platform.state.wecom, { corpid, secret });
-	second.set.replace(configWith(mended));
+	await second.set.replace(configWith(mended));
 	await tick(second.set);
 	expect(mended.slice(0, 3).map(isKept)).toEqual([true, false, false]);
 });

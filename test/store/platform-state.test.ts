@@ -2,6 +2,7 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { StoreError } from "../../src/core/errors.ts";
+import { atOnce } from "../../src/core/steps.ts";
 import {
 	codeKey,
 	componentNames,
@@ -18,7 +19,7 @@ import { newDirectory } from "../support/directory.ts";
 const ticket = { ticket: "ticket@@@1", createdAt: 1000, arrivedAt: 1_000_500 };
 
 function opened(directory = newDirectory(), names = componentNames) {
-	const state = openPlatformState(directory, names);
+	const state = atOnce(openPlatformState(directory, names));
 	onTestFinished(() => state.close());
 	return { directory, state };
 }
@@ -159,11 +160,11 @@ describe("the state of a platform", () => {
 		const whole = fs.readFileSync(authorizers(directory));
 		for (let size = first.length; size < whole.length; size += 1) {
 			fs.writeFileSync(authorizers(directory), whole.subarray(0, size));
-			const torn = openPlatformState(directory, componentNames);
+			const torn = atOnce(openPlatformState(directory, componentNames));
 			expect([...torn.authorizations()]).toEqual([["wx1", { secret: "长" }]]);
 			await torn.authorize([["wx3", "c"]]);
 			torn.close();
-			const again = openPlatformState(directory, componentNames);
+			const again = atOnce(openPlatformState(directory, componentNames));
 			expect([...again.authorizations()].map(([id]) => id)).toEqual([
 				"wx1",
 				"wx3",

@@ -1,5 +1,6 @@
 /** What is pushed to platforms, as several hosts share it by a real Redis. */
 import { expect, onTestFinished, test } from "vitest";
+import { atOnce } from "../../src/core/steps.ts";
 import {
 	openPlatformState,
 	suiteNames,
@@ -14,7 +15,7 @@ const dayMs = 86_400_000;
 
 /** A host with a suite whose facts get stamps of that time. */
 async function newHost(port: number, stampNow: () => number) {
-	const state = openPlatformState(newDirectory(), suiteNames, stampNow);
+	const state = atOnce(openPlatformState(newDirectory(), suiteNames, stampNow));
 	onTestFinished(() => state.close());
 	const fleet = newFleetOf(port);
 	onTestFinished(() => fleet.close());

@@ -17,10 +17,10 @@ import {
 	type Groups,
 	groupLimitMs,
 } from "../../config/group.ts";
-import type { Steps } from "../../config/steps.ts";
 import { systemClock } from "../../core/clock.ts";
 import { ConfigError } from "../../core/errors.ts";
 import type { Log } from "../../core/ports.ts";
+import type { Steps } from "../../core/steps.ts";
 import { createConfigReader } from "../../daemon/config-reader.ts";
 import { credentialsOf } from "../../daemon/credential-of.ts";
 import { runDaemon } from "../../daemon/daemon.ts";

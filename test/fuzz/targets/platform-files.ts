@@ -8,6 +8,7 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { StoreError } from "../../../src/core/errors.ts";
+import { atOnce } from "../../../src/core/steps.ts";
 import {
 	componentNames,
 	openPlatformState,
@@ -26,7 +27,7 @@ export async function fuzz(data: Uint8Array): Promise<void> {
 	for (const name of [componentNames.ticketFile, componentNames.accountsFile])
 		writeFileSync(join(folder, name), data, { mode: 0o600 });
 	try {
-		const state = openPlatformState(folder, componentNames);
+		const state = atOnce(openPlatformState(folder, componentNames));
 		for (const [id] of state.authorizations())
 			ok(state.authorization(id) !== undefined);
 		state.codes();
@@ -34,7 +35,7 @@ export async function fuzz(data: Uint8Array): Promise<void> {
 		ok(Number.isFinite(state.listedAt()));
 		await state.authorize([["wx0123456789abcdef", "refresh"]]);
 		state.close();
-		const again = openPlatformState(folder, componentNames);
+		const again = atOnce(openPlatformState(folder, componentNames));
 		ok(again.authorization("wx0123456789abcdef") !== undefined);
 		again.close();
 	} catch (error) {

@@ -27,13 +27,15 @@ export function* mapInSteps<Item, Made>(
 	return all;
 }
 
-/** As `items.forEach(act)`. */
+/** As `items.forEach(act)`. Of a `Map` also those that come meanwhile. */
 export function* eachInSteps<Item>(
-	items: readonly Item[],
+	items: Iterable<Item>,
 	act: (item: Item, index: number) => void,
 ): Steps<void> {
-	for (const [index, item] of items.entries()) {
+	let index = 0;
+	for (const item of items) {
 		act(item, index);
-		if (index % itemsInStep === itemsInStep - 1) yield;
+		index += 1;
+		if (index % itemsInStep === 0) yield;
 	}
 }
