@@ -30,7 +30,9 @@ export function createAttempts(
 		void begun.then(
 			(outcome) => {
 				// For its glimpse: thousands may fail at once, and somebody look at all of them.
-				if (outcome.kind === "failed") observer.look();
+				// After a loss the file is another one.
+				if (outcome.kind === "failed" && !isLoss(outcome))
+					observer.noteFailure(outcome.error);
 				if (mustGoOn(outcome, before)) serve();
 			},
 			() => {}, // The caller tells of it.

@@ -60,6 +60,8 @@ export interface Observer {
 	glimpse(): Glimpse | undefined;
 	/** What the last look saw may be another by now. */
 	outdate(): void;
+	/** The attempt that the last look was for has failed: that is all that is new. */
+	noteFailure(failure: NonNullable<Glimpse["failure"]>): void;
 	/**
 	 * What may be written down for all: that the disk of this process fails is not for
 	 * the next keeper to know.
@@ -204,6 +206,7 @@ export function createObserver(
 		seenRecord: () => seenRecord,
 		glimpse: glimpses.last,
 		outdate: glimpses.outdate,
+		noteFailure: glimpses.fail,
 		writable: ({ shared }) => {
 			const { ownPause } = knowledge;
 			const own = isOfDisk(ownPause) ? undefined : ownPause;
@@ -240,17 +243,25 @@ const maxGlimpseMs = 10_000;
 /** The last glimpse, for as long as it is to be believed. */
 function createGlimpses(clock: Clock) {
 	let glimpse: Glimpse | undefined;
+	let isOutdated = true;
 	/** By the monotonic clock. */
-	let lookedAt = 0;
+	let at = 0;
+	const learn = (seen: Glimpse) => {
+		glimpse = seen;
+		isOutdated = false;
+		at = clock.monotonic();
+	};
 	return {
-		learn: (seen: Glimpse) => {
-			glimpse = seen;
-			lookedAt = clock.monotonic();
-		},
+		learn,
 		last: () =>
-			clock.monotonic() - lookedAt < maxGlimpseMs ? glimpse : undefined,
+			!isOutdated && clock.monotonic() - at < maxGlimpseMs
+				? glimpse
+				: undefined,
 		outdate: () => {
-			glimpse = undefined;
+			isOutdated = true;
+		},
+		fail: ({ code, hint }: NonNullable<Glimpse["failure"]>) => {
+			if (glimpse !== undefined) learn({ ...glimpse, failure: { code, hint } });
 		},
 	};
 }

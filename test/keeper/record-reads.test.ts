@@ -18,6 +18,7 @@ async function newScene() {
 	let now = Date.now();
 	let isLocked = false;
 	let isDead = true;
+	let isRefusing = false;
 	const reads: ("before the lock" | "under the lock")[] = [];
 	const counting = (slot: Slot): Slot => ({
 		...slot,
@@ -54,6 +55,12 @@ async function newScene() {
 			send: async ({ path }) => {
 				const isProbe = path.includes("get_api_domain_ip");
 				if (!isProbe) issued += 1;
+				if (isRefusing && !isProbe)
+					return {
+						status: 200,
+						text: `{"errcode":40164}`,
+						serverTime: undefined,
+					};
 				const text = isProbe
 					? `{"errcode":${isDead ? 42001 : 0},"ip_list":[]}`
 					: `{"access_token":"token-${issued}","expires_in":7200}`;
@@ -72,6 +79,9 @@ async function newScene() {
 		},
 		accept: () => {
 			isDead = false;
+		},
+		refuse: () => {
+			isRefusing = true;
 		},
 	};
 }
@@ -118,6 +128,17 @@ test("a token that is due: one more before the lock, if the caller has not", asy
 	advance(1.4 * hourMs);
 	expect((await keeper.reconcile()).kind).toBe("refreshed");
 	expect(reads).toEqual(["before the lock", "under the lock"]);
+});
+
+test("an attempt that fails: one under the lock, and none for its glimpse", async () => {
+	const { keeper, reads, refuse } = await newScene();
+	refuse();
+	expect((await keeper.force()).outcome).toBe("failed");
+	await keeper.whenIdle();
+	expect(keeper.glimpse()).toMatchObject({
+		failure: { code: "errcode 40164" },
+	});
+	expect(reads).toEqual(["under the lock"]);
 });
 
 test("nothing to do: one, and no lock", async () => {
