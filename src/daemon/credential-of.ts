@@ -7,6 +7,7 @@ import {
 	type WecomTicketName,
 	wecomTicketFile,
 } from "../config/entry-names.ts";
+import type { Member } from "../config/platform.ts";
 import type { Corp } from "../config/suite.ts";
 import type { Credential, KindName, Limits } from "../core/credential.ts";
 
@@ -208,4 +209,29 @@ function originOf(entry: Entry): string {
 		default:
 			return ` from ${server}`;
 	}
+}
+
+/** Whether they differ in their names alone. */
+export function areSiblings(one: Member, other: Member): boolean {
+	const before: Readonly<Record<string, unknown>> = { ...one };
+	const now = Object.entries(other);
+	return (
+		now.length === Object.keys(before).length &&
+		now.every(([key, value]) => nameKeys.has(key) || before[key] === value)
+	);
+}
+
+const nameKeys: ReadonlySet<string> = new Set(["appid", "corpid", "file"]);
+
+/** The entry of that credential, by that of a sibling. */
+export function siblingOf(
+	member: Member,
+	{ kind, appid, file: own, needs }: Credential,
+): Member {
+	// Tickets hang on the token of their entry.
+	const isToken = kind === tokenKindOf[member.interface];
+	const [file = own] = isToken ? [own] : needs;
+	return member.interface === "authorizer"
+		? { ...member, appid, file }
+		: { ...member, corpid: appid, file };
 }

@@ -12,7 +12,13 @@ import {
 	entryNameOf,
 	isAccount,
 } from "../config/entry.ts";
-import { isMember, type Member } from "../config/platform.ts";
+import {
+	belongingOf,
+	isMember,
+	isPlatform,
+	type Member,
+	memberOf,
+} from "../config/platform.ts";
 import type { ClockSkew } from "../core/clock-skew.ts";
 import type { Credential } from "../core/credential.ts";
 import { ConfigError, StoreError } from "../core/errors.ts";
@@ -48,7 +54,12 @@ import {
 	type PlatformsParts,
 } from "./platforms.ts";
 import { prepareToKeep } from "./preparation.ts";
-import { createWiring, type Wiring, type WiringParts } from "./wiring.ts";
+import {
+	createWiring,
+	isAlone,
+	type Wiring,
+	type WiringParts,
+} from "./wiring.ts";
 
 /** The keepers of a configuration. */
 export interface ManagedSet {
@@ -108,8 +119,10 @@ interface Content {
 	readonly baseUrlsOf: (file: string) => readonly string[];
 	readonly location: Location;
 	readonly store: Store;
-	/** By `entryKeyOf`; those that WeChat tells of included. */
+	/** Those of the configuration, by `entryKeyOf`. */
 	readonly entries: Map<string, Entry>;
+	/** Files of entries that the fleet does not share. */
+	readonly alone: Set<string>;
 	readonly managed: ManagedSet & {
 		readonly byFile: Map<string, ManagedCredential>;
 		readonly byAppid: Map<string, ManagedCredential>;
@@ -312,13 +325,14 @@ function contentOf(
 		...{ config, location, store: storeAt(location) },
 		baseUrlsOf: createBaseUrls(config),
 		entries: new Map(),
+		alone: new Set(),
 		managed: { byFile: new Map(), byAppid: new Map() },
 	};
 }
 
 function beginWith(content: Content, parts: UseParts): Current {
-	const { config, entries, managed } = content;
-	parts.wiring.share(managed.byFile.values(), entries.values());
+	const { config, alone, managed } = content;
+	parts.wiring.share(managed.byFile.values(), alone);
 	// A platform may be given thousands at any time.
 	optimizeCode(
 		managed.byFile.size > fewCredentials || config.stateDirectory !== undefined,
@@ -393,7 +407,7 @@ function takingOver(
 	const { store } = next;
 	const hasSameFiles = haveSameFiles(former.config, next.config);
 	return (entry) => {
-		const before = former.entries.get(entryKeyOf(entry));
+		const before = formerOf(entry, former);
 		const kept = before === undefined ? nothing : keptOf(before, former);
 		const made =
 			hasSameFiles && before !== undefined && isSame(before, entry)
@@ -403,28 +417,49 @@ function takingOver(
 	};
 }
 
+/** As it was kept before. */
+function formerOf(entry: Entry, former: Content): Entry | undefined {
+	const { entries } = former;
+	if (!isMember(entry)) return entries.get(entryKeyOf(entry));
+	const { table, platform, id } = belongingOf(entry);
+	const of = entries.get(`${table} ${platform}`);
+	const before = of && isPlatform(of) ? memberOf(of, id) : undefined;
+	return before && keptOf(before, former).length > 0 ? before : undefined;
+}
+
 /** Returns those that were not kept, and whose files are free. */
 function note(
 	entry: Entry,
 	made: readonly ManagedCredential[],
-	{ entries, managed }: Pick<Content, "entries" | "managed">,
+	{ entries, alone, managed }: Pick<Content, "entries" | "alone" | "managed">,
 	log: Log,
 ): readonly ManagedCredential[] {
 	const { byFile, byAppid } = managed;
-	const key = entryKeyOf(entry);
-	const isKept = entries.has(key);
 	const [token] = made;
-	if (!isKept && token !== undefined && byFile.has(token.credential.file)) {
+	if (token === undefined) return nothing;
+	const known = byFile.get(token.credential.file);
+	if (known !== undefined && !isOf(known, token.credential)) {
 		logConflict(entry, log);
 		return nothing;
 	}
 	const free = made.filter(({ credential }) => !byFile.has(credential.file));
 	for (const one of free) byFile.set(one.credential.file, one);
-	if (isKept) return free;
-	entries.set(key, entry);
+	if (known !== undefined) return free;
+	// Of those that WeChat tells of there may be a hundred thousand: their platform tells
+	// what they are.
+	if (!isMember(entry)) entries.set(entryKeyOf(entry), entry);
+	if (isAlone(entry)) alone.add(entry.file);
 	const isOfAppid = isAccount(entry) || entry.interface === "authorizer";
-	if (token !== undefined && isOfAppid) byAppid.set(entry.appid, token);
+	if (isOfAppid) byAppid.set(entry.appid, token);
 	return free;
+}
+
+/** Whether it keeps that credential, and not another one with the same file. */
+function isOf(
+	{ credential }: ManagedCredential,
+	{ kind, source }: Credential,
+): boolean {
+	return credential.kind === kind && credential.source === source;
 }
 
 function logConflict(entry: Entry, log: Log): void {
@@ -476,9 +511,12 @@ async function end(
 
 /** Keeps nothing of that member. */
 function forget(content: Content, entry: Member): readonly ManagedCredential[] {
-	const files = credentialsOf(entry).map(({ file }) => file);
-	content.entries.delete(entryKeyOf(entry));
-	return removeFrom(content, files);
+	content.alone.delete(entry.file);
+	const kept = keptOf(entry, content);
+	return removeFrom(
+		content,
+		kept.map(({ credential }) => credential.file),
+	);
 }
 
 /** False: another process has the lock of one of its files. Throws `StoreError`. */
@@ -487,14 +525,14 @@ async function drop(
 	entry: Member,
 	wiring: Pick<Wiring, "unshare">,
 ): Promise<boolean> {
-	const { entries, store } = current;
-	const known = entries.get(entryKeyOf(entry));
-	if (known === undefined || !isMember(known)) return true;
-	await end(current, forget(current, entry), wiring);
+	const { managed, store } = current;
+	const removed = forget(current, entry);
+	if (removed.length === 0) return true;
+	await end(current, removed, wiring);
 	const gone = await Promise.all(
-		credentialsOf(entry).map((one) =>
-			removePublished(store.pathOf(one), store.open(one)),
-		),
+		credentialsOf(entry)
+			.filter(({ file }) => !managed.byFile.has(file))
+			.map((one) => removePublished(store.pathOf(one), store.open(one))),
 	);
 	return gone.every(Boolean);
 }
@@ -507,14 +545,15 @@ function isSame(before: Entry, entry: Entry): boolean {
 	return isDeepStrictEqual({ ...before, tickets }, entry);
 }
 
-/** The keepers of an entry of the former configuration. */
+/** The keepers of an entry. */
 function keptOf(
 	entry: Entry,
 	{ managed }: Pick<Content, "managed">,
 ): readonly ManagedCredential[] {
-	return credentialsOf(entry).flatMap(
-		({ file }) => managed.byFile.get(file) ?? [],
-	);
+	return credentialsOf(entry).flatMap((credential) => {
+		const one = managed.byFile.get(credential.file);
+		return one !== undefined && isOf(one, credential) ? one : [];
+	});
 }
 
 /** The keepers of an entry that is the same but for its tickets: only new ones are made. */

@@ -5,6 +5,7 @@
  */
 import { type Config, longestTimeoutMs } from "../config/config.ts";
 import type { Entry } from "../config/entry.ts";
+import { isMember } from "../config/platform.ts";
 import type { Clock } from "../core/clock.ts";
 import type { ClockSkew } from "../core/clock-skew.ts";
 import type { Credential, CredentialId } from "../core/credential.ts";
@@ -27,7 +28,7 @@ import { createDirectoryStore } from "../store/directory-store.ts";
 import { openMachineNote } from "../store/machine-note.ts";
 import { livenessOf, nameThisProcess } from "../store/process-name.ts";
 import { openNote } from "../store/shared-note.ts";
-import { credentialsOf } from "./credential-of.ts";
+import { areSiblings, credentialsOf, siblingOf } from "./credential-of.ts";
 import { keepWasmSmall } from "./heap.ts";
 import {
 	type IssuerParts,
@@ -77,8 +78,11 @@ export interface Wiring extends SharedParts {
 		store: Store,
 		after?: () => Promise<unknown>,
 	): readonly ManagedCredential[];
-	/** These and no others are shared with the fleet from now on, if there is one. */
-	share(managed: Iterable<ManagedCredential>, entries: Iterable<Entry>): void;
+	/**
+	 * These and no others are shared with the fleet from now on, if there is one. `alone`:
+	 * but for what is in these files, or hangs on it.
+	 */
+	share(managed: Iterable<ManagedCredential>, alone: ReadonlySet<string>): void;
 	/** These of that entry as well, which came later. */
 	shareMore(managed: readonly ManagedCredential[], entry: Entry): void;
 	/** These no longer. */
@@ -166,13 +170,10 @@ export function createWiring(parts: WiringParts): Wiring {
 					: { ...issuerParts, http: sendingAfter(after, http) },
 				isAlone(entry) ? undefined : fleet(),
 			),
-		share: (managed, entries) => {
+		share: (managed, alone) => {
 			if (local === undefined || fleet() === undefined) return;
-			const outside = new Set(
-				[...entries].filter(isAlone).map(({ file }) => file),
-			);
 			const isShared = ({ file, needs }: Credential) =>
-				![file, ...needs].some((one) => outside.has(one));
+				![file, ...needs].some((one) => alone.has(one));
 			const all = [...managed].map(({ credential }) => credential);
 			fleet()?.keep(local, all.filter(isShared));
 		},
@@ -201,7 +202,7 @@ function unheard(store: Store): Store {
 }
 
 /** Whether no other host shares it. */
-function isAlone({ fleet }: Pick<Entry, "fleet">): boolean {
+export function isAlone({ fleet }: Pick<Entry, "fleet">): boolean {
 	return fleet === false;
 }
 
@@ -229,7 +230,7 @@ export function manageEntry(
 	parts: IssuerParts,
 	fleet?: Pick<Fleet, "shared">,
 ): readonly ManagedCredential[] {
-	const issuers = new EntryIssuers(entry, parts);
+	const issuers = issuersFor(entry, parts);
 	return credentialsOf(entry).map(
 		(one) =>
 			new ManagedCredential(fleet?.shared(one) ?? one, issuers, store, shared),
@@ -238,16 +239,20 @@ export function manageEntry(
 
 /** A class, because a function for each of a hundred thousand takes more memory. */
 class EntryIssuers implements IssuerMaker {
-	readonly #entry: Entry;
-	readonly #parts: IssuerParts;
+	readonly entry: Entry;
+	readonly parts: IssuerParts;
 
 	constructor(entry: Entry, parts: IssuerParts) {
-		this.#entry = entry;
-		this.#parts = parts;
+		this.entry = entry;
+		this.parts = parts;
 	}
 
 	issuerOf(credential: Credential): Issuer {
-		return issuerOf(this.#entry, credential, this.#parts);
+		return issuerOf(
+			isMember(this.entry) ? siblingOf(this.entry, credential) : this.entry,
+			credential,
+			this.parts,
+		);
 	}
 }
 
@@ -260,6 +265,20 @@ function logUnshared(log: Log, why: string): void {
 		},
 		`daemons with other directories do not learn here which secrets of 企业微信 are wrong: ${why}`,
 	);
+}
+
+let last: EntryIssuers | undefined;
+
+/** Members of one platform are the same but for their names: they share theirs. */
+function issuersFor(entry: Entry, parts: IssuerParts): EntryIssuers {
+	if (!isMember(entry)) return new EntryIssuers(entry, parts);
+	const isLast =
+		last !== undefined &&
+		last.parts === parts &&
+		isMember(last.entry) &&
+		areSiblings(last.entry, entry);
+	if (last === undefined || !isLast) last = new EntryIssuers(entry, parts);
+	return last;
 }
 
 /** Two keepers that would repair each other's files for ever; logged once. */

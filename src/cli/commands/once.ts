@@ -16,7 +16,7 @@ import { credentialsOf } from "../../daemon/credential-of.ts";
 import { createEventLog } from "../../daemon/event-log.ts";
 import { agreementMs, createFleetSeat } from "../../daemon/fleet.ts";
 import { openLog } from "../../daemon/log.ts";
-import { createWiring } from "../../daemon/wiring.ts";
+import { createWiring, isAlone } from "../../daemon/wiring.ts";
 import type { Outcome } from "../../keeper/keeper-parts.ts";
 import type { ManagedCredential } from "../../keeper/managed-credential.ts";
 import {
@@ -204,7 +204,8 @@ export async function withKeepers(
 		wiring.manage(entry, store),
 	);
 	const byFile = new Map(managed.map((one) => [one.credential.file, one]));
-	wiring.share(managed, config.entries);
+	const alone = config.entries.filter(isAlone).map(({ file }) => file);
+	wiring.share(managed, new Set(alone));
 	await seat.current()?.agreed(agreementMs);
 	await sweepLeftovers(config.directory, managed, log);
 	try {
