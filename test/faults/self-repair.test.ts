@@ -98,9 +98,11 @@ const harms: readonly Harm[] = [
 		execFileSync("mkfifo", [path]);
 	}),
 	harm("deleted, and its state replaced by a fifo", (path) => {
+		// In one step: a tick that comes in between would write the state again.
+		const fifo = join(path, "..", "..", "fifo");
+		execFileSync("mkfifo", [fifo]);
 		fs.rmSync(path);
-		fs.rmSync(recordPathOf(path));
-		execFileSync("mkfifo", [recordPathOf(path)]);
+		fs.renameSync(fifo, recordPathOf(path));
 	}),
 	{
 		what: "deleted, and its state replaced by a link",
