@@ -26,6 +26,14 @@ export function encodeToken({ value, expiresAt }: Token): string {
 	return `${JSON.stringify({ value, expire: Math.floor(expiresAt / 1000) })}\n`;
 }
 
+/** Whether their files are the same, byte for byte. */
+export function haveSameFile(one: Token, other: Token): boolean {
+	return (
+		one.value === other.value &&
+		Math.floor(one.expiresAt / 1000) === Math.floor(other.expiresAt / 1000)
+	);
+}
+
 /** The token in a file's text, or undefined if it holds none. */
 export function decodeToken(text: string): Token | undefined {
 	let content: unknown;

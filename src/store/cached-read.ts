@@ -218,10 +218,27 @@ export function readOpened(
 		if (problem !== undefined) return { stat, problem };
 		if (stat.size > maxBytes)
 			return { stat, problem: `${stat.size} bytes long` };
-		return { stat, text: fs.readFileSync(file, "utf8") };
+		return { stat, text: textOf(file, stat.size) };
 	} catch (error) {
 		return unreadable(error);
 	}
+}
+
+/** Most files are far smaller. One for all, as a reading ends before the next one begins. */
+const buffer = Buffer.allocUnsafeSlow(8_192);
+
+/** One system call, where `readFileSync` takes several. Throws what read(2) throws. */
+function textOf(file: number, size: number): string {
+	if (size >= buffer.length) return fs.readFileSync(file, "utf8");
+	let bytes = 0;
+	do {
+		const read = fs.readSync(file, buffer, bytes, buffer.length - bytes, bytes);
+		if (read === 0) break;
+		bytes += read;
+		// It grows while it is read.
+		if (bytes === buffer.length) return fs.readFileSync(file, "utf8");
+	} while (bytes !== size);
+	return buffer.toString("utf8", 0, bytes);
 }
 
 function lookAt(path: string): fs.Stats | undefined {

@@ -11,7 +11,7 @@ import { StoreError } from "../core/errors.ts";
 import { lockStaleOf } from "../core/limits.ts";
 import type { Remembered, Slot, Store } from "../core/ports.ts";
 import { type ProcessName, tokenFileOf } from "../core/record.ts";
-import { encodeToken } from "../core/token.ts";
+import { haveSameFile } from "../core/token.ts";
 import type { Location } from "./atomic-write.ts";
 import { isUntouched, type SeenFile } from "./cached-read.ts";
 import { type Contested, type Contests, createContests } from "./contest.ts";
@@ -68,14 +68,8 @@ function openSlot(
 ): Slot {
 	const files = openSlotFiles(options, contests, credential, remembered);
 	const { token, record, path, copies } = files;
-	const tryLock = createLock({
-		self: options.self,
-		clock: options.clock,
-		path: lockPathOf(path),
-		staleMs: lockStaleOf(credential),
-		trusts: options.directory.trusts,
-		lastIntent: () => record.read().inFlight,
-	});
+	/** Most slots are only looked at. */
+	let tryLock: TryLock | undefined;
 	return {
 		read: () => {
 			const found = token.read();
@@ -90,11 +84,19 @@ function openSlot(
 			const { file, content } = token.last() ?? {};
 			return content?.kind === "token" &&
 				content.exact &&
-				encodeToken(content.token) === encodeToken(expected)
+				haveSameFile(content.token, expected)
 				? file
 				: undefined;
 		},
 		acquire: async (timeoutMs) => {
+			tryLock ??= createLock({
+				self: options.self,
+				clock: options.clock,
+				path: lockPathOf(path),
+				staleMs: lockStaleOf(credential),
+				trusts: options.directory.trusts,
+				lastIntent: () => record.read().inFlight,
+			});
 			const lock = await waitForLock(options, tryLock, timeoutMs);
 			if (lock === undefined) return undefined;
 			if (lock.isTakenOver)

@@ -1,5 +1,6 @@
 /** The directory that the keepers of a configuration share: checked, and cleaned of leftovers. */
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync } from "node:fs";
+import { readdir } from "node:fs/promises";
 import type { Credential } from "../core/credential.ts";
 import { StoreError } from "../core/errors.ts";
 import type { Log, Slot } from "../core/ports.ts";
@@ -72,7 +73,7 @@ export async function sweepLeftovers(
 		}
 	};
 	await orLog(async () => {
-		const suspects = suspectsIn(directory);
+		const suspects = await suspectsIn(directory);
 		if (suspects.length === 0) return;
 		await Promise.all(
 			managed.map((one) => orLog(() => sweepOne(one, suspects))),
@@ -80,9 +81,11 @@ export async function sweepLeftovers(
 	});
 }
 
-function suspectsIn(directory: string): readonly string[] {
+/** By another thread: there may be a hundred thousand names. */
+async function suspectsIn(directory: string): Promise<readonly string[]> {
 	try {
-		return readdirSync(directory).filter(
+		const names = await readdir(directory);
+		return names.filter(
 			(name) => name.endsWith(".tmp") || name.includes(".lock"),
 		);
 	} catch (error) {
