@@ -213,15 +213,14 @@ function originOf(entry: Entry): string {
 
 /** Whether they differ in their names alone. */
 export function areSiblings(one: Member, other: Member): boolean {
-	const before: Readonly<Record<string, unknown>> = { ...one };
-	const now = Object.entries(other);
 	return (
-		now.length === Object.keys(before).length &&
-		now.every(([key, value]) => nameKeys.has(key) || before[key] === value)
+		hasSame(one, other) &&
+		one.tickets === other.tickets &&
+		one.formats === other.formats &&
+		one.secret === other.secret &&
+		one.fleet === other.fleet
 	);
 }
-
-const nameKeys: ReadonlySet<string> = new Set(["appid", "corpid", "file"]);
 
 /** The entry of that credential, by that of a sibling. */
 export function siblingOf(

@@ -13,8 +13,11 @@ import type {
 import { lockTimeoutOf } from "../core/limits.ts";
 import { withoutOthersPause } from "../core/own-view.ts";
 import type {
+	Ask,
+	Grant,
 	Issuer,
 	KeeperEvent,
+	ProbeResult,
 	Slot,
 	Snapshot,
 	Store,
@@ -69,9 +72,37 @@ export interface SharedParts {
 
 const noParents: Parents = new Map();
 
-/** Makes issuers when their keepers are made. */
+/** Makes issuers when they are asked. */
 export interface IssuerMaker {
 	issuerOf(credential: Credential): Issuer;
+}
+
+/**
+ * The issuer of a keeper, made when something is asked of it: of ten thousand keepers
+ * that a start makes nearly all find a valid file.
+ */
+class LateIssuer implements Issuer {
+	readonly #makers: IssuerMaker;
+	readonly #credential: Credential;
+	#made: Issuer | undefined;
+
+	constructor(makers: IssuerMaker, credential: Credential) {
+		this.#makers = makers;
+		this.#credential = credential;
+	}
+
+	get #issuer(): Issuer {
+		this.#made ??= this.#makers.issuerOf(this.#credential);
+		return this.#made;
+	}
+
+	issue(ask: Ask): Promise<Grant> {
+		return this.#issuer.issue(ask);
+	}
+
+	probe(value: string, onCall?: () => void): Promise<ProbeResult> {
+		return this.#issuer.probe(value, onCall);
+	}
 }
 
 export class ManagedCredential {
@@ -321,7 +352,7 @@ export class ManagedCredential {
 			reportParents: shared.reportParents,
 			credential,
 			slot,
-			issuer: this.#issuers.issuerOf(credential),
+			issuer: new LateIssuer(this.#issuers, credential),
 			parents: () =>
 				shared.parentsOf === undefined
 					? noParents
