@@ -206,10 +206,11 @@ export function* createCredentialSet(
 	function* change(
 		wanted: Config,
 		location: Location,
+		store: Store,
 	): Steps<"replaced" | "stopping"> {
 		// It may throw, and then nothing has changed.
 		const prepared = yield* platforms.prepare(wanted);
-		const next = contentOf(wanted, location, wiring);
+		const next = contentOf(wanted, location, store);
 		missed = [];
 		yield* fill(next, prepared.members(), current, useParts);
 		const acts = missed;
@@ -233,7 +234,7 @@ export function* createCredentialSet(
 		if (isDeepStrictEqual(wanted, current.config)) return "same";
 		const location = prepare(wanted);
 		if (stopping.aborted) return "stopping";
-		const steps = change(wanted, location);
+		const steps = change(wanted, location, wiring.storeAt(location));
 		// What is pushed while another state directory is read would miss it.
 		if (wanted.stateDirectory !== current.config.stateDirectory)
 			return atOnce(steps);
@@ -244,12 +245,13 @@ export function* createCredentialSet(
 	let replacing: Promise<unknown> = Promise.resolve();
 
 	const firstLocation = prepare(parts.config);
-	const nothingYet = contentOf(parts.config, firstLocation, wiring);
+	const firstStore = wiring.storeAt(firstLocation);
+	const nothingYet = contentOf(parts.config, firstLocation, firstStore);
 	let current: Current = {
 		...nothingYet,
 		reconciler: reconcilerOf(nothingYet, useParts),
 	};
-	yield* change(parts.config, firstLocation);
+	yield* change(parts.config, firstLocation, firstStore);
 
 	return {
 		self: wiring.self,
@@ -316,13 +318,9 @@ interface UseParts
 }
 
 /** Of that configuration; nothing is kept yet. */
-function contentOf(
-	config: Config,
-	location: Location,
-	{ storeAt }: Pick<Wiring, "storeAt">,
-): Content {
+function contentOf(config: Config, location: Location, store: Store): Content {
 	return {
-		...{ config, location, store: storeAt(location) },
+		...{ config, location, store },
 		baseUrlsOf: createBaseUrls(config),
 		entries: new Map(),
 		alone: new Set(),
