@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { parseCommandLine } from "../src/cli/command-line.ts";
 import { type CommandUsage, commands } from "../src/cli/usage.ts";
 import { UsageError } from "../src/core/errors.ts";
+import { wxtokendHere } from "./support/check-here.ts";
 import { newDirectory } from "./support/directory.ts";
 import { newToken } from "./support/issuer.ts";
 import { newSecret } from "./support/leaks.ts";
@@ -29,7 +30,6 @@ describe("a wrong command line ends with 64 and one line that says what to do", 
 			'--wait is "soon"; expected a number of at least 0',
 		],
 		["get wx1 --wait -1", "a dash is given as --wait=S"],
-		["refresh --stale -", "there is no token on stdin"],
 		["help no-such-command", 'there is no command "no-such-command"'],
 		["get wx1 --wait=-1", '--wait is "-1"; expected a number'],
 		["get wx1 --min-valid nan", '--min-valid is "nan"; expected a number'],
@@ -39,13 +39,26 @@ describe("a wrong command line ends with 64 and one line that says what to do", 
 		["refresh --stale", "--stale has no value; expected --stale TOKEN"],
 		["simulate --port many", '--port is "many"'],
 	])("wxtokend %s", async (line, says) => {
-		const { code, stdout, stderr } = await wxtokend(line);
+		expectRefused(await wxtokend(line), says);
+	});
+
+	test.each([
+		["no-such-command", 'there is no command "no-such-command"'],
+		["refresh --stale -", "there is no token on stdin"],
+	])("the process itself: wxtokend %s", async (line, says) => {
+		expectRefused(await runProgram(line.split(" ")), says);
+	});
+
+	function expectRefused(
+		{ code, stdout, stderr }: Finished,
+		says: string,
+	): void {
 		expect({ code, stdout }).toEqual({ code: 64, stdout: "" });
 		expect(stderr).toMatch(
 			/^wxtokend: .*; (see wxtokend \w+ --help|commands: .*|write the token .*)\n$/,
 		);
 		expect(stderr).toContain(says);
-	});
+	}
 
 	test("without a command all commands are listed", async () => {
 		const { code, stdout, stderr } = await wxtokend("");
@@ -133,7 +146,7 @@ describe("help goes to stdout, so that it can be piped to a pager", () => {
 	);
 
 	test("the version is a number and nothing else", async () => {
-		const { stdout } = await wxtokend("--version");
+		const { stdout } = await runProgram(["--version"]);
 		expect(stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
 	});
 });
@@ -190,5 +203,5 @@ describe("options", () => {
 });
 
 function wxtokend(line: string): Promise<Finished> {
-	return runProgram(line.split(" ").filter((word) => word !== ""));
+	return wxtokendHere(line.split(" ").filter((word) => word !== ""));
 }

@@ -67,10 +67,10 @@ function leaveTerminals(): void {
 		} catch {}
 }
 
-/** Returns the exit code. Throws what the command throws. */
-async function dispatch(
+/** Returns the exit code; `signals` as for `main`. Throws what the command throws. */
+export async function dispatch(
 	[name, ...rest]: readonly string[],
-	signals: SignalInbox | undefined,
+	signals?: SignalInbox,
 ): Promise<number> {
 	if (name === "--version" || name === "version") {
 		process.stdout.write(`${version}\n`);

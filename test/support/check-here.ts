@@ -1,20 +1,29 @@
 /**
- * `wxtokend check` without a process of its own: the same command line, command and
- * explanation, without the quarter of a second of CPU time that a start takes. For tests
- * with many cases; those about the process itself (user, umask, pipes, time zone) start it.
+ * wxtokend without a process of its own: the same command line, command and explanation,
+ * without the quarter of a second of CPU time that a start takes. For tests with many
+ * cases; those about the process itself (user, umask, pipes, time zone) start it.
  */
 
 import { expect } from "vitest";
-import { parseCommandLine } from "../../src/cli/command-line.ts";
-import { check } from "../../src/cli/commands/check.ts";
 import { explain } from "../../src/cli/explain.ts";
-import { commands } from "../../src/cli/usage.ts";
+import { dispatch } from "../../src/cli/main.ts";
 import { leaksIn } from "./leaks.ts";
 import { type Finished, programEnvironment } from "./program.ts";
 
-/** What it said, and the code that it would end with. One at a time: it takes over `process.env`, stdout and stderr. */
-export async function checkHere(
+/** `wxtokend check WORDS…`, as by `wxtokendHere`. */
+export function checkHere(
 	words: readonly string[] = [],
+	env: Readonly<Record<string, string>> = {},
+): Promise<Finished> {
+	return wxtokendHere(["check", ...words], env);
+}
+
+/**
+ * What it said, and the code that it would end with. One at a time: it takes over
+ * `process.env`, stdout and stderr. Neither `run` nor what reads stdin.
+ */
+export async function wxtokendHere(
+	argv: readonly string[],
 	env: Readonly<Record<string, string>> = {},
 ): Promise<Finished> {
 	const stdout = takeOver(process.stdout);
@@ -23,7 +32,7 @@ export async function checkHere(
 	process.env = programEnvironment(env);
 	let code: number;
 	try {
-		code = await check(parseCommandLine(commands.check, words));
+		code = await dispatch(argv);
 	} catch (error) {
 		code = explain(error);
 	} finally {
