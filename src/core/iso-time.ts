@@ -5,7 +5,8 @@ const twoDigits = Array.from({ length: 100 }, (_, n) =>
 	String(n).padStart(2, "0"),
 );
 
-const dayMs = 86_400_000;
+const minuteMs = 60_000;
+const minutesADay = 1_440;
 /** From 1 March of the year 0 to 1970. */
 const daysTo1970 = 719_468;
 /** The days of 400 years, after which the calendar begins anew. */
@@ -19,13 +20,28 @@ export function iso(at: number): string {
 	// What is left to `Date` has years of more digits, or no meaning.
 	if (!(at >= 0 && at < 253_402_300_800_000)) return new Date(at).toISOString();
 	const whole = Math.floor(at);
-	const days = Math.floor(whole / dayMs);
-	const ms = whole - days * dayMs;
-	const seconds = Math.floor(ms / 1_000);
-	const minutes = Math.floor(seconds / 60);
-	const clock = `${twoDigits[Math.floor(minutes / 60)]}:${twoDigits[minutes % 60]}:${twoDigits[seconds % 60]}`;
+	const minute = Math.floor(whole / minuteMs);
+	const ms = whole - minute * minuteMs;
 	const rest = ms % 1_000;
-	return `${dateOf(days)}T${clock}.${Math.floor(rest / 100)}${twoDigits[rest % 100]}Z`;
+	return `${minuteOf(minute)}${twoDigits[Math.floor(ms / 1_000)]}.${Math.floor(rest / 100)}${twoDigits[rest % 100]}Z`;
+}
+
+/**
+ * What an instant has before its seconds, by its minute since 1970: those of a list
+ * are within a few hours.
+ */
+const minutesSeen = new Map<number, string>();
+const maxMinutes = 1_024;
+
+function minuteOf(minute: number): string {
+	const known = minutesSeen.get(minute);
+	if (known !== undefined) return known;
+	const days = Math.floor(minute / minutesADay);
+	const ofDay = minute - days * minutesADay;
+	const text = `${dateOf(days)}T${twoDigits[Math.floor(ofDay / 60)]}:${twoDigits[ofDay % 60]}:`;
+	if (minutesSeen.size >= maxMinutes) minutesSeen.clear();
+	minutesSeen.set(minute, text);
+	return text;
 }
 
 /** Years begin with March here, so that the day that some of them have more is their last one. */

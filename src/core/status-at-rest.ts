@@ -66,10 +66,6 @@ export function factsAtRest(
 ): StatusFacts {
 	const { expiresAt } = known.token;
 	const isRecorded = record !== "unrecorded";
-	const begin = now - known.lifetimeMs;
-	let used = 0;
-	if (isRecorded)
-		for (const at of record) if (at > begin && at <= now) used += 1;
 	return {
 		appid: credential.appid,
 		state: "valid",
@@ -85,7 +81,10 @@ export function factsAtRest(
 				: null,
 		nextRefreshAt: until,
 		lastError: null,
-		budget: { used, of: credential.limits.budget },
+		budget: {
+			used: usedAtRest(known, record, now),
+			of: credential.limits.budget,
+		},
 		foreignFetcher: false,
 		hint: null,
 		credential: credential.file,
@@ -95,4 +94,17 @@ export function factsAtRest(
 		guessed: known.sighting?.isGuessed === true,
 		overdue: false,
 	};
+}
+
+/** How many calls count against the budget. */
+export function usedAtRest(
+	{ lifetimeMs }: Pick<KnownToken, "lifetimeMs">,
+	record: RestingRecord,
+	now: number,
+): number {
+	if (record === "unrecorded") return 0;
+	const begin = now - lifetimeMs;
+	let used = 0;
+	for (const at of record) if (at > begin && at <= now) used += 1;
+	return used;
 }

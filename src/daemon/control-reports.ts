@@ -89,7 +89,7 @@ function* listTexts(
 	yield headOf(key, skew);
 	let separator = "";
 	for (const one of all) {
-		yield separator + statusJson(one.facts(clock.now()));
+		yield separator + one.json(clock.now());
 		separator = ",";
 	}
 	yield "]}\n";

@@ -15,7 +15,7 @@ import {
 } from "../../src/core/record.ts";
 import { factsOf, statusFrom } from "../../src/core/status.ts";
 import { factsAtRest, restingRecord } from "../../src/core/status-at-rest.ts";
-import { statusJson } from "../../src/core/status-json.ts";
+import { jsonAtRest, statusJson } from "../../src/core/status-json.ts";
 import { type Token, tokenId } from "../../src/core/token.ts";
 
 const now = Date.UTC(2026, 2, 1, 12);
@@ -136,10 +136,8 @@ test("the status of a credential at rest is that of its files, at any time until
 				if (kept === undefined || until <= now) return;
 				resting += 1;
 				const at = now + Math.floor(more.laterBy * (until - now));
-				const fast = factsAtRest(
-					{ credential, path, known, record: kept, until },
-					at,
-				);
+				const rest = { credential, path, known, record: kept, until };
+				const fast = factsAtRest(rest, at);
 				const slow = factsOf({
 					credential,
 					path,
@@ -150,7 +148,9 @@ test("the status of a credential at rest is that of its files, at any time until
 				});
 				expect(fast).toEqual(slow);
 				expect(Object.keys(fast)).toEqual(Object.keys(slow));
-				expect(statusJson(fast)).toBe(JSON.stringify(statusFrom(slow)));
+				const json = JSON.stringify(statusFrom(slow));
+				expect(statusJson(fast)).toBe(json);
+				expect(jsonAtRest(rest, at)).toBe(json);
 			},
 		),
 		{ numRuns: 3_000 },
@@ -200,7 +200,11 @@ test("an instant has the same text as by Date, in any year", () => {
 		{ numRuns: 20_000 },
 	);
 	const dayMs = 86_400_000;
-	for (let at = Date.UTC(1970, 0, 1); at < Date.UTC(2110, 0, 1); at += dayMs)
+	for (let at = Date.UTC(1970, 0, 1); at < Date.UTC(2110, 0, 1); at += dayMs) {
 		expect(iso(at)).toBe(new Date(at).toISOString());
+		// The last minute of the day before, and one that was told before.
+		expect(iso(at - 1)).toBe(new Date(at - 1).toISOString());
+		expect(iso(at)).toBe(new Date(at).toISOString());
+	}
 	expect(() => iso(Number.NaN)).toThrow(RangeError);
 });
