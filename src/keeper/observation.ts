@@ -237,8 +237,12 @@ function isForcerDead(
 
 const minuteMs = 60_000;
 
-/** Two ticks of the usual schedule. */
-const maxGlimpseMs = 10_000;
+/**
+ * Two ticks of a schedule of a minute. Each tick looks at whatever is not at rest: by the
+ * usual schedule it becomes so old only where thousands fail on a busy machine, which
+ * must not read all of their files for each question then.
+ */
+const maxGlimpseMs = 120_000;
 
 /** The last glimpse, for as long as it is to be believed. */
 function createGlimpses(clock: Clock) {

@@ -157,6 +157,8 @@ test("a glimpse after a look: none, until something was done", async () => {
 	await keeper.whenIdle();
 	expect(keeper.glimpse()).toBeUndefined();
 	keeper.needs();
-	advance(11_000);
+	advance(60_000);
+	expect(keeper.glimpse()?.failure).toBe(null);
+	advance(61_000);
 	expect(keeper.glimpse()).toBeUndefined();
 });
