@@ -47,7 +47,13 @@ const words: readonly (readonly [string, string])[] = [
 		"start until 10,000 valid files are taken over",
 		"启动到沿用 10,000 个有效文件",
 	],
+	[
+		" accounts that all fail: event loop held",
+		" 个全部失败的账号：事件循环的停顿",
+	],
+	[" accounts that all fail: CPU", " 个全部失败的账号：处理器时间"],
 	[" accounts: event loop held", " 个账号：事件循环的停顿"],
+	[" accounts: CPU", " 个账号：处理器时间"],
 	[" with ", "，"],
 	["fetches", "获取次数"],
 	["request:", "请求："],
