@@ -15,6 +15,7 @@ import { noteSecret } from "./support/leaks.ts";
 import { callsTo, factsIn, otherPushKey, pushKey } from "./support/platform.ts";
 import { callAdmin, statusOf } from "./support/platform-place.ts";
 import { runProgram, startDaemon } from "./support/program.ts";
+import { startRobot } from "./support/robot.ts";
 import { callSocket, socketIn } from "./support/socket.ts";
 import {
 	corp,
@@ -327,8 +328,11 @@ describe("a permanent code", () => {
 		await livingToken(scene, scene.tokenOf(corp));
 	});
 
-	test("that 企业微信 has given to nobody here is told as lost, and holds up no other", async () => {
-		const scene = await newSuite();
+	test("that 企业微信 has given to nobody here is told as lost, to people as well, and holds up no other", async () => {
+		const robot = await startRobot();
+		const scene = await newSuite({
+			top: { alert: { url: robot.url, format: "wecom", language: "en" } },
+		});
 		const daemon = await startDaemon(scene.config);
 		await scene.push();
 		await livingToken(scene, scene.suiteFile);
@@ -344,6 +348,11 @@ describe("a permanent code", () => {
 		await scene.consent();
 		const lost = await daemon.event("suite.code-lost");
 		expect(lost.msg).toContain("it was tried before");
+		const told = await eventually(
+			() => robot.taken.find((text) => text.includes("no permanent code")),
+			{ what: "an alert of it" },
+		);
+		expect(told).toContain("let the corp authorise the suite again");
 		await livingToken(scene, scene.tokenOf(corp));
 		expect(callsTo(scene, "get_permanent_code")).toBe(3);
 	});

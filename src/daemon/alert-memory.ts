@@ -48,14 +48,13 @@ export async function writeAlertMemory(
 }
 
 function isRemembered(content: unknown): content is Remembered {
-	const { credential, phase, trouble, endedAt } = (content ?? {}) as Record<
-		string,
-		unknown
-	>;
+	const { credential, phase, trouble, endedAt, isEvent } = (content ??
+		{}) as Record<string, unknown>;
 	return (
 		typeof credential === "string" &&
 		(phase === "due" || phase === "told") &&
 		isTrouble(trouble) &&
+		(isEvent === undefined || isEvent === true) &&
 		(endedAt === undefined || isInstant(endedAt))
 	);
 }

@@ -60,6 +60,14 @@ export const suiteCodeWords: Readonly<Record<string, Words>> = {
 		meaning: "suite_ticket 太旧了，或不是这个 suite 的",
 		hint: pushes,
 	},
+	"code-lost": {
+		meaning: "一个企业的永久授权码没有拿到：它只给一次",
+		hint: "如果是别的程序换走的，用 wxtokend import 把永久授权码交过来，并设 exchange = false；否则请该企业重新授权（代开发应用可在后台点“重新获取secret”）。哪一次推送，见 wxtokend 日志里的 suite.code-lost",
+	},
+	"code-unsaved": {
+		meaning: "一个企业的永久授权码写不进磁盘，只在内存里：wxtokend 一停就丢了",
+		hint: "立即给 state_directory 所在的磁盘腾出空间，不要重启 wxtokend；它每分钟会再写一次",
+	},
 	unauthorized: {
 		meaning: "该企业已取消授权，或还没有它的永久授权码",
 		hint: consent,

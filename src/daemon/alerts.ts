@@ -11,6 +11,7 @@ import type { Credential } from "../core/credential.ts";
 import { StoreError } from "../core/errors.ts";
 import type { KeeperEvent, Log } from "../core/ports.ts";
 import type { CredentialStatus } from "../core/status.ts";
+import type { Trouble } from "../core/trouble.ts";
 import type { Http } from "../issuer/http.ts";
 import { LinkError } from "../issuer/link-error.ts";
 import { writeAlertMemory } from "./alert-memory.ts";
@@ -33,6 +34,8 @@ import { createTroubles, type Remembered, type Troubles } from "./troubles.ts";
 export interface Alerts {
 	/** Takes every event of every keeper. Only takes notes. */
 	note(credential: Credential, event: KeeperEvent): void;
+	/** Tells something that no status shows, once. `file`: of the credential that it is about. */
+	happened(file: string, trouble: Trouble): void;
 	/** What is due begins now. Returns at once; called every few seconds. */
 	turn(): void;
 	/** Sends to that robot from now on; undefined: nobody is told. */
@@ -119,11 +122,19 @@ export function createAlerts(parts: AlertsParts): Alerts {
 		afterAnswer(own, refusal, clock.monotonic());
 	};
 
+	const sign = () => {
+		if (life.signedAt === Number.NEGATIVE_INFINITY)
+			life.signedAt = clock.monotonic();
+	};
+
 	return {
 		note: ({ file }, event) => {
-			if (settings === undefined || !troubles.note(file, event)) return;
-			if (life.signedAt === Number.NEGATIVE_INFINITY)
-				life.signedAt = clock.monotonic();
+			if (settings !== undefined && troubles.note(file, event)) sign();
+		},
+		happened: (file, trouble) => {
+			if (settings === undefined) return;
+			troubles.happened(file, trouble);
+			sign();
 		},
 		turn: () => {
 			if (settings === undefined || life.isStopped) return;

@@ -144,9 +144,11 @@ const sliceMs = 10;
  * proxy with a wrong address.
  */
 export function* createCredentialSet(
-	parts: Omit<WiringParts, "find"> & Partial<Pick<PlatformsParts, "onPush">>,
+	parts: Omit<WiringParts, "find"> &
+		Partial<Pick<PlatformsParts, "onPush" | "onTrouble">>,
 ): Steps<CredentialSet> {
-	const { clock, log, onBug, stopping, onPush = () => {} } = parts;
+	const { clock, log, onBug, stopping } = parts;
+	const { onPush = () => {}, onTrouble = () => {} } = parts;
 	const linkPauses = createLinkPauses({
 		baseUrlsOf: (credential) =>
 			current.baseUrlsOf(rootOf(credential, current.managed)),
@@ -180,7 +182,7 @@ export function* createCredentialSet(
 	/** What happened to members while the next set is made, which it must go through as well. */
 	let missed: ((next: Content) => void)[] | undefined;
 	const platforms: Platforms = createPlatforms({
-		...{ clock, log, stopping, onBug, onPush },
+		...{ clock, log, stopping, onBug, onPush, onTrouble },
 		self: wiring.self,
 		wakeAt: parts.wakeAt,
 		find: (file) => current.managed.byFile.get(file),

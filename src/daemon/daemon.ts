@@ -184,6 +184,7 @@ function* assemble(
 		hostClock: seat.hostClock,
 		wakeAt: (at) => ticker.wakeAt(at),
 		onPush: history.pushed,
+		onTrouble: (file, trouble) => alerts.happened(file, trouble),
 		emit: (credential, event) => {
 			metrics.count(credential, event);
 			adoptions.logEvent(credential, event);

@@ -17,6 +17,8 @@ export interface ExchangeParts extends Pick<ChoresParts, "clock" | "log"> {
 	readonly isDead: (error: unknown) => boolean;
 	/** Somebody else has exchanged it, or nobody in time. */
 	readonly onLost: (pending: PendingCode, cause: IssuerError) => void;
+	/** WeChat has told the secret, and the disk does not take it. */
+	readonly onUnsaved?: (told: ToldMember, cause: StoreError) => void;
 }
 
 export interface Exchange {
@@ -107,7 +109,10 @@ export function createExchange(
 			try {
 				await keep(code, told);
 			} catch (error) {
-				if (error instanceof StoreError) logUnsaved(platform, told, log, error);
+				if (error instanceof StoreError) {
+					logUnsaved(platform, told, log, error);
+					parts.onUnsaved?.(told, error);
+				}
 				throw error;
 			}
 			return true;

@@ -7,6 +7,7 @@ import type { Clock } from "../core/clock.ts";
 import { IssuerError, StoreError } from "../core/errors.ts";
 import type { Log } from "../core/ports.ts";
 import { pushGapMs } from "../core/push.ts";
+import type { Trouble } from "../core/trouble.ts";
 import type { ManagedCredential } from "../keeper/managed-credential.ts";
 import type { KeptPlatform } from "./kept-platform.ts";
 
@@ -18,6 +19,8 @@ export interface ChoresParts {
 	readonly onBug: (error: unknown) => void;
 	/** The platform's token. */
 	readonly token: (platform: KeptPlatform) => ManagedCredential | undefined;
+	/** Something that a person must be told, and no status shows. `file`: of whom it is. */
+	readonly onTrouble: (file: string, trouble: Trouble) => void;
 	/** The member was refused, and has another secret now: it is tried once more. */
 	readonly onMended: (id: string) => void;
 }

@@ -30,7 +30,11 @@ import {
 import { componentDuties } from "./component-chores.ts";
 import type { PlatformSecrets } from "./issuer-of.ts";
 import { KeptPlatform } from "./kept-platform.ts";
-import { type Chores, createChores } from "./platform-chores.ts";
+import {
+	type Chores,
+	type ChoresParts,
+	createChores,
+} from "./platform-chores.ts";
 import { kindOf } from "./platform-kinds.ts";
 import {
 	createMemberActs,
@@ -40,7 +44,9 @@ import {
 import { stateFolderOf } from "./preparation.ts";
 import { suiteDuties } from "./suite-chores.ts";
 
-export interface PlatformsParts extends MemberParts {
+export interface PlatformsParts
+	extends MemberParts,
+		Pick<ChoresParts, "onTrouble"> {
 	readonly clock: Clock;
 	readonly log: Log;
 	readonly self: ProcessName;

@@ -28,12 +28,16 @@ export interface Remembered {
 	readonly phase: "due" | "told";
 	readonly trouble: Trouble;
 	readonly endedAt?: number;
+	/** It is no state of the credential, but an event, which has no end. */
+	readonly isEvent?: true;
 }
 
 /** The troubles of all credentials. Each method is cheap while nothing is wrong. */
 export interface Troubles {
 	/** Takes every event of every keeper; true if something new may have to be told. */
 	note(credential: string, event: KeeperEvent): boolean;
+	/** Something that no status shows, and that has no end: it is told once. */
+	happened(credential: string, trouble: Trouble): void;
 	/** Its status is read at the next look, without an event. */
 	watch(credential: string): void;
 	/**
@@ -61,14 +65,25 @@ export interface TroublesParts {
 /** A trouble that was told is looked at again after this time, also without an event. */
 const relookMs = 300_000;
 
+/** If nobody can be told, the oldest ones are forgotten beyond so many. */
+const maxEvents = 1_000;
+
 export function createTroubles(parts: TroublesParts): Troubles {
 	const { statusOf, clock } = parts;
 	const entries = new Map<string, Entry>(
-		parts.remembered.map(({ credential, phase, trouble, endedAt }) => [
-			credential,
-			{ phase, trouble, endedAt, lookAt: clock.now(), isMended: false },
-		]),
+		parts.remembered
+			.filter(({ isEvent }) => !isEvent)
+			.map(({ credential, phase, trouble, endedAt }) => [
+				credential,
+				{ phase, trouble, endedAt, lookAt: clock.now(), isMended: false },
+			]),
 	);
+	/** Still to be told. */
+	let events: readonly Told[] = parts.remembered
+		.filter(({ isEvent }) => isEvent)
+		.map(({ credential, trouble }) => ({
+			...{ credential, trouble, endedAt: undefined },
+		}));
 
 	let changes = 0;
 
@@ -110,6 +125,13 @@ export function createTroubles(parts: TroublesParts): Troubles {
 
 	return {
 		note,
+		happened: (credential, trouble) => {
+			changes += 1;
+			events = [
+				...events.slice(1 - maxEvents),
+				{ credential, trouble, endedAt: undefined },
+			];
+		},
 		watch: (credential) => {
 			if (!entries.has(credential)) entries.set(credential, watched());
 		},
@@ -121,10 +143,17 @@ export function createTroubles(parts: TroublesParts): Troubles {
 				lookAt(credential, entry, afterMs);
 			}
 		},
-		news: () => [...entries].flatMap(([name, entry]) => newsOf(name, entry)),
+		news: () => [
+			...events,
+			...[...entries].flatMap(([name, entry]) => newsOf(name, entry)),
+		],
 		told: (news) => {
 			changes += 1;
-			for (const { credential, trouble, endedAt } of news) {
+			const told = events.filter((one) => news.includes(one));
+			events = events.filter((one) => !told.includes(one));
+			for (const { credential, trouble, endedAt } of news.filter(
+				(one) => !told.includes(one),
+			)) {
 				const entry = entries.get(credential);
 				if (entry === undefined) continue;
 				if (endedAt === undefined) {
@@ -137,8 +166,13 @@ export function createTroubles(parts: TroublesParts): Troubles {
 			}
 		},
 		changes: () => changes,
-		remembered: () =>
-			[...entries].flatMap(([credential, { phase, trouble, endedAt }]) =>
+		remembered: () => [
+			...events.map(
+				({ credential, trouble }): Remembered => ({
+					...{ credential, trouble, phase: "due", isEvent: true },
+				}),
+			),
+			...[...entries].flatMap(([credential, { phase, trouble, endedAt }]) =>
 				phase === "watched" || trouble === undefined
 					? []
 					: [
@@ -148,6 +182,7 @@ export function createTroubles(parts: TroublesParts): Troubles {
 							},
 						],
 			),
+		],
 	};
 }
 

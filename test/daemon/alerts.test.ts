@@ -9,6 +9,7 @@ import type { Credential } from "../../src/core/credential.ts";
 import { IssuerError } from "../../src/core/errors.ts";
 import type { KeeperEvent } from "../../src/core/ports.ts";
 import type { CredentialStatus } from "../../src/core/status.ts";
+import type { Trouble } from "../../src/core/trouble.ts";
 import { readAlertMemory } from "../../src/daemon/alert-memory.ts";
 import { createAlerts } from "../../src/daemon/alerts.ts";
 import { createHttp, type HttpRequest } from "../../src/issuer/http.ts";
@@ -211,6 +212,39 @@ test("one message when it begins, one when it is over, with name, cause, times a
 		"alert.sent",
 		"alert.sent",
 	]);
+});
+
+/** A permanent code that nobody can fetch again. */
+const lost: Trouble = {
+	...{ code: "code-lost", kind: "none", of: "wecom_suite_access_token" },
+	...{ message: "an auth code has brought nothing", hint: "let it authorise" },
+	...{ since: startAt - 60_000, tellAt: startAt, failsAt: undefined },
+	needsPerson: true,
+};
+
+test("what no status shows and has no end is told once, also by the next process", async () => {
+	const world = await startWorld();
+	world.robot.twist((_nth, response) => {
+		response.writeHead(502).end();
+		return true;
+	});
+	world.alerts.happened("wecom_suite_access_token_ww1", lost);
+	world.alerts.happened("wecom_access_token_corp_ww1", lost);
+	await world.pass(10);
+	expect(world.robot.bodies.length).toBeGreaterThan(0);
+	await world.alerts.stop();
+	const { directory, now } = world;
+	const next = await startWorld({ directory, startAt: now(), language: "zh" });
+	await next.pass(10);
+	expect(next.robot.taken).toEqual([
+		expect.stringMatching(
+			/2 个凭据出了问题\n● wecom_suite_access_token_ww1、wecom_access_token_corp_ww1：一个企业的永久授权码没有拿到.*（code-lost）\n.*\n {2}处理：如果是别的程序换走的/,
+		),
+	]);
+	await next.pass(600);
+	expect(next.robot.bodies).toHaveLength(1);
+	await next.alerts.stop();
+	expect(readAlertMemory(directory)).toEqual([]);
 });
 
 test("in Chinese it says the same, with the IP that WeChat saw", async () => {
