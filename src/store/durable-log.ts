@@ -7,6 +7,7 @@
  * its answer. It takes a few milliseconds, some hundred times a day.
  */
 import fs from "node:fs";
+import { dirname } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { errnoOf, StoreError } from "../core/errors.ts";
 import type { Steps } from "../core/steps.ts";
@@ -127,7 +128,7 @@ function openFile(path: string): number {
 		const found = fs.fstatSync(file);
 		refuseOtherThanFile(path, found);
 		if ((found.mode & 0o777) !== mode) fs.fchmodSync(file, mode);
-		syncDirectoryOf(path);
+		syncDirectory(dirname(path));
 		return file;
 	} catch (error) {
 		fs.closeSync(file);
@@ -228,7 +229,7 @@ function writeAnew(
 		fs.fdatasyncSync(file);
 		const { size } = fs.fstatSync(file);
 		fs.renameSync(draft, path);
-		syncDirectoryOf(path);
+		syncDirectory(dirname(path));
 		return { file, size };
 	} catch (error) {
 		if (file !== undefined) fs.closeSync(file);
@@ -236,9 +237,10 @@ function writeAnew(
 	}
 }
 
-function syncDirectoryOf(path: string): void {
+/** The names in it will survive a crash of the machine. Throws what fsync(2) throws. */
+export function syncDirectory(path: string): void {
 	const directory = fs.openSync(
-		path.slice(0, path.lastIndexOf("/")) || "/",
+		path,
 		fs.constants.O_RDONLY | fs.constants.O_DIRECTORY,
 	);
 	try {

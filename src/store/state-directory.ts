@@ -7,6 +7,7 @@ import fs from "node:fs";
 import { dirname, join } from "node:path";
 import { errnoOf, StoreError } from "../core/errors.ts";
 import type { ProcessName } from "../core/record.ts";
+import { syncDirectory } from "./durable-log.ts";
 import { ownUid } from "./output-directory.ts";
 import { livenessOf } from "./process-name.ts";
 import { storeError } from "./store-error.ts";
@@ -114,12 +115,21 @@ function tryToWrite(path: string, ownerPath: string): void {
 
 function makeClosed(path: string): void {
 	try {
-		fs.mkdirSync(path, { mode, recursive: true });
+		const made = fs.mkdirSync(path, { mode, recursive: true });
 		const found = fs.lstatSync(path);
 		refuseStrange(path, found);
+		if (made !== undefined) syncNames(made, path);
 		if ((found.mode & 0o777) !== mode) fs.chmodSync(path, mode);
 	} catch (error) {
 		throw asStoreError("make the directory", path, error);
+	}
+}
+
+/** Also what is made in it must outlive a crash of the machine. `made`: the uppermost one. */
+function syncNames(made: string, path: string): void {
+	for (let at = path; ; at = dirname(at)) {
+		syncDirectory(dirname(at));
+		if (at === made || at === dirname(at)) return;
 	}
 }
 
