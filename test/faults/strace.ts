@@ -29,6 +29,8 @@ export interface AttachOptions {
 	readonly expressions: readonly string[];
 	/** A thread of the program; undefined: all of them. */
 	readonly thread?: number | undefined;
+	/** How much of a text is shown; 32 bytes by default. */
+	readonly stringBytes?: number;
 	/** Only calls on this file are traced and counted, and may fail. */
 	readonly path?: string;
 }
@@ -36,13 +38,13 @@ export interface AttachOptions {
 /** Attaches strace to a process. The counters of calls (`when=`) start here. */
 export async function attach(
 	pid: number,
-	{ expressions, thread, path }: AttachOptions,
+	{ expressions, thread, path, stringBytes = 32 }: AttachOptions,
 ): Promise<Attached> {
 	const target = thread === undefined ? ["-f", "-p", pid] : ["-p", thread];
 	const child = spawn(
 		"strace",
 		[
-			...target.map(String),
+			...[...target, "-s", stringBytes].map(String),
 			...(path === undefined ? [] : ["-P", path]),
 			...expressions.flatMap((one) => ["-e", one]),
 		],
