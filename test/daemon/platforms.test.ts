@@ -353,6 +353,40 @@ test("while no push comes WeChat is asked once an hour to push again, and a pers
 	expect(missing[0]?.message).toContain("no push to");
 });
 
+test("a verify ticket is used for the 12 hours of its life and not after, so that 11 h 59 min without pushes cost nothing", async () => {
+	const { push, settle, pass, set, now, calls } = await scene();
+	await push();
+	await settle();
+	const since = now();
+	const file = `wx_component_access_token_${appid}`;
+	const isLiving = () =>
+		set.managed().byFile.get(file)?.living(now()) !== undefined;
+	while (now() < since + 12 * hour - minute) {
+		await pass(Math.min(10 * minute, since + 12 * hour - minute - now()));
+		await settle();
+		expect(isLiving()).toBe(true);
+	}
+	await pass(2 * minute);
+	const calls12h = calls("api_component_token");
+	while (isLiving()) {
+		await pass(10 * minute);
+		await settle();
+	}
+	expect(now()).toBeGreaterThan(since + 12 * hour);
+	expect(calls("api_component_token")).toBe(calls12h);
+}, 60_000);
+
+test("the component token is fetched by its age, whatever is pushed", async () => {
+	const { push, settle, live, now, calls } = await scene();
+	await push();
+	await settle();
+	const since = now();
+	await live(day);
+	const ofDay = calls("api_component_token", undefined, since);
+	expect(ofDay).toBeGreaterThan(12);
+	expect(ofDay).toBeLessThanOrEqual(40);
+}, 60_000);
+
 test("a platform without a ticket is told once, and each of its members says what it waits for", async () => {
 	const { simulator, load, push, settle, pass, told, set, now, ...rest } =
 		await scene();
