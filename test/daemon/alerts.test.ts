@@ -247,6 +247,16 @@ test("what no status shows and has no end is told once, also by the next process
 	expect(readAlertMemory(directory)).toEqual([]);
 });
 
+test("of what nobody can be told a thousand are remembered, the newest", async () => {
+	const world = await startWorld();
+	for (let nth = 0; nth < 1_100; nth += 1)
+		world.alerts.happened(`wecom_access_token_corp${nth}_ww1`, lost);
+	await world.alerts.stop();
+	const names = readAlertMemory(world.directory).map((one) => one.credential);
+	expect(names).toHaveLength(1_000);
+	expect(names.at(-1)).toBe("wecom_access_token_corp1099_ww1");
+});
+
 test("in Chinese it says the same, with the IP that WeChat saw", async () => {
 	const world = await startWorld({ language: "zh" });
 	world.fail("wx1");
