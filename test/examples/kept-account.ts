@@ -1,11 +1,11 @@
 /** The real thing: a simulator, the built daemon over it, and what they were asked. */
 import { request } from "node:http";
 import { join } from "node:path";
-import { onTestFinished } from "vitest";
 import type { RequestRecord } from "../../src/simulator/request-log.ts";
 import { type Simulator, startSimulator } from "../../src/simulator/server.ts";
 import { newAccounts, writeConfig } from "../support/config-file.ts";
 import { httpOf, newBearer } from "../support/http.ts";
+import { atEnd } from "../support/lifetime.ts";
 import { type Running, startDaemon } from "../support/program.ts";
 import type { Place } from "./readers.ts";
 
@@ -32,7 +32,7 @@ export interface Use {
 	readonly outcome: string;
 }
 
-/** Ends with the test. */
+/** Ends with the test, or with what shares it. */
 export async function keep(accounts = 1): Promise<Kept> {
 	const known = newAccounts(accounts);
 	// The simulator's own log is cut at some length.
@@ -50,7 +50,7 @@ export async function keep(accounts = 1): Promise<Kept> {
 				?.push({ token: query.access_token ?? "", outcome });
 		},
 	});
-	onTestFinished(() => simulator.close());
+	atEnd(() => simulator.close());
 	const { file: bearerFile } = newBearer();
 	const { file, directory } = writeConfig({
 		url: simulator.url,

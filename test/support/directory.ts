@@ -1,7 +1,7 @@
 import { chmodSync, existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { onTestFinished } from "vitest";
+import { atEnd } from "./lifetime.ts";
 
 /** A directory of its own for a test, gone after it. */
 export function newDirectory(): string {
@@ -19,6 +19,6 @@ export function newDirectoryInMemory(): string {
 function newDirectoryIn(place: string): string {
 	const directory = mkdtempSync(join(place, "wxtokend-test-"));
 	chmodSync(directory, 0o755);
-	onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+	atEnd(() => rmSync(directory, { recursive: true, force: true }));
 	return directory;
 }

@@ -6,8 +6,9 @@ import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { expect, onTestFinished } from "vitest";
+import { expect } from "vitest";
 import { leaksIn } from "./leaks.ts";
+import { atEnd } from "./lifetime.ts";
 
 export const projectRoot = fileURLToPath(new URL("../..", import.meta.url));
 
@@ -89,7 +90,7 @@ export function startProgram(
 		...(options.gid === undefined ? {} : { gid: options.gid }),
 	});
 	const running = watch(child, args.join(" "));
-	onTestFinished(async () => {
+	atEnd(async () => {
 		child.kill("SIGKILL");
 		await running.exited;
 		refuseLeaks(args, running);

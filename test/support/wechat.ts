@@ -1,13 +1,13 @@
-import { onTestFinished } from "vitest";
 import {
 	type Simulator,
 	type SimulatorOptions,
 	startSimulator,
 } from "../../src/simulator/server.ts";
 import { noteSecret, noteToken } from "./leaks.ts";
+import { atEnd } from "./lifetime.ts";
 
 /**
- * The simulator inside the test's process, closed after the test. Its secrets
+ * The simulator inside the test's process, closed after the test, or with what shares it. Its secrets
  * and every token it issues are things that no output may show.
  */
 export async function startWeChat(
@@ -21,7 +21,7 @@ export async function startWeChat(
 			options.onRequest?.(record);
 		},
 	});
-	onTestFinished(() => simulator.close());
+	atEnd(() => simulator.close());
 	return simulator;
 }
 
