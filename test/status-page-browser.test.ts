@@ -1,12 +1,20 @@
 /** The status page in a real browser: for everybody, with every means. */
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import type { BrowserContextOptions, Page } from "playwright-core";
-import { describe, expect, onTestFinished, test } from "vitest";
+import type { Browser, BrowserContextOptions, Page } from "playwright-core";
+import {
+	afterAll,
+	beforeAll,
+	describe,
+	expect,
+	onTestFinished,
+	test,
+} from "vitest";
 import { chromiumPath, startBrowser } from "./support/browser.ts";
 import { newDirectory } from "./support/directory.ts";
 import { dayAccounts, unlisted, writeDay } from "./support/eventful-day.ts";
 import { callHttp, httpOf } from "./support/http.ts";
+import { type Shared, share } from "./support/lifetime.ts";
 import { startDaemon } from "./support/program.ts";
 import { refreshOver, socketIn } from "./support/socket.ts";
 import { startAll } from "./support/start-all.ts";
@@ -49,10 +57,13 @@ async function startDay() {
 }
 
 /** `problems`: what the page's console says, such as breaches of its policy. */
-async function openPage(url: string, options: BrowserContextOptions = {}) {
-	const browser = await startBrowser();
-	onTestFinished(() => browser.close());
+async function openPage(
+	browser: Browser,
+	url: string,
+	options: BrowserContextOptions = {},
+) {
 	const page = await browser.newPage(options);
+	onTestFinished(() => page.close());
 	const problems: string[] = [];
 	page.on("console", (message) => problems.push(message.text()));
 	page.on("pageerror", (error) => problems.push(String(error)));
@@ -61,9 +72,22 @@ async function openPage(url: string, options: BrowserContextOptions = {}) {
 }
 
 describe.skipIf(chromiumPath === undefined)("with chromium", () => {
+	let browser: Browser;
+	let day: Shared<Awaited<ReturnType<typeof startDay>>>;
+
+	beforeAll(async () => {
+		browser = await startBrowser();
+		day = await share(startDay);
+	});
+
+	afterAll(async () => {
+		await browser?.close();
+		await day?.end();
+	});
+
 	test("axe-core finds nothing in either language, light and dark, on a phone and on a wide screen, and nothing needs scrolling to the side", async () => {
-		const { url } = await startDay();
-		const { page, problems } = await openPage(url);
+		const { url } = day.shared;
+		const { page, problems } = await openPage(browser, url);
 		for (const lang of ["en", "zh"])
 			for (const colorScheme of ["light", "dark"] as const)
 				for (const width of [360, 1024, 1920]) {
@@ -149,8 +173,8 @@ describe.skipIf(chromiumPath === undefined)("with chromium", () => {
 	}, 120_000);
 
 	test("the keyboard alone reaches everything, and shows where it is", async () => {
-		const { url } = await startDay();
-		const { page } = await openPage(url);
+		const { url } = day.shared;
+		const { page } = await openPage(browser, url);
 		const focused = () =>
 			page.evaluate(
 				"[document.activeElement.id, getComputedStyle(document.activeElement).outlineStyle]",
@@ -167,8 +191,8 @@ describe.skipIf(chromiumPath === undefined)("with chromium", () => {
 	});
 
 	test("it refreshes itself, keeps the focus, and says when the daemon does not answer", async () => {
-		const { url, socket } = await startDay();
-		const { page, problems } = await openPage(url);
+		const { url, socket } = day.shared;
+		const { page, problems } = await openPage(browser, url);
 		await page.focus("#lang");
 		// What a page does when somebody comes back to its tab.
 		const look = () =>
@@ -193,8 +217,8 @@ describe.skipIf(chromiumPath === undefined)("with chromium", () => {
 	});
 
 	test("without scripts the page loads itself anew", async () => {
-		const { url } = await startDay();
-		const { page } = await openPage(url, { javaScriptEnabled: false });
+		const { url } = day.shared;
+		const { page } = await openPage(browser, url, { javaScriptEnabled: false });
 		expect(await page.isHidden("#hold")).toBe(true);
 		await page.waitForSelector("noscript meta", { state: "attached" });
 	});
