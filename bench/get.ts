@@ -12,7 +12,7 @@ export async function benchGet(scale: Scale): Promise<readonly Row[]> {
 	const value = "t".repeat(136);
 	writeFileSync(tokenFile(directory), `${JSON.stringify({ value, expire })}\n`);
 	const get = [program, "get", appidOf(0), "--config", config];
-	const samples = await sideBySide(scale.of(30, 2), {
+	const samples = await sideBySide(scale.of(30, 1), {
 		ours: () => timeOf(get),
 		bare: () => timeOf([process.execPath, "-e", "0"]),
 		// What no script can do without: a process that reads the file, and no more.

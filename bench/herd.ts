@@ -86,7 +86,7 @@ async function play(
 		BENCH_SDKS: sdksDirectory,
 	};
 	const argv = [join(root, "bench/herd/app.mjs"), sdk];
-	const apps = Array.from({ length: scale.of(20, 4) }, () =>
+	const apps = Array.from({ length: scale.of(20, 2) }, () =>
 		startTold(scale, process.execPath, argv, { env }),
 	);
 	const rounds: Round[] = [];
@@ -272,7 +272,7 @@ function rowsOf(
 		);
 		return { part: scene, what: "until each had a call succeed", ours, others };
 	};
-	const crowd = scale.of(20, 4);
+	const crowd = scale.of(20, 2);
 	const [coldFetches, coldFetchesOfOthers] = fetches("herd");
 	const [dead, deadOfOthers] = inEach("herd", "", ({ deadUses }) => deadUses);
 	const [left, leftByOthers] = inEach(

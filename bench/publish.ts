@@ -45,7 +45,7 @@ export async function benchStart(scale: Scale): Promise<readonly Row[]> {
 			await end(child);
 			return ms;
 		};
-		const samples = await sideBySide(scale.of(30, 2), {
+		const samples = await sideBySide(scale.of(30, 1), {
 			ours: () => first(() => startDaemon(scale, config).child),
 			bare: () =>
 				first(() =>

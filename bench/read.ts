@@ -100,8 +100,8 @@ async function row(
 	};
 	const readings: Record<string, () => Promise<number>> = {};
 	for (const way of Object.keys(names))
-		readings[way] = await reading(told, way, scale.of(20_000, 500));
-	const samples = await sideBySide(scale.of(100, 3), readings);
+		readings[way] = await reading(scale, told, way);
+	const samples = await sideBySide(scale.of(100, 1), readings);
 	const [ours, first, ...rest] = Object.entries(names).map(([way, text]) =>
 		measure(text, "µs", samples[way] ?? []),
 	);
@@ -115,20 +115,22 @@ async function row(
 	);
 }
 
-/** One sample: microseconds per read, over so many reads that it takes about `sampleUs`. */
+/** One sample: microseconds per read, over so many reads that it takes about 20 ms. */
 async function reading(
+	scale: Scale,
 	told: Told,
 	way: string,
-	sampleUs: number,
 ): Promise<() => Promise<number>> {
 	const sample = async (count: number) => {
 		const answer = await told.tell(`${way} ${count}`);
 		if (!(Number(answer) > 0)) throw new Error(`${way}: ${answer}`);
 		return Number(answer);
 	};
+	const few = scale.of(5, 1);
 	// The second time the program is warm.
-	await sample(5);
-	const count = Math.max(1, Math.round(sampleUs / (await sample(5))));
+	await sample(few);
+	const sampleUs = scale.of(20_000, 500);
+	const count = Math.max(1, Math.round(sampleUs / (await sample(few))));
 	return () => sample(count);
 }
 
