@@ -120,7 +120,7 @@ describe.skipIf(chromiumPath === undefined)("with chromium", () => {
 			await refreshOver(socket, appid);
 		}
 		const url = await httpOf(daemon);
-		const { page, problems } = await openPage(url);
+		const { page, problems } = await openPage(browser, url);
 		const names = () =>
 			page.evaluate(
 				"[...document.querySelectorAll('ol b')].map(one => one.firstChild.textContent)",
