@@ -178,24 +178,7 @@ export function createComponentCalls(
 ): ComponentCalls {
 	const { appid, secret } = options;
 	const caller = createCaller(options);
-	const ask = <T>(
-		token: string,
-		name: string,
-		what: string,
-		fields: object,
-		read: (body: Body) => T,
-	) =>
-		caller.ask(
-			{
-				request: {
-					path: pathWith(name, token),
-					body: JSON.stringify({ component_appid: appid, ...fields }),
-					maxBytes: maxPageBytes,
-				},
-				...{ what, secret: token, meaningOf: tokenCallMeaningOf },
-			},
-			read,
-		);
+	const ask = createTokenCall(appid, caller);
 	return {
 		queryAuth: (token, code) =>
 			ask(
@@ -237,6 +220,33 @@ export function createComponentCalls(
 				({ errmsg }) => String(errmsg),
 			),
 	};
+}
+
+/** Asks with a component token; `what`: is asked for, in words. Throws `IssuerError`. */
+type TokenCall = <T>(
+	token: string,
+	name: string,
+	what: string,
+	fields: object,
+	read: (body: Body) => T,
+) => Promise<T>;
+
+function createTokenCall(
+	appid: string,
+	caller: ReturnType<typeof createCaller>,
+): TokenCall {
+	return (token, name, what, fields, read) =>
+		caller.ask(
+			{
+				request: {
+					path: pathWith(name, token),
+					body: JSON.stringify({ component_appid: appid, ...fields }),
+					maxBytes: maxPageBytes,
+				},
+				...{ what, secret: token, meaningOf: tokenCallMeaningOf },
+			},
+			read,
+		);
 }
 
 function pathWith(name: string, token: string): string {
