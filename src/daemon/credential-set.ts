@@ -199,10 +199,7 @@ export function* createCredentialSet(
 			return drop(current, entry, wiring);
 		},
 		fleet: () => parts.fleet?.(),
-		componentCalls: (component) =>
-			createComponentCalls({ ...wiring.issuerParts, ...component }),
-		suiteCalls: (suite) =>
-			createSuiteCalls({ ...wiring.issuerParts, ...suite }),
+		...callsBy(wiring),
 	});
 
 	function* change(
@@ -294,6 +291,16 @@ export function* createCredentialSet(
 			await wiring.close();
 			platforms.close();
 		},
+	};
+}
+
+function callsBy({
+	issuerParts,
+}: Wiring): Pick<PlatformsParts, "componentCalls" | "suiteCalls"> {
+	return {
+		componentCalls: (component) =>
+			createComponentCalls({ ...issuerParts, ...component }),
+		suiteCalls: (suite) => createSuiteCalls({ ...issuerParts, ...suite }),
 	};
 }
 

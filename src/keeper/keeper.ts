@@ -184,7 +184,7 @@ export function createKeeper(keeperParts: KeeperParts): Keeper {
 		const seen = observer.look();
 		const { current } = seen.plan;
 		let isProved = false;
-		if (current !== undefined && isAlive(current)) {
+		if (current !== undefined && isAlive(current, clock)) {
 			const { token } = current;
 			if (current.id !== id) return { outcome: "already-fresh", token };
 			const { pause } = seen.record;
@@ -205,8 +205,6 @@ export function createKeeper(keeperParts: KeeperParts): Keeper {
 			() => observer.planAgain(seen).fetch !== undefined,
 		);
 	};
-
-	const isAlive = ({ token }: KnownToken) => token.expiresAt > clock.now();
 
 	/** … than its token: what it waits for, and what it must not say or ask twice. */
 	const knowsMore = () =>
@@ -245,7 +243,7 @@ export function createKeeper(keeperParts: KeeperParts): Keeper {
 		},
 		current: () => {
 			const { current } = observer.look().plan;
-			return current !== undefined && isAlive(current)
+			return current !== undefined && isAlive(current, clock)
 				? current.token
 				: undefined;
 		},
@@ -284,4 +282,8 @@ export function createKeeper(keeperParts: KeeperParts): Keeper {
 			requests.close();
 		},
 	};
+}
+
+function isAlive({ token }: KnownToken, clock: KeeperParts["clock"]): boolean {
+	return token.expiresAt > clock.now();
 }
