@@ -1,9 +1,9 @@
 /** The readers against the daemon itself and the simulator. */
 import { setTimeout as pause } from "node:timers/promises";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { atEnd, type Shared, share } from "../support/lifetime.ts";
+import { expect, onTestFinished, test } from "vitest";
+import { eventually } from "../support/eventually.ts";
 import { type Driver, type Result, startDriver } from "./driver.ts";
-import { type Kept, keep, type Use } from "./kept-account.ts";
+import { type Kept, keep } from "./kept-account.ts";
 import {
 	environmentOf,
 	missingFor,
@@ -26,16 +26,16 @@ const present = plainReaders.filter(
 	(reader) => missingFor(reader).length === 0,
 );
 
-interface Scene {
-	readonly kept: Kept;
-	readonly stations: readonly Station[];
-}
-
 /** `isRemote`: over HTTP, as on a host without the directory. */
-async function open(isRemote: boolean): Promise<Scene> {
+async function open(isRemote = false): Promise<{
+	kept: Kept;
+	stations: readonly Station[];
+}> {
 	const kept = await keep(present.length);
 	const drivers: Driver[] = [];
-	atEnd(() => Promise.all(drivers.map((driver) => driver.stop())));
+	onTestFinished(async () => {
+		await Promise.all(drivers.map((driver) => driver.stop()));
+	});
 	const stations: Station[] = [];
 	for (const [index, reader] of present.entries()) {
 		const place = kept.places[index];
@@ -53,38 +53,6 @@ async function open(isRemote: boolean): Promise<Scene> {
 		stations.push({ reader, appid: place.appid, driver: begin(), begin });
 	}
 	return { kept, stations };
-}
-
-// A daemon and nine readers for each test would take most of the time to start.
-let local: Shared<Scene>;
-let remote: Shared<Scene>;
-
-beforeAll(async () => {
-	local = await share(() => open(false));
-	remote = await share(() => open(true));
-});
-
-afterAll(async () => {
-	await local?.end();
-	await remote?.end();
-});
-
-/** A scene as it is now, and what comes after: its tests come one after the other. */
-function from({ shared: { kept, stations } }: Shared<Scene>) {
-	const before = new Map(
-		stations.map(({ appid }) => [
-			appid,
-			{ fetches: kept.fetches(appid), uses: kept.uses(appid).length },
-		]),
-	);
-	return {
-		kept,
-		stations,
-		fetches: (appid: string): number =>
-			kept.fetches(appid) - (before.get(appid)?.fetches ?? 0),
-		uses: (appid: string): readonly Use[] =>
-			kept.uses(appid).slice(before.get(appid)?.uses),
-	};
 }
 
 /** What came of it for each reader, by name. */
@@ -116,30 +84,25 @@ test(
 
 async function acrossRenewals(isRemote: boolean): Promise<void> {
 	const renewals = 50;
-	const { kept, stations, fetches, uses } = from(isRemote ? remote : local);
+	const { kept, stations } = await open(isRemote);
 	const calls = await each(stations, async ({ appid, driver }) => {
 		const results: Result[] = [];
 		let isOver = false;
-		let onCall = () => {};
 		const work = async () => {
 			while (!isOver) {
 				results.push(await driver.call());
-				onCall();
 				// Or the fastest would leave nothing of the machine to the others.
 				await pause(20);
 			}
 		};
 		const working = work();
-		const used = () => new Set(uses(appid).map(({ token }) => token)).size;
-		const isUsed = async (renewed: number) => {
-			while (used() <= renewed)
-				await new Promise<void>((resolve) => {
-					onCall = resolve;
-				});
-		};
+		const used = () => new Set(kept.uses(appid).map(({ token }) => token)).size;
 		for (let renewed = 0; renewed <= renewals; renewed += 1) {
 			if (renewed > 0) await kept.renew(appid);
-			await Promise.race([isUsed(renewed), working]);
+			await eventually(() => used() > renewed, {
+				what: `token ${renewed} of ${appid} to be used`,
+				everyMs: 5,
+			});
 		}
 		isOver = true;
 		await working;
@@ -157,18 +120,18 @@ async function acrossRenewals(isRemote: boolean): Promise<void> {
 	}
 	expect(
 		await each(stations, ({ appid }) =>
-			uses(appid).filter(({ outcome }) => outcome !== "ok"),
+			kept.uses(appid).filter(({ outcome }) => outcome !== "ok"),
 		),
 		"a torn or outdated token would be refused",
 	).toEqual(forAll([]));
-	expect(await each(stations, ({ appid }) => fetches(appid))).toEqual(
-		forAll(renewals),
+	expect(await each(stations, ({ appid }) => kept.fetches(appid))).toEqual(
+		forAll(1 + renewals),
 	);
 	expect(kept.fetchers()).toEqual(["wxtokend"]);
 }
 
 test("over HTTP, too, a dead token is reported once and the call goes out once more", async () => {
-	const { kept, stations, fetches } = from(remote);
+	const { kept, stations } = await open(true);
 	expect(await each(stations, ({ driver }) => driver.call())).toEqual(
 		forAll(works),
 	);
@@ -177,20 +140,20 @@ test("over HTTP, too, a dead token is reported once and the call goes out once m
 	expect(await each(stations, ({ driver }) => driver.call())).toEqual(
 		forAll(works),
 	);
-	expect(await each(stations, ({ appid }) => fetches(appid))).toEqual(
-		forAll(1),
+	expect(await each(stations, ({ appid }) => kept.fetches(appid))).toEqual(
+		forAll(2),
 	);
 }, 120_000);
 
 test.each([40001, 42001, 40014] as const)(
 	"a token that dies outside with %i costs one retry and one fetch",
 	async (code) => {
-		const { kept, stations, fetches, uses } = from(local);
+		const { kept, stations } = await open();
 		const { platform } = kept.simulator;
 		expect(await each(stations, ({ driver }) => driver.call())).toEqual(
 			forAll(works),
 		);
-		if (code !== 40001) platform.turn({ agedOutCode: code });
+		if (code === 40014) platform.turn({ agedOutCode: 40014 });
 		for (const { appid } of stations) {
 			if (code === 40001) platform.kill(appid, kept.simulator.now());
 			else platform.expire(appid, kept.simulator.now());
@@ -200,11 +163,11 @@ test.each([40001, 42001, 40014] as const)(
 		);
 		expect(
 			await each(stations, ({ appid }) =>
-				uses(appid).map(({ outcome }) => outcome),
+				kept.uses(appid).map(({ outcome }) => outcome),
 			),
 		).toEqual(forAll(["ok", `errcode ${code}`, "ok"]));
-		expect(await each(stations, ({ appid }) => fetches(appid))).toEqual(
-			forAll(1),
+		expect(await each(stations, ({ appid }) => kept.fetches(appid))).toEqual(
+			forAll(2),
 		);
 		expect(kept.fetchers()).toEqual(["wxtokend"]);
 	},
@@ -212,7 +175,7 @@ test.each([40001, 42001, 40014] as const)(
 
 test("20 calls at once with a token that was killed outside: all succeed, for one fetch", async () => {
 	const crowd = 20;
-	const { kept, stations, fetches, uses } = from(local);
+	const { kept, stations } = await open();
 	for (const { reader, appid, driver, begin } of stations) {
 		const drivers = reader.oneCallAtATime
 			? [driver, ...Array.from({ length: crowd - 1 }, begin)]
@@ -220,16 +183,14 @@ test("20 calls at once with a token that was killed outside: all succeed, for on
 		kept.simulator.platform.kill(appid, kept.simulator.now());
 		const results = await Promise.all(drivers.map((one) => one.call()));
 		expect(results, reader.name).toEqual(Array(crowd).fill(works));
-		expect(uses(appid).length, reader.name).toBeLessThanOrEqual(2 * crowd);
-		expect(fetches(appid), reader.name).toBe(1);
-		const others = drivers.filter((one) => one !== driver);
-		await Promise.all(others.map((one) => one.stop()));
+		expect(kept.uses(appid).length, reader.name).toBeLessThanOrEqual(2 * crowd);
+		expect(kept.fetches(appid), reader.name).toBe(2);
 	}
 	expect(kept.fetchers()).toEqual(["wxtokend"]);
 });
 
 test("a refusal that has nothing to do with the token costs one call and no fetch", async () => {
-	const { kept, stations, fetches, uses } = from(local);
+	const { kept, stations } = await open();
 	kept.simulator.platform.turn({ flappingShare: 1 });
 	expect(await each(stations, ({ driver }) => driver.call())).toEqual(
 		forAll({ errcode: 40001 }),
@@ -238,17 +199,16 @@ test("a refusal that has nothing to do with the token costs one call and no fetc
 	expect(await each(stations, ({ driver }) => driver.call())).toEqual(
 		forAll(works),
 	);
-	expect(await each(stations, ({ appid }) => uses(appid).length)).toEqual(
+	expect(await each(stations, ({ appid }) => kept.uses(appid).length)).toEqual(
 		forAll(2),
 	);
-	expect(await each(stations, ({ appid }) => fetches(appid))).toEqual(
-		forAll(0),
+	expect(await each(stations, ({ appid }) => kept.fetches(appid))).toEqual(
+		forAll(1),
 	);
 });
 
-// The last one: the daemon is gone after it.
 test("without the daemon the token works on, and WeChat's own refusal comes back", async () => {
-	const { kept, stations, uses } = from(local);
+	const { kept, stations } = await open();
 	await kept.daemon.stop();
 	expect(await each(stations, ({ driver }) => driver.call())).toEqual(
 		forAll(works),
@@ -258,7 +218,7 @@ test("without the daemon the token works on, and WeChat's own refusal comes back
 	expect(await each(stations, ({ driver }) => driver.call())).toEqual(
 		forAll({ errcode: 40001 }),
 	);
-	expect(await each(stations, ({ appid }) => uses(appid).length)).toEqual(
+	expect(await each(stations, ({ appid }) => kept.uses(appid).length)).toEqual(
 		forAll(2),
 	);
 	expect(kept.fetchers()).toEqual(["wxtokend"]);
