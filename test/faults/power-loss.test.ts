@@ -49,10 +49,12 @@ async function tracedScene(options: PlatformSceneOptions = {}) {
 			// Without an end in order: nothing is made safe by it.
 			daemon.kill("SIGKILL");
 			await daemon.exited;
+			// strace writes pids of fewer than five digits with blanks behind them.
+			const isAtEnd = new RegExp(`^${daemon.pid} +\\+\\+\\+ killed`, "m");
 			const text = await eventually(
 				() => {
 					const found = readFileSync(trace, "utf8");
-					return found.includes(`${daemon.pid} +++ killed`) ? found : undefined;
+					return isAtEnd.test(found) ? found : undefined;
 				},
 				{ what: "the end of the trace" },
 			);
