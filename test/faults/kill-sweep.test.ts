@@ -30,15 +30,23 @@ test.skipIf(noStrace !== undefined)(
 				const chain = await startChain();
 				const calls = await callsOf(chain, thread);
 				let kills = 0;
+				const missed: string[] = [];
 				for (const { call, nth } of repeated(calls, runs))
 					if (await killAt(chain, { thread, call, nth })) kills += 1;
+					else missed.push(call);
 				const daemon = start(chain);
 				await recovered(chain, daemon);
 				await daemon.stop();
 				expect(calls.length, "calls").toBeGreaterThan(5);
 				// Calls for memory and for waiting differ each time, so some are not reached.
-				expect(kills, "kills").toBeGreaterThan(0.8 * runs * calls.length);
-				report.push(`${thread}: ${calls.length} calls, ${kills} kills`);
+				const steady = missed.filter((call) => !inconstant.has(call));
+				expect(steady.length, `missed: ${missed}`).toBeLessThan(
+					0.2 * runs * calls.length,
+				);
+				expect(kills, "kills").toBeGreaterThan(0.5 * runs * calls.length);
+				report.push(
+					`${thread}: ${calls.length} calls, ${kills} kills, missed: ${missed}`,
+				);
 			}),
 		);
 		console.log(report.join("; "));
@@ -46,6 +54,10 @@ test.skipIf(noStrace !== undefined)(
 );
 
 const report: string[] = [];
+
+const inconstant = new Set(
+	"brk,futex,madvise,mmap,mprotect,mremap,munmap,sched_yield".split(","),
+);
 
 type Thread = "main" | "worker";
 

@@ -3,7 +3,7 @@
  * at a call, or makes a call fail, until it is detached.
  */
 import { spawn, spawnSync } from "node:child_process";
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { onTestFinished } from "vitest";
 
 /** Why strace cannot be used here; undefined: it can. */
@@ -87,5 +87,14 @@ export function threadsOf(pid: number): {
 	readonly worker: number;
 } {
 	const ids = readdirSync(`/proc/${pid}/task`).map(Number);
-	return { main: pid, worker: Math.max(...ids) };
+	// Not by the numbers: they begin anew when the highest one was given.
+	const startedAt = (id: number) => {
+		const stat = readFileSync(`/proc/${pid}/task/${id}/stat`, "utf8");
+		// The name may hold blanks; the 22nd field is the 20th behind it.
+		return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]);
+	};
+	const [worker = pid] = ids.toSorted(
+		(one, other) => startedAt(other) - startedAt(one) || other - one,
+	);
+	return { main: pid, worker };
 }
