@@ -4,22 +4,21 @@
 // a token of 12 s is renewed in time, and the daemon's memory. Built program, simulator and
 // attacker are processes of their own on loopback; tokens in memory.
 import { spawn } from "node:child_process";
-import {
-	mkdirSync,
-	mkdtempSync,
-	readFileSync,
-	rmSync,
-	writeFileSync,
-} from "node:fs";
+import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { loadavg } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import {
+	appid,
+	cpuOf,
+	createScene,
+	memoryOf,
+	tell,
+} from "./platform-scene.mjs";
 
 const [simPort, pushPort] = [18_290, 18_291];
-const [appid, secret] = ["wxbench", "0123456789abcdef0123456789abcdef"];
-const key = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
 const self = fileURLToPath(import.meta.url);
 
 if (process.argv[2] === "attacker")
@@ -87,41 +86,29 @@ function attack(seconds, rate) {
 }
 
 async function measure(seconds, rate) {
-	const place = mkdtempSync("/dev/shm/wxtokend-bench-");
-	const running = [];
-	const program = join(self, "../../dist/wxtokend.cjs");
-	const start = (args, stderr = "ignore") => {
-		const child = spawn(process.execPath, [program, ...args], {
-			stdio: ["ignore", "ignore", stderr],
-		});
-		running.push(child);
-		return child;
-	};
+	const scene = createScene({
+		...{ simPort, pushPort },
+		top: 'schedule = "* * * * * *"',
+		wechat: "budget = 10000",
+	});
+	const push = () => scene.sim("push", { appid });
 	try {
-		writeConfig(place);
-		start([
-			...["simulate", "--quiet", "--port", String(simPort)],
-			...["--component", `${appid}:${secret}`, "--push-token", "sampletoken"],
-			...["--push", `http://127.0.0.1:${pushPort}`, "--push-key", key],
-		]);
-		await sim("knobs", { tokenLifetimeSeconds: 12 });
-		const daemon = start(
-			["run", "--config", join(place, "config.toml")],
-			"pipe",
-		);
-		await logged(daemon, "daemon.ready");
+		scene.simulate();
+		await scene.sim("knobs", { tokenLifetimeSeconds: 12 });
+		const daemon = await scene.daemon();
 		await push();
-		const file = join(place, "run", `wx_component_access_token_${appid}`);
+		const file = join(scene.place, "run", `wx_component_access_token_${appid}`);
 		while (leftIn(file) === undefined) await sleep(50);
 		const slow = Array.from({ length: 200 }, () => openSlow());
-		const attacker = spawn(
-			process.execPath,
-			[self, "attacker", String(seconds), String(rate)],
-			{ stdio: ["ignore", "inherit", "inherit", "ipc"] },
+		const attacker = scene.own(
+			spawn(
+				process.execPath,
+				[self, "attacker", String(seconds), String(rate)],
+				{ stdio: ["ignore", "inherit", "inherit", "ipc"] },
+			),
 		);
-		running.push(attacker);
 		const result = new Promise((done) => attacker.once("message", done));
-		const seen = await watch(daemon, file, seconds);
+		const seen = await watch(daemon, file, seconds, push);
 		const { answered, refused, lost } = await result;
 		for (const socket of slow) socket.destroy();
 		tell("load average", loadavg()[0].toFixed(1));
@@ -138,38 +125,12 @@ async function measure(seconds, rate) {
 		tell("CPU of the daemon, % of a core", seen.cpu.toFixed(0));
 		tell("memory after 10 s, at the end, at most, MB", seen.memory);
 	} finally {
-		for (const child of running) child.kill("SIGKILL");
-		rmSync(place, { recursive: true, force: true });
+		scene.end();
 	}
 }
 
-function writeConfig(place) {
-	mkdirSync(join(place, "run"));
-	writeFileSync(join(place, "token"), "sampletoken", { mode: 0o600 });
-	writeFileSync(join(place, "key"), key, { mode: 0o600 });
-	writeFileSync(
-		join(place, "config.toml"),
-		`directory = "${place}/run"
-state_directory = "${place}/state"
-schedule = "* * * * * *"
-log_format = "json"
-[wechat]
-base_urls = ["http://127.0.0.1:${simPort}"]
-budget = 10000
-[receiver]
-listen = "127.0.0.1:${pushPort}"
-[[component]]
-appid = "${appid}"
-secret = "${secret}"
-token_file = "${place}/token"
-aes_key_file = "${place}/key"
-`,
-		{ mode: 0o600 },
-	);
-}
-
 /** What happens during the attack: a genuine push each second, looks at the file at each 50 ms. */
-async function watch(daemon, file, seconds) {
+async function watch(daemon, file, seconds, push) {
 	const beganAt = performance.now();
 	const cpuBefore = cpuOf(daemon);
 	const memory = [];
@@ -208,23 +169,6 @@ async function watch(daemon, file, seconds) {
 	};
 }
 
-async function sim(path, body) {
-	for (;;)
-		try {
-			const answer = await fetch(`http://127.0.0.1:${simPort}/sim/${path}`, {
-				method: "POST",
-				body: JSON.stringify(body),
-			});
-			return await answer.json();
-		} catch {
-			await sleep(100);
-		}
-}
-
-function push() {
-	return sim("push", { appid });
-}
-
 /** A body that is announced and never ends. */
 function openSlow() {
 	const socket = connect(pushPort, "127.0.0.1");
@@ -235,16 +179,6 @@ function openSlow() {
 	return socket;
 }
 
-function logged({ stderr }, event) {
-	return new Promise((found) => {
-		let text = "";
-		stderr.setEncoding("utf8").on("data", (part) => {
-			text = text.slice(-100) + part;
-			if (text.includes(event)) found();
-		});
-	});
-}
-
 /** Seconds that the token in that file has left; undefined: there is none. */
 function leftIn(file) {
 	try {
@@ -252,21 +186,4 @@ function leftIn(file) {
 	} catch {
 		return undefined;
 	}
-}
-
-/** VmRSS, bytes. */
-function memoryOf({ pid }) {
-	const status = readFileSync(`/proc/${pid}/status`, "utf8");
-	return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) * 1024;
-}
-
-/** User and system time, ms. */
-function cpuOf({ pid }) {
-	const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-	const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-	return (Number(fields[11]) + Number(fields[12])) * 10;
-}
-
-function tell(name, value) {
-	process.stdout.write(`${name.padEnd(56)} ${value}\n`);
 }

@@ -3,61 +3,29 @@
 // all their files over, memory per account, CPU at rest. Of FETCHED accounts (2,000) the
 // tokens are fetched before, for the rate and the longest answer to a push meanwhile.
 // Built program, simulator of its own, tokens in memory.
-import { spawn } from "node:child_process";
-import {
-	mkdirSync,
-	mkdtempSync,
-	readdirSync,
-	readFileSync,
-	rmSync,
-	writeFileSync,
-} from "node:fs";
+import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
+import {
+	appid,
+	cpuOf,
+	createScene,
+	memoryOf,
+	tell,
+} from "./platform-scene.mjs";
 
 const count = Number(process.argv[2] ?? 100_000);
 const fetched = Number(process.argv[3] ?? 2_000);
-const program = fileURLToPath(new URL("../dist/wxtokend.cjs", import.meta.url));
-const place = mkdtempSync("/dev/shm/wxtokend-bench-");
-const [appid, secret] = ["wxbench", "0123456789abcdef0123456789abcdef"];
-const key = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
-const [simPort, pushPort] = [18_190, 18_191];
-const running = [];
+const scene = createScene({
+	...{ simPort: 18_190, pushPort: 18_191 },
+	top: 'log_level = "info"',
+});
+const { place, sim } = scene;
 
-function start(args, stderr = "ignore") {
-	const child = spawn(process.execPath, [program, ...args], {
-		stdio: ["ignore", "ignore", stderr],
-	});
-	running.push(child);
-	return child;
-}
-
-async function sim(path, body) {
-	for (;;)
-		try {
-			const answer = await fetch(`http://127.0.0.1:${simPort}/sim/${path}`, {
-				method: "POST",
-				body: JSON.stringify(body),
-			});
-			return await answer.json();
-		} catch {
-			await sleep(100);
-		}
-}
-
-/** Starts a daemon; resolves when it is ready. */
+/** Starts a daemon; how long that takes until it is ready. */
 async function daemon() {
 	const beganAt = performance.now();
-	const child = start(["run", "--config", join(place, "config.toml")], "pipe");
-	await new Promise((ready) => {
-		let text = "";
-		child.stderr.setEncoding("utf8").on("data", (part) => {
-			// A line for each account comes before it.
-			text = text.slice(-100) + part;
-			if (text.includes("daemon.ready")) ready();
-		});
-	});
+	const child = await scene.daemon();
 	return { child, tookMs: performance.now() - beganAt };
 }
 
@@ -65,19 +33,6 @@ async function stop(child) {
 	const ended = new Promise((done) => child.once("exit", done));
 	child.kill("SIGTERM");
 	await ended;
-}
-
-/** VmRSS, bytes. */
-function memoryOf({ pid }) {
-	const status = readFileSync(`/proc/${pid}/status`, "utf8");
-	return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) * 1024;
-}
-
-/** User and system time, ms. */
-function cpuOf({ pid }) {
-	const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-	const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-	return (Number(fields[11]) + Number(fields[12])) * 10;
 }
 
 /** As if their tokens had been fetched at some time in the last 40 minutes. */
@@ -105,37 +60,8 @@ const published = () =>
 		/^wx_access_token_[^.]+$/.test(name),
 	).length;
 
-function tell(name, value) {
-	process.stdout.write(`${name.padEnd(56)} ${value}\n`);
-}
-
 try {
-	mkdirSync(join(place, "run"));
-	writeFileSync(join(place, "token"), "sampletoken", { mode: 0o600 });
-	writeFileSync(join(place, "key"), key, { mode: 0o600 });
-	writeFileSync(
-		join(place, "config.toml"),
-		`directory = "${place}/run"
-state_directory = "${place}/state"
-log_level = "info"
-log_format = "json"
-[wechat]
-base_urls = ["http://127.0.0.1:${simPort}"]
-[receiver]
-listen = "127.0.0.1:${pushPort}"
-[[component]]
-appid = "${appid}"
-secret = "${secret}"
-token_file = "${place}/token"
-aes_key_file = "${place}/key"
-`,
-		{ mode: 0o600 },
-	);
-	start([
-		...["simulate", "--quiet", "--port", String(simPort)],
-		...["--component", `${appid}:${secret}`, "--push-token", "sampletoken"],
-		...["--push", `http://127.0.0.1:${pushPort}`, "--push-key", key],
-	]);
+	scene.simulate();
 	const first = await daemon();
 	await sim("push", { appid });
 	await sleep(3_000);
@@ -170,6 +96,5 @@ aes_key_file = "${place}/key"
 	tell("CPU at rest, % of a core", (share * 100).toFixed(1));
 	await stop(again.child);
 } finally {
-	for (const child of running) child.kill("SIGKILL");
-	rmSync(place, { recursive: true, force: true });
+	scene.end();
 }
