@@ -289,7 +289,7 @@ function again(
 	return isInRow ? { at: now, waitMs: hourMs, times: times + 1 } : first;
 }
 
-/** Nobody waits for its answer any more; a note of before must not say otherwise. */
+/** Its call is over. An older note, which says that it is under way, must not win. */
 function settled(ledger: IpLedger, id: string, now: number): IpLedger {
 	return id in ledger.secrets
 		? withSecret(ledger, id, { at: now, errcode: 0, counts: false }, now)

@@ -65,7 +65,7 @@ function listAnswer(texts: Iterable<string>): ControlAnswer {
 	};
 }
 
-/** Whoever takes the pieces gives way in between. */
+/** Between two pieces the caller lets the event loop turn. */
 async function* inPieces(texts: Iterable<string>): AsyncGenerator<string> {
 	await nextTurn();
 	let piece = "";

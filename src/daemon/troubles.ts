@@ -65,7 +65,7 @@ export interface TroublesParts {
 /** A trouble that was told is looked at again after this time, also without an event. */
 const relookMs = 300_000;
 
-/** If nobody can be told, the oldest ones are forgotten beyond so many. */
+/** More are not remembered: the oldest is forgotten, for example while the robot is down. */
 const maxEvents = 1_000;
 
 export function createTroubles(parts: TroublesParts): Troubles {
