@@ -2,7 +2,7 @@
  * What a configuration takes from the disk. A command, and a daemon at its start, ask the
  * disk and wait for it; a daemon that runs must not, and hands over what it has read.
  */
-import { readdirSync, realpathSync } from "node:fs";
+import { type Dirent, readdirSync, realpathSync } from "node:fs";
 import { type FoundText, findText } from "./lookup.ts";
 
 /** An entry of a directory. */
@@ -30,12 +30,17 @@ export class NotReadYet extends Error {}
 export const disk: Files = {
 	text: findText,
 	names: (directory) =>
-		readdirSync(directory, { withFileTypes: true }).map((one) => ({
-			name: one.name,
-			isLink: one.isSymbolicLink(),
-		})),
+		foundNames(readdirSync(directory, { withFileTypes: true })),
 	realPath: (path) => realpathSync(path),
-	// Who asks the disk itself waits for it anyway.
+	// A later call would wait for a hung disk just the same.
 	touch: () => {},
 	lacksSome: () => false,
 };
+
+/** As `Files.names` gives them. */
+export function foundNames(entries: readonly Dirent[]): readonly FoundName[] {
+	return entries.map((one) => ({
+		name: one.name,
+		isLink: one.isSymbolicLink(),
+	}));
+}

@@ -1,6 +1,6 @@
 /**
- * Asks the disk while the daemon goes on with its work: a mount may hang, and whoever asks
- * something of it then waits for ever.
+ * Asks the disk while the daemon goes on with its work: a mount may hang, and then its
+ * answer never comes.
  *
  * Node.js asks the disk in few threads, which the keepers need as well. So only one question
  * is open at a time, also if it never gets an answer. Many are asked by a thread of their
@@ -9,7 +9,7 @@
 import fs from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
-import type { FoundName } from "../config/files.ts";
+import { type FoundName, foundNames } from "../config/files.ts";
 import { type FoundText, refuseOddFile, tooLarge } from "../config/lookup.ts";
 import type { Clock } from "../core/clock.ts";
 import type { DiskAnswer, DiskQuestion, DiskValues } from "./disk-question.ts";
@@ -217,9 +217,5 @@ async function readAll(
 }
 
 async function namesIn(directory: string): Promise<readonly FoundName[]> {
-	const entries = await readdir(directory, { withFileTypes: true });
-	return entries.map((one) => ({
-		name: one.name,
-		isLink: one.isSymbolicLink(),
-	}));
+	return foundNames(await readdir(directory, { withFileTypes: true }));
 }
