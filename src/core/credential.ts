@@ -242,6 +242,12 @@ export function knownFrom(
 	};
 }
 
+/** Whether another value can be had before the end of the present one; or perhaps. */
+export function isRenewedEarly(credential: Pick<Credential, "kind">): boolean {
+	const { reissue, renewWindowMs } = traitsOf(credential);
+	return reissue !== "same-until-end" || renewWindowMs !== undefined;
+}
+
 /** Whether another value can be had at any time, or forced; or perhaps. */
 export function canForce(credential: Pick<Credential, "kind">): boolean {
 	const { reissue, force } = traitsOf(credential);

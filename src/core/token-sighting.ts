@@ -27,6 +27,9 @@ const aroundEndMs = [
 ].map((seconds) => seconds * secondMs);
 const [firstAroundMs = 0] = aroundEndMs;
 
+/** So long before its end a token is asked for again and again, though nothing is wrong. */
+export const aroundEndFromMs = -firstAroundMs;
+
 /** Without a known end, and long after it. */
 const guessingMs = 5 * minuteMs;
 /** Past its end: each minute for so long. */

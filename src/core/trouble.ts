@@ -1,6 +1,8 @@
 /** What is wrong with a credential, for a person who is to be told of it, and from when on. */
+import { isRenewedEarly, traitsOf } from "./credential.ts";
 import { isStoreErrorKind } from "./errors.ts";
 import type { CredentialStatus } from "./status.ts";
+import { aroundEndFromMs } from "./token-sighting.ts";
 
 /** What is wrong, and what to do about it, in words for people. */
 export interface Words {
@@ -80,9 +82,9 @@ function failureIn(
 	};
 }
 
-/** A lost lock is taken again at once. */
+/** A lost lock is taken again at once; what cannot be reached is the network. */
 function isDiskFailure(kind: string): boolean {
-	return isStoreErrorKind(kind) && kind !== "lost";
+	return isStoreErrorKind(kind) && kind !== "lost" && kind !== "unreachable";
 }
 
 function foreignFetcherIn(
@@ -128,13 +130,17 @@ function latenessIn(
 	now: number,
 	afterMs: number,
 ): Finding | undefined {
-	const { valid, expire, nextRefreshAt, lifetime } = status;
-	const isToken = status.interface !== null;
-	if (!valid || expire === null || nextRefreshAt === null || !isToken)
+	const { valid, expire, nextRefreshAt, lifetime, budget } = status;
+	if (!valid || expire === null || nextRefreshAt === null) return undefined;
+	if (!isRenewedEarly(status) || status.guessed || status.overdue)
 		return undefined;
 	const endsAt = expire * 1000;
+	// The same token may come until its end: then it is asked for there, and is not late.
+	const mayLast = traitsOf(status).reissue === "either";
+	if (mayLast && now >= endsAt - aroundEndFromMs) return undefined;
 	const nextAt = Date.parse(nextRefreshAt);
-	if (nextAt > now && nextAt < endsAt) return undefined;
+	const isSpent = budget.used >= budget.of && nextAt >= endsAt;
+	if (nextAt > now && !isSpent) return undefined;
 	const marginMs = Math.min(afterMs, (lifetime ?? 7_200) * 1000 * lateShare);
 	return {
 		code: "late",

@@ -60,13 +60,14 @@ describe("a failure", () => {
 		},
 	);
 
-	test.each(["transient", "limited", "garbled", "parent", "lost"])(
-		"of kind %s may pass by itself, and is told after `after`",
-		(kind) => {
-			expect(toldIn({ lastError: failed(kind) })).toBe(300);
-			expect(toldIn({ lastError: failed(kind) }, 0)).toBe(0);
-		},
-	);
+	test.each([
+		...["transient", "limited", "garbled", "parent", "lost"],
+		// Redis is away: the network, and no disk.
+		"unreachable",
+	])("of kind %s may pass by itself, and is told after `after`", (kind) => {
+		expect(toldIn({ lastError: failed(kind) })).toBe(300);
+		expect(toldIn({ lastError: failed(kind) }, 0)).toBe(0);
+	});
 
 	test("is told earlier if the token would end before: when half of the rest is over", () => {
 		const lastError = failed("transient");
@@ -116,6 +117,7 @@ test("an end without a failure is told if no new value comes within ten seconds"
 
 describe("a token that is due and not renewed, without a failure", () => {
 	const due = { nextRefreshAt: iso(now - 1_000) };
+	const app = { kind: "wecom_access_token", interface: null } as const;
 
 	test("is told when a 48th of its life is left", () => {
 		expect(toldIn(due)).toBe(3_600 - 150);
@@ -123,12 +125,51 @@ describe("a token that is due and not renewed, without a failure", () => {
 	});
 
 	test("is the same if its calls are used up until after its end", () => {
-		const nextRefreshAt = iso(now + 4_000_000);
-		expect(toldIn({ nextRefreshAt })).toBe(3_600 - 150);
+		const spent = {
+			nextRefreshAt: iso(now + 4_000_000),
+			budget: { used: 60, of: 60 },
+		};
+		expect(toldIn(spent)).toBe(3_600 - 150);
+		expect(toldIn({ ...spent, ...app })).toBe(3_600 - 150);
 	});
 
-	test("is no trouble for a ticket, which changes only at its end", () => {
-		expect(toldIn({ ...due, interface: null })).toBeUndefined();
+	test.each([
+		"component_access_token",
+		"authorizer_access_token",
+		"wecom_access_token",
+		"wecom_provider_access_token",
+		"wecom_suite_access_token",
+		"wecom_corp_access_token",
+	] as const)("is told of a %s, too", (kind) => {
+		expect(toldIn({ ...due, kind, interface: null })).toBe(3_600 - 150);
+	});
+
+	test.each([
+		"jsapi_ticket",
+		"wx_card_ticket",
+		"sdk_ticket",
+		"wecom_jsapi_ticket",
+		"wecom_agent_ticket",
+	] as const)("is no trouble for a %s, which changes at its end", (kind) => {
+		expect(toldIn({ ...due, kind, interface: null })).toBeUndefined();
+	});
+
+	describe("of 企业微信", () => {
+		test("is no trouble where the same token may come until its end: in the last ten seconds it is asked for again and again", () => {
+			const last = { ...due, ...app, expire: now / 1000 + 10 };
+			expect(toldIn(last)).toBeUndefined();
+			expect(toldIn({ ...last, expire: now / 1000 + 11 })).toBe(11 - 150);
+		});
+
+		test("is no trouble if it was asked for early, and is asked for again after its end", () => {
+			const nextRefreshAt = iso(now + 3_601_000);
+			expect(toldIn({ ...app, nextRefreshAt })).toBeUndefined();
+		});
+
+		test("is no trouble as long as its end is not known", () => {
+			expect(toldIn({ ...due, ...app, guessed: true })).toBeUndefined();
+			expect(toldIn({ ...due, ...app, overdue: true })).toBeUndefined();
+		});
 	});
 });
 
