@@ -210,9 +210,9 @@ export function glimpseOf(
 ): Glimpse {
 	const record = ownRecord(asked.record, asked.credential);
 	const reading = judged({
-		reading: ownReading(asked.reading, record),
+		...asked,
 		record,
-		kept: asked.kept,
+		reading: ownReading(asked.reading, record),
 	});
 	return {
 		expiresAt:
@@ -283,24 +283,22 @@ export function factsOf(asked: StatusInput): StatusFacts {
 	};
 }
 
+type Judged = Pick<StatusInput, "credential" | "reading" | "record" | "kept">;
+
 /**
  * What stands on disk, for its readers: should somebody have altered it, the
  * earlier of two ends, and no token at all if it is not one of ours.
  */
-function judged({
-	reading,
-	record,
-	kept,
-}: Pick<StatusInput, "reading" | "record" | "kept">): Reading {
+function judged({ reading, ...given }: Judged): Reading {
 	if (reading.kind !== "token") return reading;
 	const { value, expiresAt } = reading.token;
-	const end = endOf(tokenId(value), record, kept);
+	const end = endOf(tokenId(value), given);
 	if (end !== undefined)
 		return {
 			...reading,
 			token: { value, expiresAt: Math.min(end, expiresAt) },
 		};
-	return kept === undefined
+	return given.kept === undefined
 		? reading
 		: { kind: "unusable", problem: "altered: it holds another token" };
 }
@@ -308,17 +306,16 @@ function judged({
 /** Epoch ms; undefined if it is not one of ours. */
 function endOf(
 	id: string,
-	{ published, inFlight }: SharedRecord,
-	kept: KnownToken | undefined,
+	{ credential, record, kept }: Omit<Judged, "reading">,
 ): number | undefined {
+	const { published, inFlight } = record;
 	if (published?.id === id) return published.expiresAt;
 	if (kept?.id === id) return kept.token.expiresAt;
 	// The next one is on its way to the disk; or the disk refuses it.
-	return inFlight?.replaces === id ? inFlight.at + overlapMs : undefined;
+	return inFlight?.replaces === id
+		? inFlight.at + traitsOf(credential).replacedLivesMs
+		: undefined;
 }
-
-/** So long WeChat accepts a token that another one has replaced. */
-const overlapMs = 300_000;
 
 /** The token on disk; its true end, should somebody have altered the file. */
 function knownOf(

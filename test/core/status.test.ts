@@ -126,6 +126,28 @@ test("while the next token is on its way to the disk, the one there lives, for f
 	expect(seen(onDisk(60, "72_of_somebody_else"), kept).state).toBe("unusable");
 });
 
+test.each([
+	["jsapi_ticket", false],
+	["wecom_access_token", false],
+	["component_access_token", true],
+] as const)(
+	"a %s that WeChat has replaced, while the disk refuses the next one: it lives on: %s",
+	(kind, livesOn) => {
+		const at = now - 1_000;
+		const by = { instance: "i", pid: 1, startTicks: "2", realm: "r" };
+		const record = {
+			...emptyRecord,
+			published: { ...published(7_200), id: tokenId("71_the_next_one") },
+			inFlight: { replaces: tokenId(value), at, by, lock: "l" },
+		};
+		const { valid } = statusOf({
+			credential: { ...credential, kind },
+			...{ path: "/run/wxtokend/f", reading: onDisk(2_400), record, now },
+		});
+		expect(valid).toBe(livesOn);
+	},
+);
+
 test.for([
 	["a token that lives", onDisk(10), {}, "valid", true],
 	["one whose refresh fails", onDisk(10), { failing: true }, "failing", true],
