@@ -22,6 +22,8 @@ import {
 	refuseUnsafeDirectory,
 } from "../store/output-directory.ts";
 import { storeError } from "../store/store-error.ts";
+import type { EntryIdentity } from "./disk-question.ts";
+import { type DiskQuestions, SilentDisk } from "./disk-questions.ts";
 
 /** Where a control socket is wanted. */
 export interface SocketLocation {
@@ -34,10 +36,8 @@ export interface SocketLocation {
 }
 
 /** A socket that this process has opened. Another file at its path is not ours. */
-export interface OpenSocket {
+export interface OpenSocket extends EntryIdentity {
 	readonly path: string;
-	readonly device: number;
-	readonly inode: number;
 }
 
 /** For the lock under which a socket is opened. */
@@ -87,24 +87,38 @@ export function probeSocketPath(path: string): void {
 	}
 }
 
-/** Whether the socket's file is still at its path. Cheap: one system call. */
-export function isOurs({ path, device, inode }: OpenSocket): boolean {
-	const found = lstat(path);
-	return found?.dev === device && found.ino === inode;
+/**
+ * Looks for the file of an open socket. "silent": its disk has not answered in time, or
+ * still owes an earlier answer. Throws `StoreError`.
+ */
+export async function lookForSocket(
+	{ path, device, inode }: OpenSocket,
+	questions: Pick<DiskQuestions, "ask">,
+): Promise<"here" | "gone" | "silent"> {
+	try {
+		const [answer] = await questions.ask([
+			{ kind: "entry", path, maxBytes: 0 },
+		]);
+		if (answer?.status !== "fulfilled") throw answer?.reason;
+		const found = Object(answer.value);
+		return found.device === device && found.inode === inode ? "here" : "gone";
+	} catch (error) {
+		if (error instanceof SilentDisk) return "silent";
+		throw storeError("look at the control socket", path, error);
+	}
 }
 
 /**
- * Removes the socket's file if it is ours. Call it while the server still listens: no
- * other daemon replaces a socket that answers, so between the look and the removal the
- * file stays ours. Throws `StoreError`.
+ * Removes the socket's file, which was just found to be ours. Call it while the server
+ * still listens: no other daemon replaces a socket that answers, so between the look and
+ * the removal the file stays ours. Throws `StoreError`.
  */
-export function removeSocket(socket: OpenSocket): void {
-	if (!isOurs(socket)) return;
+export function removeSocket({ path }: OpenSocket): void {
 	try {
-		fs.unlinkSync(socket.path);
+		fs.unlinkSync(path);
 	} catch (error) {
 		if (errnoOf(error) !== "ENOENT")
-			throw storeError("remove the control socket", socket.path, error);
+			throw storeError("remove the control socket", path, error);
 	}
 }
 

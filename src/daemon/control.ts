@@ -12,13 +12,14 @@ import {
 	createControlServer,
 } from "./control-http.ts";
 import {
-	isOurs,
+	lookForSocket,
 	type OpenSocket,
 	openSocket,
 	removeSocket,
 	type SocketLocation,
 	type SocketParts,
 } from "./control-socket.ts";
+import { createDiskQuestions } from "./disk-questions.ts";
 import {
 	affordableConnections,
 	type ChangeLog,
@@ -40,14 +41,15 @@ export interface Control {
 	moveTo(location: SocketLocation | undefined): Promise<void>;
 	/**
 	 * Opens the socket again if its file was deleted, or if it could not be opened
-	 * before. Cheap, for each tick.
+	 * before. Cheap, for each tick: nothing waits for the disk.
 	 */
 	keepOpen(): void;
 	/**
 	 * Removes the socket. Requests that are connected still get an answer. Resolves
-	 * when all have theirs, or shortly after `settled`.
+	 * when all have theirs, or shortly after `settled`; with whether the disk of the
+	 * socket still owes an answer. Then its file stays.
 	 */
-	stop(settled: Promise<unknown>): Promise<void>;
+	stop(settled: Promise<unknown>): Promise<boolean>;
 }
 
 /** A server and its file. */
@@ -75,11 +77,26 @@ export function createControl(
 	let open: Open | undefined;
 	let triedAt = Number.NEGATIVE_INFINITY;
 
-	const isInPlace = () => open !== undefined && isOurs(open.socket);
+	const questions = createDiskQuestions(clock);
+	let isLooking = false;
+
+	const look = async (socket: OpenSocket) => {
+		const found = await lookForSocket(socket, questions);
+		if (found === "silent")
+			changes.log(`silent ${socket.path}`, () =>
+				logSilent(socket.path, name, log),
+			);
+		return found;
+	};
 
 	const ensureOpen = async (): Promise<void> => {
-		if (wanted === undefined || stopped.signal.aborted || isInPlace()) return;
-		close();
+		if (wanted === undefined || stopped.signal.aborted) return;
+		if (open !== undefined) {
+			if ((await look(open.socket)) !== "gone") return;
+			// That it is open again is worth a line.
+			changes.forget();
+			await close();
+		}
 		triedAt = clock.monotonic();
 		const { path } = wanted;
 		const server = createControlServer({
@@ -101,12 +118,12 @@ export function createControl(
 	};
 
 	/** Takes no more clients; those that are connected get their answers. */
-	const close = () => {
+	const close = async () => {
 		const former = open;
 		open = undefined;
 		if (former === undefined) return;
 		try {
-			removeSocket(former.socket);
+			if ((await look(former.socket)) === "here") removeSocket(former.socket);
 		} finally {
 			draining.add(former.server);
 		}
@@ -117,26 +134,27 @@ export function createControl(
 			inTurn(async () => {
 				const isSame =
 					wanted?.path === location?.path && wanted?.gid === location?.gid;
-				if (!isSame) close();
+				if (!isSame) await close();
 				wanted = location;
 				await ensureOpen();
 			}),
 		keepOpen: () => {
-			const isGone = open !== undefined && !isInPlace();
-			// Its file was deleted: that it is open again is worth a line.
-			if (isGone) changes.forget();
-			const isTooSoon = clock.monotonic() - triedAt < retryMs;
-			if (stopped.signal.aborted || (isTooSoon && !isGone)) return;
-			triedAt = clock.monotonic();
-			void inTurn(ensureOpen);
+			const isTooSoon =
+				open === undefined && clock.monotonic() - triedAt < retryMs;
+			if (isLooking || isTooSoon || stopped.signal.aborted) return;
+			isLooking = true;
+			void inTurn(ensureOpen).then(() => {
+				isLooking = false;
+			});
 		},
 		stop: async (settled) => {
 			stopped.abort();
 			await inTurn(async () => {
-				close();
+				await close();
 				await settled;
 				await draining.end(drainTimeoutMs);
 			});
+			return questions.end();
 		},
 	};
 }
@@ -155,6 +173,17 @@ function logFailure(
 			{ event: `${name}.unavailable`, code, hint },
 			`${message}; the daemon runs without it`,
 		),
+	);
+}
+
+function logSilent(path: string, name: string, log: Log): void {
+	log.warn(
+		{
+			event: `${name}.silent`,
+			path,
+			hint: "the tokens are kept all the same; a socket belongs on a local disk or in memory: set `socket`",
+		},
+		`the disk of the ${name} socket does not answer`,
 	);
 }
 

@@ -125,14 +125,19 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 	}
 	const signal = await stopped;
 	log.info({ event: "daemon.stopping", signal }, "finishing what is under way");
-	await stop(daemon);
+	const areSocketsSilent = await stop(daemon);
 	await seat.close();
 	log.info(
 		{ event: "daemon.stopped" },
 		"the token files stay for their readers",
 	);
-	const isDiskSilent = await options.endReloads();
-	if (daemon.metricsFile.isWriting() || isDiskSilent) endWithoutThreads();
+	const silent = [
+		areSocketsSilent,
+		daemon.metricsFile.isWriting(),
+		await options.endReloads(),
+		await log.end(),
+	];
+	if (silent.includes(true)) endWithoutThreads();
 	return exitCode.done;
 }
 
@@ -352,7 +357,8 @@ function reloadOnce(
 
 /**
  * Finishes what is under way, so that no fetched token is lost, and answers the
- * clients of the socket that wait for it.
+ * clients of the socket that wait for it. Resolves with whether the disk of a socket still
+ * owes an answer.
  */
 async function stop({
 	credentials,
@@ -363,23 +369,24 @@ async function stop({
 	ticker,
 	systemd,
 	alerts,
-}: Daemon): Promise<void> {
+}: Daemon): Promise<boolean> {
 	systemd.stopping(longestTimeoutMs(credentials.config()) + drainTimeoutMs);
 	const ticked = ticker.stop();
 	credentials.stop();
 	const written = alerts.stop();
 	await ticked;
 	const settled = credentials.settle();
-	await Promise.all([
+	const [isSilent, areDoorsSilent] = await Promise.all([
 		control.stop(settled),
-		http.stop(settled),
 		doors.stop(settled),
+		http.stop(settled),
 	]);
 	await settled;
 	await written;
 	if (credentials.config().http !== undefined)
 		await historyFile.save(credentials.location(), true);
 	await credentials.close();
+	return isSilent || areDoorsSilent;
 }
 
 /** What a call has begun. */

@@ -10,6 +10,14 @@ export interface DiskValues {
 	readonly realPath: string;
 	/** Only whether there is an answer. */
 	readonly touch: undefined;
+	/** Undefined: nothing is there. A link is not followed. */
+	readonly entry: EntryIdentity | undefined;
+}
+
+/** What one entry of a directory has and no other one. */
+export interface EntryIdentity {
+	readonly device: number;
+	readonly inode: number;
 }
 
 export interface DiskQuestion {

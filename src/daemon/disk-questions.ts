@@ -12,7 +12,13 @@ import { promisify } from "node:util";
 import { type FoundName, foundNames } from "../config/files.ts";
 import { type FoundText, refuseOddFile, tooLarge } from "../config/lookup.ts";
 import type { Clock } from "../core/clock.ts";
-import type { DiskAnswer, DiskQuestion, DiskValues } from "./disk-question.ts";
+import { errnoOf } from "../core/errors.ts";
+import type {
+	DiskAnswer,
+	DiskQuestion,
+	DiskValues,
+	EntryIdentity,
+} from "./disk-question.ts";
 
 /** There was no answer in time. `seconds`: how long that is. */
 export class SilentDisk extends Error {
@@ -158,6 +164,7 @@ function inTime<T>(
 }
 
 const statOf = promisify(fs.stat);
+const lstatOf = promisify(fs.lstat);
 const openFile = promisify(fs.open);
 const readFrom = promisify(fs.read);
 const closeFile = promisify(fs.close);
@@ -180,6 +187,18 @@ async function answerTo({
 		case "touch":
 			await statOf(path);
 			return undefined;
+		case "entry":
+			return entryAt(path);
+	}
+}
+
+async function entryAt(path: string): Promise<EntryIdentity | undefined> {
+	try {
+		const { dev: device, ino: inode } = await lstatOf(path);
+		return { device, inode };
+	} catch (error) {
+		if (errnoOf(error) === "ENOENT") return undefined;
+		throw error;
 	}
 }
 

@@ -2,7 +2,7 @@
  * A thread that asks the disk many questions in a row, and waits for each answer. This file
  * is what starts it, and also what runs in it.
  */
-import { statSync } from "node:fs";
+import { lstatSync, statSync } from "node:fs";
 import {
 	isMainThread,
 	parentPort,
@@ -91,6 +91,10 @@ function answerTo({
 		case "touch":
 			statSync(path);
 			return undefined;
+		case "entry": {
+			const found = lstatSync(path, { throwIfNoEntry: false });
+			return found && { device: found.dev, inode: found.ino };
+		}
 	}
 }
 

@@ -2,22 +2,21 @@
  * Where the lines of the log go: to stderr, and never by a call that waits.
  *
  * Whoever reads the log may stand still: a stopped `docker logs`, a journal whose disk
- * hangs, a terminal after Ctrl-S. A write that waits for that reader would hold up the
- * renewals, the control socket and the signals. So a line that does not fit now is
- * queued; if the queue is full the oldest line is dropped, and when the reader goes on,
- * one line says how many were.
+ * hangs, a terminal after Ctrl-S, a file on a mount that does not answer. A write that
+ * waits for that reader would hold up the renewals, the control socket and the signals.
+ * So a line that does not fit now is queued; if the queue is full the oldest line is
+ * dropped, and when the reader goes on, one line says how many were.
  */
-import { constants, fstatSync, openSync, writeSync } from "node:fs";
+import { constants, fstatSync, openSync, type Stats, writeSync } from "node:fs";
 import { isatty } from "node:tty";
 import { errnoOf } from "../core/errors.ts";
-
-/** Takes the lines of the log. Nothing here throws. */
-export interface LogOutput {
-	/** A whole line, or several, with the line feed at the end. */
-	write(text: string): void;
-	/** Tries to write what is queued, and waits up to half a second for the reader. Only for the end. */
-	flush(): void;
-}
+import { createFileOutput } from "./log-file.ts";
+import {
+	createLineQueue,
+	type LogOutput,
+	maxFlushMs,
+	stepMs,
+} from "./log-queue.ts";
 
 /** Characters that are queued at most: some thousand lines. */
 const maxQueued = 512 * 1024;
@@ -25,16 +24,15 @@ const maxQueued = 512 * 1024;
 /** How often a full pipe is tried again, ms. */
 const retryMs = 100;
 
-/** How long the end waits for the reader, ms; in steps of `stepMs`. */
-const maxFlushMs = 500;
-const stepMs = 20;
-
-/**
- * A descriptor for stderr whose writes do not wait. A regular file stays as it is: it has
- * no such mode, and each line of it must be there after a crash.
- */
-export function openStderr(): number {
+/** Stderr, by the way to write there that does not wait. `noteOf` as below. */
+export function openStderr(noteOf: (dropped: number) => string): LogOutput {
 	const found = fstatSync(2);
+	if (found.isFile()) return createFileOutput(2, noteOf);
+	return createLogOutput(withoutWaiting(found), noteOf);
+}
+
+/** A descriptor for stderr whose writes do not wait. */
+function withoutWaiting(found: Stats): number {
 	if (found.isFIFO() || found.isSocket()) {
 		// The stream of Node.js, made at its first use, sets the mode.
 		void process.stderr;
@@ -61,7 +59,7 @@ export function createLogOutput(
 	let rest = Buffer.alloc(0);
 	/** How many lines are lost with it: itself, and those that its note tells of. */
 	let atStake = 0;
-	const queue = createLineQueue(noteOf);
+	const queue = createLineQueue(maxQueued, noteOf);
 	let timer: NodeJS.Timeout | undefined;
 
 	/** Whether all of `rest` is written, or lost. */
@@ -104,45 +102,6 @@ export function createLogOutput(
 				Atomics.wait(still, 0, 0, stepMs);
 			}
 		},
-	};
-}
-
-/** Lines that wait, the oldest of which are dropped if they are too many. */
-function createLineQueue(noteOf: (dropped: number) => string) {
-	const waiting: string[] = [];
-	/** Characters in `waiting`. */
-	let size = 0;
-	/** Lines that no note has told of yet. */
-	let dropped = 0;
-	const shift = (): string | undefined => {
-		const text = waiting.shift();
-		size -= text?.length ?? 0;
-		return text;
-	};
-	return {
-		add: (text: string) => {
-			waiting.push(text);
-			size += text.length;
-			while (size > maxQueued && waiting.length > 1) {
-				shift();
-				dropped += 1;
-			}
-		},
-		/**
-		 * The oldest line, behind the note of those that were dropped before it. `lines`:
-		 * how many are lost if it is. Undefined: none waits.
-		 */
-		take: () => {
-			const text = shift();
-			if (text === undefined) return undefined;
-			const note = dropped > 0 ? noteOf(dropped) : "";
-			const lines = dropped + 1;
-			dropped = 0;
-			return { text: note + text, lines };
-		},
-		/** So many lines that were taken are lost. */
-		drop: (lines: number) => {
-			dropped += lines;
-		},
+		end: async () => false,
 	};
 }

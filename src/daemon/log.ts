@@ -5,7 +5,7 @@ import type { LogLevel } from "../core/log-level.ts";
 import type { Log } from "../core/ports.ts";
 import { writesToJournal } from "./journal.ts";
 import { type LogReader, textLine, usualFormat } from "./log-line.ts";
-import { createLogOutput, openStderr } from "./log-output.ts";
+import { openStderr } from "./log-output.ts";
 
 type LogCall = Log["info"];
 
@@ -16,6 +16,8 @@ export interface AdjustableLog extends Log {
 	setLevel(level: LogLevel): void;
 	/** From now on; undefined: the usual one for who reads it. */
 	setFormat(format: LogFormat | undefined): void;
+	/** As `LogOutput.end`. */
+	end(): Promise<boolean>;
 }
 
 interface LogOptions {
@@ -32,7 +34,7 @@ function createLog(options: LogOptions): AdjustableLog {
 		const priority = reader === "journal" ? priorityOf(line) : "";
 		return withoutSecrets(priority + text);
 	};
-	const output = createLogOutput(openStderr(), (count) => {
+	const output = openStderr((count) => {
 		let text = "";
 		write = (line) => {
 			text = textOf(line);
@@ -71,6 +73,7 @@ function createLog(options: LogOptions): AdjustableLog {
 		setFormat: (wanted) => {
 			format = wanted ?? usualFormat(reader);
 		},
+		end: output.end,
 	};
 }
 

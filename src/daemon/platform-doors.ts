@@ -22,7 +22,7 @@ export interface PlatformDoors {
 	/** Cheap, for each tick. */
 	keepOpen(): void;
 	/** As `Control.stop`. */
-	stop(settled: Promise<unknown>): Promise<void>;
+	stop(settled: Promise<unknown>): Promise<boolean>;
 }
 
 export interface PlatformDoorsParts {
@@ -88,7 +88,12 @@ export function createPlatformDoors({
 			for (const one of all) one.keepOpen();
 		},
 		stop: async (settled) => {
-			await Promise.all(all.map((one) => one.stop(settled)));
+			const [, ...silent] = await Promise.all([
+				receiver.stop(settled),
+				receiverSocket.stop(settled),
+				admin.stop(settled),
+			]);
+			return silent.includes(true);
 		},
 	};
 }

@@ -3,6 +3,7 @@ import {
 	closeSync,
 	constants,
 	openSync,
+	readFileSync,
 	readSync,
 	unlinkSync,
 	writeSync,
@@ -10,6 +11,7 @@ import {
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { expect, onTestFinished, test } from "vitest";
+import { createFileOutput } from "../../src/daemon/log-file.ts";
 import { createLogOutput } from "../../src/daemon/log-output.ts";
 import { writeConfig } from "../support/config-file.ts";
 import { newDirectory } from "../support/directory.ts";
@@ -102,6 +104,29 @@ test("a pipe without a reader is no failure, and later lines are tried again", (
 	const buffer = Buffer.alloc(100);
 	const size = readSync(reader, buffer);
 	expect(buffer.toString("utf8", 0, size)).toBe("(2 dropped)\nthree\n");
+});
+
+test("of a file: what is queued at the end of the process is written, each line once", async () => {
+	const path = join(newDirectory(), "log");
+	const file = openSync(path, "a");
+	onTestFinished(() => closeSync(file));
+	const output = createFileOutput(file, note);
+	const lines = Array.from({ length: 1_000 }, (_, n) => `line ${n}`);
+	for (const line of lines) output.write(`${line}\n`);
+	output.flush();
+	expect(await output.end()).toBe(false);
+	const found = readFileSync(path, "utf8").trimEnd().split("\n");
+	expect(found.sort()).toEqual(lines.sort());
+});
+
+test("of a file on a full disk: lines are dropped, and the process may end", async () => {
+	const file = openSync("/dev/full", "w");
+	onTestFinished(() => closeSync(file));
+	const output = createFileOutput(file, note);
+	output.write("one\n");
+	output.write("two\n");
+	expect(await output.end()).toBe(false);
+	output.flush();
 });
 
 test.each([["SIGTERM"], ["SIGINT"]] as const)(

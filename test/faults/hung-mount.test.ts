@@ -6,7 +6,7 @@ import { newDirectory } from "../support/directory.ts";
 import { eventually } from "../support/eventually.ts";
 import { startIssuer } from "../support/issuer.ts";
 import { newSecret } from "../support/leaks.ts";
-import { type Running, startDaemon } from "../support/program.ts";
+import { type Running, startDaemon, startProgram } from "../support/program.ts";
 import { callSocket, socketIn } from "../support/socket.ts";
 import {
 	hasFile,
@@ -57,7 +57,7 @@ test.skipIf(noStrace)(
 	},
 );
 
-/** Any question about the file; an hour: the mount never answers. */
+/** Anything that is done with the file; an hour: the mount never answers. */
 const hang = ["trace=%file", "inject=%file:delay_enter=3600000000"];
 
 test.skipIf(noStrace).each([
@@ -125,6 +125,87 @@ test.skipIf(noStrace)(
 		});
 		expect(issuer.requests.at(-1)?.query.secret).toBe(secret);
 		expect(await daemon.stop()).toMatchObject({ code: 0 });
+	},
+);
+
+test.skipIf(noStrace)(
+	"while the mount of the log hangs, tokens are renewed and repaired, the socket answers, and the daemon ends",
+	async () => {
+		const log = join(newDirectory(), "log");
+		const issuer = await startIssuer();
+		const config = writeConfig(issuer);
+		const daemon = startProgram(["run", "--config", config.file], {
+			launcher: ["sh", "-c", `exec "$@" 2>>${log}`, "sh"],
+		});
+		const path = config.tokenFile("wx1");
+		const first = await tokenOtherThan("", path);
+		await eventually(() => /"daemon.ready"/.test(readFileSync(log, "utf8")), {
+			what: "the daemon's readiness",
+		});
+		const disk = await attach(daemon.pid, {
+			path: log,
+			expressions: ["trace=write", "inject=write:delay_enter=3600000000"],
+		});
+		daemon.kill("SIGHUP");
+		const second = await tokenOtherThan(first.value, path);
+		await eventually(() => hungThreadsOf(daemon) === 1, {
+			what: "a line that is not written",
+		});
+		unlinkSync(path);
+		expect(await tokenOtherThan("", path)).toEqual(second);
+		const socket = socketIn(config.directory);
+		expect((await callSocket(socket, "/healthz")).status).toBe(200);
+		daemon.kill("SIGTERM");
+		await eventually(() => isEnded(daemon.pid), { what: "the end" });
+		await disk.kill();
+		expect(await daemon.exited).toEqual({ code: null, signal: "SIGTERM" });
+	},
+);
+
+test("in a log that is a file each line is there, in order, and none twice", async () => {
+	const directory = newDirectory();
+	const log = join(directory, "log");
+	const issuer = await startIssuer();
+	const config = writeConfig(issuer);
+	const launcher = ["sh", "-c", `exec "$@" 2>>${log}`, "sh"];
+	const daemon = startProgram(["run", "--config", config.file], { launcher });
+	const isTold = (event: string) =>
+		hasFile(log) && readFileSync(log, "utf8").includes(`"${event}"`);
+	await eventually(() => isTold("daemon.ready"), {
+		what: "the daemon's readiness",
+	});
+	daemon.kill("SIGTERM");
+	expect(await daemon.exited).toEqual({ code: 0, signal: null });
+	const told = readFileSync(log, "utf8")
+		.trimEnd()
+		.split("\n")
+		.map((line) => JSON.parse(line).event);
+	expect(told.at(0)).toBe("daemon.started");
+	expect(told.slice(-2)).toEqual(["daemon.stopping", "daemon.stopped"]);
+	expect(new Set(told).size).toBe(told.length);
+});
+
+test.skipIf(noStrace)(
+	"while the mount of the control socket hangs, tokens are renewed and repaired, and the daemon ends and leaves the socket there",
+	async () => {
+		const socket = join(newDirectory(), "control.sock");
+		const issuer = await startIssuer();
+		const config = writeConfig({ ...issuer, top: { socket } });
+		const daemon = await startDaemon(config.file);
+		const disk = await attach(daemon.pid, { path: socket, expressions: hang });
+		const path = config.tokenFile("wx1");
+		const first = readTokenFile(path);
+		await daemon.event("control.silent");
+		daemon.kill("SIGHUP");
+		const second = await tokenOtherThan(first.value, path);
+		unlinkSync(path);
+		expect(await tokenOtherThan("", path)).toEqual(second);
+		daemon.kill("SIGTERM");
+		await eventually(() => isEnded(daemon.pid), { what: "the end" });
+		await disk.kill();
+		expect(await daemon.exited).toEqual({ code: null, signal: "SIGTERM" });
+		expect(daemon.events().at(-1)?.event).toBe("daemon.stopped");
+		expect(hasFile(socket)).toBe(true);
 	},
 );
 
