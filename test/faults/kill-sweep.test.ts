@@ -16,7 +16,7 @@ import {
 	type HeldRequest,
 	startHeldIssuer,
 } from "./held-issuer.ts";
-import { attach, noStrace, threadsOf } from "./strace.ts";
+import { attach, inconstantCalls, noStrace, threadsOf } from "./strace.ts";
 
 const runs = Number(process.env.KILL_SWEEP ?? 1);
 
@@ -39,7 +39,7 @@ test.skipIf(noStrace !== undefined)(
 				await daemon.stop();
 				expect(calls.length, "calls").toBeGreaterThan(5);
 				// Calls for memory and for waiting differ each time, so some are not reached.
-				const steady = missed.filter((call) => !inconstant.has(call));
+				const steady = missed.filter((call) => !inconstantCalls.has(call));
 				expect(steady.length, `missed: ${missed}`).toBeLessThan(
 					0.2 * runs * calls.length,
 				);
@@ -54,10 +54,6 @@ test.skipIf(noStrace !== undefined)(
 );
 
 const report: string[] = [];
-
-const inconstant = new Set(
-	"brk,futex,madvise,mmap,mprotect,mremap,munmap,sched_yield".split(","),
-);
 
 type Thread = "main" | "worker";
 

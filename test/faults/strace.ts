@@ -12,6 +12,13 @@ export const noStrace: string | undefined =
 		? undefined
 		: "needs strace, and the right to trace";
 
+/** For memory, time and waiting: each run makes others, so a kill at one may not be reached. */
+export const inconstantCalls: ReadonlySet<string> = new Set(
+	"brk,clock_gettime,epoll_pwait,epoll_wait,futex,madvise,mmap,mprotect,mremap,munmap,sched_yield".split(
+		",",
+	),
+);
+
 /** A strace that is attached. */
 export interface Attached {
 	/** What was traced so far. */
