@@ -3,10 +3,12 @@
  * and what becomes of their files when Redis, a host or a clock fails. Real daemons, each
  * with its own directory, and a real server.
  */
-import { rmSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { parse, stringify } from "smol-toml";
 import { expect, onTestFinished, test } from "vitest";
 import { eventually } from "./support/eventually.ts";
-import { hangUp, startHosts } from "./support/hosts.ts";
+import { type Host, hangUp, startHosts } from "./support/hosts.ts";
 import { noRedis, startRedis } from "./support/redis.ts";
 import { hasFile } from "./support/token-file.ts";
 
@@ -61,6 +63,53 @@ withRedis("one fetch for each renewal, whichever host makes it", async () => {
 	}
 	expect(fetches()).toBe(3);
 });
+
+withRedis(
+	"a reload that names another fleet and an unfit directory changes nothing; with the right directory this host is in the other fleet",
+	async () => {
+		const [redis, other] = await Promise.all([startRedis(), startRedis()]);
+		const { hosts, agreement } = await startHosts({
+			fleet: () => ({ url: redis.url }),
+			count: 2,
+			lifetimeSeconds: 9,
+		});
+		const [host, peer] = hosts;
+		if (host === undefined || peer === undefined) throw new Error("no hosts");
+		const first = await agreement();
+		const { file } = host.config;
+		const content = parse(readFileSync(file, "utf8"));
+		const moved = { ...content, fleet: { url: other.url } };
+		// A file is no directory.
+		const directory = join(file, "tokens");
+		writeFileSync(file, stringify({ ...moved, directory }));
+		hangUp([host]);
+		await host.daemon.event("config.refused");
+		const second = await agreement(first);
+		// By a renewal.
+		await agreement(second);
+		const fleetOf = async (one: Host) => (await one.call("/v1/fleet")).json();
+		expect(await fleetOf(host)).toMatchObject({
+			connected: true,
+			server: `127.0.0.1:${redis.port}`,
+			hosts: { length: 2 },
+		});
+		expect(await other.cli("KEYS", "*")).toBe("");
+
+		writeFileSync(file, stringify(moved));
+		hangUp([host]);
+		await eventually(
+			async () =>
+				(await fleetOf(host)).server === `127.0.0.1:${other.port}` &&
+				Object((await fleetOf(peer)).hosts).length === 1,
+			{ what: "this host in the other fleet, and no more in the former" },
+		);
+		const last = host.token().value;
+		await eventually(() => host.token().value !== last, {
+			what: "a renewal in the other fleet",
+		});
+		expect(await other.cli("KEYS", "*")).not.toBe("");
+	},
+);
 
 withRedis(
 	"while Redis is away classic hosts fetch nothing and answer at once; an empty one that comes back is filled from their files, without a fetch",

@@ -22,7 +22,7 @@ import {
 import type { ClockSkew } from "../core/clock-skew.ts";
 import type { Credential } from "../core/credential.ts";
 import { ConfigError, StoreError } from "../core/errors.ts";
-import type { Log, Store } from "../core/ports.ts";
+import type { Log } from "../core/ports.ts";
 import type { ProcessName } from "../core/record.ts";
 import type { RefreshAnswer } from "../core/request.ts";
 import { callNameOf } from "../core/status.ts";
@@ -41,6 +41,7 @@ import type { Location } from "../store/atomic-write.ts";
 import { sweepLeftovers } from "../store/prepare-directory.ts";
 import { removePublished } from "../store/retired-file.ts";
 import { credentialsOf } from "./credential-of.ts";
+import type { FleetSeat, PreparedFleet } from "./fleet.ts";
 import {
 	collectGarbage,
 	growNewSpace,
@@ -57,6 +58,7 @@ import { prepareToKeep } from "./preparation.ts";
 import {
 	createWiring,
 	isAlone,
+	type Place,
 	type Wiring,
 	type WiringParts,
 } from "./wiring.ts";
@@ -117,8 +119,7 @@ interface Content {
 	readonly config: Config;
 	/** Of the configured entry whose token is in that file. */
 	readonly baseUrlsOf: (file: string) => readonly string[];
-	readonly location: Location;
-	readonly store: Store;
+	readonly place: Place;
 	/** Those of the configuration, by `entryKeyOf`. */
 	readonly entries: Map<string, Entry>;
 	/** Files of entries that the fleet does not share. */
@@ -145,9 +146,12 @@ const sliceMs = 10;
  */
 export function* createCredentialSet(
 	parts: Omit<WiringParts, "find"> &
-		Partial<Pick<PlatformsParts, "onPush" | "onTrouble">>,
+		Partial<Pick<PlatformsParts, "onPush" | "onTrouble">> & {
+			/** Absent: without other hosts. */
+			readonly seat?: Pick<FleetSeat, "current" | "prepare">;
+		},
 ): Steps<CredentialSet> {
-	const { clock, log, onBug, stopping } = parts;
+	const { clock, log, onBug, stopping, seat } = parts;
 	const { onPush = () => {}, onTrouble = () => {} } = parts;
 	const linkPauses = createLinkPauses({
 		baseUrlsOf: (credential) =>
@@ -198,18 +202,18 @@ export function* createCredentialSet(
 			missed?.push((next) => forget(next, entry));
 			return drop(current, entry, wiring);
 		},
-		fleet: () => parts.fleet?.(),
+		fleet: () => seat?.current(),
 		...callsBy(wiring),
 	});
 
 	function* change(
 		wanted: Config,
-		location: Location,
-		store: Store,
+		place: Place,
+		joined?: PreparedFleet,
 	): Steps<"replaced" | "stopping"> {
 		// It may throw, and then nothing has changed.
 		const prepared = yield* platforms.prepare(wanted);
-		const next = contentOf(wanted, location, store);
+		const next = contentOf(wanted, place);
 		missed = [];
 		yield* fill(next, prepared.members(), current, useParts);
 		const acts = missed;
@@ -221,6 +225,7 @@ export function* createCredentialSet(
 		for (const act of acts) act(next);
 		const former = current;
 		former.reconciler.stop();
+		joined?.use();
 		prepared.use();
 		current = beginWith(next, useParts);
 		settleOthers(former, current, onBug);
@@ -233,30 +238,36 @@ export function* createCredentialSet(
 		if (isDeepStrictEqual(wanted, current.config)) return "same";
 		const location = prepare(wanted);
 		if (stopping.aborted) return "stopping";
-		const steps = change(wanted, location, wiring.storeAt(location));
-		// What is pushed while another state directory is read would miss it.
-		if (wanted.stateDirectory !== current.config.stateDirectory)
-			return atOnce(steps);
-		const changed = await inSlices(steps, sliceMs, growNewSpace);
-		keepNewSpace();
-		return changed;
+		const joined = await seat?.prepare(wanted);
+		try {
+			const place = wiring.placeAt(location, joined?.fleet);
+			const steps = change(wanted, place, joined);
+			// What is pushed while another state directory is read would miss it.
+			if (wanted.stateDirectory !== current.config.stateDirectory)
+				return atOnce(steps);
+			const changed = await inSlices(steps, sliceMs, growNewSpace);
+			keepNewSpace();
+			return changed;
+		} finally {
+			// If the change was refused, this host stays in its fleet.
+			await joined?.dismiss();
+		}
 	};
 	let replacing: Promise<unknown> = Promise.resolve();
 
-	const firstLocation = prepare(parts.config);
-	const firstStore = wiring.storeAt(firstLocation);
-	const nothingYet = contentOf(parts.config, firstLocation, firstStore);
+	const firstPlace = wiring.placeAt(prepare(parts.config), seat?.current());
+	const nothingYet = contentOf(parts.config, firstPlace);
 	let current: Current = {
 		...nothingYet,
 		reconciler: reconcilerOf(nothingYet, useParts),
 	};
-	yield* change(parts.config, firstLocation, firstStore);
+	yield* change(parts.config, firstPlace);
 
 	return {
 		self: wiring.self,
 		config: () => current.config,
 		platforms,
-		location: () => current.location,
+		location: () => current.place.location,
 		managed: () => current.managed,
 		skew: wiring.skew,
 		summary: () => summaryOf(current.managed, clock.now()),
@@ -327,9 +338,9 @@ interface UseParts
 }
 
 /** Of that configuration; nothing is kept yet. */
-function contentOf(config: Config, location: Location, store: Store): Content {
+function contentOf(config: Config, place: Place): Content {
 	return {
-		...{ config, location, store },
+		...{ config, place },
 		baseUrlsOf: createBaseUrls(config),
 		entries: new Map(),
 		alone: new Set(),
@@ -338,8 +349,8 @@ function contentOf(config: Config, location: Location, store: Store): Content {
 }
 
 function beginWith(content: Content, parts: UseParts): Current {
-	const { config, alone, managed } = content;
-	parts.wiring.share(managed.byFile.values(), alone);
+	const { config, place, alone, managed } = content;
+	parts.wiring.use(place, managed.byFile.values(), alone);
 	// A platform may be given thousands at any time.
 	optimizeCode(
 		managed.byFile.size > fewCredentials || config.stateDirectory !== undefined,
@@ -348,13 +359,13 @@ function beginWith(content: Content, parts: UseParts): Current {
 }
 
 function reconcilerOf(
-	{ managed, store }: Content,
+	{ managed, place }: Content,
 	{ clock, onBug, wiring, repairLimiter, wakeAt }: UseParts,
 ): Reconciler {
 	return createReconciler({
 		credentials: [...managed.byFile.values()],
 		find: (file) => managed.byFile.get(file),
-		watch: store.watch,
+		watch: place.store.watch,
 		clock,
 		limiter: wiring.limiter,
 		repairLimiter,
@@ -411,15 +422,15 @@ function takingOver(
 	former: Content,
 	{ wiring, log }: UseParts,
 ): (entry: Entry) => void {
-	const { store } = next;
+	const { place } = next;
 	const hasSameFiles = haveSameFiles(former.config, next.config);
 	return (entry) => {
 		const before = formerOf(entry, former);
 		const kept = before === undefined ? nothing : keptOf(before, former);
 		const made =
 			hasSameFiles && before !== undefined && isSame(before, entry)
-				? carriedOver(entry, before, kept, wiring, store)
-				: wiring.manage(entry, store, endOf(kept));
+				? carriedOver(entry, before, kept, wiring, place)
+				: wiring.manage(entry, place, endOf(kept));
 		note(entry, made, next, log);
 	};
 }
@@ -486,7 +497,7 @@ function addTo(
 	entry: Member,
 	{ wiring, log }: UseParts,
 ): void {
-	const made = wiring.manage(entry, current.store);
+	const made = wiring.manage(entry, current.place);
 	const free = note(entry, made, current, log);
 	wiring.shareMore(free, entry);
 	current.reconciler.add(free);
@@ -532,7 +543,8 @@ async function drop(
 	entry: Member,
 	wiring: Pick<Wiring, "unshare">,
 ): Promise<boolean> {
-	const { managed, store } = current;
+	const { managed, place } = current;
+	const { store } = place;
 	const removed = forget(current, entry);
 	if (removed.length === 0) return true;
 	await end(current, removed, wiring);
@@ -569,12 +581,12 @@ function carriedOver(
 	before: Entry,
 	kept: readonly ManagedCredential[],
 	wiring: Wiring,
-	store: Store,
+	place: Place,
 ): readonly ManagedCredential[] {
 	if (isDeepStrictEqual(before.tickets, entry.tickets)) return kept;
 	const byFile = new Map(kept.map((one) => [one.credential.file, one]));
 	return wiring
-		.manage(entry, store)
+		.manage(entry, place)
 		.map((one) => byFile.get(one.credential.file) ?? one);
 }
 

@@ -76,9 +76,11 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 		onFollowed: () => daemon.ticker.wakeAt(seat.clock.now()),
 		keeperOf: ({ id }) => daemon.credentials.managed().byFile.get(id)?.keeper,
 	});
-	await seat.take(config);
+	const joined = await seat.prepare(config);
+	joined.use();
 	const daemon = await inSlices(
-		assemble(inFleet(options, seat), stopping.signal, seat),
+		// By the fleet's time.
+		assemble({ ...options, clock: seat.clock }, stopping.signal, seat),
 		sliceMs,
 		growNewSpace,
 	);
@@ -112,7 +114,8 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 			? credentials.first()
 			: agreed.then(() => credentials.first());
 	// Signals are taken after the first look began, so that a refresh that SIGHUP asks
-	// for joins it. An earlier SIGHUP was kept, and is delivered now.
+	// for joins it; in a fleet while that look waits for what the other hosts hold. An
+	// earlier SIGHUP was kept, and is delivered now.
 	signals.onReload(() => {
 		if (!stopping.signal.aborted) void daemon.reload().catch(onBug);
 	});
@@ -139,19 +142,6 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 	];
 	if (silent.includes(true)) endWithoutThreads();
 	return exitCode.done;
-}
-
-/** By the fleet's time; and a reload may bring another fleet. */
-function inFleet(options: DaemonOptions, seat: FleetSeat): DaemonOptions {
-	return {
-		...options,
-		clock: seat.clock,
-		reload: async () => {
-			const config = await options.reload();
-			await seat.take(config);
-			return config;
-		},
-	};
 }
 
 /** A start with many accounts hears signals after this time. */
@@ -185,7 +175,7 @@ function* assemble(
 	const credentials: CredentialSet = yield* createCredentialSet({
 		...options,
 		stopping,
-		fleet: seat.current,
+		seat,
 		hostClock: seat.hostClock,
 		wakeAt: (at) => ticker.wakeAt(at),
 		onPush: history.pushed,

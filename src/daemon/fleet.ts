@@ -22,13 +22,26 @@ export interface FleetSeat {
 	readonly hostClock: Clock;
 	current(): Fleet | undefined;
 	/**
-	 * Takes part in the fleet of that configuration from now on. Resolves when its time is
-	 * known, or after 2.5 s: then it goes on trying.
+	 * Opens the fleet of that configuration, to be used or dismissed: until then this host
+	 * stays in the present one. Resolves when its time is known, or after 2.5 s: then it
+	 * goes on trying.
 	 */
-	take(config: Pick<Config, "fleet" | "isSimulated">): Promise<void>;
+	prepare(
+		config: Pick<Config, "fleet" | "isSimulated">,
+	): Promise<PreparedFleet>;
 	/** How far the time of the fleet is ahead of what the files of this host say, ms. */
 	shiftMs(): number;
 	close(): Promise<void>;
+}
+
+/** The fleet of another configuration, perhaps the present one. */
+export interface PreparedFleet {
+	/** Undefined: it has none. */
+	readonly fleet: Fleet | undefined;
+	/** From now on, in place of the present one, which is closed. */
+	use(): void;
+	/** Closes it, unless it is used. */
+	dismiss(): Promise<void>;
 }
 
 export interface FleetSeatParts {
@@ -51,11 +64,13 @@ export const agreementMs = 2_500;
 /** A clock that is off by so much troubles other programs, too. */
 const doubtfulOffsetMs = 60_000;
 
-/** Alone, until `take`. */
+/** Alone, until a fleet is used. */
 export function createFleetSeat(parts: FleetSeatParts): FleetSeat {
-	const { hostClock } = parts;
+	const { hostClock, onBug } = parts;
 	let fleet: Fleet | undefined;
 	let settings: FleetConfig | undefined;
+	/** The end of the former ones. */
+	let closing: Promise<unknown> = Promise.resolve();
 	const clock = () => fleet?.clock ?? hostClock;
 	return {
 		clock: {
@@ -64,18 +79,29 @@ export function createFleetSeat(parts: FleetSeatParts): FleetSeat {
 		},
 		hostClock,
 		current: () => fleet,
-		take: async (config) => {
+		prepare: async ({ isSimulated, fleet: configured }) => {
 			// Simulated tokens are worth nothing to others.
-			const wanted = config.isSimulated ? undefined : config.fleet;
-			if (isDeepStrictEqual(wanted, settings)) return;
-			const former = fleet;
-			settings = wanted;
-			fleet = wanted && (await openFleet(wanted, parts));
-			await former?.close();
-			await fleet?.connected(connectTimeoutMs);
+			const wanted = isSimulated ? undefined : configured;
+			if (isDeepStrictEqual(wanted, settings))
+				return { fleet, use: () => {}, dismiss: async () => {} };
+			const next = wanted && (await openFleet(wanted, parts));
+			await next?.connected(connectTimeoutMs);
+			return {
+				fleet: next,
+				use: () => {
+					const former = fleet;
+					fleet = next;
+					settings = wanted;
+					closing = Promise.all([closing, former?.close()]).catch(onBug);
+				},
+				dismiss: async () => {
+					if (fleet !== next) await next?.close();
+				},
+			};
 		},
 		shiftMs: () => fleet?.clock.shiftMs() ?? 0,
 		close: async () => {
+			await closing;
 			await fleet?.close();
 		},
 	};

@@ -51,8 +51,6 @@ export interface WiringParts {
 	readonly emit: (credential: Credential, event: KeeperEvent) => void;
 	readonly onBug: (error: unknown) => void;
 	readonly keepPausesFor?: readonly string[];
-	/** The hosts that keep the same credentials; undefined: this one is alone. */
-	readonly fleet?: () => Fleet | undefined;
 	/** In a fleet: the clock of this host, for its locks. */
 	readonly hostClock?: Clock;
 	/** As in `IssuerParts`. */
@@ -63,11 +61,22 @@ export interface WiringParts {
 	readonly find: (id: CredentialId) => ManagedCredential | undefined;
 }
 
+/** Where credentials are kept, and with whom. */
+export interface Place {
+	readonly location: Location;
+	/** What keepers write to. */
+	readonly store: Store;
+	/** The same without the other hosts. */
+	readonly local: Store;
+	/** The hosts that keep the same credentials; undefined: this one is alone. */
+	readonly fleet: Fleet | undefined;
+}
+
 /** What all keepers of a process share, and how to make one of them. */
 export interface Wiring extends SharedParts {
 	readonly hearing: Hearing;
-	/** The store of a directory. */
-	storeAt(location: Location): Store;
+	/** A directory, shared with that fleet; it is not used yet. */
+	placeAt(location: Location, fleet: Fleet | undefined): Place;
 	/**
 	 * The keepers of an entry: of its token first, then of what hangs on it. They ask
 	 * WeChat for nothing before `after` has settled: that is the end of the keepers whose
@@ -75,14 +84,18 @@ export interface Wiring extends SharedParts {
 	 */
 	manage(
 		entry: Entry,
-		store: Store,
+		place: Place,
 		after?: () => Promise<unknown>,
 	): readonly ManagedCredential[];
 	/**
-	 * These and no others are shared with the fleet from now on, if there is one. `alone`:
-	 * but for what is in these files, or hangs on it.
+	 * That place is used from now on: these and no others are shared with its fleet, if it
+	 * has one. `alone`: but for what is in these files, or hangs on it.
 	 */
-	share(managed: Iterable<ManagedCredential>, alone: ReadonlySet<string>): void;
+	use(
+		place: Place,
+		managed: Iterable<ManagedCredential>,
+		alone: ReadonlySet<string>,
+	): void;
 	/** These of that entry as well, which came later. */
 	shareMore(managed: readonly ManagedCredential[], entry: Entry): void;
 	/** These no longer. */
@@ -128,9 +141,7 @@ export function createWiring(parts: WiringParts): Wiring {
 		},
 		findParent: parts.find,
 	};
-	const fleet = () => parts.fleet?.();
-	/** The store of this host's directory. */
-	let local: Store | undefined;
+	let used: Place | undefined;
 	const issuerParts: IssuerParts = {
 		...{ http, clock, monitor, stopping, gate },
 		...(parts.platforms && { platforms: parts.platforms }),
@@ -140,16 +151,8 @@ export function createWiring(parts: WiringParts): Wiring {
 		hearing,
 		issuerParts,
 		skew: monitor.skew,
-		storeAt: (location) => {
-			const own = { self, clock: parts.hostClock ?? clock };
-			gate.keepIn({
-				own: openNote(location, ".wecom-calls", own),
-				ofMachine: openMachineNote("wecom-calls", {
-					...{ ...own, place: parts.placeOfNotes },
-					onUnused: (why) => logUnshared(log, why),
-				}),
-			});
-			local = createDirectoryStore({
+		placeAt: (location, fleet) => {
+			const local = createDirectoryStore({
 				...location,
 				self,
 				clock: parts.hostClock ?? clock,
@@ -157,10 +160,11 @@ export function createWiring(parts: WiringParts): Wiring {
 				stopping,
 				onContested: (contested) => logContested(log, contested),
 			});
-			const over = fleet()?.storeOver(local);
-			return over === undefined ? local : unheard(over);
+			const over = fleet?.storeOver(local);
+			const store = over === undefined ? local : unheard(over);
+			return { location, store, local, fleet };
 		},
-		manage: (entry, store, after) =>
+		manage: (entry, { store, fleet }, after) =>
 			manageEntry(
 				entry,
 				store,
@@ -168,24 +172,33 @@ export function createWiring(parts: WiringParts): Wiring {
 				after === undefined
 					? issuerParts
 					: { ...issuerParts, http: sendingAfter(after, http) },
-				isAlone(entry) ? undefined : fleet(),
+				isAlone(entry) ? undefined : fleet,
 			),
-		share: (managed, alone) => {
-			if (local === undefined || fleet() === undefined) return;
+		use: (place, managed, alone) => {
+			used = place;
+			const own = { self, clock: parts.hostClock ?? clock };
+			gate.keepIn({
+				own: openNote(place.location, ".wecom-calls", own),
+				ofMachine: openMachineNote("wecom-calls", {
+					...{ ...own, place: parts.placeOfNotes },
+					onUnused: (why) => logUnshared(log, why),
+				}),
+			});
+			if (place.fleet === undefined) return;
 			const isShared = ({ file, needs }: Credential) =>
 				![file, ...needs].some((one) => alone.has(one));
 			const all = [...managed].map(({ credential }) => credential);
-			fleet()?.keep(local, all.filter(isShared));
+			place.fleet.keep(place.local, all.filter(isShared));
 		},
 		shareMore: (managed, entry) => {
-			if (local === undefined || isAlone(entry)) return;
-			fleet()?.add(
-				local,
+			if (used === undefined || isAlone(entry)) return;
+			used.fleet?.add(
+				used.local,
 				managed.map(({ credential }) => credential),
 			);
 		},
 		unshare: (managed) =>
-			fleet()?.drop(managed.map(({ credential }) => credential)),
+			used?.fleet?.drop(managed.map(({ credential }) => credential)),
 		close: () => http.close(),
 	};
 }

@@ -190,23 +190,23 @@ export async function withKeepers(
 		onFollowed: () => {},
 	});
 	const { clock } = seat;
-	await seat.take(config);
+	const joined = await seat.prepare(config);
+	joined.use();
 	const wiring = createWiring({
 		...{ config, env, clock, log, stopping, keepPausesFor, onBug },
 		wakeAt: () => {},
 		emit: createEventLog(log, clock),
 		find: (id) => byFile.get(id),
-		fleet: seat.current,
 		hostClock: systemClock,
 	});
-	const store = wiring.storeAt(location);
+	const place = wiring.placeAt(location, joined.fleet);
 	const managed = config.entries.flatMap((entry) =>
-		wiring.manage(entry, store),
+		wiring.manage(entry, place),
 	);
 	const byFile = new Map(managed.map((one) => [one.credential.file, one]));
 	const alone = config.entries.filter(isAlone).map(({ file }) => file);
-	wiring.share(managed, new Set(alone));
-	await seat.current()?.agreed(agreementMs);
+	wiring.use(place, managed, new Set(alone));
+	await joined.fleet?.agreed(agreementMs);
 	await sweepLeftovers(config.directory, managed, log);
 	try {
 		const inTurns = (some: readonly ManagedCredential[]) =>
