@@ -123,7 +123,8 @@ test("a daemon without any account keeps an app, its tickets and a 服务商, an
 	const [app] = simulator.platform.state.wecom.apps;
 	if (app?.current !== undefined) app.current.isInvalid = true;
 	const renewed = await runProgram([
-		...["refresh", token, "--stale", before],
+		// It may begin with "-".
+		...["refresh", token, `--stale=${before}`],
 		...flags,
 	]);
 	expect(renewed.code).toBe(0);
