@@ -157,7 +157,11 @@ broken off, or the token was replaced, so it was fetched again to be sure. check
 by check --online. clock: the clock was changed.`,
 		options: [
 			config,
-			{ flag: "json", about: "as GET /v1/accounts of the socket answers" },
+			{
+				flag: "json",
+				about:
+					"accounts and credentials, as GET /v1/accounts and GET /v1/credentials answer",
+			},
 			{
 				flag: "watch",
 				about: "again each second, until Ctrl-C; with --json a line each time",

@@ -31,7 +31,7 @@ export interface CredentialStatus {
 	readonly state: "valid" | "failing" | "expired" | "missing" | "unusable";
 	/** Whether the file on disk holds a live token right now. */
 	readonly valid: boolean;
-	/** How an access token is fetched; null for other kinds. */
+	/** How the access token of an `[[account]]` is fetched; null for all else. */
 	readonly interface: "classic" | "stable" | null;
 	/** The token file's path. */
 	readonly file: string;
@@ -104,7 +104,7 @@ export interface StatusReport {
 	readonly source: "daemon" | "files";
 	/** By WeChat's answers; null: this server's clock is right, as far as is known. */
 	readonly clock: ClockSkew | null;
-	/** The access tokens. */
+	/** Those that are called by their appid: the access tokens of accounts. */
 	readonly accounts: readonly CredentialStatus[];
 	/** All credentials, each one behind all that it needs. */
 	readonly credentials: readonly CredentialStatus[];
@@ -118,7 +118,7 @@ export function reportOf(
 	credentials: readonly CredentialStatus[],
 	clock: StatusReport["clock"] = null,
 ): StatusReport {
-	const accounts = credentials.filter((one) => one.interface !== null);
+	const accounts = credentials.filter(isNamedByAppid);
 	return { source, clock, accounts, credentials };
 }
 
@@ -149,7 +149,10 @@ export function foreignFetcherHint(
 		: "find the program that asks for stable_token with force_refresh by itself, and let it read our file; if nobody knows it, reset the AppSecret";
 }
 
-/** The name of the interface in the configuration and in the status; null: it is no access token. */
+/**
+ * The name of the interface in the configuration and in the status; null: it is no
+ * access token of an `[[account]]`.
+ */
 export function interfaceOf({
 	kind,
 }: Pick<Credential, "kind">): CredentialStatus["interface"] {
@@ -163,14 +166,19 @@ export function interfaceOf({
 	}
 }
 
+/** Whether it is the access token of an account, an own one or one of a component. */
+export function isNamedByAppid(credential: Pick<Credential, "kind">): boolean {
+	return (
+		interfaceOf(credential) !== null ||
+		credential.kind === "authorizer_access_token"
+	);
+}
+
 /** What a person calls it: an account's access token by its appid, all else by its file. */
 export function callNameOf(
 	credential: Pick<Credential, "kind" | "appid" | "file">,
 ): string {
-	const isOfAppid =
-		interfaceOf(credential) !== null ||
-		credential.kind === "authorizer_access_token";
-	return isOfAppid ? credential.appid : credential.file;
+	return isNamedByAppid(credential) ? credential.appid : credential.file;
 }
 
 /** What is said of the credential right now, in words. */

@@ -517,3 +517,19 @@ test("a wrong clock stands below the table, with what to do", () => {
 		),
 	).toBe(false);
 });
+
+test("the report lists an account of a component among the accounts, as GET /v1/accounts does", () => {
+	const kinds = [
+		...["access_token", "authorizer_access_token"],
+		...["component_access_token", "jsapi_ticket", "wecom_access_token"],
+	] as const;
+	const all = kinds.map((kind) =>
+		statusOf({
+			credential: { ...credential, kind: kind as Credential["kind"] },
+			...{ path: "", reading: onDisk(10), record: emptyRecord, now },
+		}),
+	);
+	const { accounts, credentials } = reportOf("daemon", all);
+	expect(accounts.map(({ kind }) => kind)).toEqual(kinds.slice(0, 2));
+	expect(credentials).toBe(all);
+});
