@@ -76,6 +76,8 @@ export interface Traits {
 	readonly canProbe: boolean;
 	/** An app can find it dead, and say so. */
 	readonly canReport: boolean;
+	/** It signs pages for WeChat's JS-SDK. */
+	readonly signsPages?: boolean;
 }
 
 /**
@@ -90,6 +92,8 @@ const ticket = {
 	canReport: false,
 } as const satisfies Traits;
 
+const signingTicket = { ...ticket, signsPages: true } as const;
+
 /** A token of 企业微信: what a repeated call gives is not documented. */
 const wecomToken = {
 	reissue: "either",
@@ -99,8 +103,8 @@ const wecomToken = {
 } as const satisfies Omit<Traits, "canProbe">;
 
 /**
- * Every kind that is kept, by what the rules know of it. A further kind is one row
- * here, one file in issuer/, and its keys in the configuration.
+ * Every kind that is kept, by what the rules know of it. A further kind begins with a
+ * row here; docs/architecture.md tells the other places.
  */
 export const kinds = {
 	/** GET /cgi-bin/token: each call replaces the token; the former lives 5 minutes more. */
@@ -126,7 +130,7 @@ export const kinds = {
 		canReport: true,
 	},
 	/** GET /cgi-bin/ticket/getticket?type=jsapi: signs pages for WeChat's JS-SDK. */
-	jsapi_ticket: ticket,
+	jsapi_ticket: signingTicket,
 	/** … type=wx_card: signs cards (卡券). */
 	wx_card_ticket: ticket,
 	/** … type=2: scan-login of mobile apps. */
@@ -150,9 +154,9 @@ export const kinds = {
 	/** 企业微信, GET /cgi-bin/gettoken: of an app. */
 	wecom_access_token: { ...wecomToken, canProbe: true },
 	/** 企业微信, GET /cgi-bin/get_jsapi_ticket: signs the pages of a corp. */
-	wecom_jsapi_ticket: ticket,
+	wecom_jsapi_ticket: signingTicket,
 	/** 企业微信, GET /cgi-bin/ticket/get?type=agent_config: signs the pages of an app. */
-	wecom_agent_ticket: ticket,
+	wecom_agent_ticket: signingTicket,
 	/** 企业微信, POST /cgi-bin/service/get_provider_token: of a 服务商. */
 	wecom_provider_access_token: { ...wecomToken, canProbe: false },
 	/** 企业微信, POST /cgi-bin/service/get_suite_token: of a 第三方应用 or 代开发 template. */

@@ -3,6 +3,7 @@
  * has no row here is told by its kind, with its code. `{address}` stands for the IPs
  * that WeChat saw.
  */
+import type { KindName } from "../core/credential.ts";
 import type { CredentialStatus } from "../core/status.ts";
 import type { Words } from "../core/trouble.ts";
 import { componentWords, platformWords } from "./alert-words-component.ts";
@@ -180,26 +181,31 @@ function codeWords(code: string, of: string): Words | undefined {
 	);
 }
 
+type ErrcodeWords = Readonly<Record<number, Words>>;
+
+/** The tables in which the errcodes of a kind are looked up, the first one first. */
+const errcodesOf: Readonly<Record<KindName, readonly ErrcodeWords[]>> = {
+	access_token: [errcodes],
+	stable_access_token: [errcodes],
+	jsapi_ticket: [errcodes],
+	wx_card_ticket: [errcodes],
+	sdk_ticket: [errcodes],
+	component_access_token: [componentWords, errcodes],
+	authorizer_access_token: [componentWords, errcodes],
+	wecom_access_token: [wecomWords],
+	wecom_jsapi_ticket: [wecomTicketWords, wecomWords],
+	wecom_agent_ticket: [wecomTicketWords, wecomWords],
+	wecom_provider_access_token: [wecomWords],
+	wecom_suite_access_token: [suiteWords, wecomWords],
+	wecom_corp_access_token: [corpWords, suiteWords, wecomWords],
+};
+
 function errcodeWords(errcode: number, of: string): Words | undefined {
-	if (ofSuite.test(of)) {
-		const isOfCorp = of.startsWith("wecom_corp_");
-		return (
-			(isOfCorp ? corpWords[errcode] : undefined) ??
-			suiteWords[errcode] ??
-			wecomWords[errcode]
-		);
-	}
-	if (of.startsWith("wecom_")) {
-		const isOfTicket = of.endsWith("_ticket");
-		return (
-			(isOfTicket ? wecomTicketWords[errcode] : undefined) ??
-			wecomWords[errcode]
-		);
-	}
-	const isOfPlatform = /^(component|authorizer)_/.test(of);
-	return (
-		(isOfPlatform ? componentWords[errcode] : undefined) ?? errcodes[errcode]
-	);
+	// An earlier version may have written another kind down, or none.
+	const tables = Object.hasOwn(errcodesOf, of)
+		? errcodesOf[of as KindName]
+		: [errcodes];
+	return tables.find((table) => table[errcode] !== undefined)?.[errcode];
 }
 
 /** What is to be said of a credential that has no valid value, though nothing failed. */

@@ -129,9 +129,9 @@ export async function healthOf(
 	all: Iterable<ManagedCredential>,
 	clock: Clock,
 ): Promise<ControlAnswer> {
-	const seen = await lookForTrouble(all, clock);
-	const { failing, atRisk, count, tokens } = seen;
-	if (seen.failingCount === 0) {
+	const seen = await lookAtAll(all, clock);
+	const { withoutValue, atRisk, count, tokens } = seen;
+	if (seen.countWithoutValue === 0) {
 		const content = { status: "ok", accounts: tokens };
 		return {
 			status: 200,
@@ -145,34 +145,33 @@ export async function healthOf(
 		tokens === count ? ["accounts", "token"] : ["tokens and tickets", "value"];
 	const content: ControlFailure & { readonly reasons: unknown } = {
 		code: "no-valid-token",
-		message: `${seen.failingCount} of ${count} ${what} have no valid ${value} on disk`,
+		message: `${seen.countWithoutValue} of ${count} ${what} have no valid ${value} on disk`,
 		hint:
-			failing[0]?.lastError?.hint ??
+			withoutValue[0]?.lastError?.hint ??
 			"the daemon is fetching them: see GET /v1/credentials, or wxtokend status",
-		reasons: failing.map(reasonOf),
+		reasons: withoutValue.map(reasonOf),
 	};
 	return failure(503, content);
 }
 
 /** What is to be told of all credentials; of each kind only the first ones. */
-interface Trouble {
-	/** Without a valid value. */
-	readonly failing: readonly CredentialStatus[];
-	/** With one that could not be renewed. */
+interface Health {
+	readonly withoutValue: readonly CredentialStatus[];
+	/** With a valid value that could not be renewed. */
 	readonly atRisk: readonly CredentialStatus[];
-	readonly failingCount: number;
+	readonly countWithoutValue: number;
 	readonly count: number;
 	/** Of these, those that hang on no other. */
 	readonly tokens: number;
 }
 
-async function lookForTrouble(
+async function lookAtAll(
 	all: Iterable<ManagedCredential>,
 	clock: Clock,
-): Promise<Trouble> {
-	const failing: CredentialStatus[] = [];
+): Promise<Health> {
+	const withoutValue: CredentialStatus[] = [];
 	const atRisk: CredentialStatus[] = [];
-	let failingCount = 0;
+	let countWithoutValue = 0;
 	let count = 0;
 	let tokens = 0;
 	const yielding = createYielding(sliceMs);
@@ -181,14 +180,14 @@ async function lookForTrouble(
 		const facts = one.facts(clock.now());
 		count += 1;
 		if (facts.parent === null) tokens += 1;
-		if (!facts.valid) failingCount += 1;
-		const told = facts.valid ? atRisk : failing;
+		if (!facts.valid) countWithoutValue += 1;
+		const told = facts.valid ? atRisk : withoutValue;
 		if ((!facts.valid || facts.lastError !== null) && told.length < maxReasons)
 			told.push(statusFrom(facts));
 		const pause = yielding.yieldIfLong();
 		if (pause !== undefined) await pause;
 	}
-	return { failing, atRisk, failingCount, count, tokens };
+	return { withoutValue, atRisk, countWithoutValue, count, tokens };
 }
 
 function reasonOf({

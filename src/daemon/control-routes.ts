@@ -7,7 +7,7 @@ import { randomBytes } from "node:crypto";
 import { defaultTokenFile, ticketFile } from "../config/entry-names.ts";
 import type { Clock } from "../core/clock.ts";
 import type { ClockSkew } from "../core/clock-skew.ts";
-import type { KindName, KnownToken } from "../core/credential.ts";
+import { type KnownToken, traitsOf } from "../core/credential.ts";
 import type { ConfigError, StoreError } from "../core/errors.ts";
 import { signPage } from "../core/jssdk.ts";
 import type { FleetStatus } from "../core/ports.ts";
@@ -69,7 +69,7 @@ export interface Reloaded {
  */
 const refreshTimeoutMs = 120_000;
 
-/** `one`: the account of the path, if it has one. */
+/** `one`: the credential of the path, by its appid or its file, if it names one. */
 type Route = (
 	request: ControlRequest,
 	one: ManagedCredential | undefined,
@@ -142,14 +142,14 @@ export function createAnswers(parts: AnswerParts): Answering {
 			GET: () => listOf("accounts", parts.managed().byAppid.values(), parts),
 		},
 		"/v1/accounts/{appid}": {
-			GET: ofAccount((_request, one) => statusNow(one)),
+			GET: withCredential((_request, one) => statusNow(one)),
 		},
 		"/v1/accounts/{appid}/token": {
-			GET: ofAccount(token),
+			GET: withCredential(token),
 		},
-		"/v1/accounts/{appid}/refresh": { POST: ofAccount(refresh) },
+		"/v1/accounts/{appid}/refresh": { POST: withCredential(refresh) },
 		"/v1/accounts/{appid}/jssdk": {
-			POST: ofAccount(({ body }, { credential }) =>
+			POST: withCredential(({ body }, { credential }) =>
 				sign(body, ticketFile("jsapi", credential.appid)),
 			),
 		},
@@ -160,14 +160,14 @@ export function createAnswers(parts: AnswerParts): Answering {
 					: listOf("credentials", parts.managed().byFile.values(), parts),
 		},
 		"/v1/credentials/{file}": {
-			GET: ofAccount((_request, one) => statusNow(one)),
+			GET: withCredential((_request, one) => statusNow(one)),
 		},
 		"/v1/credentials/{file}/token": {
-			GET: ofAccount(token),
+			GET: withCredential(token),
 		},
-		"/v1/credentials/{file}/refresh": { POST: ofAccount(refresh) },
+		"/v1/credentials/{file}/refresh": { POST: withCredential(refresh) },
 		"/v1/credentials/{file}/jssdk": {
-			POST: ofAccount(({ body }, { credential }) =>
+			POST: withCredential(({ body }, { credential }) =>
 				sign(body, credential.file),
 			),
 		},
@@ -285,13 +285,6 @@ function noValue({ credential }: ManagedCredential): ControlAnswer {
 	});
 }
 
-/** Tickets that sign pages. */
-const signingKinds: ReadonlySet<KindName> = new Set([
-	"jsapi_ticket",
-	"wecom_jsapi_ticket",
-	"wecom_agent_ticket",
-]);
-
 /** The signature of a page by the ticket of that file. The ticket itself is not told. */
 function signatureFor(
 	body: string,
@@ -302,7 +295,7 @@ function signatureFor(
 	const page = pageIn(body);
 	if ("status" in page) return page;
 	const one = byFile.get(file);
-	if (one === undefined || !signingKinds.has(one.credential.kind))
+	if (one === undefined || !traitsOf(one.credential).signsPages)
 		return noTicket(file);
 	const current = one.keeper.current();
 	if (current === undefined) return noValue(one);
@@ -368,15 +361,15 @@ const tooManyWaiting = failure(503, {
 	hint: "ask again later, or without wait",
 });
 
-/** A route below an account, which was looked up before. */
-function ofAccount(
+/** A route of one credential, which was looked up before. */
+function withCredential(
 	route: (
 		request: ControlRequest,
 		one: ManagedCredential,
 	) => ControlAnswer | Promise<ControlAnswer>,
 ): Route {
 	return (request, one) => {
-		if (one === undefined) throw new Error("a route without its account");
+		if (one === undefined) throw new Error("a route without its credential");
 		return route(request, one);
 	};
 }

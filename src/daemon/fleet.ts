@@ -142,7 +142,7 @@ async function openFleet(
 				{ event: "state.failed", platform, code, hint },
 				`what another host was told could not be kept: ${message}`,
 			),
-		onWish: (of, wish) => void serve(keeperOf(of), wish).catch(onBug),
+		onWish: (of, wish) => void grantWish(keeperOf(of), wish).catch(onBug),
 	});
 }
 
@@ -180,7 +180,10 @@ function createTold(log: Log) {
 }
 
 /** What another host asks for, which does not fetch. */
-async function serve(keeper: Keeper | undefined, wish: Wish): Promise<void> {
+async function grantWish(
+	keeper: Keeper | undefined,
+	wish: Wish,
+): Promise<void> {
 	if (keeper === undefined) return;
 	if (wish.stale === undefined) {
 		await keeper.force(wish.at, { forAnother: true });

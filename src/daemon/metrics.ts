@@ -24,7 +24,7 @@ export interface MetricsParts {
 	/** Of the tokens: it tells daemons apart whose metrics are collected together. */
 	readonly directory: () => string;
 	readonly clock: Clock;
-	/** By appid; a reload changes them. */
+	/** What is kept; a reload changes it. */
 	readonly managed: () => ManagedSet;
 	/** The families of the fleet; by default none. */
 	readonly ofFleet?: () => Promise<string>;
@@ -42,11 +42,11 @@ export interface Metrics {
 	heldBytes(): number;
 }
 
-/** The counters of one account. Flat, because ten thousand accounts have them. */
+/** The counters of one credential. Flat, because ten thousand have them. */
 interface Counts {
 	fetched: number;
 	failed: number;
-	/** Errcode, or the code of what happened on the way → how often. Most accounts have none. */
+	/** Errcode, or the code of what happened on the way → how often. Most have none. */
 	errors?: Map<string, number>;
 	alive: number;
 	dead: number;

@@ -82,7 +82,7 @@ export async function attempt(
 		if (!(error instanceof StoreError)) throw error;
 		// It failed on the way to the fetch: those who wait are told of it all the same.
 		if (begunFor !== undefined && requests.pending() === begunFor)
-			requests.serve();
+			requests.take();
 		return isLost(error)
 			? startOver(parts, error, losses)
 			: storeFailed(parts, error);

@@ -10,7 +10,7 @@ export interface Attempts {
 	/** Begins one, or joins the one that is under way. Rejects with what is a bug. */
 	begin(options: AttemptOptions): Promise<Outcome>;
 	/** Begins one for the request that is pending; `isDue` as in `AttemptOptions`. */
-	serve(isDue?: boolean): void;
+	beginForPending(isDue?: boolean): void;
 }
 
 export function createAttempts(
@@ -33,7 +33,7 @@ export function createAttempts(
 				// After a loss the file is another one.
 				if (outcome.kind === "failed" && !isLoss(outcome))
 					observer.noteFailure(outcome.error);
-				if (mustGoOn(outcome, before)) serve();
+				if (mustGoOn(outcome, before)) beginForPending();
 			},
 			() => {}, // The caller tells of it.
 		);
@@ -82,12 +82,12 @@ export function createAttempts(
 		return pending !== before || outcome.kind !== "deferred";
 	};
 
-	const serve = (isDue = requests.pending()?.reason === "forced") => {
+	const beginForPending = (isDue = requests.pending()?.reason === "forced") => {
 		const { lockTimeoutMs } = parts;
 		void begin({ lockTimeoutMs, isDue }).catch(parts.onBug);
 	};
 
-	return { running: () => running, begin, serve };
+	return { running: () => running, begin, beginForPending };
 }
 
 function isLoss(outcome: Outcome): boolean {

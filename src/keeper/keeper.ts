@@ -170,7 +170,7 @@ export function createKeeper(keeperParts: KeeperParts): Keeper {
 	): Promise<RefreshAnswer> => {
 		if (isSettling) return Promise.resolve(failedBy(stopping));
 		const answered = requests.add({ ...wanted, requestedAt });
-		if (!isBusy()) attempts.serve(isDue?.());
+		if (!isBusy()) attempts.beginForPending(isDue?.());
 		return answered;
 	};
 

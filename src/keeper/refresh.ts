@@ -137,7 +137,7 @@ async function begin(
 	const startedAt = clock.now();
 	const before = observer.writable(seen);
 	if (isForced(reason) || reason === requests.pending()?.reason)
-		requests.serve();
+		requests.take();
 	const diedEarly =
 		reason === "reported" && current !== undefined && probe.diedEarly(current);
 	const by = parts.self;

@@ -22,7 +22,7 @@ export interface Requests {
 	/** Joins the one that is pending, or takes its place. Resolves with the answer. */
 	add(wanted: Omit<RefreshRequest, "tried">): Promise<RefreshAnswer>;
 	/** The pending one becomes that of the attempt under way. */
-	serve(): void;
+	take(): void;
 	/** The pending one has its answer. */
 	satisfy(answer: RefreshAnswer): void;
 	/** The served one has its answer. */
@@ -59,7 +59,7 @@ export function createRequests(): Requests {
 				pending = { ...pending, forAnother: false };
 			return pending.answered;
 		},
-		serve: () => {
+		take: () => {
 			serving = pending;
 			pending = undefined;
 		},

@@ -175,7 +175,7 @@ async function follow(parts: NewsParts, member: Member): Promise<void> {
 			});
 		else if (own > record.number || isOwed(own, known, record))
 			await offerInTurn(parts, member, slot);
-		serve(parts, member, wish, slot.record());
+		passOnInTurn(parts, member, wish, slot.record());
 	} catch (error) {
 		if (!(error instanceof StoreError) || isUnreachable(error)) throw error;
 		member.isStale = true;
@@ -263,7 +263,8 @@ function isNewWish(
 /** Who made an older one has given up. */
 const maxWishAgeMs = 30_000;
 
-function serve(
+/** Hands a wish on, unless another host of the fleet has granted it by then. */
+function passOnInTurn(
 	parts: NewsParts,
 	member: Member,
 	wish: Wish | undefined,

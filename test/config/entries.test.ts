@@ -3,6 +3,11 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { loadConfig } from "../../src/config/config.ts";
+import {
+	entryTableNames,
+	entryTables,
+	isPublishedFile,
+} from "../../src/config/entry-names.ts";
 import { findToken } from "../../src/config/lookup.ts";
 import { ConfigError } from "../../src/core/errors.ts";
 import { credentialsOf } from "../../src/daemon/credential-of.ts";
@@ -52,6 +57,20 @@ function problemsIn(toml: string, files?: Files): Record<string, string> {
 
 const app = (more = "", name = "1000002") =>
 	`[[wecom]]\ncorpid = "${corpid}"\nname = "${name}"\n${more}\n`;
+
+test.each(entryTableNames)(
+	"the files of [[%s]] are told from appids by their names",
+	(table) => {
+		const { idKeys, tickets, tokenFile, ticketFile } = entryTables[table];
+		const ids = idKeys.map((_, index) => `ab${index}`);
+		const files = [
+			tokenFile(ids),
+			...tickets.map((one) => ticketFile(one, ids)),
+		];
+		expect(files.filter((file) => !isPublishedFile(file))).toEqual([]);
+		expect(ids.filter(isPublishedFile)).toEqual([]);
+	},
+);
 
 test("a file without [[account]]: the files that each entry publishes, parents first", () => {
 	const { load } = written(

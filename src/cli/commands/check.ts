@@ -7,6 +7,10 @@ import { hostname } from "node:os";
 import { dirname, join } from "node:path";
 import { type Config, loadConfig } from "../../config/config.ts";
 import { type Entry, isAccount } from "../../config/entry.ts";
+import {
+	type EntryTableName,
+	entryTableNames,
+} from "../../config/entry-names.ts";
 import type { FleetConfig } from "../../config/fleet.ts";
 import type { HttpSettings } from "../../config/http-settings.ts";
 import { systemClock } from "../../core/clock.ts";
@@ -182,18 +186,26 @@ function secretsOf({ entries }: Config): string {
 
 /** How much of each kind there is: "2 accounts, 1 app of 企业微信". */
 function countsOf(entries: Config["entries"]): string {
-	const counts = [
-		["account", "accounts", entries.filter(isAccount)],
-		["app of 企业微信", "apps of 企业微信", entries.filter(isOf("wecom"))],
-		["服务商", "服务商", entries.filter(isOf("provider"))],
-		["第三方平台", "第三方平台", entries.filter(isOf("component"))],
-		["suite", "suites", entries.filter(isOf("suite"))],
-	] as const;
-	return counts
-		.filter(([, , { length }]) => length > 0)
-		.map(([one, many, { length }]) => `${length} ${length === 1 ? one : many}`)
+	const tables = entries.map((one) =>
+		isAccount(one) ? "account" : one.interface,
+	);
+	return entryTableNames
+		.flatMap((table) => {
+			const count = tables.filter((one) => one === table).length;
+			const [one, many] = nouns[table];
+			return count === 0 ? [] : `${count} ${count === 1 ? one : many}`;
+		})
 		.join(", ");
 }
+
+/** One entry of a table, and several. */
+const nouns: Readonly<Record<EntryTableName, readonly [string, string]>> = {
+	account: ["account", "accounts"],
+	wecom: ["app of 企业微信", "apps of 企业微信"],
+	provider: ["服务商", "服务商"],
+	component: ["第三方平台", "第三方平台"],
+	suite: ["suite", "suites"],
+};
 
 function isOf(wanted: Entry["interface"]): (entry: Entry) => boolean {
 	return (entry) => entry.interface === wanted;

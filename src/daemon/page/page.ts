@@ -205,7 +205,7 @@ function rowOf(
 	words: PageWords,
 	told: ReadonlySet<string>,
 ): RowParts {
-	const kind = words.kinds[status.kind] ?? status.kind.replaceAll("_", " ");
+	const kind = words.kinds[status.kind];
 	const left =
 		status.secondsLeft === 0
 			? words.noneLeft

@@ -1,4 +1,5 @@
 /** The words of the status page, in English and in Chinese. */
+import type { KindName } from "../../core/credential.ts";
 import type { CredentialStatus } from "../../core/status.ts";
 
 /** A language of the page. */
@@ -16,8 +17,7 @@ export interface PageWords {
 	readonly moreFailing: (count: string) => string;
 	readonly none: string;
 	readonly states: Readonly<Record<CredentialStatus["state"], string>>;
-	/** Of kinds; another one is shown by its name. */
-	readonly kinds: Readonly<Record<string, string>>;
+	readonly kinds: Readonly<Record<KindName, string>>;
 	readonly left: (time: string) => string;
 	readonly noneLeft: string;
 	readonly guessed: string;
@@ -108,6 +108,8 @@ const en: PageWords = {
 		wecom_jsapi_ticket: "WeCom jsapi ticket",
 		wecom_agent_ticket: "WeCom agent ticket",
 		wecom_provider_access_token: "WeCom provider token",
+		wecom_suite_access_token: "WeCom suite token",
+		wecom_corp_access_token: "WeCom access token, by a suite",
 	},
 	left: (time) => `${time} left`,
 	noneLeft: "none left",
@@ -199,6 +201,8 @@ const zh: PageWords = {
 		wecom_jsapi_ticket: "企业微信 jsapi_ticket",
 		wecom_agent_ticket: "企业微信应用 ticket",
 		wecom_provider_access_token: "服务商 token",
+		wecom_suite_access_token: "suite_access_token",
+		wecom_corp_access_token: "企业微信 access_token（经 suite 授权）",
 	},
 	left: (time) => `剩 ${time}`,
 	noneLeft: "已无剩余",
