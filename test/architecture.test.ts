@@ -6,8 +6,9 @@ import { describe, expect, test } from "vitest";
 import { projectRoot } from "./support/program.ts";
 import { rooms } from "./support/rooms.ts";
 
+/** `fetch` where it is called, not where something else of that name is declared. */
 const guarded =
-	/\b(process\.(?!\s)\w+|Date\.now|Math\.random|performance\.now|setTimeout|setInterval|setImmediate)\b/g;
+	/(?<![.\w])(process\.(?!\s)\w+|Date\.now|new Date(?=\(\))|Math\.random|performance\.now|setTimeout|setInterval|setImmediate|globalThis|(?<=(?:await|return|void|yield) |[=(,!?:&|] ?)fetch(?=\())\b/g;
 
 const src = join(projectRoot, "src");
 

@@ -1,5 +1,5 @@
 /** Answers about all credentials: they are made in slices, as there may be a hundred thousand. */
-import type { Clock } from "../core/clock.ts";
+import { type Clock, systemClock } from "../core/clock.ts";
 import type { ClockSkew } from "../core/clock-skew.ts";
 import { traitsOf } from "../core/credential.ts";
 import { dayOf, lettersOf, withCurrent } from "../core/day.ts";
@@ -69,14 +69,14 @@ function listAnswer(texts: Iterable<string>): ControlAnswer {
 async function* inPieces(texts: Iterable<string>): AsyncGenerator<string> {
 	await nextTurn();
 	let piece = "";
-	let since = performance.now();
+	let since = systemClock.monotonic();
 	for (const text of texts) {
 		piece += text;
-		const isLong = performance.now() - since >= sliceMs;
+		const isLong = systemClock.monotonic() - since >= sliceMs;
 		if (piece.length < pieceLength && !isLong) continue;
 		yield piece;
 		piece = "";
-		since = performance.now();
+		since = systemClock.monotonic();
 	}
 	yield piece;
 }

@@ -9,6 +9,7 @@ import { setImmediate as yieldOnce } from "node:timers/promises";
 import { brotliDecompressSync, gunzipSync, inflateSync } from "node:zlib";
 import type { Dispatcher, Pool as PoolOfOrigin } from "undici";
 import Pool from "undici/lib/dispatcher/pool.js";
+import { systemClock } from "../core/clock.ts";
 import { errnoOf } from "../core/errors.ts";
 import { createConnections, type PlainConnection } from "./connect.ts";
 import { exchangeError, LinkError } from "./link-error.ts";
@@ -126,7 +127,7 @@ export function createHttp({ connectTimeoutMs, env }: HttpOptions) {
 				open.delete(connection.socket);
 			}
 		}
-		const idleMs = performance.now() - route.answeredAt;
+		const idleMs = systemClock.monotonic() - route.answeredAt;
 		const progress: Progress = { sent: false, answered: false };
 		try {
 			return await exchange(route.pool, route, request, deadline, progress);
@@ -140,7 +141,7 @@ export function createHttp({ connectTimeoutMs, env }: HttpOptions) {
 			const { freshPool } = route;
 			return await exchange(freshPool, route, request, deadline, progress);
 		} finally {
-			if (progress.answered) route.answeredAt = performance.now();
+			if (progress.answered) route.answeredAt = systemClock.monotonic();
 		}
 	};
 

@@ -1,5 +1,6 @@
 /** Bounds on what a process does at a time. */
 import { setImmediate as afterEvents } from "node:timers/promises";
+import { systemClock } from "../core/clock.ts";
 
 /**
  * Lets a limited number of tasks run at a time, so that ten thousand credentials that
@@ -120,14 +121,14 @@ export interface Yielding {
 
 /** Beginning now. */
 export function createYielding(sliceMs: number): Yielding {
-	let since = performance.now();
+	let since = systemClock.monotonic();
 	const giveWay = async () => {
 		await nextTurn();
-		since = performance.now();
+		since = systemClock.monotonic();
 	};
 	return {
 		yieldIfLong: () =>
-			performance.now() - since >= sliceMs ? giveWay() : undefined,
+			systemClock.monotonic() - since >= sliceMs ? giveWay() : undefined,
 	};
 }
 

@@ -53,7 +53,7 @@ export const rooms: Readonly<Record<string, Room>> = {
 	issuer: {
 		rooms: ["core"],
 		modules: [...pureModules, ...network, ...waiting],
-		globals: ["setTimeout", "setImmediate", "performance.now"],
+		globals: ["setTimeout", "setImmediate"],
 		touches: { en: "the network", zh: "网络" },
 		holds: {
 			en: "one call to WeChat → a token or a typed error; failover, HTTP, proxy",
@@ -91,7 +91,7 @@ export const rooms: Readonly<Record<string, Room>> = {
 		rooms: ["core"],
 		// Giving way to sockets and timers is no effect on the world.
 		modules: ["node:timers/promises"],
-		globals: ["setTimeout", "setImmediate", "performance.now"],
+		globals: ["setTimeout", "setImmediate"],
 		touches: {
 			en: "only what it is handed, and timers to give way",
 			zh: "只用传进来的东西，另有让出执行的定时器",
