@@ -219,6 +219,16 @@ describe.each(architecture)("%s", (page, language) => {
 });
 
 test.each(["docs/fleet.md", "docs/fleet.zh-CN.md"])(
+	"%s names every metric of the fleet, and no other",
+	(page) => {
+		const source = read("src/daemon/fleet-metrics.ts");
+		const real = found(source, /(?<=name: ")wxtokend_[a-z_]+/g);
+		expect(real.length).toBeGreaterThan(5);
+		expect(found(read(page), /\bwxtokend_[a-z_]+/g)).toEqual(real);
+	},
+);
+
+test.each(["docs/fleet.md", "docs/fleet.zh-CN.md"])(
 	"%s names every key of [fleet]",
 	(page) => {
 		const text = read(page);
