@@ -413,8 +413,17 @@ test.skipIf(noRedis !== undefined || library === undefined)(
 		});
 		const [one] = firstOf(hosts);
 		let value = await agreement();
-		let fetched = fetches();
+		/** All hosts have another token than that, and WeChat has given no newer one. */
+		const newest = (than: string) =>
+			eventually(
+				async () => {
+					const one = await agreement(than);
+					return isLive(one) ? one : undefined;
+				},
+				{ what: "the newest token on all hosts" },
+			);
 		for (const seconds of [3_600, 0]) {
+			const fetched = fetches();
 			redis.setClock(seconds);
 			// Each host has asked for the time by then, as it has looked at its account.
 			for (const host of hosts)
@@ -425,14 +434,11 @@ test.skipIf(noRedis !== undefined || library === undefined)(
 					},
 					{ what: "the other time" },
 				);
-			value = await agreement();
-			expect(fetches()).toBeLessThanOrEqual(fetched + 1);
-			fetched = fetches();
 			hangUp([one]);
-			value = await agreement(value);
-			expect(fetches()).toBe(fetched + 1);
-			expect(isLive(value)).toBe(true);
-			fetched += 1;
+			value = await newest(value);
+			// One for the signal, and one for the step if its turn came before.
+			expect(fetches()).toBeGreaterThan(fetched);
+			expect(fetches()).toBeLessThanOrEqual(fetched + 2);
 		}
 		// The numbers of the hour that has not come yet outrank nothing.
 		redis.setClock(3_600);
@@ -443,17 +449,16 @@ test.skipIf(noRedis !== undefined || library === undefined)(
 				{ what: "the other time" },
 			);
 		hangUp([one]);
-		value = await agreement(value);
+		value = await newest(value);
+		const fetched = fetches();
 		await redis.kill();
 		redis.setClock(0);
 		await redis.restart();
 		await untilStored(redis, await agreement());
-		value = await agreement();
-		fetched = fetches();
 		hangUp([one]);
-		value = await agreement(value);
-		expect(fetches()).toBe(fetched + 1);
-		expect(isLive(value)).toBe(true);
+		value = await newest(value);
+		expect(fetches()).toBeGreaterThan(fetched);
+		expect(fetches()).toBeLessThanOrEqual(fetched + 2);
 	},
 );
 
