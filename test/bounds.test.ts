@@ -14,7 +14,7 @@ import {
 } from "../src/daemon/alert-memory.ts";
 import { createMetrics } from "../src/daemon/metrics.ts";
 import { createKeeper } from "../src/keeper/keeper.ts";
-import { createCentralLink } from "../src/store/central-link.ts";
+import { CentralSilent, createCentralLink } from "../src/store/central-link.ts";
 import { nameThisProcess } from "../src/store/process-name.ts";
 import { accessToken, anAccount } from "./support/account.ts";
 import { newAccounts, writeConfig } from "./support/config-file.ts";
@@ -79,21 +79,24 @@ test("a gateway that invents an error code for each answer makes no series of ea
 test.each([
 	["configuration", 17 * 1_048_576],
 	["secret", 5_000],
+	["robot", 5_000],
 ] as const)(
 	"a %s of %i bytes is refused, not read to its end",
 	async (what, bytes) => {
 		const place = newDirectory();
 		const [config, secret] = [join(place, "c.toml"), join(place, "secret")];
-		const account = `[[account]]\nappid = "wx1"\nsecret_file = "${secret}"\n`;
+		const account =
+			what === "robot"
+				? `[alert]\nurl_file = "${secret}"\n[[account]]\nappid = "wx1"\nsecret = "s"\n`
+				: `[[account]]\nappid = "wx1"\nsecret_file = "${secret}"\n`;
 		const filler = `\n# ${"x".repeat(bytes)}`;
 		const mode = 0o600;
-		writeFileSync(secret, what === "secret" ? filler : "s", { mode });
-		writeFileSync(config, what === "secret" ? account : account + filler, {
-			mode,
-		});
+		const isOfConfig = what === "configuration";
+		writeFileSync(secret, isOfConfig ? "s" : filler, { mode });
+		writeFileSync(config, isOfConfig ? account + filler : account, { mode });
 		const { code, stderr } = await runProgram(["check", "--config", config]);
 		expect(code).toBe(78);
-		expect(stderr).toContain(what === "secret" ? secret : config);
+		expect(stderr).toContain(isOfConfig ? config : secret);
 		expect(stderr).toMatch(/large|longer|bytes/);
 		expect(stderr.length).toBeLessThan(2_000);
 	},
@@ -171,6 +174,31 @@ test("an answer of the central server that has no end is not read to it, and the
 	await expect(ask()).rejects.toThrow("64 KiB");
 	isEndless = false;
 	expect((await ask()).content).toEqual({ appid: "wx1" });
+	link.close();
+});
+
+test("a call to a central server that does not answer ends, and the next one is made", async () => {
+	let isSilent = true;
+	const server = createServer((_, response) => {
+		if (!isSilent) response.end("{}");
+	});
+	server.listen(0, "127.0.0.1");
+	await once(server, "listening");
+	onTestFinished(() => {
+		server.closeAllConnections();
+		server.close();
+	});
+	const { port } = server.address() as AddressInfo;
+	const link = createCentralLink(
+		{ url: `http://127.0.0.1:${port}`, bearer: "b", ca: undefined },
+		() => performance.now(),
+	);
+	await expect(link.call("GET", "/", { timeoutMs: 100 })).rejects.toThrow(
+		CentralSilent,
+	);
+	isSilent = false;
+	const answer = await link.call("GET", "/", { timeoutMs: 60_000 });
+	expect(answer.status).toBe(200);
 	link.close();
 });
 

@@ -408,6 +408,86 @@ test.each(["docs/bounds.md", "docs/bounds.zh-CN.md"])(
 	},
 );
 
+/**
+ * Limits against which nobody outside can make anything grow: the others have a row in
+ * docs/bounds.
+ */
+const harmless: Readonly<Record<string, readonly string[]>> = {
+	// Work and texts of our own: how much in one go, and how often.
+	"cli/commands/import.ts": ["maxAtOnce"],
+	"cli/commands/refresh.ts": ["maxAtOnce"],
+	"cli/distrust.ts": ["maxLooks"],
+	"config/cross-checks.ts": ["maxSocketPathBytes"],
+	"core/iso-time.ts": ["maxMinutes"],
+	"core/push-crypt.ts": ["maxPadding"],
+	"daemon/adoption-lines.ts": ["maxLines"],
+	"daemon/alert-text.ts": ["maxNames"],
+	"daemon/control-reports.ts": ["maxOverhead"],
+	"daemon/heap.ts": ["maxNewSpaceBytes"],
+	"daemon/log-file.ts": ["maxPiece"],
+	"daemon/page/page.ts": ["maxParts"],
+	"daemon/page/status-page.ts": ["maxShared"],
+	"keeper/reconciler.ts": ["maxAtOnce", "maxDepth"],
+	"keeper/spare-memory.ts": ["maxCollections"],
+	"store/lock-directory.ts": ["maxLooks"],
+	"store/redis-facts.ts": ["maxTold"],
+	"store/redis-lease.ts": ["maxTriesAtEnd"],
+	"store/sdk-copies.ts": ["maxChecked"],
+	// Read from a mark that only a simulation makes.
+	"store/simulated-directory.ts": ["maxBytes"],
+	// What is believed of clocks, ends and wrong secrets.
+	"core/clock-skew.ts": ["maxSkewMs"],
+	"core/fleet-clock.ts": ["maxRoundTripMs"],
+	"core/fleet-record.ts": ["maxAheadMs", "maxOwnAheadMs"],
+	"core/ip-ledger.ts": ["maxWrong"],
+	"core/record.ts": ["maxInstant"],
+	"core/sighting.ts": ["maxGapMs"],
+	"core/token-sighting.ts": ["maxGapMs"],
+	"daemon/kept-platform.ts": ["maxSkewMs"],
+	"keeper/observation.ts": ["maxGlimpseMs"],
+	// Deadlines and turns of our own.
+	"core/limits.ts": ["maxTurnMs"],
+	"daemon/control-socket.ts": ["maxSocketPathBytes", "lockTimeoutMs"],
+	"daemon/daemon.ts": ["drainTimeoutMs"],
+	"daemon/fleet.ts": ["connectTimeoutMs"],
+	"daemon/schedule.ts": ["longestSleepMs", "longestLookBackMs"],
+	"daemon/server-life.ts": ["drainTimeoutMs"],
+	"store/central-store.ts": ["lockTimeoutMs"],
+	"store/fleet-news.ts": ["maxTurnMs", "lockTimeoutMs"],
+	"store/redis-check.ts": ["connectTimeoutMs"],
+	"store/redis-link.ts": ["maxExtensions"],
+	"store/shared-note.ts": ["maxWaitMs"],
+};
+
+test.each(["docs/bounds.md", "docs/bounds.zh-CN.md"])(
+	"%s has a row for each limit of the sources that others can reach",
+	(page) => {
+		const rows = read(page).match(/^\|.*\| `test\/.*$/gm) ?? [];
+		const listed = Object.entries(harmless).flatMap(([file, names]) =>
+			names.map((name) => `${file} ${name}`),
+		);
+		const told = new Set([
+			...rows.flatMap((row) => {
+				const [owner = ""] = found(row, /(?<=`src\/)[^`]+/g);
+				return found(row, /(?<=`)\w+(?=`)/g).map((name) => `${owner} ${name}`);
+			}),
+			...listed,
+		]);
+		const limits = sourceFiles
+			.filter((file) => !file.startsWith("simulator/"))
+			.flatMap((file) =>
+				found(
+					read(join("src", file)),
+					/(?<=^(?:export )?const )(?:(?:max|longest)[A-Z]\w*|\w*(?:Limit|Timeout)Ms)\b/gm,
+				).map((name) => `${file} ${name}`),
+			);
+		expect(limits.length).toBeGreaterThan(80);
+		expect(limits.filter((one) => !told.has(one))).toEqual([]);
+		// What is no limit of the sources any more is to be taken out of the list.
+		expect(listed.filter((one) => !limits.includes(one))).toEqual([]);
+	},
+);
+
 test.each(["docs/field.md", "docs/field.zh-CN.md"])(
 	"%s names a test for each situation, and tests that there are",
 	(page) => {

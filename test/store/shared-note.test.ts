@@ -37,6 +37,15 @@ test("who changes it alone loses nothing that another one wrote", async () => {
 	expect(fs.readdirSync(directory)).toEqual(["note"]);
 });
 
+test("one that somebody has blown up is not read, and written anew", async () => {
+	const directory = newDirectory();
+	fs.writeFileSync(join(directory, "note"), "1".padEnd(1_048_577));
+	const note = noteIn(directory);
+	expect(note.read()).toBeUndefined();
+	await count(note);
+	expect(noteIn(directory).read()).toBe("1");
+});
+
 test("what fails alone is told, and holds up nobody after it", async () => {
 	const note = noteIn(newDirectory());
 	const failing = note.alone(() => Promise.reject(new Error("a failure")));
