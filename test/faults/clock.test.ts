@@ -1,19 +1,13 @@
-/**
- * The wall clock of a running daemon is set, by libfaketime. The monotonic clock goes
- * on, as on a real machine.
- */
-import { existsSync, readdirSync, renameSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+/** The wall clock of a running daemon is set. */
 import { expect, test } from "vitest";
 import { newAccounts, writeConfig } from "../support/config-file.ts";
-import { newDirectory } from "../support/directory.ts";
 import { eventually } from "../support/eventually.ts";
+import { hasFaketime, newFakeClock } from "../support/faketime.ts";
 import { startIssuer } from "../support/issuer.ts";
 import { startDaemon } from "../support/program.ts";
 import { readTokenFile } from "../support/token-file.ts";
 import { inParallel } from "./in-parallel.ts";
 
-const library = faketime();
 const hour = 3_600;
 const tenYears = 10 * 365 * 86_400;
 const lifetime = 7_200;
@@ -26,11 +20,11 @@ const steps = [
 	["three hours ahead while it is stopped", 3 * hour],
 ] as const;
 
-test.skipIf(library === undefined)(
+test.skipIf(!hasFaketime)(
 	"after each step of the clock, there and back, the next tick publishes a valid token with one request (needs libfaketime)",
 	() =>
 		inParallel(steps, steps.length, async ([how, seconds]) => {
-			const clock = newClock();
+			const clock = newFakeClock();
 			const issuer = await startIssuer({ lifetimeSeconds: lifetime });
 			const config = writeConfig({
 				url: issuer.url,
@@ -65,10 +59,10 @@ test.skipIf(library === undefined)(
 		}).then(() => console.log(`valid after ${took} ms`)),
 );
 
-test.skipIf(library === undefined)(
+test.skipIf(!hasFaketime)(
 	"a cooldown or pause that began before the clock was set back does not last for years (needs libfaketime)",
 	async () => {
-		const clock = newClock();
+		const clock = newFakeClock();
 		const issuer = await startIssuer({ lifetimeSeconds: lifetime });
 		const config = writeConfig({ url: issuer.url, wechat: { cooldown: 60 } });
 		const daemon = await startDaemon(config.file, { env: clock.env });
@@ -118,32 +112,4 @@ function bad(
 async function ticks(count: number): Promise<void> {
 	const until = performance.now() + count * 1_000;
 	await eventually(() => performance.now() > until, { what: "ticks" });
-}
-
-/** The wall clock of the programs that run with `env`. */
-function newClock() {
-	const file = join(newDirectory(), "offset");
-	const set = (seconds: number) => {
-		writeFileSync(`${file}.new`, `${seconds < 0 ? "" : "+"}${seconds}\n`);
-		renameSync(`${file}.new`, file);
-	};
-	set(0);
-	return {
-		/** Seconds ahead of the true one. */
-		set,
-		env: {
-			LD_PRELOAD: library ?? "",
-			FAKETIME_TIMESTAMP_FILE: file,
-			FAKETIME_NO_CACHE: "1",
-			DONT_FAKE_MONOTONIC: "1",
-		},
-	};
-}
-
-function faketime(): string | undefined {
-	for (const folder of readdirSync("/usr/lib")) {
-		const library = join("/usr/lib", folder, "faketime/libfaketime.so.1");
-		if (existsSync(library)) return library;
-	}
-	return undefined;
 }
