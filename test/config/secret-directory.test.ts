@@ -133,15 +133,21 @@ describe("one credential holds many secrets", () => {
 });
 
 describe("check tells what systemd will not hand over", () => {
-	test("a symbolic link: systemd leaves it out", async () => {
-		const { check, write, secrets, directory } = place();
-		writeFileSync(join(directory, "elsewhere"), hexSecret(), { mode: 0o600 });
-		symlinkSync(join(directory, "elsewhere"), join(secrets, "wx1"));
-		const { code, stderr } = await check();
-		expect(code).toBe(78);
-		expect(stderr).toMatch(/secrets\/wx1: is a symbolic link.*systemd/);
-		write("wx2", hexSecret());
-	});
+	/** Both ways to the same directory. */
+	const named = (secrets: string, isNamed: boolean) =>
+		isNamed ? { CREDENTIALS_DIRECTORY: secrets } : {};
+
+	test.each([[false], [true]])(
+		"a symbolic link: systemd leaves it out (CREDENTIALS_DIRECTORY given: %s)",
+		async (isNamed) => {
+			const { check, secrets, directory } = place();
+			writeFileSync(join(directory, "elsewhere"), hexSecret(), { mode: 0o600 });
+			symlinkSync(join(directory, "elsewhere"), join(secrets, "wx1"));
+			const { code, stderr } = await check(named(secrets, isNamed));
+			expect(code).toBe(78);
+			expect(stderr).toMatch(/secrets\/wx1: is a symbolic link.*systemd/);
+		},
+	);
 
 	test("a link that the secrets of a container are made of works", async () => {
 		const { check, directory } = place();
@@ -154,19 +160,24 @@ describe("check tells what systemd will not hand over", () => {
 	});
 
 	test.each([
-		[256, 0],
-		[257, 78],
-	])("%i files: exit code %i", async (count, code) => {
-		const { check, write, file } = place();
-		for (let index = 1; index <= count; index += 1)
-			write(`wx${index}`, hexSecret());
-		for (let index = 2; index <= count; index += 1)
-			appendFileSync(file, `[[account]]\nappid = "wx${index}"\n`);
-		const checked = await check();
-		expect(checked.code).toBe(code);
-		if (code === 0) expect(checked.stderr).toBe("");
-		else expect(checked.stderr).toMatch(/257 files.*256.*accounts\.list/s);
-	});
+		[256, 0, false],
+		[256, 0, true],
+		[257, 78, false],
+		[257, 78, true],
+	])(
+		"%i files: exit code %i (CREDENTIALS_DIRECTORY given: %s)",
+		async (count, code, isNamed) => {
+			const { check, secrets, write, file } = place();
+			for (let index = 1; index <= count; index += 1)
+				write(`wx${index}`, hexSecret());
+			for (let index = 2; index <= count; index += 1)
+				appendFileSync(file, `[[account]]\nappid = "wx${index}"\n`);
+			const checked = await check(named(secrets, isNamed));
+			expect(checked.code).toBe(code);
+			if (code === 0) expect(checked.stderr).toBe("");
+			else expect(checked.stderr).toMatch(/257 files.*256.*accounts\.list/s);
+		},
+	);
 });
 
 test.each(["systemd/README.md", "systemd/README.zh-CN.md"])(
