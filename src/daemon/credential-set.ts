@@ -45,6 +45,7 @@ import type { FleetSeat, PreparedFleet } from "./fleet.ts";
 import {
 	collectGarbage,
 	growNewSpace,
+	heapSize,
 	keepNewSpace,
 	optimizeCode,
 } from "./heap.ts";
@@ -375,6 +376,7 @@ function reconcilerOf(
 			grow: growNewSpace,
 			keep: keepNewSpace,
 			collect: collectGarbage,
+			size: heapSize,
 		},
 		onBug,
 	});

@@ -7,12 +7,24 @@ export interface Heap {
 	grow(): void;
 	/** They get no more than they have. */
 	keep(): void;
-	/** Frees what is not used. True if far more is still held than is used. */
-	collect(): boolean;
+	/** Frees what is not used: a large heap bit by bit, while the program goes on. */
+	collect(): void;
+	/** What it holds, and what of that is in use or not freed yet, MB. */
+	size(): { readonly held: number; readonly used: number };
 }
 
 /** After a burst, and between two collections. */
 const calmMs = 4_000;
+
+/**
+ * From a collection to the next one that a few refreshes are a reason for, for each MB. To
+ * look through one MB takes some 4 ms of a processor: where something is refreshed at each
+ * moment, that is not to be the main work.
+ */
+const restMsPerMb = 500;
+
+/** Far more is held than is used. */
+const wastefulRatio = 1.5;
 
 /** After a burst; two of them mostly do. */
 const maxCollections = 4;
@@ -40,8 +52,14 @@ export function createSpareMemory(
 	isLarge: boolean,
 ): SpareMemory {
 	let turns = 0;
-	let collections = isLarge ? maxCollections : 0;
-	let collectAt = clock.monotonic() + calmMs;
+	/** Collections that are still to come. */
+	let planned = isLarge ? maxCollections : 0;
+	/** None of them was made yet. Those after it must be worth it. */
+	let isFirst = true;
+	let calmUntil = clock.monotonic() + calmMs;
+	let restsUntil = 0;
+	/** For the next collection. */
+	let earliest = 0;
 	return {
 		grow: heap.grow,
 		keep: heap.keep,
@@ -50,16 +68,30 @@ export function createSpareMemory(
 			if (turns % growTurns === 0) heap.grow();
 		},
 		expectMore: () => {
-			collections = maxCollections;
+			planned = maxCollections;
+			isFirst = true;
+			earliest = 0;
 		},
 		expectSome: () => {
-			collections = Math.max(collections, 1);
+			if (planned > 0) return;
+			planned = 1;
+			isFirst = true;
+			earliest = restsUntil;
 		},
 		giveBack: (isBurst) => {
-			if (isBurst || collections === 0) collectAt = clock.monotonic() + calmMs;
-			if (clock.monotonic() < collectAt) return;
-			collections = heap.collect() ? collections - 1 : 0;
-			collectAt = clock.monotonic() + calmMs;
+			const now = clock.monotonic();
+			if (isBurst || planned === 0) calmUntil = now + calmMs;
+			if (now < calmUntil || now < earliest) return;
+			calmUntil = now + calmMs;
+			const { held, used } = heap.size();
+			if (!isFirst && held <= wastefulRatio * used) {
+				planned = 0;
+				return;
+			}
+			heap.collect();
+			isFirst = false;
+			planned -= 1;
+			restsUntil = now + used * restMsPerMb;
 		},
 	};
 }

@@ -18,6 +18,7 @@ import { newDirectory } from "../support/directory.ts";
 import { eventually } from "../support/eventually.ts";
 import { type LogLine, logTo } from "../support/log-to.ts";
 import { keepAsOneProcess } from "../support/managed.ts";
+import { quietHeap } from "../support/quiet-heap.ts";
 import { readTokenFile } from "../support/token-file.ts";
 
 const hourMs = 3_600_000;
@@ -84,7 +85,7 @@ function newScene(needs: Readonly<Record<string, readonly string[]>>) {
 		clock,
 		limiter,
 		repairLimiter: createLimiter(48, 600_000),
-		heap: { grow: () => {}, keep: () => {}, collect: () => false },
+		heap: quietHeap,
 		onBug,
 	});
 	onTestFinished(() => {

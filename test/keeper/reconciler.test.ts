@@ -13,6 +13,7 @@ import { newDirectoryInMemory } from "../support/directory.ts";
 import { eventually } from "../support/eventually.ts";
 import { type LogLine, logTo } from "../support/log-to.ts";
 import { keepAsOneProcess } from "../support/managed.ts";
+import { quietHeap } from "../support/quiet-heap.ts";
 
 const lifetimeMs = 7_200_000;
 const hourMs = 3_600_000;
@@ -93,7 +94,7 @@ function newScene(
 		clock,
 		limiter,
 		repairLimiter,
-		heap: { grow: () => {}, keep: () => {}, collect: () => false },
+		heap: quietHeap,
 		onBug,
 	});
 	onTestFinished(() => {

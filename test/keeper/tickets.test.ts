@@ -22,6 +22,7 @@ import { nameThisProcess } from "../../src/store/process-name.ts";
 import { newDirectoryInMemory } from "../support/directory.ts";
 import { eventually } from "../support/eventually.ts";
 import { type LogLine, logTo } from "../support/log-to.ts";
+import { quietHeap } from "../support/quiet-heap.ts";
 
 const minuteMs = 60_000;
 
@@ -126,7 +127,7 @@ function newScene(count: number) {
 		...{ credentials: all, watch: store.watch, clock, limiter, onBug },
 		find: (file) => all.find(({ credential }) => credential.file === file),
 		repairLimiter: createLimiter(48, 600_000),
-		heap: { grow: () => {}, keep: () => {}, collect: () => false },
+		heap: quietHeap,
 	});
 	onTestFinished(() => {
 		reconciler.stop();
