@@ -12,7 +12,7 @@ import { eventually } from "./support/eventually.ts";
 import { hasFaketime, newFakeClock } from "./support/faketime.ts";
 import { newToken, startIssuer } from "./support/issuer.ts";
 import { newSecret, noteToken } from "./support/leaks.ts";
-import { runProgram, startDaemon, startProgram } from "./support/program.ts";
+import { runProgram, startDaemon } from "./support/program.ts";
 import { rawAnswer, startRaw } from "./support/raw-server.ts";
 import { refreshOver, socketIn } from "./support/socket.ts";
 import {
@@ -340,7 +340,7 @@ describe("metrics", () => {
 		expect(twice).toEqual([]);
 	});
 
-	test("are never written over a token file", async () => {
+	test("over a token file are refused", async () => {
 		const issuer = await startIssuer();
 		const directory = join(newDirectory(), "tokens");
 		const path = join(directory, "token.prom");
@@ -350,10 +350,10 @@ describe("metrics", () => {
 			accounts: newAccounts().map((one) => ({ ...one, file: "token.prom" })),
 			top: { metrics_file: path },
 		});
-		const daemon = startProgram(["run", "--config", config.file]);
-		expect((await daemon.exited).code).toBe(78);
-		expect(daemon.stderr()).toContain("metrics_file");
-		expect(issuer.requests).toEqual([]);
+		const asked = ["check", "--config", config.file];
+		const { code, stderr } = await runProgram(asked);
+		expect(code).toBe(78);
+		expect(stderr).toContain("metrics_file");
 	});
 });
 

@@ -256,7 +256,7 @@ describe("what is no file, or a giant, ends with a reason, and not never", () =>
 			return file;
 		};
 		const run = (...args: readonly string[]) =>
-			runProgram(args, { launcher: ["timeout", "20"] });
+			runProgram(args, { launcher: ["timeout", "-s", "KILL", "20"] });
 
 		for (const command of [["check"], ["get", "wx1"], ["status"]]) {
 			const config = await run(...command, "--config", thing);

@@ -255,10 +255,13 @@ describe.skipIf(!isRoot).each([0o1777, 0o1770])(
 	},
 );
 
-/** With a bound, so that one that hangs is told from one that works. */
+/**
+ * With a bound, so that one that hangs is told from one that works. `KILL`, as a program
+ * that waits in a call of the system answers no other signal.
+ */
 function once(file: string, user: { uid?: number; gid?: number } = {}) {
 	return runProgram(["once", "--config", file], {
 		...user,
-		launcher: ["timeout", "20"],
+		launcher: ["timeout", "-s", "KILL", "20"],
 	});
 }
