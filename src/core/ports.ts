@@ -109,7 +109,7 @@ export interface Slot {
 	record(): SharedRecord;
 	/**
 	 * Waits up to `timeoutMs` for the lease (0: one try); undefined: another process
-	 * has it. Throws `StoreError`.
+	 * has it, or it is not wanted any more. Throws `StoreError`.
 	 */
 	acquire(timeoutMs: number, purpose?: Purpose): Promise<Lease | undefined>;
 	/**
@@ -138,12 +138,13 @@ export type Purpose =
 	| { readonly kind: "repair" }
 	/**
 	 * `stale`: `tokenId` of the token that an app found dead; `alone`: also if the other
-	 * hosts cannot be asked.
+	 * hosts cannot be asked; `isWanted`: asked when somebody else may have made it needless.
 	 */
 	| {
 			readonly kind: "refresh";
 			readonly stale?: string | undefined;
 			readonly alone?: boolean;
+			readonly isWanted?: () => boolean;
 	  };
 
 /** The right to write one credential, for as long as it is held. */

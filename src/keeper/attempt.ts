@@ -7,11 +7,7 @@ import type { Deferral } from "../core/decide.ts";
 import { StoreError, unlessStoreError } from "../core/errors.ts";
 import { windowOf } from "../core/limits.ts";
 import type { Lease, Purpose } from "../core/ports.ts";
-import {
-	isForced,
-	type RefreshFailure,
-	type RefreshRequest,
-} from "../core/request.ts";
+import { isForced, type RefreshFailure } from "../core/request.ts";
 import {
 	afterStoreError,
 	isOfDisk,
@@ -51,21 +47,23 @@ export async function attempt(
 	if (parts.isSettling()) return { kind: "deferred", until: clock.now() };
 	const begunFor = requests.pending();
 	let lease: Lease | undefined;
+	let hasWaited = false;
 	try {
-		// If that is not to be had, the look before it tells whether it is needed at all.
-		if (isDue)
-			lease = await slot
-				.acquire(0, refreshFor(requests.pending()))
-				.catch(unlessStoreError);
+		if (isDue) {
+			const waited = await slot
+				.acquire(lockTimeoutMs, refreshFor(parts))
+				.then((found) => ({ found }), unlessStoreError);
+			lease = waited?.found;
+			hasWaited = waited !== undefined;
+		}
+		// The look before the next try tells whether that is needed at all.
 		if (lease === undefined) {
 			const seen = consider(parts, isRepair);
 			if (isDone(seen)) return rest(parts, seen);
-			const { fetch } = seen.plan;
-			const purpose: Purpose =
-				fetch === undefined
-					? { kind: "repair" }
-					: refreshFor(requests.pending());
-			lease = await slot.acquire(lockTimeoutMs, purpose);
+			if (seen.plan.fetch === undefined)
+				lease = await slot.acquire(lockTimeoutMs, { kind: "repair" });
+			else if (!hasWaited)
+				lease = await slot.acquire(lockTimeoutMs, refreshFor(parts));
 		}
 		if (lease === undefined) {
 			// Many may wait, and then take the lock in turn only to find nothing to do: who
@@ -91,9 +89,10 @@ export async function attempt(
 	}
 }
 
-function refreshFor(request: RefreshRequest | undefined): Purpose {
-	const { stale, alone = false } = request ?? {};
-	return { kind: "refresh", stale, alone };
+function refreshFor({ requests, observer }: RefreshParts): Purpose {
+	const { stale, alone = false } = requests.pending() ?? {};
+	const isWanted = () => observer.look().plan.fetch !== undefined;
+	return { kind: "refresh", stale, alone, isWanted };
 }
 
 /** Looks, takes over what another process has published, and answers a request that it satisfies. */

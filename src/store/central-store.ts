@@ -318,9 +318,9 @@ async function askCentral(
 	local: Store,
 	slot: Slot,
 	timeoutMs: number,
-	{ stale }: Extract<Purpose, { kind: "refresh" }>,
+	{ stale, isWanted = () => true }: Extract<Purpose, { kind: "refresh" }>,
 ): Promise<Lease | undefined> {
-	if (timeoutMs === 0) return undefined;
+	if (timeoutMs === 0 || !isWanted()) return undefined;
 	const { link, options } = parts;
 	const reading = slot.read();
 	const value = reading.kind === "token" ? reading.token.value : "";

@@ -9,7 +9,7 @@ import type { Clock } from "../core/clock.ts";
 import type { Credential } from "../core/credential.ts";
 import { StoreError } from "../core/errors.ts";
 import { lockStaleOf } from "../core/limits.ts";
-import type { Remembered, Slot, Store } from "../core/ports.ts";
+import type { Purpose, Remembered, Slot, Store } from "../core/ports.ts";
 import { type ProcessName, tokenFileOf } from "../core/record.ts";
 import { haveSameFile } from "../core/token.ts";
 import type { Location } from "./atomic-write.ts";
@@ -88,7 +88,7 @@ function openSlot(
 				? file
 				: undefined;
 		},
-		acquire: async (timeoutMs) => {
+		acquire: async (timeoutMs, purpose) => {
 			tryLock ??= createLock({
 				self: options.self,
 				clock: options.clock,
@@ -97,7 +97,7 @@ function openSlot(
 				trusts: options.directory.trusts,
 				lastIntent: () => record.read().inFlight,
 			});
-			const lock = await waitForLock(options, tryLock, timeoutMs);
+			const lock = await waitForLock(options, tryLock, timeoutMs, purpose);
 			if (lock === undefined) return undefined;
 			if (lock.isTakenOver)
 				removeLeftoversOfDead(path, options.directory.path, credential.file);
@@ -116,7 +116,10 @@ async function waitForLock(
 	options: DirectoryStoreOptions,
 	tryLock: TryLock,
 	timeoutMs: number,
+	purpose: Purpose | undefined,
 ) {
+	const isWanted =
+		(purpose?.kind === "refresh" ? purpose.isWanted : undefined) ?? always;
 	const { clock, random, stopping } = options;
 	const giveUpAt = clock.monotonic() + timeoutMs;
 	for (let waits = 0; ; waits++) {
@@ -124,9 +127,13 @@ async function waitForLock(
 		if (lock !== undefined) return lock;
 		const leftMs = giveUpAt - clock.monotonic();
 		if (leftMs <= 0 || stopping.aborted) return undefined;
+		// Once, as a look costs more than a try: the next holder finds out by itself.
+		if (waits === 0 && !isWanted()) return undefined;
 		await sleep(Math.min(leftMs, pollDelayMs(waits) * (0.5 + random())));
 	}
 }
+
+const always = () => true;
 
 /**
  * Most refreshes are over soon, so the first looks follow quickly. During a slow one

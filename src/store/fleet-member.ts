@@ -1,4 +1,5 @@
 /** The credentials that this host shares with others, and who waits for news of them. */
+import { createHash } from "node:crypto";
 import type { Credential } from "../core/credential.ts";
 import { fleetNameOf } from "../core/fleet-record.ts";
 import type { Store } from "../core/ports.ts";
@@ -78,27 +79,33 @@ export function wake({ waiting }: Member): void {
 	for (const look of [...waiting]) look();
 }
 
-/** Resolves at the next news of it, or when `orEnd` does. */
-export async function nextNews(
+/**
+ * Resolves at the next news of it, after that time, or when the process stops. Without
+ * signals of its own, which cost more than all the rest where thousands wait.
+ */
+export function nextNews(
 	{ waiting }: Member,
-	orEnd: (signal: AbortSignal) => Promise<unknown>,
+	timeoutMs: number,
+	stopping: AbortSignal,
 ): Promise<"news" | "end"> {
-	const over = new AbortController();
-	let look = () => {};
-	const news = new Promise<"news">((resolve) => {
-		look = () => resolve("news");
+	return new Promise((resolve) => {
+		const over = (how: "news" | "end") => {
+			waiting.delete(look);
+			clearTimeout(timer);
+			stopping.removeEventListener("abort", end);
+			resolve(how);
+		};
+		const look = () => over("news");
+		const end = () => over("end");
+		const timer = setTimeout(end, timeoutMs);
+		waiting.add(look);
+		stopping.addEventListener("abort", end);
+		if (stopping.aborted) end();
 	});
-	waiting.add(look);
-	try {
-		return await Promise.race([
-			news,
-			orEnd(over.signal).then(
-				() => "end" as const,
-				() => "end" as const,
-			),
-		]);
-	} finally {
-		waiting.delete(look);
-		over.abort();
-	}
+}
+
+/** 0 to 1: the place of this process among those that keep that credential. */
+export function turnOf(instance: string, { id }: Credential): number {
+	const digest = createHash("sha256").update(`${instance} ${id}`).digest();
+	return digest.readUInt32BE(0) / 2 ** 32;
 }

@@ -2,7 +2,6 @@
  * What the hosts of a fleet tell each other: news of a publication or a wish, a number
  * that counts the news, and a comparison of everything when one was missed.
  */
-import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Credential } from "../core/credential.ts";
 import { isUnreachable, StoreError } from "../core/errors.ts";
@@ -13,7 +12,7 @@ import {
 } from "../core/fleet-record.ts";
 import type { Slot } from "../core/ports.ts";
 import type { SharedRecord } from "../core/record.ts";
-import { type Member, type Members, wake } from "./fleet-member.ts";
+import { type Member, type Members, turnOf, wake } from "./fleet-member.ts";
 import { openInFleetTime } from "./fleet-slot.ts";
 import { holds, takeOver } from "./fleet-takeover.ts";
 import type { RedisFacts } from "./redis-facts.ts";
@@ -24,9 +23,14 @@ import { probed } from "./redis-verdict.ts";
 export interface News {
 	/** A message of the channel. */
 	hear(message: string): void;
-	/** The server has counted so many news. */
+	/** A session begins: what was told before is not counted any more. */
+	begin(): void;
+	/** The server has counted so many news; asked each second. */
 	counted(total: number): void;
-	/** Compares everything with what the fleet knows. Rejects with `StoreError`. */
+	/**
+	 * Compares everything with what the fleet knows, as of now or later. One comparison at
+	 * a time. Rejects with `StoreError`.
+	 */
 	compare(): Promise<void>;
 	/** Tries again what could not be taken over. */
 	retry(): void;
@@ -36,10 +40,10 @@ export interface News {
 
 export interface NewsParts extends FleetParts {
 	readonly members: Members;
-	/** Of this process: it spreads what all hosts would do at once. */
-	readonly instance: string;
 	/** What is about no credential. Both reject with `StoreError`. */
 	readonly facts: Pick<RedisFacts, "hear" | "compare">;
+	/** Resolves when all that was told up to now was heard. Rejects with `StoreError`. */
+	readonly heardAll: () => Promise<void>;
 	/** The file of this host holds another value now. */
 	readonly onFollowed: (of: Credential) => void;
 	/** A host that does not fetch wants another value. */
@@ -62,8 +66,8 @@ export function createNews(parts: NewsParts): News {
 	const { members, records } = parts;
 	const following = new Map<Member, Promise<void>>();
 	const again = new Set<Member>();
-	/** Undefined: nothing was counted yet. */
-	let expected: number | undefined;
+	let comparing: Promise<void> | undefined;
+	let comparingNext: Promise<void> | undefined;
 
 	const followOnce = (member: Member): Promise<void> => {
 		const under = following.get(member);
@@ -86,7 +90,7 @@ export function createNews(parts: NewsParts): News {
 		});
 	};
 
-	const compare = async () => {
+	const compareNow = async () => {
 		await parts.facts.compare();
 		const all = [...members.all()];
 		const different: Member[] = [];
@@ -103,10 +107,28 @@ export function createNews(parts: NewsParts): News {
 		await inTurns(different, maxFollowing, followOnce);
 	};
 
+	const begin = (): Promise<void> => {
+		comparingNext = undefined;
+		comparing = compareNow().finally(() => {
+			comparing = undefined;
+		});
+		return comparing;
+	};
+
+	/** One that is under way says nothing of what has come since it began. */
+	const compare = (): Promise<void> => {
+		if (comparing === undefined) return begin();
+		comparingNext ??= comparing.then(begin, begin);
+		return comparingNext;
+	};
+
+	const count = createCount(parts.heardAll, () => inBackground(compare()));
+
 	return {
 		compare,
+		begin: count.begin,
 		hear: (message) => {
-			if (expected !== undefined) expected += 1;
+			count.heard();
 			const [name = "", what = ""] = message.split(" ");
 			if (name.startsWith("@")) inBackground(parts.facts.hear(name, what));
 			const member = members.named(name);
@@ -115,15 +137,47 @@ export function createNews(parts: NewsParts): News {
 			else if (what === "wish" || !isKnown(member, Number(what), parts))
 				inBackground(followOnce(member));
 		},
-		counted: (total) => {
-			const isMissed = expected !== undefined && total !== expected;
-			expected = total;
-			if (isMissed) inBackground(compare());
-		},
+		counted: (total) => inBackground(count.counted(total)),
 		look: (some) => inBackground(inTurns(some, maxFollowing, followOnce)),
 		retry: () => {
 			for (const member of members.all())
 				if (member.isStale) inBackground(followOnce(member));
+		},
+	};
+}
+
+/**
+ * How many news this host has heard, against what the server has counted. The two come by
+ * different connections, and while many are told some are always on their way.
+ */
+function createCount(heardAll: NewsParts["heardAll"], onMissed: () => void) {
+	/** Undefined: nothing was counted yet. */
+	let expected: number | undefined;
+	/** The same at the last look. */
+	let before: number | undefined;
+	const missed = (total: number) => {
+		expected = total;
+		before = undefined;
+		onMissed();
+	};
+	const lookAgain = async (total: number) => {
+		await heardAll();
+		if (expected !== undefined && expected < total) missed(total);
+	};
+	return {
+		begin: () => {
+			expected = undefined;
+			before = undefined;
+		},
+		heard: () => {
+			if (expected !== undefined) expected += 1;
+		},
+		counted: async (total: number) => {
+			if (expected === undefined) expected = total;
+			// The server counts anew: it was emptied.
+			if (before !== undefined && total < before) return missed(total);
+			before = expected;
+			if (expected < total) await lookAgain(total);
 		},
 	};
 }
@@ -280,12 +334,6 @@ function passOnInTurn(
 		if (now === undefined || now.fetchedAt < wish.at)
 			parts.onWish(credential, wish);
 	}, parts.onBug);
-}
-
-/** 0 to 1: the place of this process among those that keep that credential. */
-export function turnOf(instance: string, { id }: Credential): number {
-	const digest = createHash("sha256").update(`${instance} ${id}`).digest();
-	return digest.readUInt32BE(0) / 2 ** 32;
 }
 
 async function inTurns<T>(

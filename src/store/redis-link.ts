@@ -58,6 +58,8 @@ export interface RedisLink {
 		keys: readonly string[],
 		args: readonly string[],
 	): Promise<unknown>;
+	/** Resolves when all messages up to now were passed on. Rejects with `LinkError`. */
+	heardAll(): Promise<void>;
 	isUp(): boolean;
 	/** Undefined: it is up, or nobody knows yet. */
 	problem(): LinkProblem | undefined;
@@ -86,7 +88,7 @@ export interface LinkParts {
 const connectTimeoutMs = 4_000;
 /** Of the client, which counts a time in which this process did not run as well. */
 const socketTimeoutMs = 10_000;
-/** Our own deadline of each call: those of the client do not end what was sent. */
+/** How long the server may be silent: the deadlines of the client do not end what was sent. */
 const callTimeoutMs = 1_500;
 const pollEveryMs = 1_000;
 
@@ -136,6 +138,10 @@ export function openRedisLink(parts: LinkParts): RedisLink {
 				return call(["EVAL", text, ...rest]);
 			}
 		},
+		heardAll: async () => {
+			if (session === undefined) throw new LinkError(problem ?? notYet);
+			await session.heardAll();
+		},
 		isUp: () => session !== undefined,
 		problem: () => (session === undefined ? problem : undefined),
 		address: () => session?.address ?? "",
@@ -159,6 +165,8 @@ class UnknownScript extends LinkError {}
 interface Session {
 	readonly address: string;
 	call(args: readonly string[]): Promise<unknown>;
+	/** Resolves when what was told before was heard, too. Rejects with `LinkError`. */
+	heardAll(): Promise<unknown>;
 	/** Resolves with the reason. */
 	readonly ended: Promise<LinkProblem>;
 	/** From now on it is looked after. */
@@ -202,11 +210,17 @@ async function openSession(
 		]);
 		await subscribe(messages, parts);
 		if (closing.aborted) throw new LinkError(notYet);
-		const call = (args: readonly string[]) =>
-			callOf(commands, args, parts, end);
+		const callsOf = (client: Client) => {
+			const patience = createPatience(parts, end);
+			return (args: readonly string[]) =>
+				callOf(client, args, { ...parts, patience, end });
+		};
+		const ping = callsOf(messages);
 		const session: Session = {
 			address: addressOf(node),
-			call,
+			call: callsOf(commands),
+			// Its answer comes behind them, as it does on the same connection.
+			heardAll: () => ping(["PING"]),
 			ended,
 			end,
 			poll: () => {
@@ -260,6 +274,8 @@ function newClient(target: RedisTarget, node: RedisNode, role: Role) {
 		disableClientInfo: true,
 		maintNotifications: "disabled",
 		pingInterval: pollEveryMs,
+		// It would end what waits to be sent, whatever the server answers meanwhile.
+		commandOptions: { timeout: 0 },
 		database: isSentinel ? 0 : target.database,
 		...(username === undefined || isSentinel ? {} : { username }),
 		...(secret === undefined ? {} : { password: secret }),
@@ -344,14 +360,20 @@ async function poll(
 	}
 }
 
+interface CallParts {
+	readonly target: RedisTarget;
+	readonly patience: Patience;
+	readonly end: (why: LinkProblem) => void;
+}
+
 async function callOf(
 	client: Client,
 	args: readonly string[],
-	parts: Measured,
-	end: (why: LinkProblem) => void,
+	parts: CallParts,
 ): Promise<unknown> {
+	const { patience, end } = parts;
 	try {
-		return await within(callTimeoutMs, client.sendCommand(args), parts);
+		return await patience.wait(client.sendCommand(args));
 	} catch (error) {
 		const problem = problemOf(error, parts.target);
 		if (error instanceof ErrorReply) {
@@ -366,6 +388,76 @@ async function callOf(
 }
 
 type Measured = Pick<LinkParts, "target" | "monotonic">;
+
+/** Waits for the answers of one connection, which come in the order of the calls. */
+interface Patience {
+	/** The same, or a rejection if the server is silent for too long. */
+	wait<T>(answer: Promise<T>): Promise<T>;
+}
+
+/**
+ * The server is silent if it owes answers, and gave none for so long. Of a thousand calls
+ * at once the last one waits for all the others, and each answer shows that it comes.
+ */
+function createPatience(
+	{ target, monotonic }: Measured,
+	end: (why: LinkProblem) => void,
+): Patience {
+	/** Those who wait, in the order of their calls. */
+	const waiting = new Set<(error: LinkError) => void>();
+	let isWatching = false;
+	let heardAt = 0;
+
+	const watch = async () => {
+		let extensions = 0;
+		while (waiting.size > 0) {
+			const beganAt = monotonic();
+			const leftMs = Math.max(heardAt + callTimeoutMs - beganAt, 1);
+			// The socket keeps the process alive for as long as somebody waits.
+			await sleep(leftMs, undefined, { ref: false });
+			// What has come meanwhile is read first.
+			await turnOfTheLoop();
+			const now = monotonic();
+			if (now - heardAt < callTimeoutMs) {
+				extensions = 0;
+				continue;
+			}
+			// If this process itself was slow, the answer may be there, unread.
+			const isLate = now - beganAt - leftMs > lateMs;
+			if (!isLate || extensions >= maxExtensions) break;
+			extensions += 1;
+			heardAt = now;
+		}
+		isWatching = false;
+		if (waiting.size === 0) return;
+		const problem = silenceOf(target, callTimeoutMs);
+		end(problem);
+		for (const reject of [...waiting]) reject(new LinkError(problem));
+	};
+
+	return {
+		wait: (answer) =>
+			new Promise((resolve, reject) => {
+				if (waiting.size === 0) heardAt = monotonic();
+				waiting.add(reject);
+				const heard = () => {
+					waiting.delete(reject);
+					heardAt = monotonic();
+				};
+				answer.finally(heard).then(resolve, reject);
+				if (isWatching) return;
+				isWatching = true;
+				void watch();
+			}),
+	};
+}
+
+function silenceOf(target: RedisTarget, afterMs: number): LinkProblem {
+	return {
+		message: `Redis at ${placeOf(target)} did not answer in ${afterMs / 1_000} s`,
+		hint: "look whether it hangs, and whether a firewall drops what is sent",
+	};
+}
 
 /** A timer that comes so late tells of a process that got no time to run. */
 const lateMs = 250;
@@ -391,10 +483,7 @@ async function within<T>(
 	const wait = async (): Promise<never> => {
 		for (let times = 0; times < maxExtensions; times += 1)
 			if (!(await waitOnce())) break;
-		throw new LinkError({
-			message: `Redis at ${placeOf(target)} did not answer in ${timeoutMs / 1_000} s`,
-			hint: "look whether it hangs, and whether a firewall drops what is sent",
-		});
+		throw new LinkError(silenceOf(target, timeoutMs));
 	};
 	const late = wait();
 	// It lost the race, and nobody waits for it.

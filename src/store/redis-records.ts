@@ -233,8 +233,11 @@ export async function tellFleet(
 	prefix: string,
 	lines: readonly string[],
 ): Promise<void> {
-	await call("INCR", `${prefix}seq`);
-	for (const line of lines) await call("PUBLISH", `${prefix}news`, line);
+	// In one go: who hears of the number shall find the news behind it soon.
+	await Promise.all([
+		call("INCR", `${prefix}seq`),
+		...lines.map((line) => call("PUBLISH", `${prefix}news`, line)),
+	]);
 }
 
 /** All keys of one credential are in one slot of a cluster. */

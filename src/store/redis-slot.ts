@@ -3,7 +3,6 @@
  * store, and so readers never depend on Redis. Only a refresh asks for the lease of all
  * hosts, and takes over what they published before.
  */
-import { setTimeout as sleep } from "node:timers/promises";
 import { type Credential, traitsOf } from "../core/credential.ts";
 import { isUnreachable, StoreError } from "../core/errors.ts";
 import type { FleetClock } from "../core/fleet-clock.ts";
@@ -14,7 +13,7 @@ import {
 } from "../core/fleet-record.ts";
 import type { Lease, Purpose, Slot } from "../core/ports.ts";
 import type { Token } from "../core/token.ts";
-import { type Member, nextNews } from "./fleet-member.ts";
+import { type Member, nextNews, turnOf } from "./fleet-member.ts";
 import { withoutFetching } from "./fleet-slot.ts";
 import { heldIn, takeOver } from "./fleet-takeover.ts";
 import { openRedisLease } from "./redis-lease.ts";
@@ -32,6 +31,8 @@ export interface FleetParts {
 	readonly random: () => number;
 	readonly stopping: AbortSignal;
 	readonly leaseMs: number;
+	/** Of this process: it spreads what all hosts would do at once. */
+	readonly instance: string;
 	readonly withoutRedis: "auto" | "wait" | "alone";
 	/** Why Redis cannot be asked; undefined: it can. */
 	readonly problem: () => LinkProblem | undefined;
@@ -44,6 +45,11 @@ export interface FleetParts {
 	/** Tells the hosts of a publication, or of a wish, in the background. */
 	readonly tell: (of: Credential, news: string) => void;
 }
+
+type RefreshPurpose = Extract<Purpose, { kind: "refresh" }>;
+
+/** How long a renewal lets others begin: a fetch and its news take less, mostly. */
+const turnsMs = 200;
 
 /** `slot`: that of the directory store, in the fleet's time. */
 export function openFleetSlot(
@@ -80,14 +86,17 @@ async function acquireForAll(
 	member: Member,
 	slot: Slot,
 	timeoutMs: number,
-	{ alone = false }: Extract<Purpose, { kind: "refresh" }>,
+	purpose: RefreshPurpose,
 ): Promise<Lease | undefined> {
+	const { alone = false } = purpose;
 	const { problem, monotonic } = parts;
 	const giveUpAt = monotonic() + timeoutMs;
 	const mayBeAlone = alone || isAloneAllowed(parts, member.credential, slot);
 	const before = problem();
 	if (before !== undefined && !mayBeAlone) throw mustWait(before);
-	const local = await slot.acquire(timeoutMs);
+	if (timeoutMs === 0 && !(await isStillWantedInTurn(parts, member, purpose)))
+		return undefined;
+	const local = await slot.acquire(timeoutMs, purpose);
 	if (local === undefined) return undefined;
 	member.isHeld = true;
 	const giveUp = async () => {
@@ -97,7 +106,7 @@ async function acquireForAll(
 	try {
 		const lease =
 			before === undefined
-				? await claimUntil(giveUpAt, parts, member, slot, local)
+				? await claimUntil(giveUpAt, parts, { member, slot, local, purpose })
 				: aloneWith(local, slot, parts, member);
 		if (lease === undefined) await giveUp();
 		return lease;
@@ -157,15 +166,42 @@ function aloneWith(
 	};
 }
 
+/**
+ * Who renews in no hurry lets the hosts before it begin: mostly it hears in time that one
+ * of them has. Then it is asked whether there is anything left to do.
+ */
+async function isStillWantedInTurn(
+	{ stopping, instance }: FleetParts,
+	member: Member,
+	{ isWanted = always }: RefreshPurpose,
+): Promise<boolean> {
+	// Of many that are due at once others have fetched some by now.
+	if (!isWanted()) return false;
+	const turnMs = turnOf(instance, member.credential) * turnsMs;
+	const news = await nextNews(member, turnMs, stopping);
+	return news === "end" || isWanted();
+}
+
+const always = () => true;
+
+/** What is claimed, and why. */
+interface Claiming {
+	readonly member: Member;
+	readonly slot: Slot;
+	readonly local: Lease;
+	readonly purpose: RefreshPurpose;
+}
+
 async function claimUntil(
 	giveUpAt: number,
 	parts: FleetParts,
-	member: Member,
-	slot: Slot,
-	local: Lease,
+	claiming: Claiming,
 ): Promise<Lease | undefined> {
 	const { records, monotonic, clock, stopping, random } = parts;
+	const { member, slot, local } = claiming;
+	const { isWanted = always } = claiming.purpose;
 	const { credential } = member;
+	const place = { credential, slot, lease: local };
 	for (let waits = 0; ; waits += 1) {
 		// From before the claim: what is told while it is under way counts as well.
 		let heard = false;
@@ -177,7 +213,6 @@ async function claimUntil(
 		const claimed = await records
 			.claim(credential)
 			.finally(() => member.waiting.delete(listen));
-		const place = { credential, slot, lease: local };
 		const taken = await takeOver(place, claimed.record, clock.now());
 		if (claimed.kind === "granted") {
 			const { fence } = claimed;
@@ -186,18 +221,16 @@ async function claimUntil(
 			return leaseOf(parts, member, slot, local, { fence, claimedAt });
 		}
 		const leftMs = giveUpAt - monotonic();
-		if (leftMs <= 0 || stopping.aborted) return undefined;
+		if (leftMs <= 0 || stopping.aborted || !isWanted()) return undefined;
 		parts.count("leaseWaits");
 		const pauseMs = Math.min(leftMs, claimed.leftMs + 5, pollMs(waits, random));
-		const news = heard
-			? "news"
-			: await nextNews(member, (signal) =>
-					sleep(pauseMs, undefined, {
-						signal: AbortSignal.any([signal, stopping]),
-					}),
-				);
-		// All who waited come at once now, and each holds the lease for an instant.
-		if (news === "news") waits = -1;
+		const news = heard ? "news" : await nextNews(member, pauseMs, stopping);
+		if (news === "end") continue;
+		// Fifty hosts may wait for one publication. It is enough for most of them, and the
+		// lease is left to those for whom it is not.
+		const [found] = await records.read([credential]);
+		if (found !== undefined) await takeOver(place, found.record, clock.now());
+		if (!isWanted()) return undefined;
 	}
 }
 
@@ -231,7 +264,7 @@ function leaseOf(
 
 /** The news wakes those who wait; the rest is for what is not told. */
 function pollMs(waits: number, random: () => number): number {
-	return Math.min(1_000, 10 * 1.6 ** waits) * (0.5 + random());
+	return Math.min(1_000, 100 * 3 ** waits) * (0.5 + random());
 }
 
 /** The fleet gets what this host holds, and the others do not know. */
@@ -263,9 +296,9 @@ async function askKeepers(
 	member: Member,
 	slot: Slot,
 	timeoutMs: number,
-	{ stale }: Extract<Purpose, { kind: "refresh" }>,
+	{ stale, isWanted = always }: RefreshPurpose,
 ): Promise<Lease | undefined> {
-	if (timeoutMs === 0) return undefined;
+	if (timeoutMs === 0 || !isWanted()) return undefined;
 	const { problem, monotonic, records, tell, stopping } = parts;
 	const { credential } = member;
 	const before = problem();
@@ -283,11 +316,7 @@ async function askKeepers(
 				"look at the hosts with the role keeper: wxtokend status --fleet lists them",
 				"no-keeper",
 			);
-		await nextNews(member, (signal) =>
-			sleep(Math.min(leftMs, 1_000), undefined, {
-				signal: AbortSignal.any([signal, stopping]),
-			}),
-		);
+		await nextNews(member, Math.min(leftMs, 1_000), stopping);
 	}
 	const lease = await slot.acquire(Math.max(0, giveUpAt - monotonic()));
 	return lease && withoutFetching(lease, credential.file);

@@ -10,8 +10,8 @@ import { createFleetClock, type FleetClock } from "../core/fleet-clock.ts";
 import { numberOf, type Wish } from "../core/fleet-record.ts";
 import type { Fleet, FleetCounts } from "../core/ports.ts";
 import type { SdkName } from "../core/sdk-keys.ts";
-import { createMembers, type Members } from "./fleet-member.ts";
-import { createNews, turnOf } from "./fleet-news.ts";
+import { createMembers, type Members, turnOf } from "./fleet-member.ts";
+import { createNews } from "./fleet-news.ts";
 import { openInFleetTime } from "./fleet-slot.ts";
 import { heldIn } from "./fleet-takeover.ts";
 import { createRedisFacts } from "./redis-facts.ts";
@@ -22,7 +22,7 @@ import {
 	type RedisLink,
 	type RedisTarget,
 } from "./redis-link.ts";
-import { createRedisRecords } from "./redis-records.ts";
+import { asStoreError, createRedisRecords } from "./redis-records.ts";
 import { type FleetParts, openFleetSlot } from "./redis-slot.ts";
 import { createSdkCopies } from "./sdk-copies.ts";
 
@@ -77,7 +77,10 @@ export function openRedisFleet(options: RedisFleetOptions): Fleet {
 			random,
 			onBug,
 			onMessage: (message) => news.hear(message),
-			onUp: () => poll.begin(),
+			onUp: () => {
+				news.begin();
+				poll.begin();
+			},
 			onDown: (problem) => {
 				clock.unsync();
 				options.onDown(problem);
@@ -106,6 +109,7 @@ export function openRedisFleet(options: RedisFleetOptions): Fleet {
 		random,
 		stopping,
 		leaseMs: options.leaseMs,
+		instance: options.instance,
 		withoutRedis: options.withoutRedis,
 		problem: () => (link.isUp() ? undefined : (link.problem() ?? notYet)),
 		count: (what) => {
@@ -122,7 +126,7 @@ export function openRedisFleet(options: RedisFleetOptions): Fleet {
 	};
 	const news = createNews({
 		...{ ...parts, members, facts },
-		instance: options.instance,
+		heardAll: () => asStoreError(link.heardAll()),
 		onFollowed: (of) => {
 			counts.followed += 1;
 			options.onFollowed(of);

@@ -1,5 +1,4 @@
 /** One probe for all hosts of a fleet, when apps of many of them report the same value. */
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Credential } from "../core/credential.ts";
 import { unlessUnreachable } from "../core/errors.ts";
 import type { ProbeResult } from "../core/ports.ts";
@@ -67,11 +66,7 @@ async function verdictOfOthers(
 		if (standing === undefined) break;
 		if (standing !== "asked") return standing;
 		if (monotonic() >= giveUpAt || stopping.aborted) break;
-		await nextNews(member, (signal) =>
-			sleep(pollMs, undefined, {
-				signal: AbortSignal.any([signal, stopping]),
-			}),
-		);
+		await nextNews(member, pollMs, stopping);
 	}
 	return "asked";
 }

@@ -1,8 +1,10 @@
 /** Hosts of a fleet: real daemons, each with its own directory, and one Redis. */
 import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { parse, stringify } from "smol-toml";
 import type { Simulator } from "../../src/simulator/server.ts";
 import { newAccounts, type TestConfig, writeConfig } from "./config-file.ts";
+import { newDirectoryInMemory } from "./directory.ts";
 import { eventually } from "./eventually.ts";
 import { type Running, type SpawnOptions, startProgram } from "./program.ts";
 import { callSocket, type SocketAnswer, socketIn } from "./socket.ts";
@@ -42,6 +44,8 @@ export interface FleetOptions {
 	readonly lifetimeSeconds?: number;
 	readonly latencyMs?: number;
 	readonly accounts?: number;
+	/** Of the files, as /run is mostly; else they are where the tests have theirs. */
+	readonly isInMemory?: boolean;
 	/** This host has an AppSecret that is not right any more. */
 	readonly hasWrongSecret?: (index: number) => boolean;
 }
@@ -72,6 +76,9 @@ export async function startHosts(options: FleetOptions): Promise<StartedFleet> {
 		Array.from({ length: count }, async (_, index): Promise<Host> => {
 			const config = writeConfig({
 				url: wechat.url,
+				...(options.isInMemory && {
+					directory: join(newDirectoryInMemory(), "tokens"),
+				}),
 				accounts: options.hasWrongSecret?.(index)
 					? newAccounts(accounts.length)
 					: accounts,
