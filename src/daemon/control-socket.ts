@@ -66,7 +66,7 @@ export async function openSocket(
 	if (lock === undefined) return "taken";
 	try {
 		if (await isTaken(location.path)) return "taken";
-		sweepPrivateDirectories(dirname(location.path), parts.clock.now());
+		await sweepPrivateDirectories(dirname(location.path), parts.clock.now());
 		return await listenPrivately(server, location, () => {
 			if (!lock.isHeld()) throw lost(location.path);
 		});
@@ -262,9 +262,14 @@ function listen(server: Server, path: string): Promise<void> {
 /** An older private directory was left by a process that was killed in the middle. */
 const abandonedAfterMs = 60_000;
 
-function sweepPrivateDirectories(directory: string, now: number): void {
+async function sweepPrivateDirectories(
+	directory: string,
+	now: number,
+): Promise<void> {
 	const believing = createOutputDirectory(directory);
-	for (const name of fs.readdirSync(directory)) {
+	// In pieces: beside the socket there may be a hundred thousand tokens.
+	const entries = await fs.promises.opendir(directory, { bufferSize: 1_024 });
+	for await (const { name } of entries) {
 		if (!/^\.cs[A-Za-z0-9]{6}$/.test(name)) continue;
 		const hidden = join(directory, name);
 		const found = lstat(hidden);

@@ -37,6 +37,7 @@ import {
 } from "../keeper/limiter.ts";
 import type { ManagedCredential } from "../keeper/managed-credential.ts";
 import { createReconciler, type Reconciler } from "../keeper/reconciler.ts";
+import { createRoster, type Roster } from "../keeper/roster.ts";
 import type { Location } from "../store/atomic-write.ts";
 import { sweepLeftovers } from "../store/prepare-directory.ts";
 import { removePublished } from "../store/retired-file.ts";
@@ -217,6 +218,7 @@ export function* createCredentialSet(
 		const next = contentOf(wanted, place);
 		missed = [];
 		yield* fill(next, prepared.members(), current, useParts);
+		let roster = yield* createRoster(kept(next));
 		const acts = missed;
 		missed = undefined;
 		if (stopping.aborted) {
@@ -224,11 +226,12 @@ export function* createCredentialSet(
 			return "stopping";
 		}
 		for (const act of acts) act(next);
+		if (acts.length > 0) roster = atOnce(createRoster(kept(next)));
 		const former = current;
 		former.reconciler.stop();
 		joined?.use();
 		prepared.use();
-		current = beginWith(next, useParts);
+		current = beginWith(next, roster, useParts);
 		settleOthers(former, current, onBug);
 		return "replaced";
 	}
@@ -260,7 +263,7 @@ export function* createCredentialSet(
 	const nothingYet = contentOf(parts.config, firstPlace);
 	let current: Current = {
 		...nothingYet,
-		reconciler: reconcilerOf(nothingYet, useParts),
+		reconciler: reconcilerOf(nothingYet, atOnce(createRoster([])), useParts),
 	};
 	yield* change(parts.config, firstPlace);
 
@@ -295,7 +298,7 @@ export function* createCredentialSet(
 		settle: async () => {
 			await replacing;
 			await Promise.all([
-				...[...current.managed.byFile.values()].map((one) => one.settle()),
+				settled(current.managed.byFile.values()),
 				platforms.settle(),
 			]);
 		},
@@ -349,22 +352,27 @@ function contentOf(config: Config, place: Place): Content {
 	};
 }
 
-function beginWith(content: Content, parts: UseParts): Current {
+function kept({ managed }: Content): readonly ManagedCredential[] {
+	return [...managed.byFile.values()];
+}
+
+function beginWith(content: Content, roster: Roster, parts: UseParts): Current {
 	const { config, place, alone, managed } = content;
 	parts.wiring.use(place, managed.byFile.values(), alone);
 	// A platform may be given thousands at any time.
 	optimizeCode(
 		managed.byFile.size > fewCredentials || config.stateDirectory !== undefined,
 	);
-	return { ...content, reconciler: reconcilerOf(content, parts) };
+	return { ...content, reconciler: reconcilerOf(content, roster, parts) };
 }
 
 function reconcilerOf(
 	{ managed, place }: Content,
+	roster: Roster,
 	{ clock, onBug, wiring, repairLimiter, wakeAt }: UseParts,
 ): Reconciler {
 	return createReconciler({
-		credentials: [...managed.byFile.values()],
+		roster,
 		find: (file) => managed.byFile.get(file),
 		watch: place.store.watch,
 		clock,
@@ -603,15 +611,20 @@ function settleOthers(
 ): void {
 	for (const [file, one] of former.managed.byFile)
 		if (current.managed.byFile.get(file) !== one)
-			void one.settle().catch(onBug);
+			void one.settle()?.catch(onBug);
 }
 
 /**
  * The end of the keepers that an entry had. There must never be two requests for one
  * account under way: the token of the one that is answered last would be the living one.
  */
-async function settled(replaced: readonly ManagedCredential[]): Promise<void> {
-	await Promise.all(replaced.map((one) => one.settle()));
+async function settled(replaced: Iterable<ManagedCredential>): Promise<void> {
+	const ends: Promise<void>[] = [];
+	for (const one of replaced) {
+		const end = one.settle();
+		if (end !== undefined) ends.push(end);
+	}
+	await Promise.all(ends);
 }
 
 /** Undefined: there were none. */

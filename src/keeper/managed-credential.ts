@@ -311,10 +311,13 @@ export class ManagedCredential {
 		);
 	}
 
-	/** Nothing is begun any more; resolves when nothing is under way. */
-	async settle(): Promise<void> {
+	/**
+	 * Nothing is begun any more. Resolves when nothing is under way; undefined: nothing is.
+	 * Of a hundred thousand hardly any has a promise to wait for.
+	 */
+	settle(): Promise<void> | undefined {
 		this.#isSettled = true;
-		await this.#active?.keeper.settle();
+		return this.#active?.keeper.settle();
 	}
 
 	/** Evicts the keeper, if it has nothing to do, and its file is as it should be. */

@@ -26,7 +26,7 @@ import type { Parents } from "./keeper-parts.ts";
 import { createYielding, type Limiter, maxRefreshing } from "./limiter.ts";
 import type { ManagedCredential } from "./managed-credential.ts";
 import { createPacing, type Pacing } from "./pacing.ts";
-import { createRoster, type Roster } from "./roster.ts";
+import type { Roster } from "./roster.ts";
 import { createSpareMemory, type Heap } from "./spare-memory.ts";
 
 export interface Reconciler {
@@ -52,7 +52,8 @@ export interface Reconciler {
 }
 
 export interface ReconcilerParts {
-	readonly credentials: readonly ManagedCredential[];
+	/** Who is kept; others join and leave it. */
+	readonly roster: Roster;
 	/** The one that is kept in a file, of these and of those that are added. */
 	readonly find: (file: string) => ManagedCredential | undefined;
 	/** As `Store.watch`. */
@@ -138,7 +139,7 @@ function isPaced({ credential }: ManagedCredential): boolean {
 
 export function createReconciler(parts: ReconcilerParts): Reconciler {
 	const { clock, limiter, onBug } = parts;
-	const roster = createRoster(parts.credentials);
+	const { roster } = parts;
 	const pacing = createPacing({
 		...{ clock, limiter, wakeAt: parts.wakeAt ?? (() => {}) },
 		members: () => roster.all.length,

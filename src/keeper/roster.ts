@@ -3,6 +3,7 @@
  * configuration; the accounts of a 第三方平台 come and go while the program runs.
  */
 import { type CredentialId, canForce } from "../core/credential.ts";
+import { eachInSteps, type Steps } from "../core/steps.ts";
 import type { ManagedCredential } from "./managed-credential.ts";
 
 export interface Roster {
@@ -20,10 +21,10 @@ export interface Roster {
 }
 
 /** Throws if credentials need each other. */
-export function createRoster(
+export function* createRoster(
 	credentials: readonly ManagedCredential[],
-): Roster {
-	const all = [...parentsFirst(credentials)];
+): Steps<Roster> {
+	const all = [...(yield* parentsFirst(credentials))];
 	const children = new Map<CredentialId, Set<ManagedCredential>>();
 	const noteParents = (one: ManagedCredential) => {
 		for (const id of one.credential.needs) {
@@ -32,7 +33,7 @@ export function createRoster(
 			else known.add(one);
 		}
 	};
-	all.forEach(noteParents);
+	yield* eachInSteps(all, noteParents);
 	return {
 		all,
 		forcible: () => all.filter(({ credential }) => canForce(credential)),
@@ -55,10 +56,10 @@ export function createRoster(
 }
 
 /** The same credentials, each one behind all that it needs. Throws if they need each other. */
-export function parentsFirst(
+export function* parentsFirst(
 	credentials: readonly ManagedCredential[],
-): readonly ManagedCredential[] {
-	if (areParentsFirst(credentials)) return credentials;
+): Steps<readonly ManagedCredential[]> {
+	if (yield* areParentsFirst(credentials)) return credentials;
 	const byId = new Map(credentials.map((one) => [one.credential.id, one]));
 	const ordered = new Set<ManagedCredential>();
 	const place = (one: ManagedCredential, above: readonly CredentialId[]) => {
@@ -76,14 +77,18 @@ export function parentsFirst(
 }
 
 /** As they mostly are: then nothing is to be sorted. False also if a parent is missing. */
-function areParentsFirst(credentials: readonly ManagedCredential[]): boolean {
+function* areParentsFirst(
+	credentials: readonly ManagedCredential[],
+): Steps<boolean> {
 	/** What is needed, and was not met yet. */
 	const needed = new Set<CredentialId>();
-	for (const { credential } of credentials)
+	yield* eachInSteps(credentials, ({ credential }) => {
 		for (const id of credential.needs) needed.add(id);
-	for (const { credential } of credentials) {
-		if (credential.needs.some((id) => needed.has(id))) return false;
+	});
+	let areFirst = true;
+	yield* eachInSteps(credentials, ({ credential }) => {
+		areFirst &&= !credential.needs.some((id) => needed.has(id));
 		needed.delete(credential.id);
-	}
-	return true;
+	});
+	return areFirst;
 }

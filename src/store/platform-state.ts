@@ -310,15 +310,17 @@ function* openAccounts(path: string, names: StateNames, stamps: Stamps) {
 		codeOf: new Map(),
 		listedAt: 0,
 	};
+	let found = 0;
 	const { log, unreadable } = yield* openDurableLog(path, (fact) => {
+		found += 1;
 		const key = keyOf(fact, names);
 		if (key === undefined) return;
 		apply(fact, key, known, names);
 		if (fact.forgotten === true) stamps.known.delete(key);
 		else noteStamp(fact, key, stamps);
 	});
-	/** What the file had when it was written anew, or would have had. */
-	let usefulBytes = 0;
+	/** What the file had when it was written anew, or would have about. */
+	let usefulBytes = (log.size() * usefulFacts(known)) / Math.max(1, found);
 	const compact = () => {
 		if (log.size() < minRewriteBytes || log.size() < 2 * usefulBytes) return;
 		log.rewrite(stampedFactsOf(known, names, stamps));
@@ -491,6 +493,11 @@ function* stampedFactsOf(
 	else
 		for (const fact of factsOf(known, names))
 			yield withStamp(fact, keyOf(fact, names) ?? "", stamps);
+}
+
+/** How many facts say as much as all of those that were read. */
+function usefulFacts({ secrets, retired, codes, dropped }: Accounts): number {
+	return secrets.size + retired.size + codes.size + dropped.size + 1;
 }
 
 function factOfCode(

@@ -4,6 +4,7 @@
  */
 import fs from "node:fs";
 import { expect, onTestFinished, test } from "vitest";
+import { atOnce } from "../../src/core/steps.ts";
 import { tokenId } from "../../src/core/token.ts";
 import { credentialOf } from "../../src/daemon/credential-of.ts";
 import { createLimiter, nextTurn } from "../../src/keeper/limiter.ts";
@@ -12,7 +13,7 @@ import {
 	createReconciler,
 	livingParents,
 } from "../../src/keeper/reconciler.ts";
-import { parentsFirst } from "../../src/keeper/roster.ts";
+import { createRoster, parentsFirst } from "../../src/keeper/roster.ts";
 import { anAccount } from "../support/account.ts";
 import { newDirectory } from "../support/directory.ts";
 import { eventually } from "../support/eventually.ts";
@@ -78,7 +79,7 @@ function newScene(needs: Readonly<Record<string, readonly string[]>>) {
 		return one;
 	});
 	const reconciler = createReconciler({
-		credentials,
+		roster: atOnce(createRoster(credentials)),
 		find: (file) =>
 			credentials.find(({ credential }) => credential.file === file),
 		watch: store.watch,
@@ -162,7 +163,7 @@ test.each<
 	],
 ])("parentsFirst: %s", (_what, needs, order) => {
 	const { credentials } = newScene(needs);
-	expect(namesOf(parentsFirst(credentials))).toEqual(order);
+	expect(namesOf(atOnce(parentsFirst(credentials)))).toEqual(order);
 });
 
 test.each([

@@ -3,11 +3,13 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { recordPathOf } from "../../src/core/record.ts";
+import { atOnce } from "../../src/core/steps.ts";
 import { encodeToken } from "../../src/core/token.ts";
 import { createHearing } from "../../src/keeper/hearing.ts";
 import { createLimiter, nextTurn } from "../../src/keeper/limiter.ts";
 import type { ManagedCredential } from "../../src/keeper/managed-credential.ts";
 import { createReconciler } from "../../src/keeper/reconciler.ts";
+import { createRoster } from "../../src/keeper/roster.ts";
 import { anAccount } from "../support/account.ts";
 import { newDirectoryInMemory } from "../support/directory.ts";
 import { eventually } from "../support/eventually.ts";
@@ -84,7 +86,7 @@ function newScene(
 	const active = () =>
 		accounts.filter(({ activeKeeper }) => activeKeeper !== undefined);
 	const reconciler = createReconciler({
-		credentials: accounts,
+		roster: atOnce(createRoster(accounts)),
 		find: (file) => accounts.find(({ credential }) => credential.file === file),
 		watch: (onTouched) => {
 			const watch = store.watch(onTouched);

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import type { Account } from "../../src/config/entry.ts";
 import type { Clock } from "../../src/core/clock.ts";
+import { atOnce } from "../../src/core/steps.ts";
 import { createEventLog } from "../../src/daemon/event-log.ts";
 import { manageEntry } from "../../src/daemon/wiring.ts";
 import { createIpGate } from "../../src/issuer/ip-gate.ts";
@@ -16,6 +17,7 @@ import {
 	createReconciler,
 	livingParents,
 } from "../../src/keeper/reconciler.ts";
+import { createRoster } from "../../src/keeper/roster.ts";
 import { createDirectoryStore } from "../../src/store/directory-store.ts";
 import { createOutputDirectory } from "../../src/store/output-directory.ts";
 import { nameThisProcess } from "../../src/store/process-name.ts";
@@ -124,7 +126,8 @@ function newScene(count: number) {
 	);
 	for (const one of all) byId.set(one.credential.id, one);
 	const reconciler = createReconciler({
-		...{ credentials: all, watch: store.watch, clock, limiter, onBug },
+		roster: atOnce(createRoster(all)),
+		...{ watch: store.watch, clock, limiter, onBug },
 		find: (file) => all.find(({ credential }) => credential.file === file),
 		repairLimiter: createLimiter(48, 600_000),
 		heap: quietHeap,

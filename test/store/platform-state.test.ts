@@ -52,6 +52,30 @@ describe("the state of a platform", () => {
 		expect(state.codes()).toHaveLength(1);
 	});
 
+	test("is written anew at a start only if that makes the file half as long", () => {
+		const directory = newDirectory();
+		const path = authorizers(directory);
+		const lines = Array.from({ length: 12_000 }, (_, n) =>
+			JSON.stringify({
+				appid: `wx${n}`,
+				refresh_token: `refreshtoken@@@${n}${"x".repeat(40)}`,
+			}),
+		);
+		const start = (times: number) => {
+			const text = `${Array(times).fill(lines).flat().join("\n")}\n`;
+			fs.writeFileSync(path, text, { mode: 0o600 });
+			const { ino } = fs.statSync(path);
+			const { state } = opened(directory);
+			expect([...state.authorizations()]).toHaveLength(lines.length);
+			const found = fs.statSync(path);
+			return { isAnew: found.ino !== ino, ratio: found.size / text.length };
+		};
+		expect(start(1)).toEqual({ isAnew: false, ratio: 1 });
+		const wasteful = start(4);
+		expect(wasteful.isAnew).toBe(true);
+		expect(wasteful.ratio).toBeLessThan(0.5);
+	});
+
 	test("tells other hosts of the codes that it knows, and of no others", async () => {
 		const { directory, state } = opened();
 		await state.putCode({ code: "waits", arrivedAt: 1 });
