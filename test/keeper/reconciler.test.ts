@@ -1,6 +1,8 @@
 /** Hundreds of accounts: nearly all are idle and evicted, but each change of their files is noticed. */
 import fs from "node:fs";
 import { join } from "node:path";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { recordPathOf } from "../../src/core/record.ts";
 import { atOnce } from "../../src/core/steps.ts";
@@ -418,6 +420,28 @@ test("signals in a row enqueue an account that waits for its answer only once", 
 		});
 	}
 	expect(turns).toBe(count + 4 * (count - hanging));
+});
+
+test("a thousand signals while WeChat is silent hold no answer of each account for each of them", async () => {
+	const count = 200;
+	const { reconciler, advance, now } = newScene(count, () => true);
+	await reconciler.first(0);
+	setFlagsFromString("--expose-gc");
+	const collectGarbage: () => void = runInNewContext("gc");
+	const signal = async () => {
+		advance(11_000);
+		void reconciler.forceAll(now());
+		await nextTurn();
+	};
+	const heap = () => {
+		collectGarbage();
+		return process.memoryUsage().heapUsed;
+	};
+	for (let signals = 0; signals < 20; signals += 1) await signal();
+	const before = heap();
+	for (let signals = 0; signals < 1_000; signals += 1) await signal();
+	// Bytes per account and signal: an entry that stands for an answer takes more.
+	expect((heap() - before) / (1_000 * count)).toBeLessThan(8);
 });
 
 test.each([2, many])(
