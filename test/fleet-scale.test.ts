@@ -45,6 +45,11 @@ test.skipIf(daemons === 0)(
 			report(what, used, timesOf(fleet, beganAt));
 		};
 
+		await redis.cli("CONFIG", "RESETSTAT");
+		await sleep(15_000);
+		console.log(
+			`at rest: ${perSecond(await redis.cli("INFO", "commandstats"), 15)} commands of Redis per host and second`,
+		);
 		await measure("HUP on all", () => hangUp(hosts));
 		const forced = last;
 		await measure("a dead token", async () => {
@@ -212,6 +217,13 @@ function commandsIn(stats: string): ReadonlyMap<string, number> {
 	calls.set("get", of("get") - polls);
 	for (const name of ["time", "ping", "config", "info"]) calls.delete(name);
 	return calls;
+}
+
+function perSecond(stats: string, seconds: number): string {
+	const calls = [...stats.matchAll(/cmdstat_(\S+):calls=(\d+)/g)]
+		.filter(([, name]) => name !== "config|resetstat" && name !== "info")
+		.reduce((sum, [, , count]) => sum + Number(count), 0);
+	return (calls / seconds / daemons).toFixed(1);
 }
 
 function cpuMsOf({ daemon }: Host): number {

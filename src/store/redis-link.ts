@@ -205,8 +205,8 @@ async function openSession(
 		const node = sentinel?.primary ?? target.nodes[0];
 		if (node === undefined) throw new Error("a Redis without an address");
 		const [commands, messages] = await Promise.all([
-			connect(node, "server"),
-			connect(node, "server"),
+			connect(node, "commands"),
+			connect(node, "messages"),
 		]);
 		await subscribe(messages, parts);
 		if (closing.aborted) throw new LinkError(notYet);
@@ -255,7 +255,7 @@ async function subscribe(client: Client, parts: LinkParts): Promise<void> {
 	}
 }
 
-type Role = "server" | "sentinel";
+type Role = "commands" | "messages" | "sentinel";
 
 function newClient(target: RedisTarget, node: RedisNode, role: Role) {
 	const { username, password, sentinelPassword, isTls, ca } = target;
@@ -273,7 +273,8 @@ function newClient(target: RedisTarget, node: RedisNode, role: Role) {
 		disableOfflineQueue: true,
 		disableClientInfo: true,
 		maintNotifications: "disabled",
-		pingInterval: pollEveryMs,
+		// The other two are asked something each second anyway.
+		...(role === "messages" && { pingInterval: pollEveryMs }),
 		// It would end what waits to be sent, whatever the server answers meanwhile.
 		commandOptions: { timeout: 0 },
 		database: isSentinel ? 0 : target.database,
