@@ -1,6 +1,9 @@
 /** The daemon's life, from start to stop. */
 import { hostname } from "node:os";
-import { setTimeout as sleep } from "node:timers/promises";
+import {
+	setImmediate as nextTurn,
+	setTimeout as sleep,
+} from "node:timers/promises";
 import manifest from "../../package.json" with { type: "json" };
 import { type Config, longestTimeoutMs } from "../config/config.ts";
 import type { Clock } from "../core/clock.ts";
@@ -107,6 +110,8 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 		},
 		"wxtokend keeps the tokens",
 	);
+	// The first look comes in the same turn as the first ticks may, or they would be first.
+	await nextTurn();
 	const opened = daemon.applySettings();
 	const agreed = seat.current()?.agreed(agreementMs);
 	const looked =

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { setFlagsFromString } from "node:v8";
 import {
 	type Config,
@@ -84,6 +85,8 @@ async function runWith(
 		(name, known) => tellSilent(log, name, known),
 	);
 	const reader = createConfigReader(loaderWith(groups), groups, systemClock);
+	// To load the program took its time, and a large configuration takes as long again.
+	await nextTurn();
 	const config = await reader.read();
 	log.setLevel(config.logLevel);
 	log.setFormat(config.logFormat);
