@@ -7,7 +7,7 @@ import { eachInSteps, type Steps } from "../core/steps.ts";
 import type { ManagedCredential } from "./managed-credential.ts";
 
 export interface Roster {
-	/** Each one behind all that it needs. */
+	/** Each one behind all that it needs; else by the turn that this host has. */
 	readonly all: readonly ManagedCredential[];
 	/** Those that can be forced. */
 	forcible(): readonly ManagedCredential[];
@@ -24,7 +24,7 @@ export interface Roster {
 export function* createRoster(
 	credentials: readonly ManagedCredential[],
 ): Steps<Roster> {
-	const all = [...(yield* parentsFirst(credentials))];
+	const all = [...(yield* parentsFirst(byTurn(credentials)))];
 	const children = new Map<CredentialId, Set<ManagedCredential>>();
 	const noteParents = (one: ManagedCredential) => {
 		for (const id of one.credential.needs) {
@@ -53,6 +53,20 @@ export function* createRoster(
 			for (const id of one.credential.needs) children.get(id)?.delete(one);
 		},
 	};
+}
+
+/**
+ * When many are due at once, each host of a fleet begins with others: by the time that it
+ * comes to the rest, it has heard of what the other hosts fetched.
+ */
+function byTurn(
+	credentials: readonly ManagedCredential[],
+): readonly ManagedCredential[] {
+	const turnOf = ({ credential }: ManagedCredential) =>
+		credential.limits.turn ?? 0;
+	return credentials.every((one) => turnOf(one) === 0)
+		? credentials
+		: [...credentials].sort((one, other) => turnOf(one) - turnOf(other));
 }
 
 /** The same credentials, each one behind all that it needs. Throws if they need each other. */
