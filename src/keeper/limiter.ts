@@ -26,6 +26,9 @@ export const maxRefreshing = 48;
 /** So many of them run beside the others. */
 const maxSlow = 464;
 
+/** The beginnings of tasks give way to sockets and timers after so long. */
+const sliceMs = 10;
+
 /** `slowMs`: a task that takes longer counts no longer. */
 export function createLimiter(limit: number, slowMs = 1_000): Limiter {
 	let running = 0;
@@ -55,13 +58,15 @@ export function createLimiter(limit: number, slowMs = 1_000): Limiter {
 
 	const pump = () => {
 		isPumping = false;
-		// All at once, and not one per turn of the event loop: what they do is the
+		// Many at once, and not one per turn of the event loop: what they do is the
 		// same, and each turn would find the processor's caches full of other things.
-		while (running < limit) {
+		const giveWayAt = systemClock.monotonic() + sliceMs;
+		while (running < limit && systemClock.monotonic() < giveWayAt) {
 			const task = queue.take();
-			if (task === undefined) break;
+			if (task === undefined) return;
 			void run(task);
 		}
+		next();
 	};
 
 	const next = () => {
