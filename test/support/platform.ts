@@ -17,6 +17,8 @@ export interface PlatformSceneOptions {
 	/** Top-level keys and tables. */
 	readonly top?: Readonly<Record<string, unknown>>;
 	readonly receiver?: Readonly<Record<string, unknown>>;
+	/** Keys of `[wechat]`. */
+	readonly wechat?: Readonly<Record<string, unknown>>;
 	/** Virtual seconds per real second; by default time stands still. */
 	readonly timeScale?: number;
 }
@@ -44,7 +46,7 @@ export async function newPlatform(options: PlatformSceneOptions = {}) {
 		place.writeConfig({
 			...options.top,
 			...top,
-			wechat: { base_urls: [wechat.url], cooldown: 0 },
+			wechat: { base_urls: [wechat.url], cooldown: 0, ...options.wechat },
 			component: [
 				{
 					appid: componentAppid,
