@@ -2,7 +2,10 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Knobs } from "../../src/simulator/knobs.ts";
-import type { Simulator } from "../../src/simulator/server.ts";
+import type {
+	Simulator,
+	SimulatorOptions,
+} from "../../src/simulator/server.ts";
 import { newSecret, noteSecret } from "./leaks.ts";
 import { newPlatformPlace, tokenThat } from "./platform-place.ts";
 import { startWeChat } from "./wechat.ts";
@@ -19,6 +22,8 @@ export interface PlatformSceneOptions {
 	readonly receiver?: Readonly<Record<string, unknown>>;
 	/** Keys of `[wechat]`. */
 	readonly wechat?: Readonly<Record<string, unknown>>;
+	/** Called with each request; `callsTo` knows the last ten thousand of them. */
+	readonly onRequest?: SimulatorOptions["onRequest"];
 	/** Virtual seconds per real second; by default time stands still. */
 	readonly timeScale?: number;
 }
@@ -34,6 +39,7 @@ export async function newPlatform(options: PlatformSceneOptions = {}) {
 		accounts: [],
 		components: [{ appid: componentAppid, secret, push: place.target }],
 		timeScale: options.timeScale ?? 1,
+		onRequest: options.onRequest ?? (() => {}),
 		knobs: { pushTries: 1, ...options.knobs },
 	});
 	const component = wechat.platform.component(componentAppid);
