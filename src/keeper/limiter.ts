@@ -21,7 +21,7 @@ export interface Limiter {
 }
 
 /** Credentials that are refreshed at a time. */
-export const maxRefreshing = 48;
+export const maxRefreshing = 60;
 
 /** So many of them run beside the others. */
 const maxSlow = 464;
