@@ -8,7 +8,11 @@ import { recordPathOf } from "../../src/core/record.ts";
 import { atOnce } from "../../src/core/steps.ts";
 import { encodeToken } from "../../src/core/token.ts";
 import { createHearing } from "../../src/keeper/hearing.ts";
-import { createLimiter, nextTurn } from "../../src/keeper/limiter.ts";
+import {
+	createLimiter,
+	maxRefreshing,
+	nextTurn,
+} from "../../src/keeper/limiter.ts";
 import type { ManagedCredential } from "../../src/keeper/managed-credential.ts";
 import { createReconciler } from "../../src/keeper/reconciler.ts";
 import { createRoster } from "../../src/keeper/roster.ts";
@@ -394,7 +398,8 @@ test("the first scan waits for every account, also if a tick comes while it yiel
 });
 
 test("signals in a row enqueue an account that waits for its answer only once", async () => {
-	const [count, hanging] = [60, 10];
+	// More than that go each in its turn.
+	const [count, hanging] = [maxRefreshing + 12, 10];
 	const hangs = (appid: string) => Number(appid.slice(2)) < hanging;
 	const { reconciler, accounts, advance, fetches, limiter, now } = newScene(
 		count,
