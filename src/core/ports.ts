@@ -138,7 +138,7 @@ export type Purpose =
 	| { readonly kind: "repair" }
 	/**
 	 * `stale`: `tokenId` of the token that an app found dead; `alone`: also if the other
-	 * hosts cannot be asked; `isWanted`: asked when somebody else may have made it needless.
+	 * hosts cannot be asked; `isWanted` tells whether there is still something to do.
 	 */
 	| {
 			readonly kind: "refresh";

@@ -95,7 +95,7 @@ export function createControl(
 			if ((await look(open.socket)) !== "gone") return;
 			// That it is open again is worth a line.
 			changes.forget();
-			await close();
+			drain(open);
 		}
 		triedAt = clock.monotonic();
 		const { path } = wanted;
@@ -118,14 +118,19 @@ export function createControl(
 	};
 
 	/** Takes no more clients; those that are connected get their answers. */
-	const close = async () => {
-		const former = open;
+	const drain = ({ server }: Open) => {
 		open = undefined;
-		if (former === undefined) return;
+		draining.add(server);
+	};
+
+	/** The same, and its file is removed. */
+	const close = async () => {
+		if (open === undefined) return;
+		const former = open;
 		try {
 			if ((await look(former.socket)) === "here") removeSocket(former.socket);
 		} finally {
-			draining.add(former.server);
+			drain(former);
 		}
 	};
 

@@ -6,6 +6,7 @@ import {
 	type LogOutput,
 	maxFlushMs,
 	stepMs,
+	waitOneStep,
 } from "./log-queue.ts";
 
 /**
@@ -62,13 +63,13 @@ export function createFileOutput(
 				if (performance.now() - open.since > maxFlushMs) return;
 				// So what the other thread has begun comes first. It completes that also while
 				// this process exits.
-				Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, stepMs);
+				waitOneStep();
 			}
 			try {
 				for (let next = queue.take(); next; next = queue.take())
 					writeAll(file, Buffer.from(next.text));
 			} catch {
-				// A full disk, at the end of a process that has nobody left to tell.
+				// The disk is full. The process ends, so nobody can be told.
 			}
 		},
 		end: async () => {

@@ -16,6 +16,7 @@ import {
 	type LogOutput,
 	maxFlushMs,
 	stepMs,
+	waitOneStep,
 } from "./log-queue.ts";
 
 /** Characters that are queued at most: some thousand lines. */
@@ -96,10 +97,9 @@ export function createLogOutput(
 			if (timer === undefined) retry();
 		},
 		flush: () => {
-			const still = new Int32Array(new SharedArrayBuffer(4));
 			for (let waitedMs = 0; !writeQueue(); waitedMs += stepMs) {
 				if (waitedMs >= maxFlushMs) return;
-				Atomics.wait(still, 0, 0, stepMs);
+				waitOneStep();
 			}
 		},
 		end: async () => false,

@@ -13,9 +13,15 @@ export interface LogOutput {
 	end(): Promise<boolean>;
 }
 
-/** How long the end of the process waits for whoever takes the lines, ms; in steps of `stepMs`. */
+/** The end of the process waits up to so long for whoever takes the lines, ms. */
 export const maxFlushMs = 500;
+/** So long it waits between two looks, ms. */
 export const stepMs = 20;
+
+/** Waits for one step, and lets nothing else happen in this thread. */
+export function waitOneStep(): void {
+	Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, stepMs);
+}
 
 /**
  * Lines that wait, the oldest of which are dropped if there are more than `maxQueued`

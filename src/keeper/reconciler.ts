@@ -52,7 +52,7 @@ export interface Reconciler {
 }
 
 export interface ReconcilerParts {
-	/** Who is kept; others join and leave it. */
+	/** All credentials that are kept. It changes while the program runs. */
 	readonly roster: Roster;
 	/** The one that is kept in a file, of these and of those that are added. */
 	readonly find: (file: string) => ManagedCredential | undefined;

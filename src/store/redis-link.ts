@@ -414,7 +414,7 @@ function createPatience(
 		while (waiting.size > 0) {
 			const beganAt = monotonic();
 			const leftMs = Math.max(heardAt + callTimeoutMs - beganAt, 1);
-			// The socket keeps the process alive for as long as somebody waits.
+			// This timer need not keep the process alive: the socket does.
 			await sleep(leftMs, undefined, { ref: false });
 			// What has come meanwhile is read first.
 			await turnOfTheLoop();

@@ -85,7 +85,8 @@ async function runWith(
 		(name, known) => tellSilent(log, name, known),
 	);
 	const reader = createConfigReader(loaderWith(groups), groups, systemClock);
-	// To load the program took its time, and a large configuration takes as long again.
+	// Other events come between: loading the program takes long, and so does reading a
+	// large configuration.
 	await nextTurn();
 	const config = await reader.read();
 	log.setLevel(config.logLevel);
