@@ -1,10 +1,8 @@
 /** What outsiders can make grow, of docs/bounds.md: the rows that no other test abuses. */
-import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, test } from "vitest";
 import { systemClock } from "../src/core/clock.ts";
 import { StoreError } from "../src/core/errors.ts";
 import type { KeeperEvent, Lease } from "../src/core/ports.ts";
@@ -20,6 +18,7 @@ import { accessToken, anAccount } from "./support/account.ts";
 import { newAccounts, writeConfig } from "./support/config-file.ts";
 import { newDirectory } from "./support/directory.ts";
 import { startIssuer } from "./support/issuer.ts";
+import { listenOnLoopback } from "./support/listen.ts";
 import { logTo } from "./support/log-to.ts";
 import { keepAsOneProcess } from "./support/managed.ts";
 import { runProgram, startDaemon } from "./support/program.ts";
@@ -159,13 +158,7 @@ test("an answer of the central server that has no end is not read to it, and the
 		response.write("x".repeat(65_537));
 		return undefined;
 	});
-	server.listen(0, "127.0.0.1");
-	await once(server, "listening");
-	onTestFinished(() => {
-		server.closeAllConnections();
-		server.close();
-	});
-	const { port } = server.address() as AddressInfo;
+	const port = await listenOnLoopback(server);
 	const link = createCentralLink(
 		{ url: `http://127.0.0.1:${port}`, bearer: "b", ca: undefined },
 		() => performance.now(),
@@ -182,13 +175,7 @@ test("a call to a central server that does not answer ends, and the next one is 
 	const server = createServer((_, response) => {
 		if (!isSilent) response.end("{}");
 	});
-	server.listen(0, "127.0.0.1");
-	await once(server, "listening");
-	onTestFinished(() => {
-		server.closeAllConnections();
-		server.close();
-	});
-	const { port } = server.address() as AddressInfo;
+	const port = await listenOnLoopback(server);
 	const link = createCentralLink(
 		{ url: `http://127.0.0.1:${port}`, bearer: "b", ca: undefined },
 		() => performance.now(),

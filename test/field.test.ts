@@ -250,11 +250,7 @@ describe("what keepers share in the directory", () => {
 		const [account] = newAccounts();
 		const [wrong] = newAccounts();
 		if (account === undefined || wrong === undefined) throw new Error("none");
-		issuer.twist((request, response, give) =>
-			request.query.secret === account.secret
-				? give()
-				: response.end('{"errcode":40125,"errmsg":"invalid appsecret"}'),
-		);
+		knowOnly(issuer, account.secret);
 		const config = writeConfig({ ...issuer, accounts: [account] });
 		const other = writeConfig({
 			...issuer,
@@ -362,11 +358,7 @@ describe("status", () => {
 		const issuer = await startIssuer();
 		const [account, wrong] = newAccounts(2);
 		if (account === undefined || wrong === undefined) throw new Error("none");
-		issuer.twist((request, response, give) =>
-			request.query.secret === account.secret
-				? give()
-				: response.end('{"errcode":40125,"errmsg":"invalid appsecret"}'),
-		);
+		knowOnly(issuer, account.secret);
 		const config = writeConfig({ ...issuer, accounts: [account] });
 		const good = readFileSync(config.file, "utf8");
 		await (await startDaemon(config.file)).stop();
@@ -396,3 +388,15 @@ describe("status", () => {
 		expect(stdout).toMatch(/clock of this server is 7\d\d\d s ahead/);
 	});
 });
+
+/** The issuer refuses every other AppSecret. */
+function knowOnly(
+	issuer: Awaited<ReturnType<typeof startIssuer>>,
+	secret: string,
+): void {
+	issuer.twist((request, response, give) =>
+		request.query.secret === secret
+			? give()
+			: response.end('{"errcode":40125,"errmsg":"invalid appsecret"}'),
+	);
+}

@@ -11,6 +11,7 @@ import { callSocket, socketIn } from "../support/socket.ts";
 import {
 	hasFile,
 	readTokenFile,
+	type SeenToken,
 	tokenOtherThan,
 } from "../support/token-file.ts";
 import { attach, noStrace } from "./strace.ts";
@@ -44,10 +45,7 @@ test.skipIf(noStrace)(
 			() => readdirSync(place).some((name) => name.endsWith(".tmp")),
 			{ what: "a write of the metrics file that hangs" },
 		);
-		unlinkSync(path);
-		expect(await tokenOtherThan("", path)).toEqual(second);
-		const socket = socketIn(config.directory);
-		expect((await callSocket(socket, "/healthz")).status).toBe(200);
+		await goesOn(config.directory, path, second);
 		daemon.kill("SIGTERM");
 		await eventually(() => isEnded(daemon.pid), { what: "the end" });
 		// Until then the process is not gone: strace holds a thread of it.
@@ -84,10 +82,8 @@ test.skipIf(noStrace).each([
 			},
 		]);
 		const second = await tokenOtherThan(first.value, path);
-		unlinkSync(path);
-		expect(await tokenOtherThan("", path)).toEqual(second);
+		await goesOn(config.directory, path, second);
 		const socket = socketIn(config.directory);
-		expect((await callSocket(socket, "/healthz")).status).toBe(200);
 		// No second question may hang beside the first: keepers need the other threads.
 		const again = await callSocket(socket, "/v1/reload", { method: "POST" });
 		expect(again.status).toBe(422);
@@ -151,10 +147,7 @@ test.skipIf(noStrace)(
 		await eventually(() => hungThreadsOf(daemon) === 1, {
 			what: "a line that is not written",
 		});
-		unlinkSync(path);
-		expect(await tokenOtherThan("", path)).toEqual(second);
-		const socket = socketIn(config.directory);
-		expect((await callSocket(socket, "/healthz")).status).toBe(200);
+		await goesOn(config.directory, path, second);
 		daemon.kill("SIGTERM");
 		await eventually(() => isEnded(daemon.pid), { what: "the end" });
 		await disk.kill();
@@ -208,6 +201,18 @@ test.skipIf(noStrace)(
 		expect(hasFile(socket)).toBe(true);
 	},
 );
+
+/** A token file that is removed comes back, and the control socket answers. */
+async function goesOn(
+	directory: string,
+	path: string,
+	token: SeenToken,
+): Promise<void> {
+	unlinkSync(path);
+	expect(await tokenOtherThan("", path)).toEqual(token);
+	const answer = await callSocket(socketIn(directory), "/healthz");
+	expect(answer.status).toBe(200);
+}
 
 /** Accounts wx1, wx2… with a file for each secret; `secretFile` is that of wx1. */
 async function withSecretFiles(count: number) {

@@ -3,6 +3,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { systemClock } from "../../src/core/clock.ts";
 import { openRedisLink } from "../../src/store/redis-link.ts";
 import { eventually } from "../support/eventually.ts";
+import { targetAt } from "../support/fleet.ts";
 import { noRedis, type Redis, startRedis } from "../support/redis.ts";
 
 const withRedis = test.skipIf(noRedis !== undefined);
@@ -12,16 +13,7 @@ async function newLink({ port }: Redis) {
 	const problems: string[] = [];
 	const heard: string[] = [];
 	const link = openRedisLink({
-		target: {
-			nodes: [{ host: "127.0.0.1", port }],
-			sentinelName: undefined,
-			database: 0,
-			username: undefined,
-			password: undefined,
-			sentinelPassword: undefined,
-			isTls: false,
-			ca: undefined,
-		},
+		target: targetAt(port),
 		channel: "news",
 		monotonic: systemClock.monotonic,
 		random: () => 0,

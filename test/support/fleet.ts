@@ -2,10 +2,25 @@
 import { randomBytes } from "node:crypto";
 import { systemClock } from "../../src/core/clock.ts";
 import type { Fleet } from "../../src/core/ports.ts";
+import type { RedisTarget } from "../../src/store/redis-link.ts";
 import {
 	openRedisFleet,
 	type RedisFleetOptions,
 } from "../../src/store/redis-store.ts";
+
+/** A server on loopback, without a password. */
+export function targetAt(port: number): RedisTarget {
+	return {
+		nodes: [{ host: "127.0.0.1", port }],
+		sentinelName: undefined,
+		database: 0,
+		username: undefined,
+		password: undefined,
+		sentinelPassword: undefined,
+		isTls: false,
+		ca: undefined,
+	};
+}
 
 export function newFleetOf(
 	port: number,
@@ -13,16 +28,7 @@ export function newFleetOf(
 ): Fleet {
 	const instance = randomBytes(8).toString("hex");
 	return openRedisFleet({
-		target: {
-			nodes: [{ host: "127.0.0.1", port }],
-			sentinelName: undefined,
-			database: 0,
-			username: undefined,
-			password: undefined,
-			sentinelPassword: undefined,
-			isTls: false,
-			ca: undefined,
-		},
+		target: targetAt(port),
 		prefix: "wxtokend:",
 		role: "keeper",
 		withoutRedis: "auto",

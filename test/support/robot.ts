@@ -3,16 +3,14 @@
  * the body, also when they refuse. It checks keys and signatures as their pages say.
  */
 import { createHmac, randomBytes } from "node:crypto";
-import { once } from "node:events";
 import {
 	createServer,
 	type IncomingMessage,
 	type ServerResponse,
 } from "node:http";
-import type { AddressInfo } from "node:net";
-import { onTestFinished } from "vitest";
 import type { AlertFormat } from "../../src/config/alert-settings.ts";
 import { noteSecret } from "./leaks.ts";
+import { listenOnLoopback } from "./listen.ts";
 
 export interface FakeRobot {
 	/** Its address; no output may show the key in it. */
@@ -114,13 +112,7 @@ export async function startRobot({
 	const server = createServer((request, response) => {
 		void answer(request, response);
 	});
-	server.listen(0, "127.0.0.1");
-	await once(server, "listening");
-	onTestFinished(() => {
-		server.closeAllConnections();
-		server.close();
-	});
-	const { port } = server.address() as AddressInfo;
+	const port = await listenOnLoopback(server);
 	const path = {
 		wecom: `/cgi-bin/webhook/send?key=${key}`,
 		dingtalk: `/robot/send?access_token=t&key=${key}`,
