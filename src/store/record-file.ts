@@ -112,11 +112,12 @@ export function openRecords(
 
 	return {
 		read: (maxBytes, directory) => {
+			const opened = orUndefined(() => fs.openSync(path, flags));
+			// What is open stays so: if it is still the file, a record can be added to it.
+			if (opened === undefined) return undefined;
 			close();
-			file = orUndefined(() => fs.openSync(path, flags));
-			return file === undefined
-				? undefined
-				: readOpened(file, maxBytes, directory);
+			file = opened;
+			return readOpened(opened, maxBytes, directory);
 		},
 		close,
 		look: () => {

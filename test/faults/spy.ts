@@ -13,7 +13,13 @@ export function insteadOf<
 
 /** The next call fails with this errno. It does nothing; only a close really closes. */
 export function failOnce(
-	name: "statfsSync" | "fchmodSync" | "writeFileSync" | "fsync" | "closeSync",
+	name:
+		| "statfsSync"
+		| "openSync"
+		| "fchmodSync"
+		| "writeFileSync"
+		| "fsync"
+		| "closeSync",
 	code: string,
 ): void {
 	if (name === "fsync") {

@@ -73,6 +73,9 @@ run(
 		`${target}.cjs`,
 		"--timeout",
 		"25000",
+		// Whoever writes a configuration may name any path in it. Elsewhere a path made of
+		// what a stranger sent would be a fault.
+		...(target === "config" ? ["--disableBugDetectors=path-traversal"] : []),
 		"--",
 		`-max_total_time=${values.seconds}`,
 		`-artifact_prefix=${built}/found-${target}-`,

@@ -1,6 +1,6 @@
 import fs from "node:fs";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { StoreError } from "../../src/core/errors.ts";
 import {
 	decodeRecord,
@@ -8,6 +8,7 @@ import {
 	encodeRecord,
 	type SharedRecord,
 } from "../../src/core/record.ts";
+import { maxRecordFileBytes } from "../../src/store/cached-read.ts";
 import {
 	type AddOptions,
 	openRecords,
@@ -240,5 +241,26 @@ test("a writer that has lost the lock adds nothing", async () => {
 		throw lost;
 	};
 	await expect(addRecord(path, numbered(2), { mustBeHeld })).rejects.toBe(lost);
+	expect(generationIn(path)).toBe(1);
+});
+
+test("a look that cannot open the file leaves it open for the next record, unless another has replaced it", async () => {
+	const path = recordFile();
+	const records = openRecords(path, {
+		mode: 0o640,
+		gid: undefined,
+		mustBeHeld: () => {},
+	});
+	onTestFinished(records.close);
+	expect(await records.add(numbered(2))).toBe(true);
+	failOnce("openSync", "EIO");
+	expect(records.read(maxRecordFileBytes)).toBe(undefined);
+	expect(await records.add(numbered(3))).toBe(true);
+	expect(generationIn(path)).toBe(3);
+
+	fs.renameSync(recordFile(), path);
+	failOnce("openSync", "EIO");
+	expect(records.read(maxRecordFileBytes)).toBe(undefined);
+	expect(await records.add(numbered(4))).toBe(false);
 	expect(generationIn(path)).toBe(1);
 });
