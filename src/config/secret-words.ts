@@ -53,6 +53,17 @@ export function looksLikeSecret(text: string): boolean {
 	return appSecret.test(text) || wecomSecret.test(text);
 }
 
+/**
+ * The same without what may be a secret that was pasted there, whole or in part; only its
+ * first four characters are left, by which its owner knows it.
+ */
+export function withoutSecrets(text: string): string {
+	return text.replace(
+		/[0-9a-f]{24,}|[\w-]{43,}/gi,
+		(found) => `${found.slice(0, 4)}…`,
+	);
+}
+
 /** A key whose value belongs to another key, or to another table. */
 export interface Confusion {
 	readonly key: string;

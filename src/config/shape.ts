@@ -24,7 +24,7 @@ import {
 	isReceiverListen,
 	receiverListenRule,
 } from "./receiver.ts";
-import { looksLikeSecret } from "./secret-words.ts";
+import { looksLikeSecret, withoutSecrets } from "./secret-words.ts";
 import { nearestName } from "./toml-words.ts";
 
 /**
@@ -150,8 +150,9 @@ function isIdKey(key: string): boolean {
 }
 
 function quote(text: string, maxLength = 80): string {
+	const shown = withoutSecrets(text);
 	return JSON.stringify(
-		text.length > maxLength ? `${text.slice(0, maxLength)}…` : text,
+		shown.length > maxLength ? `${shown.slice(0, maxLength)}…` : shown,
 	);
 }
 

@@ -45,7 +45,8 @@ export function decodeToken(text: string): Token | undefined {
 	if (typeof content !== "object" || content === null) return undefined;
 	const { value, expire } = content as Record<string, unknown>;
 	if (!isTokenValue(value)) return undefined;
-	if (typeof expire !== "number" || !(expire > 0) || expire > 1e11)
+	// Less than a second would be written as 0, which no file of ours ever holds.
+	if (typeof expire !== "number" || !(expire >= 1) || expire > 1e11)
 		return undefined;
 	return { value, expiresAt: Math.floor(expire) * 1000 };
 }

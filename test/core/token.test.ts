@@ -76,6 +76,7 @@ describe("a token file's content", () => {
 		'{"value":"a","expire":"1800000000"}',
 		'{"value":"a","expire":null}',
 		'{"value":"a","expire":0}',
+		'{"value":"a","expire":0.9}',
 		'{"value":"a","expire":-1}',
 		'{"value":"a","expire":1e300}',
 		'{"value":"a","expire":1800000000000}',
