@@ -1,6 +1,10 @@
 import { parse } from "node-cron";
 import { expect, test } from "vitest";
-import { type Calendar, firstTick } from "../../src/config/cron.ts";
+import {
+	type Calendar,
+	cronProblem,
+	firstTick,
+} from "../../src/config/cron.ts";
 
 const secondMs = 1_000;
 const minuteMs = 60 * secondMs;
@@ -141,3 +145,23 @@ function offsets(zone: string): (at: number) => number {
 		return sign === "-" ? -size : size;
 	};
 }
+
+test.each([
+	"*/5 * * * * *",
+	"0 8,12,18-22/2 * * mon-fri",
+	"0 0 1 January,jul *",
+	"0 9 * * 1#1",
+	"0 0 L * *",
+	" 17  4 * * 7 ",
+])("%j is a schedule", (expression) => {
+	expect(cronProblem(expression)).toBeUndefined();
+});
+
+test.each([
+	["a number that no field has", "10000 * * * *"],
+	["a star that goes on", "*5 * * * *"],
+	["names that go on", "0 0 1 janfebmarapr *"],
+	["a list as long as a page", `${"0,".repeat(150)}0 * * * *`],
+])("%s is refused before node-cron takes it apart", (_, expression) => {
+	expect(cronProblem(expression)).toMatch(/^each field is `\*`, a number/);
+});
