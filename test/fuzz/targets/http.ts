@@ -4,6 +4,8 @@
  * come as they are; what lies behind the routes is a stand-in.
  */
 import { Duplex } from "node:stream";
+import { emptyRecord } from "../../../src/core/record.ts";
+import { factsOf, statusFrom } from "../../../src/core/status.ts";
 import { createAdminAnswers } from "../../../src/daemon/admin-answers.ts";
 import {
 	type Answering,
@@ -16,6 +18,7 @@ import {
 import type { KeptPlatform } from "../../../src/daemon/kept-platform.ts";
 import { createPushAnswers } from "../../../src/daemon/push-answers.ts";
 import { componentNames } from "../../../src/store/platform-state.ts";
+import { accessToken } from "../../support/account.ts";
 
 /** Longer than anything a server of these answers may take. */
 const hangMs = 20_000;
@@ -39,16 +42,26 @@ const keeper = {
 	current: () => undefined,
 	force: async () => ({ outcome: "failed", error: undefined }),
 };
+const credential = { ...accessToken(), id: appid, appid };
+const facts = () =>
+	factsOf({
+		credential,
+		path: `/nowhere/${credential.file}`,
+		reading: { kind: "absent" },
+		record: emptyRecord,
+		now: clock.now(),
+	});
 const one = {
-	credential: { id: appid, appid, file: `${appid}.json`, kind: "access_token" },
+	credential,
 	keeper: { ...keeper, known: () => undefined, report: keeper.force },
-	status: () => ({}),
+	facts,
+	status: () => statusFrom(facts()),
 };
 
 const controlParts = {
 	managed: () => ({
 		byAppid: new Map([[appid, one]]),
-		byFile: new Map([[`${appid}.json`, one]]),
+		byFile: new Map([[credential.file, one]]),
 	}),
 	clock,
 	skew: () => null,
