@@ -108,8 +108,12 @@ export function lineFinder(text: string): (path: string) => number | undefined {
 	};
 }
 
+/** Shorter each time, whatever stands in a quoted key. */
 function parentOf(path: string): string {
-	return path.replace(/(\[\d+\]|\.?[^.[\]]*)$/, "");
+	return path.slice(
+		0,
+		Math.max(0, path.lastIndexOf("."), path.lastIndexOf("[")),
+	);
 }
 
 /** The known name that was probably meant by a wrong one. */
