@@ -5,6 +5,7 @@
  */
 import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { maxRefreshing } from "../src/keeper/limiter.ts";
 import {
 	appidOf,
 	countTokens,
@@ -35,9 +36,6 @@ import {
 	until,
 } from "./scene.ts";
 
-/** As many as the daemon has at work at a time. */
-const concurrency = 48;
-
 /** How long a request over a net takes here; a forced refresh may take three of them. */
 const requestMs = 50;
 
@@ -65,6 +63,9 @@ const occasions: readonly Occasion[] = [
 	{ medium: "disk", accounts: 2_000, latencyMs: 0, rounds: 3 },
 ];
 
+/** The daemon, and two loops that renew whatever there is: with nothing else, and as safely. */
+type Renewer = "ours" | "bare" | "safe";
+
 interface Samples {
 	readonly firstMs: number;
 	readonly renewedMs: number;
@@ -77,10 +78,10 @@ async function allDue(
 ): Promise<readonly Row[]> {
 	const accounts = scale.of(full.accounts, 100);
 	const issuer = await startIssuer(scale, ["--latency", String(latencyMs)]);
-	const renewedMs = { ours: [] as number[], bare: [] as number[] };
+	const renewedMs: Record<Renewer, number[]> = { ours: [], bare: [], safe: [] };
 	// A new one each time: what was just deleted on a disk makes it slower.
 	const inNewDirectory =
-		(who: "ours" | "bare", renew: (directory: string) => Promise<Samples>) =>
+		(who: Renewer, renew: (directory: string) => Promise<Samples>) =>
 		async () => {
 			const directory = scale.directory(medium);
 			await issuer.forget();
@@ -90,6 +91,22 @@ async function allDue(
 			if (medium === "tmpfs") rmSync(directory, { recursive: true });
 			return measured.firstMs;
 		};
+	/** With as many at a time as the daemon has. */
+	const loop = (who: Renewer, script: string) =>
+		inNewDirectory(who, async (directory) => {
+			const renewAll = async () => {
+				await issuer.forget();
+				const child = scale.start(process.execPath, [
+					join(root, "bench/bare", script),
+					issuer.url + tokenPath,
+					...[directory, String(accounts), String(maxRefreshing)],
+				]);
+				const all = untilAllRenewed(directory, accounts, issuer);
+				await Promise.all([all, ended(child, script)]);
+				return all;
+			};
+			return { firstMs: await renewAll(), renewedMs: await renewAll() };
+		});
 	const firstMs = await sideBySide(scale.of(full.rounds, 1), {
 		ours: inNewDirectory("ours", async (directory) => {
 			const config = writeConfig({
@@ -106,20 +123,8 @@ async function allDue(
 			await daemon.stop();
 			return { firstMs, renewedMs };
 		}),
-		bare: inNewDirectory("bare", async (directory) => {
-			const loop = async () => {
-				await issuer.forget();
-				const child = scale.start(process.execPath, [
-					join(root, "bench/bare/renewals.mjs"),
-					issuer.url + tokenPath,
-					...[directory, String(accounts), String(concurrency)],
-				]);
-				const all = untilAllRenewed(directory, accounts, issuer);
-				await Promise.all([all, ended(child, "the bare loop")]);
-				return all;
-			};
-			return { firstMs: await loop(), renewedMs: await loop() };
-		}),
+		bare: loop("bare", "renewals.mjs"),
+		safe: loop("safe", "safe-renewals.mjs"),
 	});
 	issuer.stop();
 	const row = (what: string, samples: typeof renewedMs | typeof firstMs) =>
@@ -129,6 +134,7 @@ async function allDue(
 			[
 				measure("wxtokend run", "ms", samples.ours),
 				measure("bare loop", "ms", samples.bare),
+				measure("a loop as safe", "ms", samples.safe),
 			],
 			1.3,
 		);

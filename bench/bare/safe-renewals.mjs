@@ -21,6 +21,8 @@ const sync = async (file) => {
 };
 const folder = fs.openSync(directory, "r");
 let next = 0;
+/** One sync of the directory for all that wait for one. */
+let syncing;
 
 await Promise.all(Array.from({ length: Number(concurrency) }, work));
 
@@ -84,8 +86,6 @@ function mustBe(lock, made) {
 	if (found.ino !== made.ino) throw new Error(`${lock} is another's`);
 }
 
-/** One sync of the directory for all that wait for one. */
-let syncing;
 function syncNames() {
 	if (isInMemory) return undefined;
 	syncing ??= nextTurn().then(() => {
