@@ -37,7 +37,7 @@ import {
 	receiverIn,
 	stateDirectoryIn,
 } from "./receiver.ts";
-import { looksLikeSecret } from "./secret-words.ts";
+import { withoutSecrets } from "./secret-words.ts";
 import { findSecrets } from "./secrets.ts";
 import {
 	type ConfigContent,
@@ -249,7 +249,7 @@ function inWordsOf(
 		const { table = "account", ids = [] } = entries.get(entry) ?? {};
 		const isClear =
 			ids.length > 0 &&
-			ids.every((id) => /^[\w-]{1,64}$/.test(id) && !looksLikeSecret(id));
+			ids.every((id) => /^[\w-]{1,64}$/.test(id) && withoutSecrets(id) === id);
 		const owner =
 			isClear && !isIdKey(table, key) && !isEnvironment
 				? [`${table} ${ids.join(" ")}`]
@@ -261,7 +261,7 @@ function inWordsOf(
 	return problems
 		.filter(({ path }, index) => paths.indexOf(path) === index)
 		.map(({ path, message }) => ({
-			path: escapeInvisible(nameOf(path)),
+			path: withoutSecrets(escapeInvisible(nameOf(path))),
 			message: message + placeOf(path),
 		}));
 }

@@ -48,6 +48,24 @@ describe("a configuration with a mistake is refused with the path of each proble
 	});
 });
 
+test.each([
+	["in place of a mode", (secret: string) => `mode = "${secret}"`],
+	["behind a mode", (secret: string) => `mode = "0640${secret}"`],
+	["in place of a key", (secret: string) => `${secret} = 1`],
+	["as a part of a key", (secret: string) => `"x[${secret}]" = 1`],
+	["in the name of a table", (secret: string) => `[${secret}]\nx = 1`],
+	["as a value without quotes", (secret: string) => `mode = ${secret}`],
+])("a secret %s is not shown", async (_, tomlWith) => {
+	const config = join(newDirectory(), "config.toml");
+	const secret = hexSecret();
+	writeFileSync(
+		config,
+		`${tomlWith(secret)}\n[[account]]\nappid = "wx1"\nsecret = "${secret}"\n`,
+	);
+	const found = JSON.stringify(await problemsOf(["check", "--config", config]));
+	expect(found).not.toContain(secret);
+});
+
 test("one run reports every problem of a file", async () => {
 	const place = newDirectory();
 	const config = join(place, "config.toml");
