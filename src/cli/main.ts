@@ -1,5 +1,6 @@
 /** Finds the command, runs it, and turns what it throws into words and an exit code. */
 import { closeSync, fstatSync, openSync } from "node:fs";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import manifest from "../../package.json" with { type: "json" };
 import { errnoOf, exitCode, UsageError } from "../core/errors.ts";
 import type { SignalInbox } from "../daemon/signals.ts";
@@ -117,9 +118,7 @@ async function perform(
 		case "run":
 			if (signals === undefined) throw new Error("signals are not caught");
 			// A timer or connection that is still open must not keep a stopped daemon alive.
-			return process.exit(
-				await (await import("./commands/run.ts")).run(line, signals),
-			);
+			return process.exit(await (await loadRun()).run(line, signals));
 		case "once":
 			return (await import("./commands/once.ts")).once(line);
 		case "get":
@@ -137,6 +136,15 @@ async function perform(
 		default:
 			return name satisfies never;
 	}
+}
+
+/** In parts: a turn of the event loop between two of them, so that none waits for all. */
+async function loadRun() {
+	await import("../issuer/http.ts");
+	await nextTurn();
+	const loaded = await import("./commands/run.ts");
+	await nextTurn();
+	return loaded;
 }
 
 /** `constructor` and the like are no commands, although every object has them. */
