@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { configDefaults, defineConfig } from "vitest/config";
 import { CiReporter } from "./.ci/reporter.ts";
 import { LongestFirst } from "./test/support/longest-first.ts";
@@ -37,9 +38,8 @@ export default defineConfig({
 		hookTimeout: 300_000,
 		// A test that needs a second try has a fault, or has found one.
 		retry: 0,
-		// Some files compute, most wait for processes: two of these for each of two
-		// cores go well together.
-		maxWorkers: 4,
+		// Some files compute, most wait for processes: four for each core keep it busy.
+		maxWorkers: Math.min(16, 4 * availableParallelism()),
 		setupFiles: process.env.CI ? [".ci/cpu-of-file.ts"] : [],
 		sequence: { sequencer: LongestFirst },
 		// In this order: vitest's summary comes last.
