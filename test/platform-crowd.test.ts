@@ -116,12 +116,19 @@ test("a storm of signals forces two fetches of the component token, and two of e
 	});
 	const component = calls("api_component_token");
 	const members = calls("api_authorizer_token");
-	// Over some seconds, as those of one instant are one; of so many accounts that the first
-	// round is over before.
-	for (let count = 0; count < 500; count += 1) {
+	const isFirstRoundOver = () =>
+		calls("api_component_token") > component &&
+		calls("api_authorizer_token") >= members + few;
+	const beganAt = performance.now();
+	// Those of one instant are one. So it lasts for some seconds, and until after the first
+	// round: on a busy machine that takes longer.
+	for (let count = 0; count < 500 || !isFirstRoundOver(); count += 1) {
 		daemon.kill("SIGHUP");
 		await sleep(5);
 	}
+	daemon.kill("SIGHUP");
+	// One more for each cooldown that it has lasted.
+	const most = 2 + Math.floor((performance.now() - beganAt) / 10_000);
 	await eventually(
 		() =>
 			calls("api_component_token") >= component + 2 &&
@@ -129,7 +136,9 @@ test("a storm of signals forces two fetches of the component token, and two of e
 		{ what: "both fetches of each", withinMs: 240_000 },
 	);
 	await liveToken(scene, scene.tokenOf(memberAt(few - 1)));
-	expect(calls("api_component_token")).toBe(component + 2);
-	expect(calls("api_authorizer_token")).toBe(members + 2 * few);
+	expect(calls("api_component_token")).toBeLessThanOrEqual(component + most);
+	expect(calls("api_authorizer_token")).toBeLessThanOrEqual(
+		members + most * few,
+	);
 	await daemon.stop();
 });
