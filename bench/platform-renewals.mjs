@@ -22,7 +22,7 @@ const concurrency = 60;
 const ports = { simPort: 18_192, pushPort: 18_193 };
 const scene = createScene({
 	...ports,
-	top: 'log_level = "warn"',
+	top: 'log_level = "info"',
 	wechat: "cooldown = 0",
 });
 const { place, sim } = scene;
@@ -69,6 +69,7 @@ try {
 	scene.simulate();
 	const first = await scene.daemon();
 	await sim("push", { appid });
+	await sleep(3_000);
 	await sim("authorizers", { appid, count });
 	const ended = new Promise((done) => first.once("exit", done));
 	first.kill("SIGTERM");
@@ -76,8 +77,10 @@ try {
 	// A gap makes it compare the list at once.
 	rmSync(join(place, "state/component", appid, "authorizers"), { force: true });
 	const child = await scene.daemon();
-	await sim("push", { appid });
-	while (tokenFiles().length < count) await sleep(500);
+	while (tokenFiles().length < count) {
+		await sim("push", { appid });
+		await sleep(1_000);
+	}
 	const ratios = [];
 	for (let round = 0; round < rounds; round += 1) {
 		await sleep(6_000);

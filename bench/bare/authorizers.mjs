@@ -14,7 +14,8 @@ const { value: token } = JSON.parse(readFileSync(tokenFile, "utf8"));
 const accounts = readFileSync(listFile, "utf8")
 	.split("\n")
 	.filter((line) => line !== "")
-	.map((line) => JSON.parse(line));
+	.map((line) => JSON.parse(line))
+	.filter(({ refresh_token }) => refresh_token !== undefined);
 let next = 0;
 
 const beganAt = performance.now();
