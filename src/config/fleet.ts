@@ -144,12 +144,21 @@ function isFleetUrl(text: string): boolean {
 		case "rediss:":
 			return hostname !== "" && /^(\/\d{0,4})?$/.test(pathname);
 		case "unix:":
-			return hostname === "" && pathname.length > 1;
+			return hostname === "" && pathIn(pathname)?.startsWith("/") === true;
 		case "https:":
 		case "http:":
 			return hostname !== "" && pathname === "/";
 		default:
 			return false;
+	}
+}
+
+/** The path of a socket in a URL; undefined: a "%" in it is not followed by two hex digits. */
+function pathIn(pathname: string): string | undefined {
+	try {
+		return decodeURIComponent(pathname);
+	} catch {
+		return undefined;
 	}
 }
 
@@ -326,7 +335,7 @@ function redisOf(
 
 function nodeOf(url: string, defaultPort: number): FleetNode {
 	const { protocol, hostname, port, pathname } = new URL(url);
-	if (protocol === "unix:") return { path: decodeURI(pathname) };
+	if (protocol === "unix:") return { path: pathIn(pathname) ?? pathname };
 	const host = hostname.replace(/^\[|\]$/g, "");
 	return { host, port: port === "" ? defaultPort : Number(port) };
 }
