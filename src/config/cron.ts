@@ -14,8 +14,8 @@ const fieldShape = (() => {
 })();
 
 /**
- * node-cron 4.6 writes out a range before it looks at its ends. With ends of many digits
- * that takes all memory there is, and Node.js ends without an exception.
+ * Whether node-cron 4.6 may see it. For an expression that no schedule needs it can take all
+ * memory there is, and Node.js then ends without an exception.
  */
 function isShort(expression: string): boolean {
 	return (
