@@ -171,6 +171,14 @@ async function bundle(entry, out, before = "") {
 		plugins: [leaveOut, splitAtDynamicImports, dropUnusedBuiltins],
 		logLevel: "warning",
 	});
+	// V8 keeps the text of a program, in two bytes for each character if one needs them: a
+	// megabyte more. Strings are escaped by esbuild, regular expressions are not.
+	for (const { path, text } of outputFiles)
+		if (
+			path.endsWith(".cjs") &&
+			/[\u0100-\uffff]/.test(text.slice(before.length))
+		)
+			throw new Error(`${path} holds a character that needs two bytes`);
 	for (const input of Object.keys(metafile.inputs)) {
 		const [, name] = /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(input) ?? [];
 		if (name !== undefined) bundledPackages.add(name);

@@ -87,7 +87,7 @@ function variableIn(
 ): Variable | undefined {
 	const name = env[lower] ? lower : lower.toUpperCase();
 	const value = env[name]?.trim() ?? "";
-	const inside = /^["'“‘](.*)["'”’]$/s.exec(value)?.[1];
+	const inside = /^["'\u201c\u2018](.*)["'\u201d\u2019]$/s.exec(value)?.[1];
 	const text = (inside ?? value).trim();
 	return text === ""
 		? undefined
