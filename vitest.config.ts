@@ -1,6 +1,7 @@
 import { availableParallelism } from "node:os";
 import { configDefaults, defineConfig } from "vitest/config";
 import { CiReporter } from "./.ci/reporter.ts";
+import { portRanges } from "./test/support/free-port.ts";
 import { LongestFirst } from "./test/support/longest-first.ts";
 
 /** Measures its own process, which must have done nothing else. */
@@ -39,7 +40,7 @@ export default defineConfig({
 		// A test that needs a second try has a fault, or has found one.
 		retry: 0,
 		// Some files compute, most wait for processes: four for each core keep it busy.
-		maxWorkers: Math.min(16, 4 * availableParallelism()),
+		maxWorkers: Math.min(portRanges, 4 * availableParallelism()),
 		setupFiles: process.env.CI ? [".ci/cpu-of-file.ts"] : [],
 		sequence: { sequencer: LongestFirst },
 		// In this order: vitest's summary comes last.

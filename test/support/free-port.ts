@@ -7,10 +7,10 @@ import { createServer } from "node:net";
  */
 const first = 10_240;
 
-/** Test files that run at the same time have ranges of their own. */
-const rangeSize = 4_096;
-const ranges = 5;
-const range = Number(process.env.VITEST_POOL_ID ?? 0) % ranges;
+/** Test files that run at the same time have ranges of their own: so many may. */
+export const portRanges = 16;
+const rangeSize = 1_280;
+const range = Number(process.env.VITEST_POOL_ID ?? 0) % portRanges;
 
 /** Another run of the tests begins elsewhere. */
 let next = process.pid % rangeSize;
