@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import {
 	closeSync,
 	constants,
+	existsSync,
 	openSync,
 	readFileSync,
 	readSync,
@@ -143,10 +144,10 @@ test.each([["SIGTERM"], ["SIGINT"]] as const)(
 		});
 		const path = config.tokenFile("wx1");
 		const first = await tokenOtherThan("", path);
-		const { status } = await callSocket(
-			socketIn(config.directory),
-			"/v1/accounts",
-		);
+		const socket = socketIn(config.directory);
+		// It may open after the first token, and the log cannot tell.
+		await eventually(() => existsSync(socket), { what: "the socket" });
+		const { status } = await callSocket(socket, "/v1/accounts");
 		expect(status).toBe(200);
 		daemon.kill("SIGHUP");
 		const second = await tokenOtherThan(first.value, path);
