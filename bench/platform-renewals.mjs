@@ -3,13 +3,7 @@
 // are new after a SIGHUP, in turn with a bare loop that asks the same simulator with the same
 // refresh tokens. Built program, tokens in memory.
 import { execFileSync } from "node:child_process";
-import {
-	mkdirSync,
-	readdirSync,
-	readFileSync,
-	rmSync,
-	statSync,
-} from "node:fs";
+import { mkdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -25,14 +19,11 @@ const scene = createScene({
 	top: 'log_level = "info"',
 	wechat: "cooldown = 0",
 });
-const { place, sim } = scene;
+const { place, sim, stop, tokenFiles, authorizers } = scene;
 const run = join(place, "run");
 const bareLoop = fileURLToPath(
 	new URL("bare/authorizers.mjs", import.meta.url),
 );
-
-const tokenFiles = () =>
-	readdirSync(run).filter((name) => /^wx_access_token_[^.]+$/.test(name));
 
 /** The epoch ms of the last change, once each file has changed since `since`. */
 async function allNewSince(since) {
@@ -58,7 +49,7 @@ function byTheLoop() {
 		`http://127.0.0.1:${ports.simPort}`,
 		appid,
 		join(run, `wx_component_access_token_${appid}`),
-		join(place, "state/component", appid, "authorizers"),
+		authorizers,
 		elsewhere,
 		String(concurrency),
 	]);
@@ -71,11 +62,9 @@ try {
 	await sim("push", { appid });
 	await sleep(3_000);
 	await sim("authorizers", { appid, count });
-	const ended = new Promise((done) => first.once("exit", done));
-	first.kill("SIGTERM");
-	await ended;
+	await stop(first);
 	// A gap makes it compare the list at once.
-	rmSync(join(place, "state/component", appid, "authorizers"), { force: true });
+	rmSync(authorizers, { force: true });
 	const child = await scene.daemon();
 	while (tokenFiles().length < count) {
 		await sim("push", { appid });
@@ -96,10 +85,6 @@ try {
 		.toSorted((one, other) => one - other)
 		.slice(Math.floor(rounds / 2));
 	tell("ratio, median", median.toFixed(2));
-	const list = readFileSync(
-		join(place, "state/component", appid, "authorizers"),
-	);
-	tell("bytes of the list of refresh tokens", list.length);
 } finally {
 	scene.end();
 }

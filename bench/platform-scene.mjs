@@ -4,6 +4,7 @@ import { spawn } from "node:child_process";
 import {
 	mkdirSync,
 	mkdtempSync,
+	readdirSync,
 	readFileSync,
 	rmSync,
 	writeFileSync,
@@ -90,6 +91,19 @@ aes_key_file = "${place}/key"
 					await sleep(100);
 				}
 		},
+		/** Resolves at its end. */
+		stop: async (child) => {
+			const ended = new Promise((done) => child.once("exit", done));
+			child.kill("SIGTERM");
+			await ended;
+		},
+		/** The names of the token files of its accounts. */
+		tokenFiles: () =>
+			readdirSync(join(place, "run")).filter((name) =>
+				/^wx_access_token_[^.]+$/.test(name),
+			),
+		/** Where the refresh tokens are kept. */
+		authorizers: join(place, "state/component", appid, "authorizers"),
 		end: () => {
 			for (const child of running) child.kill("SIGKILL");
 			rmSync(place, { recursive: true, force: true });

@@ -3,7 +3,7 @@
 // all their files over, memory per account, CPU at rest. Of FETCHED accounts (2,000) the
 // tokens are fetched before, for the rate and the longest answer to a push meanwhile.
 // Built program, simulator of its own, tokens in memory.
-import { readdirSync, rmSync, writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
@@ -20,19 +20,13 @@ const scene = createScene({
 	...{ simPort: 18_190, pushPort: 18_191 },
 	top: 'log_level = "info"',
 });
-const { place, sim } = scene;
+const { place, sim, stop, tokenFiles, authorizers } = scene;
 
 /** Starts a daemon; how long that takes until it is ready. */
 async function daemon() {
 	const beganAt = performance.now();
 	const child = await scene.daemon();
 	return { child, tookMs: performance.now() - beganAt };
-}
-
-async function stop(child) {
-	const ended = new Promise((done) => child.once("exit", done));
-	child.kill("SIGTERM");
-	await ended;
 }
 
 /** As if their tokens had been fetched at some time in the last 40 minutes. */
@@ -51,14 +45,8 @@ function addAccounts() {
 		const refresh_token = `refreshtoken@@@${String(number).padStart(43, "0")}`;
 		lines.push(`${JSON.stringify({ appid: name, refresh_token })}\n`);
 	}
-	const state = join(place, "state/component", appid, "authorizers");
-	writeFileSync(state, lines.join(""), { flag: "a" });
+	writeFileSync(authorizers, lines.join(""), { flag: "a" });
 }
-
-const published = () =>
-	readdirSync(join(place, "run")).filter((name) =>
-		/^wx_access_token_[^.]+$/.test(name),
-	).length;
 
 try {
 	scene.simulate();
@@ -69,11 +57,11 @@ try {
 	await sim("authorizers", { appid, count: fetched });
 	await stop(first.child);
 	// A gap makes it compare the list at once.
-	rmSync(join(place, "state/component", appid, "authorizers"));
+	rmSync(authorizers);
 	const filling = await daemon();
 	const beganAt = performance.now();
 	let slowestPushMs = 0;
-	while (published() < fetched) {
+	while (tokenFiles().length < fetched) {
 		const { tookMs, outcome } = await sim("push", { appid });
 		if (outcome !== "success") tell("push", outcome);
 		slowestPushMs = Math.max(slowestPushMs, tookMs);

@@ -3,9 +3,8 @@
 //
 //   node bench/bare/authorizers.mjs URL COMPONENT TOKEN-FILE AUTHORIZERS-FILE DIRECTORY CONCURRENCY
 import { readFileSync } from "node:fs";
-import { open, rename } from "node:fs/promises";
-import { join } from "node:path";
 import { Agent, request } from "undici";
+import { publish, renewAll } from "./loop.mjs";
 
 const [url, component, tokenFile, listFile, directory, concurrency] =
 	process.argv.slice(2);
@@ -16,22 +15,14 @@ const accounts = readFileSync(listFile, "utf8")
 	.filter((line) => line !== "")
 	.map((line) => JSON.parse(line))
 	.filter(({ refresh_token }) => refresh_token !== undefined);
-let next = 0;
 
 const beganAt = performance.now();
-await Promise.all(Array.from({ length: Number(concurrency) }, work));
+await renewAll(accounts.length, Number(concurrency), renew);
 process.stdout.write(`${performance.now() - beganAt}\n`);
 await dispatcher.close();
 
-async function work() {
-	while (next < accounts.length) {
-		const account = accounts[next];
-		next += 1;
-		await renew(account);
-	}
-}
-
-async function renew({ appid, refresh_token }) {
+async function renew(index) {
+	const { appid, refresh_token } = accounts[index];
 	const requestedAt = Date.now();
 	const { body } = await request(
 		`${url}/cgi-bin/component/api_authorizer_token?component_access_token=${token}`,
@@ -48,12 +39,6 @@ async function renew({ appid, refresh_token }) {
 	const answer = await body.json();
 	const { authorizer_access_token: value, expires_in } = answer;
 	if (value === undefined) throw new Error(JSON.stringify(answer));
-	const expire = Math.floor(requestedAt / 1000) + expires_in;
 	const name = `wx_access_token_${appid}`;
-	const temporary = join(directory, `.${name}.tmp`);
-	const file = await open(temporary, "w", 0o600);
-	await file.writeFile(`${JSON.stringify({ value, expire })}\n`);
-	await file.sync();
-	await file.close();
-	await rename(temporary, join(directory, name));
+	await publish(directory, name, value, requestedAt, expires_in);
 }

@@ -10,6 +10,7 @@ import { request } from "node:http";
 import { connect } from "node:net";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { promisify } from "node:util";
+import { renewAll } from "./loop.mjs";
 
 const [url, directory, count, concurrency] = process.argv.slice(2);
 const { hostname, port, pathname, search, host } = new URL(url);
@@ -20,21 +21,13 @@ const sync = async (file) => {
 	if (!isInMemory) await fsync(file);
 };
 const folder = fs.openSync(directory, "r");
-let next = 0;
 /** One sync of the directory for all that wait for one. */
 let syncing;
 
-await Promise.all(Array.from({ length: Number(concurrency) }, work));
+await renewAll(Number(count), Number(concurrency), renew);
 
-async function work() {
-	while (next < Number(count)) {
-		const index = next;
-		next += 1;
-		await renew(`wx_access_token_${index}`);
-	}
-}
-
-async function renew(name) {
+async function renew(index) {
+	const name = `wx_access_token_${index}`;
 	const path = `${directory}/${name}`;
 	const recordPath = `${directory}/.${name}.state`;
 	const lock = `${path}.lock`;

@@ -69,7 +69,7 @@ export function createFileOutput(
 				for (let next = queue.take(); next; next = queue.take())
 					writeAll(file, Buffer.from(next.text));
 			} catch {
-				// The disk is full. The process ends, so nobody can be told.
+				// A full disk: as the process ends, there is nobody to tell.
 			}
 		},
 		end: async () => {

@@ -13,7 +13,7 @@ export interface LogOutput {
 	end(): Promise<boolean>;
 }
 
-/** The end of the process waits up to so long for whoever takes the lines, ms. */
+/** How long a process that ends waits until its lines are taken, ms. */
 export const maxFlushMs = 500;
 /** So long it waits between two looks, ms. */
 export const stepMs = 20;
