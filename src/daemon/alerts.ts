@@ -61,8 +61,11 @@ export interface AlertsParts {
 	readonly onBug: (error: unknown) => void;
 }
 
-/** After the first sign of a trouble, others are waited for: most have a common cause. */
+/** After the first sign of news, others are waited for: most have a common cause. */
 const gatherMs = 2_000;
+
+/** As the moment of a sign: there was none. */
+const unsigned = Number.NEGATIVE_INFINITY;
 
 /** Between two messages that a robot has taken. */
 const gapMs = 60_000;
@@ -101,14 +104,15 @@ export function createAlerts(parts: AlertsParts): Alerts {
 	let http: ReturnType<AlertsParts["makeHttp"]> | undefined;
 	const life = {
 		isStopped: false,
-		/** The first sign of a trouble that no message was made of yet; monotonic. */
-		signedAt: Number.NEGATIVE_INFINITY,
+		/** The first sign of news that no message was made of yet; monotonic. */
+		signedAt: unsigned,
 	};
 
 	const deliver = async (to: AlertSettings, news: readonly Told[]) => {
 		const own = sending;
+		const { signedAt } = life;
 		own.isUnderWay = true;
-		life.signedAt = Number.NEGATIVE_INFINITY;
+		life.signedAt = unsigned;
 		http ??= parts.makeHttp();
 		const message = alertMessage(news, frameOf(to.language, parts));
 		const refusal = await sendTo(http, to, message, clock.now());
@@ -118,13 +122,16 @@ export function createAlerts(parts: AlertsParts): Alerts {
 			troubles.told(news);
 			void keepMemory().catch(parts.onBug);
 			logTaken(log, news);
-		} else if (own.problem !== refusal.code) logRefused(log, refusal);
+		} else {
+			// Those that wait have waited long enough for the others.
+			life.signedAt = signedAt;
+			if (own.problem !== refusal.code) logRefused(log, refusal);
+		}
 		afterAnswer(own, refusal, clock.monotonic());
 	};
 
 	const sign = () => {
-		if (life.signedAt === Number.NEGATIVE_INFINITY)
-			life.signedAt = clock.monotonic();
+		if (life.signedAt === unsigned) life.signedAt = clock.monotonic();
 	};
 
 	return {
@@ -144,10 +151,17 @@ export function createAlerts(parts: AlertsParts): Alerts {
 				() => clock.monotonic() - began > sliceMs,
 			);
 			void keepMemory().catch(parts.onBug);
-			const isFree = !sending.isUnderWay && began >= sending.freeAt;
-			if (!isFree || began - life.signedAt < gatherMs) return;
+			if (sending.isUnderWay || began < sending.freeAt) return;
 			const news = troubles.news();
-			if (news.length > 0) void deliver(settings, news).catch(parts.onBug);
+			if (news.length === 0) {
+				// What was a sign has led to nothing.
+				life.signedAt = unsigned;
+				return;
+			}
+			// A status may tell before the keeper's event does, or without one.
+			sign();
+			if (began - life.signedAt < gatherMs) return;
+			void deliver(settings, news).catch(parts.onBug);
 		},
 		use: (wanted) => {
 			if (isDeepStrictEqual(wanted, settings)) return;

@@ -429,6 +429,26 @@ test("the next process does not tell it again, but tells its end", async () => {
 	expect(second.robot.taken[0]).toContain("fine again");
 });
 
+test("what a status tells before its event does waits for the others, too", async () => {
+	const first = await startWorld();
+	first.fail("wx1");
+	first.fail("wx2");
+	await first.pass(10);
+	await first.alerts.stop();
+	const { directory } = first;
+	const second = await startWorld({ directory, startAt: first.now() });
+	second.set("wx2", {});
+	second.set("wx1", {
+		lastRefresh: { at: iso(second.now()), reason: "first" },
+		expire: (second.now() + 7_200_000) / 1000,
+	});
+	second.alerts.turn();
+	second.mend("wx1");
+	second.mend("wx2");
+	await second.pass(120);
+	expect(second.robot.taken).toEqual([expect.stringContaining("2 fine again")]);
+});
+
 test("what no robot took before the end of a process is told by the next one", async () => {
 	const first = await startWorld();
 	first.robot.twist((_nth, response) => {
