@@ -12,7 +12,7 @@ import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import type { RequestRecord } from "../src/simulator/request-log.ts";
 import { newAccounts, writeConfig } from "./support/config-file.ts";
-import { newDirectory } from "./support/directory.ts";
+import { newDirectory, removeInUse } from "./support/directory.ts";
 import { eventually } from "./support/eventually.ts";
 import { newToken } from "./support/issuer.ts";
 import { noteToken } from "./support/leaks.ts";
@@ -30,7 +30,7 @@ import { fetchesOf, startWeChat } from "./support/wechat.ts";
 test("a socket that was deleted, with its directory or alone, is there again after a tick", async () => {
 	const { config, daemon, socket } = await startAll();
 	for (const what of [socket, config.directory]) {
-		rmSync(what, { recursive: true });
+		removeInUse(what);
 		await eventually(() => existsSync(socket), { what: "the socket" });
 		const { status } = await callSocket(socket, "/v1/accounts/wx1/token");
 		expect(status).toBe(200);
@@ -166,7 +166,7 @@ test("a refresh that cannot be written to disk is answered with the reason", asy
 	const socket = join(newDirectory(), "control.sock");
 	const { config, wechat } = await startAll({ top: { socket } });
 	// The directory of tokens has become a file.
-	rmSync(config.directory, { recursive: true });
+	removeInUse(config.directory);
 	writeFileSync(config.directory, "");
 	const answer = await refreshOver(socket, "wx1");
 	expect(answer.status).toBe(500);

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { decodeRecord, recordPathOf } from "../../src/core/record.ts";
 import { newAccounts, writeConfig } from "../support/config-file.ts";
-import { newDirectory } from "../support/directory.ts";
+import { newDirectory, removeInUse } from "../support/directory.ts";
 import { eventually } from "../support/eventually.ts";
 import { startIssuer } from "../support/issuer.ts";
 import { startDaemon, startProgram } from "../support/program.ts";
@@ -302,7 +302,7 @@ test("a directory that was removed is made again with its files, and an empty on
 	const before = paths.map(lookAt);
 	const areBack = () =>
 		paths.every((path, index) => lookAt(path) === before[index]);
-	fs.rmSync(config.directory, { recursive: true });
+	removeInUse(config.directory);
 	await eventually(areBack, { what: "three token files" });
 	expect(fs.statSync(config.directory).mode & 0o7777).toBe(0o750);
 
@@ -339,7 +339,7 @@ test("a directory that is made again is open to its readers as before, but not t
 	const path = config.tokenFile("wx1");
 	fs.chmodSync(config.directory, 0o757);
 	await daemon.event("directory.unsafe");
-	fs.rmSync(config.directory, { recursive: true });
+	removeInUse(config.directory);
 	await eventually(() => fs.existsSync(path), { what: path });
 	expect(fs.statSync(config.directory).mode & 0o7777).toBe(0o755);
 });

@@ -1,4 +1,10 @@
-import { chmodSync, existsSync, mkdtempSync, rmSync } from "node:fs";
+import {
+	chmodSync,
+	existsSync,
+	mkdtempSync,
+	renameSync,
+	rmSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { atEnd } from "./lifetime.ts";
@@ -21,4 +27,11 @@ function newDirectoryIn(place: string): string {
 	chmodSync(directory, 0o755);
 	atEnd(() => rmSync(directory, { recursive: true, force: true }));
 	return directory;
+}
+
+/** Removes all of it in one instant: a daemon that works in it writes nothing in between. */
+export function removeInUse(path: string): void {
+	const gone = `${path}.gone`;
+	renameSync(path, gone);
+	rmSync(gone, { recursive: true });
 }
