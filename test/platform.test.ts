@@ -498,8 +498,13 @@ describe("the admin socket", () => {
 		expect(factsIn(scene.stateFile("authorizers")).at(-1)).toHaveProperty(
 			"retired_at",
 		);
+		const ahead = Math.floor(scene.wechat.now() / 1000) + 43_200;
+		const answer = await admin(scene, "ticket", { ticket, create_time: ahead });
+		expect(answer.status).toBe(400);
+		expect(JSON.stringify(answer)).toContain("not when it ends");
 		for (const [what, body, status] of [
 			["ticket", {}, 400],
+			["ticket", { ticket: "x".repeat(70_000) }, 413],
 			["ticket", { ticket: "a b" }, 400],
 			["authorizations", { appid: "../x", refresh_token: "a" }, 400],
 			["authorizations", [], 400],
@@ -526,6 +531,33 @@ describe("the admin socket", () => {
 		expect(done.code).toBe(64);
 		expect(factsIn(scene.stateFile("authorizers"))).toHaveLength(200);
 	});
+
+	test.each([
+		["cannot write them", 500, "ENOSPC", 73],
+		["cannot reach the fleet", 500, "redis-unreachable", 75],
+		["has no time for them", 408, "request-timeout", 75],
+	])(
+		"import to a daemon that %s tells so once, and blames no line",
+		async (_, status, code, exit) => {
+			const scene = await newPlatform();
+			const server = createServer((request, response) => {
+				request.resume();
+				response.writeHead(status).end(JSON.stringify({ code, message: "no" }));
+			});
+			await new Promise<void>((resolve) =>
+				server.listen(join(scene.directory, "admin.sock"), resolve),
+			);
+			onTestFinished(() => void server.close());
+			const lines = Array.from({ length: 40 }, (_, at) =>
+				JSON.stringify({ component: componentAppid, auth_code: `code${at}` }),
+			);
+			const file = scene.file("import.jsonl", lines.join("\n"));
+			const done = await runProgram(["import", file, "--config", scene.config]);
+			expect(done.stdout).toBe("took 0 lines over\n");
+			expect(done.stderr).toMatch(/^wxtokend: line \d+ and 39 more: no\n$/);
+			expect(done.code).toBe(exit);
+		},
+	);
 });
 
 test("when pushes stop, WeChat is asked once an hour, and status names the push", async () => {
@@ -600,6 +632,29 @@ secret = "x"
 			])
 				expect(stderr).toContain(part);
 		}
+	});
+
+	test("an account with a file of its own name is found by that name", async () => {
+		const scene = await newPlatform({
+			component: {
+				authorizer: [{ appid: "wxa1", file: "special.json" }],
+			},
+		});
+		await startDaemon(scene.config);
+		await scene.push();
+		await scene.consent("wxa1");
+		const path = join(scene.directory, "special.json");
+		await eventually(() => hasFile(path), { what: path });
+		const got = await runProgram([
+			"get",
+			"special.json",
+			"--config",
+			scene.config,
+		]);
+		expect(got).toMatchObject({
+			code: 0,
+			stdout: `${readTokenFile(path).value}\n`,
+		});
 	});
 
 	test("two daemons on one state directory: the second one is refused", async () => {

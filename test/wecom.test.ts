@@ -93,6 +93,14 @@ test("a daemon without any account keeps an app, its tickets and a 服务商, an
 	const accounts = await callSocket(socket, "/v1/accounts");
 	expect(accounts.json().accounts).toEqual([]);
 
+	const wrong = await callSocket(socket, `/v1/credentials/${token}/jssdk`, {
+		method: "POST",
+		body: JSON.stringify({ url: "https://app.example/" }),
+	});
+	expect([wrong.status, wrong.json().message]).toEqual([
+		404,
+		`could not sign the page: ${token} is no jsapi ticket, but of the kind wecom_access_token`,
+	]);
 	for (const [file, type] of [
 		[corpTicket, "jsapi"],
 		[agentTicket, "agent_config"],

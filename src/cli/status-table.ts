@@ -17,10 +17,11 @@ export interface TableOptions {
  * wrong with the account; at the end what is wrong with the clock.
  */
 export function tableOf(
-	{ credentials: accounts, clock, days = {} }: StatusReport,
+	{ credentials, clock, days = {} }: StatusReport,
 	options: TableOptions,
 ): readonly string[] {
 	const { colors, now, width } = options;
+	const accounts = childrenBelowParents(credentials);
 	// Colours are added after padding: escapes have no width on the terminal.
 	const paint = colors ? painted : (text: string) => text;
 	const columns = columnsThatFit(accounts, options);
@@ -155,12 +156,12 @@ const gap = "  ";
 
 /** The first choice that fits; the least important columns are left out first. */
 function columnsThatFit(
-	accounts: readonly CredentialStatus[],
+	accounts: readonly Placed[],
 	{ bars, now, width }: TableOptions,
 ): readonly Column[] {
 	const column = (
 		title: string,
-		cellOf: (account: CredentialStatus) => string,
+		cellOf: (account: Placed) => string,
 		isTinted = false,
 	): Column => {
 		const cells = accounts.map(cellOf);
@@ -198,14 +199,50 @@ export function inWords(seconds: number): string {
 	return minutes > 0 ? `${minutes}m${whole % 60}s` : `${whole}s`;
 }
 
-/** The appid, or the file of what has none; below it what hangs on its token. */
-function nameOf(status: CredentialStatus): string {
-	const { appid, kind, parent, credential, interface: wire } = status;
-	if (kind === "authorizer_access_token") return `  ${appid}`;
+/** A credential, and how deep it stands below one that hangs on nothing. */
+interface Placed extends CredentialStatus {
+	readonly depth: number;
+}
+
+/** In the order that they have, but each one right below what it hangs on. */
+function childrenBelowParents(
+	credentials: readonly CredentialStatus[],
+): readonly Placed[] {
+	const children = new Map(
+		credentials.map(({ credential }): [string, CredentialStatus[]] => [
+			credential,
+			[],
+		]),
+	);
+	const isRoot = ({ parent }: CredentialStatus) =>
+		parent === null || !children.has(parent);
+	for (const one of credentials)
+		if (one.parent !== null) children.get(one.parent)?.push(one);
+	const placed: Placed[] = [];
+	const place = (one: CredentialStatus, depth: number) => {
+		placed.push({ ...one, depth });
+		for (const child of children.get(one.credential) ?? [])
+			place(child, depth + 1);
+	};
+	for (const one of credentials.filter(isRoot))
+		place(one, one.parent === null ? 0 : 1);
+	return placed;
+}
+
+/** The appid, or the file of what has none; a ticket has the name of its kind below its token. */
+function nameOf({
+	appid,
+	kind,
+	parent,
+	credential,
+	interface: wire,
+	depth,
+}: Placed): string {
+	const indent = "  ".repeat(depth);
+	if (kind === "authorizer_access_token") return indent + appid;
 	// Of 代开发 it hangs on nothing.
-	if (kind === "wecom_corp_access_token")
-		return parent === null ? credential : `  ${credential}`;
-	if (parent !== null) return `  ${kind}`;
+	if (kind === "wecom_corp_access_token") return indent + credential;
+	if (parent !== null) return indent + kind;
 	return wire === null ? credential : appid;
 }
 

@@ -133,6 +133,22 @@ export const emptyRecord: SharedRecord = {
 	diedEarly: [],
 };
 
+/** What an account has used of its quotas, which outlives a record that was deleted. */
+export type Usage = Pick<SharedRecord, "calls" | "forceCalls">;
+
+/** The record with what was used before, if nothing stands in it: the file is gone, or was emptied. */
+export function withUsage(record: SharedRecord, used: Usage): SharedRecord {
+	const { published, inFlight, pause, calls } = record;
+	const isBlank =
+		calls.length === 0 &&
+		published === undefined &&
+		inFlight === undefined &&
+		pause === undefined;
+	if (!isBlank || used.calls.length + used.forceCalls.length === 0)
+		return record;
+	return { ...record, calls: used.calls, forceCalls: used.forceCalls };
+}
+
 /** Beside a token file of that name lies its state under this one. */
 export function recordNameOf(file: string): string {
 	return `.${file}.state`;

@@ -56,6 +56,9 @@ export function createAdminAnswers(parts: AdminAnswerParts): Answering {
 	};
 }
 
+/** So much a clock may be off. */
+const maxAheadMs = 3_600_000;
+
 const done: ControlAnswer = { status: 204, content: "" };
 
 async function takeTicket(
@@ -67,6 +70,11 @@ async function takeTicket(
 	const at = create_time ?? Math.floor(now / 1000);
 	if (typeof at !== "number" || !(at > 0 && at < 1e11))
 		return badBody(platform, "create_time is no epoch second");
+	if (at * 1000 > now + maxAheadMs)
+		return badBody(
+			platform,
+			"create_time lies ahead of this host's clock: it is when the ticket was made, and not when it ends",
+		);
 	await platform.takeTicket(ticket, at);
 	return done;
 }

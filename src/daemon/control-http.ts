@@ -210,14 +210,14 @@ async function bodyOf(
 		// By default leaving the loop ends the connection, and the answer would be lost.
 		for await (const chunk of request.iterator({ destroyOnReturn: false })) {
 			size += chunk.length;
-			if (size > maxDrainedBytes) return tooLarge;
+			if (size > maxDrainedBytes) return tooLarge(maxBytes);
 			if (size <= maxBytes) chunks.push(chunk);
 		}
 	} catch {
 		return cutOff; // The connection is broken: the client does not get it.
 	}
 	const { "content-type": type, "content-encoding": coding } = request.headers;
-	if (size > maxBytes) return tooLarge;
+	if (size > maxBytes) return tooLarge(maxBytes);
 	if (coding !== undefined && coding !== "identity") return packed;
 	const isRightType = isAnyType || type === undefined || isPlainEnough(type);
 	if (size > 0 && !isRightType) return notJson;
@@ -443,7 +443,7 @@ function bytesOf(content: unknown): Buffer {
 
 /** The hint of an answer to a request for anything else. */
 export const seeRoutes =
-	"routes: GET /v1/accounts, GET /v1/accounts/{appid}, GET /v1/accounts/{appid}/token, POST /v1/accounts/{appid}/refresh, POST /v1/reload, GET /healthz, GET /metrics";
+	"routes: GET /v1/accounts, GET /v1/accounts/{appid}, GET …/token, POST …/refresh, POST …/jssdk; the same below /v1/credentials by the name of a file; GET /v1/fleet, POST /v1/reload, GET /healthz, GET /metrics";
 
 /** Why it could not be read; undefined: the client has closed the connection. */
 function malformed(
@@ -498,11 +498,13 @@ const unknownMethod = failure(
 	{ Allow: "GET, HEAD, POST" },
 );
 
-const tooLarge = failure(413, {
-	code: "body-too-large",
-	message: `could not read the request: its body is larger than ${maxBodyBytes} bytes`,
-	hint: 'send {"stale":"TOKEN"}, or no body',
-});
+function tooLarge(maxBytes: number): ControlAnswer {
+	return failure(413, {
+		code: "body-too-large",
+		message: `could not read the request: its body is larger than ${maxBytes} bytes`,
+		hint: "send what this path takes, and nothing else: no body here is that long",
+	});
+}
 
 const notJson = failure(415, {
 	code: "not-json",

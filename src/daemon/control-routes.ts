@@ -7,7 +7,11 @@ import { randomBytes } from "node:crypto";
 import { defaultTokenFile, ticketFile } from "../config/entry-names.ts";
 import type { Clock } from "../core/clock.ts";
 import type { ClockSkew } from "../core/clock-skew.ts";
-import { type KnownToken, traitsOf } from "../core/credential.ts";
+import {
+	type Credential,
+	type KnownToken,
+	traitsOf,
+} from "../core/credential.ts";
 import type { ConfigError, StoreError } from "../core/errors.ts";
 import { signPage } from "../core/jssdk.ts";
 import type { FleetStatus } from "../core/ports.ts";
@@ -295,8 +299,8 @@ function signatureFor(
 	const page = pageIn(body);
 	if ("status" in page) return page;
 	const one = byFile.get(file);
-	if (one === undefined || !traitsOf(one.credential).signsPages)
-		return noTicket(file);
+	if (one === undefined) return noTicket(file);
+	if (!traitsOf(one.credential).signsPages) return notSigning(one.credential);
 	const current = one.keeper.current();
 	if (current === undefined) return noValue(one);
 	const config = signPage(current.value, {
@@ -402,6 +406,14 @@ function noTicket(file: string): ControlAnswer {
 		code: "no-ticket",
 		message: `could not sign the page: there is no jsapi ticket ${JSON.stringify(file.slice(0, 200))}`,
 		hint: 'set tickets = ["jsapi"] in its entry of the configuration, then reload',
+	});
+}
+
+function notSigning({ file, kind }: Credential): ControlAnswer {
+	return failure(404, {
+		code: "no-ticket",
+		message: `could not sign the page: ${file} is no jsapi ticket, but of the kind ${kind}`,
+		hint: "pages are signed by jsapi tickets: GET /v1/accounts lists the files and their kinds",
 	});
 }
 

@@ -140,6 +140,7 @@ export class KeptPlatform {
 		this.#tellSkew(createdAt * 1000 - arrivedAt);
 		const pushed = { ticket, createdAt, arrivedAt };
 		if (await this.state.putTicket(pushed)) onTicket(this);
+		else this.#tellOlder(createdAt);
 		await this.state.safe();
 	}
 
@@ -209,6 +210,17 @@ export class KeptPlatform {
 			default:
 				return news satisfies never;
 		}
+	}
+
+	#tellOlder(createdAt: number): void {
+		this.#parts.log.info(
+			{
+				event: `${this.entry.interface}.older-ticket`,
+				...this.fields(),
+				createTime: createdAt,
+			},
+			"a ticket came that is older than the one that is kept: it changes nothing",
+		);
 	}
 
 	/** It works for the corp, as 企业微信 says, and nobody here can fetch its token. */

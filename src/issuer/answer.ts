@@ -76,7 +76,10 @@ export function grantIn(body: Body, field: string, requestedAt: number): Grant {
 		typeof lifetime !== "number" ||
 		!(lifetime >= 1 && lifetime <= maxLifetimeSeconds)
 	) {
-		const found = typeof lifetime === "number" ? lifetime : typeof lifetime;
+		const found =
+			typeof lifetime === "number" || lifetime === null
+				? lifetime
+				: typeof lifetime;
 		throw new LinkError("bad-lifetime", `expires_in ${found}`, true);
 	}
 	return { value, lifetimeMs: Math.floor(lifetime) * 1000, requestedAt };

@@ -7,7 +7,7 @@ import type {
 } from "../core/credential.ts";
 import type { IssuerError, StoreError } from "../core/errors.ts";
 import type { Issuer, KeeperEvent, Slot } from "../core/ports.ts";
-import type { ProcessName } from "../core/record.ts";
+import type { ProcessName, Usage } from "../core/record.ts";
 import type { Reason } from "../core/request.ts";
 import type { Token } from "../core/token.ts";
 
@@ -41,6 +41,8 @@ export interface KeeperParts {
 	readonly keepPausesFor?: readonly string[] | undefined;
 	/** What the last keeper of the credential knew as it was evicted; undefined: this is the first one. */
 	readonly known?: KnownToken | undefined;
+	/** … and what was used by then. */
+	readonly used?: Usage | undefined;
 }
 
 /** What an attempt led to. */

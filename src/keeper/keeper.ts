@@ -127,6 +127,7 @@ function refreshPartsOf(
 		onBug: parts.onBug,
 		keepPausesFor: parts.keepPausesFor,
 		known: parts.known,
+		used: parts.used,
 		requests: made.requests,
 		probe: made.probe,
 		observer: made.observer,

@@ -73,6 +73,7 @@ export interface SharedParts {
 }
 
 const noParents: Parents = new Map();
+const none: readonly number[] = [];
 
 /** Makes issuers when they are asked. */
 export interface IssuerMaker {
@@ -127,6 +128,9 @@ export class ManagedCredential {
 	#snapshot: Snapshot | undefined;
 	/** When it came to rest: its record, and `Hearing.now`. */
 	#record: RestingRecord | undefined;
+	/** As `Usage`; two fields, as an object would be one more for each credential at rest. */
+	#calls: readonly number[] = none;
+	#forceCalls: readonly number[] = none;
 	#heardSince: number | undefined;
 
 	constructor(
@@ -339,6 +343,9 @@ export class ManagedCredential {
 			idle.until,
 			idle.record,
 		);
+		this.#calls = idle.record.calls;
+		const { forceCalls } = idle.record;
+		this.#forceCalls = forceCalls.length === 0 ? none : forceCalls;
 	}
 
 	#activate() {
@@ -382,6 +389,7 @@ export class ManagedCredential {
 			lockTimeoutMs: lockTimeoutOf(credential),
 			emit: (event) => shared.emit(credential, event),
 			known: this.#known,
+			used: { calls: this.#calls, forceCalls: this.#forceCalls },
 		});
 		return { slot, keeper };
 	}

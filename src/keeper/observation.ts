@@ -4,7 +4,13 @@ import type { KnownToken, Reading } from "../core/credential.ts";
 import { decide, isIdle, type Plan } from "../core/decide.ts";
 import { refreshAt } from "../core/limits.ts";
 import { ownReading, ownRecord, withoutOthersPause } from "../core/own-view.ts";
-import { emptyRecord, type Pause, type SharedRecord } from "../core/record.ts";
+import {
+	emptyRecord,
+	type Pause,
+	type SharedRecord,
+	type Usage,
+	withUsage,
+} from "../core/record.ts";
 import { type Glimpse, glimpseOf } from "../core/status.ts";
 import { tokenId } from "../core/token.ts";
 import { isOfDisk } from "../core/transition.ts";
@@ -67,6 +73,8 @@ export interface Observer {
 	 * the next keeper to know.
 	 */
 	writable(seen: Observation): SharedRecord;
+	/** That record was written by this keeper: what it has used is known, whatever befalls the file. */
+	wrote(record: SharedRecord): void;
 	/** WeChat refused these values of the parents: with them it is not asked for a while. */
 	noteParentsRefused(parents: Parents): void;
 	/** Something is known now: a token, a pause, a doubt. */
@@ -90,6 +98,7 @@ export function createObserver(
 		refusedParents: undefined,
 	};
 	let seenRecord: SharedRecord = emptyRecord;
+	let used: Usage = parts.used ?? emptyRecord;
 	const glimpses = createGlimpses(clock);
 
 	const isAlive = ({ token }: KnownToken) => token.expiresAt > clock.now();
@@ -135,11 +144,12 @@ export function createObserver(
 		withOwnPause(withProbes(shared, probe.calls()), own);
 
 	const forUs = (found: SharedRecord) =>
-		withoutOthersPause(ownRecord(found, credential), self);
+		withUsage(withoutOthersPause(ownRecord(found, credential), self), used);
 
 	const look = (): Observation => {
 		// The record first: a publication writes it before the file.
 		const shared = forUs(slot.record());
+		used = shared;
 		const record = withOwn(shared, knowledge.ownPause);
 		const disk = ownReading(slot.read(), shared);
 		seenRecord = record;
@@ -191,6 +201,9 @@ export function createObserver(
 			if (knowledge.aliveId !== current.id) return;
 			knowledge = { ...knowledge, aliveId: undefined };
 			parts.emit({ kind: "expired", current });
+		},
+		wrote: (record) => {
+			used = record;
 		},
 		noteParentsRefused: (parents) => {
 			const ids = idsOf(parents);

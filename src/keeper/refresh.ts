@@ -157,17 +157,22 @@ async function begin(
 		counted: 0,
 		sent: 0,
 	};
-	await write(attempt, intent);
+	await write(parts, attempt, intent);
 	if (isForced(reason)) emit({ kind: "forced" });
 	if (reason === "reported" && hasForeignFetcher(intent, startedAt))
 		emit({ kind: "overwritten", deaths: intent.diedEarly.length });
 	return attempt;
 }
 
-async function write(attempt: Attempt, record: SharedRecord): Promise<void> {
+async function write(
+	{ observer }: RefreshParts,
+	attempt: Attempt,
+	record: SharedRecord,
+): Promise<void> {
 	// With no previous token a lost intent does no harm, so it need not be synced.
 	const durable = attempt.current !== undefined;
 	await attempt.lease.write(record, { durable });
+	observer.wrote(record);
 	attempt.written = record;
 	attempt.counted += 1;
 }
@@ -202,7 +207,7 @@ async function ask(
 	if (!mayForce(credential, attempt.written, now) || !gap.isOpen())
 		throw refusal("too soon");
 	gap.begin();
-	await write(attempt, beginForce(attempt.written, current, now));
+	await write(parts, attempt, beginForce(attempt.written, current, now));
 	const other = await issue(parts, attempt, true);
 	if (tokenId(other.value) === current.id)
 		throw refusal("the same token again");
@@ -273,6 +278,7 @@ async function publish(
 	});
 	try {
 		await lease.publish(known.token, record);
+		observer.wrote(record);
 	} catch (error) {
 		if (isLost(error)) doubtAfterLoss(parts, now);
 		throw error;
@@ -315,6 +321,7 @@ async function refused(
 	parts.observer.learn({ ownPause: pause });
 	try {
 		await lease.write(record);
+		parts.observer.wrote(record);
 	} catch (storeError) {
 		if (isLost(storeError) && error.mayHaveIssued)
 			doubtAfterLoss(parts, parts.clock.now());
@@ -353,6 +360,7 @@ async function refusedByParent(
 ): Promise<Outcome> {
 	const { observer, requests, clock } = parts;
 	await lease.write(before);
+	observer.wrote(before);
 	observer.noteParentsRefused(parents);
 	parts.reportParents?.(parents);
 	requests.fail(error, { isOver: false });

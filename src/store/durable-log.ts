@@ -62,7 +62,7 @@ export function* openDurableLog(
 			size += bytes;
 		} catch (error) {
 			cutOff(file, size);
-			throw storeError("write", path, error);
+			throw storeError("write", path, error, "state_directory");
 		}
 		for (const fact of facts) each(fact);
 	};
@@ -103,7 +103,8 @@ export function lookAtDurableLog(path: string): void {
 		}
 	} catch (error) {
 		if (error instanceof StoreError) throw error;
-		if (errnoOf(error) !== "ENOENT") throw storeError("open", path, error);
+		if (errnoOf(error) !== "ENOENT")
+			throw storeError("open", path, error, "state_directory");
 	}
 }
 
@@ -122,7 +123,7 @@ function openFile(path: string): number {
 		const flags = O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK;
 		file = fs.openSync(path, flags, mode);
 	} catch (error) {
-		throw storeError("open", path, error);
+		throw storeError("open", path, error, "state_directory");
 	}
 	try {
 		const found = fs.fstatSync(file);
@@ -134,7 +135,7 @@ function openFile(path: string): number {
 		fs.closeSync(file);
 		throw error instanceof StoreError
 			? error
-			: storeError("prepare", path, error);
+			: storeError("prepare", path, error, "state_directory");
 	}
 }
 
@@ -185,7 +186,7 @@ function* readFacts(
 		}
 		if (rest.length > 0) fs.ftruncateSync(file, good);
 	} catch (error) {
-		throw storeError("read", path, error);
+		throw storeError("read", path, error, "state_directory");
 	}
 	return { unreadable: unreadable + doubtful, bytes: good };
 }
@@ -233,7 +234,7 @@ function writeAnew(
 		return { file, size };
 	} catch (error) {
 		if (file !== undefined) fs.closeSync(file);
-		throw storeError("write anew", path, error);
+		throw storeError("write anew", path, error, "state_directory");
 	}
 }
 

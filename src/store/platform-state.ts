@@ -260,8 +260,9 @@ function* openTickets(path: string, stamps: Stamps) {
 		methods: {
 			ticket: () => newest,
 			putTicket: async (pushed: PushedTicket) => {
-				if (isOlder(pushed, newest)) return false;
-				await add([factOfTicket(pushed)]);
+				const believed = notFromLater(pushed);
+				if (isOlder(believed, newest)) return false;
+				await add([factOfTicket(believed)]);
 				return true;
 			},
 		},
@@ -271,6 +272,18 @@ function* openTickets(path: string, stamps: Stamps) {
 function isOlder(one: PushedTicket, other: PushedTicket | undefined): boolean {
 	return other !== undefined && one.createdAt < other.createdAt;
 }
+
+/**
+ * It was made before it came here. One that says otherwise would outrank all that WeChat
+ * pushes until then: a program that hands one over may take its end for its beginning.
+ */
+function notFromLater(pushed: PushedTicket): PushedTicket {
+	const latest = Math.floor(pushed.arrivedAt / 1_000) + clockSlackSeconds;
+	return { ...pushed, createdAt: Math.min(pushed.createdAt, latest) };
+}
+
+/** WeChat's clock may be so much ahead of ours. */
+const clockSlackSeconds = 60;
 
 function factOfTicket({ ticket, createdAt, arrivedAt }: PushedTicket): Fact {
 	return { ticket, create_time: createdAt, arrived_at: arrivedAt };
@@ -284,7 +297,11 @@ function ticketIn({
 	return typeof ticket === "string" &&
 		typeof create_time === "number" &&
 		typeof arrived_at === "number"
-		? { ticket, createdAt: create_time, arrivedAt: arrived_at }
+		? notFromLater({
+				ticket,
+				createdAt: create_time,
+				arrivedAt: arrived_at,
+			})
 		: undefined;
 }
 

@@ -107,7 +107,7 @@ function tryToWrite(path: string, ownerPath: string): void {
 	try {
 		fs.writeFileSync(probe, "check\n", { flag: "wx", mode: 0o600 });
 	} catch (error) {
-		throw storeError("write", ownerPath, error);
+		throw storeError("write", ownerPath, error, "state_directory");
 	} finally {
 		fs.rmSync(probe, { force: true });
 	}
@@ -156,7 +156,8 @@ function own(path: string, self: ProcessName): void {
 			fs.writeFileSync(file, JSON.stringify(self), { flag: "wx", mode: 0o600 });
 			return;
 		} catch (error) {
-			if (errnoOf(error) !== "EEXIST") throw storeError("write", file, error);
+			if (errnoOf(error) !== "EEXIST")
+				throw storeError("write", file, error, "state_directory");
 		}
 		const owner = ownerIn(file);
 		if (owner?.instance === self.instance) return;
@@ -193,5 +194,7 @@ function ownerIn(file: string): ProcessName | undefined {
 }
 
 function asStoreError(verb: string, path: string, error: unknown): StoreError {
-	return error instanceof StoreError ? error : storeError(verb, path, error);
+	return error instanceof StoreError
+		? error
+		: storeError(verb, path, error, "state_directory");
 }

@@ -3,18 +3,21 @@ import { errnoOf, inWords, StoreError } from "../core/errors.ts";
 
 /**
  * A `StoreError` (io) that says what failed on which path and why, with a hint for the
- * operator. `operation` completes "could not …"; `cause`: what the system call threw.
+ * operator. `operation` completes "could not …"; `cause`: what the system call threw;
+ * `key`: of the configuration, for the place of that path.
  */
 export function storeError(
 	operation: string,
 	path: string,
 	cause: unknown,
+	key: "directory" | "state_directory" = "directory",
 ): StoreError {
 	const errno = errnoOf(cause) ?? String(cause);
 	return new StoreError(
 		"io",
 		`could not ${operation} ${path}: ${inWords(errno)}`,
-		hints[errno] ?? "see errno(3) for the meaning of this error",
+		hints[errno]?.replace("`directory`", `\`${key}\``) ??
+			"see errno(3) for the meaning of this error",
 		cause,
 	);
 }

@@ -110,6 +110,19 @@ describe.each(ways)("%s", (way) => {
 		});
 	});
 
+	test("what is true of the whole file is told once, also beside a mistake", async () => {
+		const accounts = [1, 2, 3].map(
+			(nth) => `[[account]]\nappid = "wx${nth}"\nsecret = "${newSecret()}"\n`,
+		);
+		write(file, `${accounts.join("")}[[account]]\nappid = "wx4"\n`);
+		chmodSync(file, 0o644);
+		const wrong = await load().catch((error) => error);
+		expect(wrong).toBeInstanceOf(ConfigError);
+		expect(wrong.warnings).toEqual([
+			expect.stringContaining("readable by all users"),
+		]);
+	});
+
 	describe("problems are reported at each call, and not remembered", () => {
 		test("a text that is not TOML", async () => {
 			write(file, "directory = [");

@@ -518,6 +518,33 @@ test("a wrong clock stands below the table, with what to do", () => {
 	).toBe(false);
 });
 
+test("each credential stands right below what it hangs on, one step deeper", () => {
+	const one = statusFor(onDisk(3_600));
+	const rows = [
+		["component", "component_access_token", null],
+		["suite", "wecom_suite_access_token", null],
+		["member", "authorizer_access_token", "component"],
+		["ticket", "jsapi_ticket", "member"],
+		["corp", "wecom_corp_access_token", "suite"],
+		["lone", "jsapi_ticket", "not shown"],
+	].map(
+		([name, kind, parent]) =>
+			({
+				...one,
+				...{ appid: name, credential: name, kind, parent, interface: null },
+			}) as CredentialStatus,
+	);
+	const [, ...lines] = linesFor(rows);
+	expect(lines.map((line) => /^ *\S+/.exec(line)?.[0])).toEqual([
+		"component",
+		"  member",
+		"    jsapi_ticket",
+		"suite",
+		"  corp",
+		"  jsapi_ticket",
+	]);
+});
+
 test("the report lists an account of a component among the accounts, as GET /v1/accounts does", () => {
 	const kinds = [
 		...["access_token", "authorizer_access_token"],

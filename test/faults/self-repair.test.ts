@@ -389,6 +389,32 @@ test.each([
 	},
 );
 
+test("a record that is deleted, emptied, or gone with its directory gives nothing back of the budget", async () => {
+	const { scene, pass } = newTimedScene();
+	const { keeper } = scene.start({ budget: 12, cooldownMs: 0 });
+	await keeper.reconcile();
+	const refreshes = async () => {
+		const before = scene.issued.length;
+		for (let count = 0; count < 12; count += 1) {
+			pass(10);
+			await keeper.force();
+		}
+		return scene.issued.length - before;
+	};
+	// One is left for the renewal.
+	expect(await refreshes()).toBe(10);
+	for (const harm of [
+		() => fs.truncateSync(scene.statePath),
+		() => fs.rmSync(scene.statePath),
+		() => fs.rmSync(scene.path),
+		() => fs.rmSync(scene.directory, { recursive: true }),
+	]) {
+		harm();
+		await keeper.reconcile();
+		expect(await refreshes()).toBe(0);
+	}
+});
+
 test("a failure of this disk is not written into the shared record, neither with a repair nor with a refresh", async () => {
 	const { scene, pass } = newTimedScene();
 	const { keeper } = scene.start();

@@ -614,6 +614,12 @@ const spoilt: readonly (readonly [
 		{ ...garbled, detail: "expires_in undefined" },
 		body('{"access_token":"t"}'),
 	],
+	[
+		"a lifetime of null",
+		"bad-lifetime",
+		{ ...garbled, detail: "expires_in null" },
+		body('{"access_token":"t","expires_in":null}'),
+	],
 	...[
 		"0",
 		"-1",

@@ -147,6 +147,21 @@ test("a keeper that has nothing to do is evicted, and a new one knows its token 
 	expect(fetches()).toBe(0);
 });
 
+test("what an evicted keeper used of the budget counts, also after its record was deleted", async () => {
+	const { accounts, reconciler, fetches, advance } = newScene(many);
+	await reconciler.first(0);
+	const one = accounts[7] as ManagedCredential;
+	for (let count = 0; count < 100; count += 1) {
+		advance(60_000 / 10);
+		await one.keeper.force();
+		fs.rmSync(recordPathOf(one.path), { force: true });
+		await nextTurn();
+		await reconciler.tick();
+	}
+	const { budget } = one.credential.limits;
+	expect(fetches()).toBe(budget - Math.floor(budget / 12));
+});
+
 test("the status of what is at rest is told without its files, until one of them changes", async () => {
 	const { accounts, reconciler, opened, active, now } = newScene(many);
 	const states = () => {

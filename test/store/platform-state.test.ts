@@ -139,6 +139,27 @@ describe("the state of a platform", () => {
 		expect(opened(directory).state.ticket()).toEqual(same);
 	});
 
+	test("a ticket that says to be from a later time does not outrank those that come by then", async () => {
+		const { directory, state } = opened();
+		const later = { ...ticket, ticket: "from the future", createdAt: 44_200 };
+		const next = { ...ticket, createdAt: 1600, arrivedAt: 1_600_500 };
+		expect(await state.putTicket(later)).toBe(true);
+		expect(state.ticket()?.createdAt).toBe(1060);
+		expect(await state.putTicket(next)).toBe(true);
+		expect(opened(directory).state.ticket()).toEqual(next);
+		// So it stands in a file of an earlier version, or of another hand.
+		const lines = [later, next].map((one) =>
+			JSON.stringify({
+				ticket: one.ticket,
+				create_time: one.createdAt,
+				arrived_at: one.arrivedAt,
+			}),
+		);
+		const other = newDirectory();
+		fs.writeFileSync(join(other, "verify-ticket"), `${lines.join("\n")}\n`);
+		expect(opened(other).state.ticket()).toEqual(next);
+	});
+
 	test("of a suite has files and keys of its own", async () => {
 		const { directory, state } = opened(newDirectory(), suiteNames);
 		await state.authorize([["ww1", "code"]]);
@@ -231,13 +252,13 @@ describe("the state of a platform", () => {
 		expect(again.codes()).toHaveLength(1);
 		await Promise.all(
 			Array.from({ length: 1000 }, (_, at) =>
-				state.putTicket({ ...ticket, createdAt: 1000 + at }),
+				state.putTicket({ ...ticket, createdAt: 1 + at }),
 			),
 		);
 		expect(fs.statSync(join(directory, "verify-ticket")).size).toBeLessThan(
 			100_000,
 		);
-		expect(opened(directory).state.ticket()?.createdAt).toBe(1999);
+		expect(opened(directory).state.ticket()?.createdAt).toBe(1000);
 	});
 
 	test("loses nothing that was written in the turn in which the file is written anew", async () => {

@@ -90,7 +90,13 @@ async function configured(
 	const isFile = entries
 		.flatMap(credentialsOf)
 		.some((known) => known.file === appid);
-	if (isFile) return { path: join(directory, appid) };
+	// An authorised account may have a file of its own name.
+	const isOfMember = entries.some(
+		(one) =>
+			one.interface === "component" &&
+			one.settings.some(({ file }) => file === appid),
+	);
+	if (isFile || isOfMember) return { path: join(directory, appid) };
 	throw unknownName(appid, config);
 }
 

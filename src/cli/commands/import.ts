@@ -18,10 +18,12 @@ const timeoutMs = 30_000;
 /** Lines under way: those that arrive together share one sync of the disk. */
 const maxAtOnce = 32;
 
-/** A line that is wrong: its number, and why. */
+/** A line that was not taken. */
 interface Refused {
 	readonly line: number;
 	readonly cause: string;
+	/** It is the line's fault; else the exit code says whose it is. */
+	readonly code: number;
 }
 
 /**
@@ -36,9 +38,12 @@ export async function importLines(line: CommandLine): Promise<number> {
 	let taken = 0;
 	const takeLine = async (text: string, number: number) => {
 		const call = callFor(text, given);
-		const cause = typeof call === "string" ? call : await send(socket, call);
-		if (cause === undefined) taken += 1;
-		else refused.push({ line: number, cause });
+		const why =
+			typeof call === "string"
+				? { cause: call, code: exitCode.usage }
+				: await send(socket, call);
+		if (why === undefined) taken += 1;
+		else refused.push({ line: number, ...why });
 	};
 	try {
 		await eachLine(file, takeLine);
@@ -49,10 +54,28 @@ export async function importLines(line: CommandLine): Promise<number> {
 		);
 		return exitCode.temporary;
 	}
-	for (const { line: number, cause } of refused)
-		tellPerson(`line ${number}: ${cause}`);
+	tellRefused(refused);
 	process.stdout.write(`took ${taken} lines over\n`);
-	return refused.length === 0 ? exitCode.done : exitCode.usage;
+	const codes = refused.map(({ code }) => code);
+	// What is no line's fault comes first: with it gone, the same lines are to be tried again.
+	const worst = [exitCode.cannotWrite, exitCode.temporary, exitCode.usage];
+	return worst.find((code) => codes.includes(code)) ?? exitCode.done;
+}
+
+/** A cause that thousands of lines share is told once. */
+function tellRefused(refused: readonly Refused[]): void {
+	/** Lines behind the first one with that cause. */
+	const others = new Map<string, number>();
+	const told = refused.filter(({ cause, code }) => {
+		const before = others.get(cause);
+		if (code !== exitCode.usage)
+			others.set(cause, before === undefined ? 0 : before + 1);
+		return code === exitCode.usage || before === undefined;
+	});
+	for (const { line, cause } of told) {
+		const more = others.get(cause) ?? 0;
+		tellPerson(`line ${line}${more > 0 ? ` and ${more} more` : ""}: ${cause}`);
+	}
 }
 
 /** For lines that name no platform. */
@@ -142,19 +165,31 @@ function callFor(
 	return { path: `/v1/${route}/${id}/${what}`, content };
 }
 
+/** Of the disk: other lines fail as well until somebody makes room. */
+const diskCodes = ["ENOSPC", "EDQUOT", "EROFS", "EIO", "EACCES", "EPERM"];
+
 /** Undefined: it was taken. Throws `ControlUnreachable`. */
 async function send(
 	socket: string,
 	call: Pick<ControlCall, "path" | "content">,
-): Promise<string | undefined> {
+): Promise<Pick<Refused, "cause" | "code"> | undefined> {
 	const reply = await callControl(socket, {
 		...call,
 		method: "POST",
 		timeoutMs,
 	});
 	if (reply.status === 204) return undefined;
-	const { message = `the daemon answers ${reply.status}`, hint } = Object(
-		reply.content,
-	);
-	return hint === undefined ? message : `${message}; ${hint}`;
+	const {
+		code: told,
+		message = `the daemon answers ${reply.status}`,
+		hint,
+	} = Object(reply.content);
+	const isLater = reply.status >= 500 || [408, 429].includes(reply.status);
+	const code = diskCodes.includes(told)
+		? exitCode.cannotWrite
+		: exitCode.temporary;
+	return {
+		cause: hint === undefined ? message : `${message}; ${hint}`,
+		code: isLater ? code : exitCode.usage,
+	};
 }
