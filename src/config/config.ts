@@ -170,7 +170,8 @@ function* loadFrom(options: ConfigOptions, input: Input): Steps<Config> {
 		throw new ConfigError(
 			source.name,
 			inWordsOf(source, all),
-			config?.warnings ?? warnings,
+			// Of three hundred accounts each one says the same.
+			config?.warnings ?? [...new Set(warnings)],
 		);
 	return config;
 }

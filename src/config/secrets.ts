@@ -124,11 +124,10 @@ function secretOf(
 		return wrong("secret", `stands beside ${other}; expected one of the two`);
 	}
 	if (typeof secret === "string") {
-		if (source.isOpenToAll) {
-			const warning = `${source.name} holds ${secretWords[table].one} and is readable by all users of this machine: chmod 0640 ${source.name}`;
-			// Of three hundred accounts each one says the same.
-			if (!warnings.includes(warning)) warnings.push(warning);
-		}
+		if (source.isOpenToAll)
+			warnings.push(
+				`${source.name} holds ${secretWords[table].one} and is readable by all users of this machine: chmod 0640 ${source.name}`,
+			);
 		// A variable has no line end, as a file has.
 		const odd = source.isEnvironment ? invisibleIn(secret) : undefined;
 		if (odd !== undefined) return wrong("secret", messageOf(odd));

@@ -114,7 +114,7 @@ describe.each(ways)("%s", (way) => {
 		const accounts = [1, 2, 3].map(
 			(nth) => `[[account]]\nappid = "wx${nth}"\nsecret = "${newSecret()}"\n`,
 		);
-		write(file, `${accounts.join("")}[[account]]\nappid = "wx4"\n`);
+		write(file, `[[account]]\n${accounts.join("")}`);
 		chmodSync(file, 0o644);
 		const wrong = await load().catch((error) => error);
 		expect(wrong).toBeInstanceOf(ConfigError);
