@@ -1,7 +1,8 @@
-// node bench/platform-renewals.mjs [COUNT [ROUNDS]]
+// node bench/platform-renewals.mjs [COUNT [ROUNDS [LATENCY]]]
 // A 第三方平台 with so many authorised accounts (2,000): how long until all of their tokens
 // are new after a SIGHUP, in turn with a bare loop that asks the same simulator with the same
-// refresh tokens. Built program, tokens in memory.
+// refresh tokens. Built program, tokens in memory. The simulator answers after LATENCY ms
+// (50): with 0 it is a matter of the processor alone.
 import { execFileSync } from "node:child_process";
 import { mkdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -11,11 +12,13 @@ import { appid, createScene, tell } from "./platform-scene.mjs";
 
 const count = Number(process.argv[2] ?? 2_000);
 const rounds = Number(process.argv[3] ?? 3);
+const latency = Number(process.argv[4] ?? 50);
 /** As many as the daemon has at work at a time. */
 const concurrency = 60;
 const ports = { simPort: 18_192, pushPort: 18_193 };
 const scene = createScene({
 	...ports,
+	latency,
 	top: 'log_level = "info"',
 	wechat: "cooldown = 0",
 });

@@ -2,6 +2,7 @@
 // memory: what the benches of platforms share.
 import { spawn } from "node:child_process";
 import {
+	existsSync,
 	mkdirSync,
 	mkdtempSync,
 	readdirSync,
@@ -14,23 +15,35 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
 const program = fileURLToPath(new URL("../dist/wxtokend.cjs", import.meta.url));
+const loopDelay = fileURLToPath(new URL("loop-delay.cjs", import.meta.url));
 const secret = "0123456789abcdef0123456789abcdef";
 const key = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
 
 export const appid = "wxbench";
 
-/** `top`, `wechat`: more lines of the configuration. `end` kills what was started. */
-export function createScene({ simPort, pushPort, top, wechat = "" }) {
+/**
+ * `top`, `wechat`: more lines of the configuration; `latency`: of the simulator, ms. `end`
+ * kills what was started.
+ */
+export function createScene({
+	simPort,
+	pushPort,
+	top,
+	wechat = "",
+	latency = 0,
+}) {
 	const place = mkdtempSync("/dev/shm/wxtokend-bench-");
 	const running = [];
 	const own = (child) => {
 		running.push(child);
 		return child;
 	};
-	const start = (args, stderr = "ignore") =>
+	const delayFile = join(place, "delay");
+	const start = (args, stderr = "ignore", flags = []) =>
 		own(
-			spawn(process.execPath, [program, ...args], {
+			spawn(process.execPath, [...flags, program, ...args], {
 				stdio: ["ignore", "ignore", stderr],
+				env: { ...process.env, BENCH_LOOP_DELAY: delayFile },
 			}),
 		);
 	mkdirSync(join(place, "run"));
@@ -61,13 +74,15 @@ aes_key_file = "${place}/key"
 		simulate: () =>
 			start([
 				...["simulate", "--quiet", "--port", String(simPort)],
+				...["--latency", String(latency)],
 				...["--component", `${appid}:${secret}`, "--push-token", "sampletoken"],
 				...["--push", `http://127.0.0.1:${pushPort}`, "--push-key", key],
 			]),
 		/** Starts a daemon; resolves with it when it is ready. */
 		daemon: async () => {
 			const config = join(place, "config.toml");
-			const child = start(["run", "--config", config], "pipe");
+			const watched = ["--require", loopDelay];
+			const child = start(["run", "--config", config], "pipe", watched);
 			await new Promise((ready) => {
 				let text = "";
 				child.stderr.setEncoding("utf8").on("data", (part) => {
@@ -90,6 +105,13 @@ aes_key_file = "${place}/key"
 				} catch {
 					await sleep(100);
 				}
+		},
+		/** How long its event loop was held up at the longest since its start, or the last call; ms. */
+		heldUpMs: async (child) => {
+			rmSync(delayFile, { force: true });
+			child.kill("SIGUSR2");
+			while (!existsSync(delayFile)) await sleep(10);
+			return Number(readFileSync(delayFile, "utf8"));
 		},
 		/** Resolves at its end. */
 		stop: async (child) => {

@@ -74,6 +74,10 @@ try {
 	addAccounts();
 	const again = await daemon();
 	tell("start until all are taken over, s", (again.tookMs / 1000).toFixed(1));
+	tell(
+		"event loop held up meanwhile, ms",
+		(await scene.heldUpMs(again.child)).toFixed(0),
+	);
 	// Half a minute after a start V8 itself looks for memory to give back, once.
 	await sleep(45_000);
 	const bytes = memoryOf(again.child);

@@ -206,13 +206,9 @@ export function createObserver(
 			used = record;
 		},
 		noteParentsRefused: (parents) => {
-			const ids = idsOf(parents);
-			const { refusedParents } = knowledge;
-			// The parent may be alive after all: then it is no use to ask again at once.
-			const times =
-				refusedParents?.ids === ids ? Math.min(refusedParents.times + 1, 6) : 0;
-			const until = clock.now() + minuteMs * 2 ** times;
-			knowledge = { ...knowledge, refusedParents: { ids, until, times } };
+			const before = knowledge.refusedParents;
+			const refusedParents = refusedAgain(before, parents, clock.now());
+			knowledge = { ...knowledge, refusedParents };
 		},
 		memory: () => knowledge.memory,
 		record: () => withOwn(forUs(slot.record()), knowledge.ownPause),
@@ -234,6 +230,17 @@ export function createObserver(
 			knowledge.doubtedSince === undefined &&
 			knowledge.refusedParents === undefined,
 	};
+}
+
+/** The parent may be alive after all: then it is no use to ask again at once. */
+function refusedAgain(
+	before: Knowledge["refusedParents"],
+	parents: Parents,
+	now: number,
+): Knowledge["refusedParents"] {
+	const ids = idsOf(parents);
+	const times = before?.ids === ids ? Math.min(before.times + 1, 6) : 0;
+	return { ids, times, until: now + minuteMs * 2 ** times };
 }
 
 /** The intent of a fetch says whose it was, for as long as no other follows it. */
