@@ -69,7 +69,7 @@ export function createFileOutput(
 				for (let next = queue.take(); next; next = queue.take())
 					writeAll(file, Buffer.from(next.text));
 			} catch {
-				// A full disk: as the process ends, there is nobody to tell.
+				// The disk is full, and the process ends: nobody is left to tell.
 			}
 		},
 		end: async () => {

@@ -11,7 +11,7 @@ import { dirname } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { errnoOf, StoreError } from "../core/errors.ts";
 import type { Steps } from "../core/steps.ts";
-import { storeError } from "./store-error.ts";
+import { stateError } from "./store-error.ts";
 
 /** One line. */
 export type Fact = Readonly<Record<string, unknown>>;
@@ -62,7 +62,7 @@ export function* openDurableLog(
 			size += bytes;
 		} catch (error) {
 			cutOff(file, size);
-			throw storeError("write", path, error, "state_directory");
+			throw stateError("write", path, error);
 		}
 		for (const fact of facts) each(fact);
 	};
@@ -103,8 +103,7 @@ export function lookAtDurableLog(path: string): void {
 		}
 	} catch (error) {
 		if (error instanceof StoreError) throw error;
-		if (errnoOf(error) !== "ENOENT")
-			throw storeError("open", path, error, "state_directory");
+		if (errnoOf(error) !== "ENOENT") throw stateError("open", path, error);
 	}
 }
 
@@ -123,7 +122,7 @@ function openFile(path: string): number {
 		const flags = O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK;
 		file = fs.openSync(path, flags, mode);
 	} catch (error) {
-		throw storeError("open", path, error, "state_directory");
+		throw stateError("open", path, error);
 	}
 	try {
 		const found = fs.fstatSync(file);
@@ -135,7 +134,7 @@ function openFile(path: string): number {
 		fs.closeSync(file);
 		throw error instanceof StoreError
 			? error
-			: storeError("prepare", path, error, "state_directory");
+			: stateError("prepare", path, error);
 	}
 }
 
@@ -186,7 +185,7 @@ function* readFacts(
 		}
 		if (rest.length > 0) fs.ftruncateSync(file, good);
 	} catch (error) {
-		throw storeError("read", path, error, "state_directory");
+		throw stateError("read", path, error);
 	}
 	return { unreadable: unreadable + doubtful, bytes: good };
 }
@@ -234,7 +233,7 @@ function writeAnew(
 		return { file, size };
 	} catch (error) {
 		if (file !== undefined) fs.closeSync(file);
-		throw storeError("write anew", path, error, "state_directory");
+		throw stateError("write anew", path, error);
 	}
 }
 

@@ -10,7 +10,7 @@ import type { ProcessName } from "../core/record.ts";
 import { syncDirectory } from "./durable-log.ts";
 import { ownUid } from "./output-directory.ts";
 import { livenessOf } from "./process-name.ts";
-import { storeError } from "./store-error.ts";
+import { stateError } from "./store-error.ts";
 
 const mode = 0o700;
 
@@ -107,7 +107,7 @@ function tryToWrite(path: string, ownerPath: string): void {
 	try {
 		fs.writeFileSync(probe, "check\n", { flag: "wx", mode: 0o600 });
 	} catch (error) {
-		throw storeError("write", ownerPath, error, "state_directory");
+		throw stateError("write", ownerPath, error);
 	} finally {
 		fs.rmSync(probe, { force: true });
 	}
@@ -156,8 +156,7 @@ function own(path: string, self: ProcessName): void {
 			fs.writeFileSync(file, JSON.stringify(self), { flag: "wx", mode: 0o600 });
 			return;
 		} catch (error) {
-			if (errnoOf(error) !== "EEXIST")
-				throw storeError("write", file, error, "state_directory");
+			if (errnoOf(error) !== "EEXIST") throw stateError("write", file, error);
 		}
 		const owner = ownerIn(file);
 		if (owner?.instance === self.instance) return;
@@ -194,7 +193,5 @@ function ownerIn(file: string): ProcessName | undefined {
 }
 
 function asStoreError(verb: string, path: string, error: unknown): StoreError {
-	return error instanceof StoreError
-		? error
-		: storeError(verb, path, error, "state_directory");
+	return error instanceof StoreError ? error : stateError(verb, path, error);
 }

@@ -22,6 +22,15 @@ export function storeError(
 	);
 }
 
+/** The same of a file below `state_directory`. */
+export function stateError(
+	operation: string,
+	path: string,
+	cause: unknown,
+): StoreError {
+	return storeError(operation, path, cause, "state_directory");
+}
+
 const hints: Readonly<Record<string, string>> = {
 	EACCES:
 		"give the daemon's user the right to write in that directory (owner or group, mode 0750)",

@@ -22,7 +22,7 @@ const maxAtOnce = 32;
 interface Refused {
 	readonly line: number;
 	readonly cause: string;
-	/** It is the line's fault; else the exit code says whose it is. */
+	/** The exit code that it leads to: `usage` if the line is wrong. */
 	readonly code: number;
 }
 
@@ -165,7 +165,7 @@ function callFor(
 	return { path: `/v1/${route}/${id}/${what}`, content };
 }
 
-/** Of the disk: other lines fail as well until somebody makes room. */
+/** The daemon's disk takes nothing. */
 const diskCodes = ["ENOSPC", "EDQUOT", "EROFS", "EIO", "EACCES", "EPERM"];
 
 /** Undefined: it was taken. Throws `ControlUnreachable`. */
